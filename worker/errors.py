@@ -1,0 +1,124 @@
+"""Everything that can go wrong on our side of the wire, and what each class asks for.
+
+    EkycError
+    ├── InvalidInput            what a person or a pipeline gave us is wrong   exit code 2
+    │   └── ConfigError         … in the environment or a file it names
+    ├── Unavailable             something we stand on does not answer          exit code 1
+    │   ├── LedgerUnavailable       Redis of the ledger
+    │   ├── BrokerUnavailable       the queue a message should go to
+    │   ├── EvidenceUnavailable     the evidence store
+    │   ├── VendorUnavailable       the vendor would not give us a token
+    │   └── ImageUnavailable        the host of an image
+    │       └── ImageLinkExpired        the link died: a fresh one can be had
+    └── Refused                 it answered, and we will not take what it gave
+        ├── ImageRefused            not an image, too large, from where it may not come
+        └── EvidenceConflict        the evidence store holds other bytes than it should
+
+What the *vendor's answers* mean is no exception but a value: see ``worker.vendor.answers``.
+
+A class says for itself what is to be done (``retry``, ``quarantine``, ``alarm``), so that nobody needs a
+ladder of ``isinstance``. A message never quotes what a vendor, an image host or a user's document said:
+it ends up in logs and in Flower.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EkycError(Exception):
+    """The root of all errors of this project."""
+
+    #: Trying again later may succeed.
+    retry: ClassVar[bool] = False
+    #: A person has to look at the verification it happened to.
+    quarantine: ClassVar[bool] = False
+    #: Somebody should be told, because the fleet will not mend it alone.
+    alarm: ClassVar[bool] = False
+    #: What a console command ends with.
+    exit_code: ClassVar[int] = 1
+    #: The word for it in counters, timelines and logs.
+    cause: ClassVar[str] = "ERROR"
+
+
+class InvalidInput(EkycError):
+    """What a person or a pipeline gave us is wrong: the message says what, where, and what to do."""
+
+    exit_code = 2
+    cause = "INVALID_INPUT"
+
+
+class ConfigError(InvalidInput):
+    """A setting, or a file that a setting names, cannot be used. One line per fault."""
+
+    alarm = True
+    cause = "CONFIG"
+
+
+class Unavailable(EkycError):
+    """Something we stand on does not answer now."""
+
+    retry = True
+    cause = "UNAVAILABLE"
+
+
+class LedgerUnavailable(Unavailable):
+    """Redis, where the ledger lives, cannot be reached or cannot write."""
+
+    alarm = True
+    cause = "LEDGER_UNAVAILABLE"
+
+
+class BrokerUnavailable(Unavailable):
+    """A message could not be put on its queue."""
+
+    cause = "DELIVERY_FAILED"
+
+
+class EvidenceUnavailable(Unavailable):
+    """The evidence store cannot be read or written now."""
+
+    alarm = True
+    cause = "EVIDENCE_UNAVAILABLE"
+
+
+class VendorUnavailable(Unavailable):
+    """The vendor would not give us a token."""
+
+    cause = "VENDOR_UNAVAILABLE"
+
+
+class ImageUnavailable(Unavailable):
+    """The host of an image did not give it to us in time."""
+
+    cause = "IMAGE_UNAVAILABLE"
+
+
+class ImageLinkExpired(ImageUnavailable):
+    """The link of an image no longer works; asking the vendor again yields a fresh one."""
+
+    cause = "IMAGE_LINK_EXPIRED"
+
+
+class Refused(EkycError):
+    """Something answered, and we will not take what it gave. ``reason`` is a word for machines."""
+
+    cause = "REFUSED"
+
+    def __init__(self, reason: str, message: str | None = None) -> None:
+        super().__init__(message or reason)
+        self.reason = reason
+
+
+class ImageRefused(Refused):
+    """An image that is none, is too large, or would come from where images may not come from."""
+
+    cause = "IMAGE_REFUSED"
+
+
+class EvidenceConflict(Refused):
+    """The evidence store already holds other bytes under a name that is written once."""
+
+    quarantine = True
+    alarm = True
+    cause = "EVIDENCE_CONFLICT"

@@ -1,0 +1,113 @@
+"""The values that go into the ledger and come out of it. Times are milliseconds of Redis's own clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The task a verification needs next, or how it ended."""
+
+    POLLING = "polling"
+    ARCHIVING = "archiving"
+    ROUTING = "routing"
+    DONE = "done"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The verifications that one claim took. `id` is the fencing token of every write that follows."""
+
+    id: str
+    region: str
+    stage: Stage
+    signature_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One verification as the ledger knows it."""
+
+    signature_id: str
+    region: str
+    stage: Stage
+    enqueued_at_ms: int
+    #: Answers the vendor gave so far, of whatever kind.
+    polls: int = 0
+    #: Null answers since the countdown last started.
+    nulls: int = 0
+    #: Faults in a row, of whatever cause.
+    faults: int = 0
+    submission_completed: bool = False
+    #: Of the vendor's newest answer: the only handle the vendor's support takes.
+    transaction_id: str | None = None
+    #: Compact JSON text of the pipeline's own.
+    context: str | None = None
+    overall_result: str | None = None
+    error_code: str | None = None
+    #: Why it was settled without a result: `DEADLINE_PASSED`, `SIGNATURE_NOT_EXIST`.
+    reason: str | None = None
+    settled_at_ms: int | None = None
+    #: None: not archived yet.
+    evidence_complete: bool | None = None
+    #: The decision as it is delivered: the very bytes of its JSON, as text.
+    decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a verification's timeline."""
+
+    at_ms: int
+    #: `enqueued`, `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `quarantined`, …
+    name: str
+    #: A code, a count, a reason; never anything personal.
+    detail: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All there is to say about one verification."""
+
+    verification: Verification
+    now_ms: int
+    #: When something must next happen to it; None: nothing must.
+    due_at_ms: int | None
+    #: When the batch that holds it must be done; None: none does.
+    leased_until_ms: int | None
+    #: Claims without a recorded outcome so far.
+    claims: int
+    timeline: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A region's rest."""
+
+    region: str
+    until_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The ledger of one region, or of all, in figures."""
+
+    waiting: int = 0
+    in_flight: int = 0
+    done: int = 0
+    quarantined: int = 0
+    #: Every id that was ever accepted.
+    enqueued: int = 0
+    polls: int = 0
+    #: Seconds that the verification longest due has been due; 0: none is.
+    oldest_due_s: float = 0.0
+    decisions: dict[str, int] = field(default_factory=dict)
+    #: Answers of the vendor by kind.
+    answers: dict[str, int] = field(default_factory=dict)
+    #: Quarantined verifications by reason.
+    quarantine: dict[str, int] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()
