@@ -1,0 +1,11 @@
+"""The tasks: one for each stage of a verification, and the way in. Read them in this order:
+
+`enqueue` → `get_result` → `archive_images` → `route_decision`
+"""
+
+from tasks.archive_images import archive_images
+from tasks.enqueue import enqueue
+from tasks.get_result import get_result
+from tasks.route_decision import route_decision
+
+__all__ = ["archive_images", "enqueue", "get_result", "route_decision"]

@@ -35,6 +35,8 @@ class EkycError(Exception):
     quarantine: ClassVar[bool] = False
     #: Somebody should be told, because the fleet will not mend it alone.
     alarm: ClassVar[bool] = False
+    #: Which of ``worker.schedule.Backoffs`` its countdown comes from.
+    backoff: ClassVar[str] = "unforeseen"
     #: What a console command ends with.
     exit_code: ClassVar[int] = 1
     #: The word for it in counters, timelines and logs.
@@ -72,6 +74,7 @@ class LedgerUnavailable(Unavailable):
 class BrokerUnavailable(Unavailable):
     """A message could not be put on its queue."""
 
+    backoff = "delivery"
     cause = "DELIVERY_FAILED"
 
 
@@ -79,18 +82,21 @@ class EvidenceUnavailable(Unavailable):
     """The evidence store cannot be read or written now."""
 
     alarm = True
+    backoff = "evidence"
     cause = "EVIDENCE_UNAVAILABLE"
 
 
 class VendorUnavailable(Unavailable):
     """The vendor would not give us a token."""
 
+    backoff = "transient_fault"
     cause = "VENDOR_UNAVAILABLE"
 
 
 class ImageUnavailable(Unavailable):
     """The host of an image did not give it to us in time."""
 
+    backoff = "image"
     cause = "IMAGE_UNAVAILABLE"
 
 

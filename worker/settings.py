@@ -27,6 +27,8 @@ class Settings:
 
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
     broker_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
+    #: The queue of our own tasks, and so of `tasks.enqueue`. Celery's default name, so that `send_task` needs none.
+    queue: str = "celery"
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     regions: tuple[str, ...] = REGIONS
@@ -47,7 +49,7 @@ class Settings:
     batch: int = 64
     lease_s: float = 20.0
     #: How long the ledger remembers a verification after it is done; the evidence stays.
-    retention_s: float = 30 * 86_400.0
+    retention_s: float = 7 * 86_400.0
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -60,6 +62,7 @@ class Settings:
             settings = cls(
                 redis_url=redis_url,
                 broker_url=env.str("CELERY_BROKER_URL", "") or redis_url,
+                queue=env.str("EKYC_QUEUE", default.queue) or default.queue,
                 access_key=env.str("ADVANCE_ACCESS_KEY", ""),
                 secret_key=env.str("ADVANCE_SECRET_KEY", ""),
                 regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,

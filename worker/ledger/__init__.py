@@ -1,1 +1,10 @@
-"""The ledger: the record of every verification, in Redis. The only place where state lives."""
+"""The ledger: the record of every verification, in Redis. The only place where state lives.
+
+`values` are what comes out of it, `writes` what a batch may write into it, `lua/` the scripts that move a
+verification, with the key schema at the head of ``lua/common.lua``.
+"""
+
+from worker.ledger.census import Census
+from worker.ledger.ledger import Ledger
+
+__all__ = ["Census", "Ledger"]

@@ -16,6 +16,16 @@ class Stage(StrEnum):
     QUARANTINED = "quarantined"
 
 
+class EvidenceState(StrEnum):
+    """How much of a verification's evidence is kept."""
+
+    COMPLETE = "complete"
+    #: Something will never be had; the manifest says what and why.
+    INCOMPLETE = "incomplete"
+    #: The host of an image is down: decided without it, archiving goes on.
+    PENDING = "pending"
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The verifications that one claim took. `id` is the fencing token of every write that follows."""
@@ -51,9 +61,31 @@ class Verification:
     reason: str | None = None
     settled_at_ms: int | None = None
     #: None: not archived yet.
-    evidence_complete: bool | None = None
-    #: The decision as it is delivered: the very bytes of its JSON, as text.
+    evidence: EvidenceState | None = None
+    #: The decision's name, and its JSON exactly as it is delivered.
+    decision_name: str | None = None
     decision: str | None = None
+    quarantine_reason: str | None = None
+    #: The moment at which this was read.
+    read_at_ms: int = 0
+
+    @property
+    def age_s(self) -> float:
+        """Since it was enqueued."""
+        return (self.read_at_ms - self.enqueued_at_ms) / 1000
+
+    @property
+    def settled_for_s(self) -> float:
+        """Since the vendor decided; 0 where it has not."""
+        return (self.read_at_ms - self.settled_at_ms) / 1000 if self.settled_at_ms else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim took, and for how long there is nothing more to take."""
+
+    batches: tuple[Batch, ...]
+    sleep_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +93,7 @@ class Event:
     """A line of a verification's timeline."""
 
     at_ms: int
-    #: `enqueued`, `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `quarantined`, …
+    #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …
     name: str
     #: A code, a count, a reason; never anything personal.
     detail: str = ""
@@ -80,6 +112,8 @@ class Status:
     leased_until_ms: int | None
     #: Claims without a recorded outcome so far.
     claims: int
+    #: The batch that holds it, where one does.
+    batch_id: str | None
     timeline: tuple[Event, ...]
 
 
@@ -105,7 +139,12 @@ class Counts:
     polls: int = 0
     #: Seconds that the verification longest due has been due; 0: none is.
     oldest_due_s: float = 0.0
+    #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)
+    #: Delivered decisions by `errorCode`, or by reason where there was no result.
+    error_codes: dict[str, int] = field(default_factory=dict)
+    #: Faults by cause.
+    faults: dict[str, int] = field(default_factory=dict)
     #: Answers of the vendor by kind.
     answers: dict[str, int] = field(default_factory=dict)
     #: Quarantined verifications by reason.

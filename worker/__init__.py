@@ -1,0 +1,29 @@
+"""A Celery worker fleet that brings every identity verification to a decision, with its evidence."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__version__ = "0.1.0"
+
+#: What `celery -A worker` looks for. Made on first use, so that `import worker.client` needs no Celery.
+celery: Celery
+
+
+def __getattr__(name: str) -> Any:
+    if name != "celery":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from worker.app import app  # noqa: PLC0415 - see `celery` above
+    from worker.errors import ConfigError  # noqa: PLC0415
+
+    try:
+        app.conf.broker_url  # noqa: B018 - reads the environment
+    except ConfigError as error:
+        # The command that asked would print a traceback of any exception but this.
+        print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.exit_code) from None
+    return app

@@ -1,0 +1,67 @@
+"""The Celery application, and the configuration we recommend: `celery -A worker worker` needs no flags."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging
+from kombu import Queue
+
+from worker.settings import current
+from worker.telemetry import configure_logging
+
+#: Batches that one process works on at a time. Their calls share a larger pool, see `worker.services`.
+CONCURRENCY: Final = 8
+
+#: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
+#: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
+VISIBILITY_TIMEOUT_S: Final = 60
+
+
+def configuration() -> dict[str, Any]:
+    """Celery's settings. Raises ``ConfigError``."""
+    settings = current()
+    return {
+        "broker_url": settings.broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+        },
+        # What became of a verification stands in the ledger.
+        "result_backend": None,
+        "task_ignore_result": True,
+        # JSON only: nothing that comes off a queue can be code.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "event_serializer": "json",
+        "task_queues": [Queue(settings.queue)],
+        "task_default_queue": settings.queue,
+        "imports": ["tasks"],
+        # Waiting for HTTP needs threads, not processes: run one worker process per core.
+        "worker_pool": "threads",
+        "worker_concurrency": CONCURRENCY,
+        "worker_prefetch_multiplier": 1,
+        "worker_consumer": "worker.consumer:Consumer",
+        "worker_hijack_root_logger": False,
+        # For Flower.
+        "worker_send_task_events": True,
+    }
+
+
+app = Celery("ekyc")
+app.add_defaults(configuration)
+
+
+@setup_logging.connect
+def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
+    configure_logging(loglevel or "INFO")
+
+
+@celeryd_init.connect
+def _check_before_start(**_: Any) -> None:
+    from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
+
+    check()

@@ -1,0 +1,125 @@
+"""How a task works through its batch: all at once, and nobody waits for the slowest."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_COMPLETED, wait
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from worker.errors import EkycError, LedgerUnavailable
+from worker.ledger.values import Batch, Stage
+from worker.ledger.writes import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from worker.ledger.values import Verification
+    from worker.policy import Step
+    from worker.services import Services
+
+_log = structlog.get_logger(__name__)
+
+#: How long the first to finish wait for others to be recorded with them: a tenth of a quick vendor's answer, so that a
+#: batch of quick answers costs one record and one message, and a slow one delays nobody.
+GATHER_S: Final = 0.02
+
+
+def work_through(
+    services: Services, batch: Batch, each: Callable[[Verification], Step]
+) -> Iterator[tuple[str, ...]]:
+    """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
+
+    Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
+    is left alone: the message was a hint. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    """
+    verifications = services.ledger.load(batch)
+    under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
+    try:
+        for steps in _as_they_come(services, batch, under_way):
+            recorded = services.ledger.record(batch, [step.write for step in steps])
+            _rest(services, batch.region, steps)
+            going_on = tuple(
+                step.write.signature_id
+                for step, written in zip(steps, recorded, strict=True)
+                if written and step.write.place is Place.HELD
+            )
+            if going_on:
+                yield going_on
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batch:
+    """The same batch, with those of its verifications that go on."""
+    return Batch(batch.id, batch.region, stage, tuple(signature_ids))
+
+
+def _as_they_come(
+    services: Services, batch: Batch, under_way: dict[Future[Step], Verification]
+) -> Iterator[list[Step]]:
+    renew_every_s = services.ledger.lease_s / 4
+    renew_at = time.monotonic() + renew_every_s
+    pending = set(under_way)
+    while pending:
+        done, pending = wait(
+            pending, timeout=max(0.0, renew_at - time.monotonic()), return_when=FIRST_COMPLETED
+        )
+        if done and pending:
+            more, pending = wait(pending, timeout=GATHER_S)
+            done |= more
+        if done:
+            yield [future.result() for future in done]
+        if pending and time.monotonic() >= renew_at:
+            services.ledger.renew(batch, [under_way[future].signature_id for future in pending])
+            renew_at = time.monotonic() + renew_every_s
+
+
+def _outcome(services: Services, each: Callable[[Verification], Step], verification: Verification) -> Step:
+    """What `each` makes of a verification, whatever happens to it."""
+    try:
+        return each(verification)
+    except LedgerUnavailable:
+        raise
+    except EkycError as error:
+        _log.warning(
+            "verification_fault",
+            signature_id=verification.signature_id,
+            region=verification.region,
+            stage=verification.stage,
+            cause=error.cause,
+            error=str(error),
+        )
+        return services.policy.after_error(verification, error)
+    except Exception as error:
+        # Its text may quote what the vendor said: the type and the place must do.
+        _log.error(  # noqa: TRY400 - see above
+            "verification_failed",
+            signature_id=verification.signature_id,
+            region=verification.region,
+            stage=verification.stage,
+            error=type(error).__name__,
+            at=_where(error),
+        )
+        return services.policy.after_unforeseen(verification)
+
+
+def _where(error: Exception) -> str:
+    """File and line of the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+
+
+def _rest(services: Services, region: str, steps: Sequence[Step]) -> None:
+    rests = [step.rest for step in steps if step.rest is not None]
+    if not rests:
+        return
+    longest = max(rests, key=lambda rest: rest.for_s)
+    services.ledger.hold(region, for_s=longest.for_s, reason=longest.reason)
+    log = _log.error if longest.alarm else _log.warning
+    log("region_held", region=region, reason=longest.reason, for_s=longest.for_s)

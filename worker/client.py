@@ -1,0 +1,66 @@
+"""What a Python pipeline calls: no Celery needed, and when it returns the verification is accepted.
+
+    from worker.client import enqueue
+    enqueue("f302f5d2454a85c2", "ph", context={"application": 42})
+
+`REDIS_URL` says which ledger.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from schemas.enqueue import load_enqueue
+from schemas.errors import SchemaError
+from schemas.fields import canonical_region
+from worker.errors import InvalidInput
+from worker.ledger import Ledger
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas.enqueue import EnqueueRequest
+
+
+@cache
+def ledger() -> Ledger:
+    """The ledger that `REDIS_URL` names, for this process. Raises ``ConfigError``."""
+    return Ledger(connect(current().redis_url))
+
+
+def enqueue(signature_id: str, region: str, context: Any = None) -> bool:
+    """Bring a verification to a decision.
+
+    Parameters:
+      signature_id: 1 to 64 of letters, digits, `-` and `_`.
+      region: `sg`, `ph`, `th`, `my`, `vn`, or `global` (alias `id`).
+      context: JSON that comes back in the decision, at most 4 KB; nothing personal, it lives in Redis.
+
+    Returns True if it is new, False if it was known already: then nothing changed.
+    Raises ``InvalidInput`` and ``LedgerUnavailable``; after either, nothing was accepted.
+    """
+    return enqueue_many([request(signature_id, region, context)])[0]
+
+
+def enqueue_many(requests: Sequence[EnqueueRequest]) -> list[bool]:
+    """Enqueue many in a few round trips. Returns and raises as `enqueue` does; made for some thousands a call.
+
+    After ``LedgerUnavailable`` some may have been accepted: enqueue the same ones again, known ones change nothing.
+    """
+    return ledger().enqueue(requests)
+
+
+def nudge(signature_id: str, region: str) -> bool:
+    """Poll this one now, because somebody says that its result is ready. False if it was not waiting for one."""
+    return ledger().nudge(canonical_region(region), [signature_id])[0]
+
+
+def request(signature_id: str, region: str, context: Any = None) -> EnqueueRequest:
+    """A checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
+    try:
+        return load_enqueue({"signature_id": signature_id, "region": region, "context": context})
+    except SchemaError as error:
+        raise InvalidInput(str(error)) from None

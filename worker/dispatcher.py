@@ -1,0 +1,117 @@
+"""The dispatcher: in every worker, a thread that turns what is due into messages.
+
+It claims only while its own worker has hands free and nobody waits in the queue, so that a claim starts soon after it is
+made and a lease is not spent on a queue. Any number of dispatchers may run; none is special.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+from kombu.exceptions import OperationalError
+
+from worker import messages
+from worker.errors import LedgerUnavailable
+from worker.ledger import Ledger
+from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.redis import TIMEOUT_S, connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from celery.worker.consumer import Consumer
+    from kombu import Connection
+
+    from worker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+#: How long to wait before looking again whether hands are free or the queue is empty. Half of what a Celery message
+#: takes on its way, and no call to Redis where hands are the question.
+LOOK_AGAIN_S: Final = 0.005
+
+#: How long to wait before trying Redis again after it failed.
+RETRY_S: Final = 1.0
+
+
+class Dispatcher(bootsteps.StartStopStep):
+    """The bootstep: starts the thread with the consumer, and stops it first when the worker stops."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._thread: _Thread | None = None
+
+    def start(self, parent: Consumer) -> None:
+        pool = parent.pool
+        self._thread = _Thread(
+            parent.app, current(), hands=lambda: pool.num_processes - len(state.reserved_requests)
+        )
+        self._thread.start()
+
+    def stop(self, parent: Consumer) -> None:
+        del parent
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    shutdown = stop
+
+
+class _Thread(threading.Thread):
+    def __init__(self, app: Celery, settings: Settings, *, hands: Any) -> None:
+        super().__init__(name="dispatcher", daemon=True)
+        self._app = app
+        self._settings = settings
+        self._hands = hands
+        self._stopping = threading.Event()
+        # Its own client: it sleeps on Redis, longer than others may wait for an answer.
+        self._redis = connect(settings.redis_url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S)
+        self._ledger = Ledger(self._redis, lease_s=settings.lease_s, rate=settings.rate)
+
+    def stop(self) -> None:
+        """No claim is made after this returns. Does not wait for the thread, which may sleep on Redis."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._app.connection_for_write() as connection:
+                    self._dispatch(connection)
+            except (LedgerUnavailable, OperationalError, OSError) as error:
+                _log.warning("dispatcher_waits_for_redis", error=str(error), retry_s=RETRY_S)
+                self._stopping.wait(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
+                _log.error("dispatcher_failed", error=type(error).__name__, exc_info=error)
+                self._stopping.wait(RETRY_S)
+
+    def _dispatch(self, connection: Connection) -> None:
+        channel = connection.default_channel
+        self._app.amqp.queues[self._settings.queue].bind(channel).declare()
+        with connection.Producer() as producer:
+            while not self._stopping.is_set():
+                if self._hands() <= 0 or self._waiting(channel) > 0:
+                    self._stopping.wait(LOOK_AGAIN_S)
+                    continue
+                sleep_s = self._claim(producer)
+                if sleep_s > 0:
+                    self._ledger.wait(self._settings.regions, timeout_s=sleep_s)
+
+    def _waiting(self, channel: Any) -> int:
+        """Messages in our queue that no worker has taken."""
+        return int(channel.queue_declare(queue=self._settings.queue, passive=True).message_count)
+
+    def _claim(self, producer: Any) -> float:
+        """Claim once in each region. Returns for how long there is nothing more to claim, in seconds."""
+        sleep_s = LONGEST_SLEEP_S
+        for region in self._settings.regions:
+            claim = self._ledger.claim(region, limit=self._settings.batch)
+            for batch in claim.batches:
+                messages.send(self._app, batch, producer)
+            sleep_s = min(sleep_s, claim.sleep_s)
+        return sleep_s

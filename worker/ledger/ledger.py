@@ -1,0 +1,199 @@
+"""The ledger: one method per transition, one round trip per call."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from worker.ledger import record
+from worker.ledger.scripts import Scripts, prefix
+from worker.ledger.values import Batch, Claim, Stage, Status, Verification
+from worker.redis import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from redis import Redis
+
+    from schemas.enqueue import EnqueueRequest
+    from worker.ledger.writes import Write
+
+#: A dispatcher looks again after this long, even if nothing wakes it: what a killed one took with it is found then.
+LONGEST_SLEEP_S: Final = 5.0
+
+#: By how much the others oversleep the one dispatcher that promised to wake for the next due moment.
+GRACE_S: Final = 1.0
+
+#: A verification that was claimed this often without a recorded outcome kills workers.
+MOST_CLAIMS: Final = 5
+
+#: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
+ENQUEUE_CHUNK: Final = 500
+
+_STAGES_DUE: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
+
+
+class Ledger:
+    """The record of every verification, in Redis.
+
+    Safe to share between threads. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
+
+    Parameters:
+      redis: a client that answers bytes.
+      lease_s: how long a batch may hold a verification before others may take it.
+      rate: vendor calls per second and region for the whole fleet; None for no limit.
+      retention_s: how long a verification is remembered after it is done.
+      worker: who writes, for the timeline.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lease_s: float = 20.0,
+        rate: float | None = None,
+        retention_s: float = 7 * 86_400.0,
+        worker: str = "",
+    ) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+        self._lease_ms = round(lease_s * 1000)
+        self._rate = rate or 0
+        self._retention_ms = round(retention_s * 1000)
+        self._worker = worker.replace("|", "_")
+        self._dispatcher = secrets.token_hex(8)
+
+    @property
+    def lease_s(self) -> float:
+        return self._lease_ms / 1000
+
+    # What pipelines and people do.
+
+    def enqueue(self, requests: Sequence[EnqueueRequest]) -> list[bool]:
+        """Accept verifications, due now. False for each that was known: nothing changed."""
+        new: dict[tuple[str, str], bool] = {}
+        repeated: list[bool] = []
+        by_region: dict[str, list[EnqueueRequest]] = {}
+        for request in requests:
+            by_region.setdefault(request.region, []).append(request)
+        for region, of_region in by_region.items():
+            for start in range(0, len(of_region), ENQUEUE_CHUNK):
+                chunk = of_region[start : start + ENQUEUE_CHUNK]
+                flat = [text for request in chunk for text in (request.signature_id, request.context or "")]
+                answers = self._scripts.call("enqueue", region, *flat)
+                for request, answer in zip(chunk, answers, strict=True):
+                    new.setdefault((region, request.signature_id), bool(answer))
+        for request in requests:
+            # An id that stands twice in one call is new once.
+            repeated.append(new.get((request.region, request.signature_id), False))
+            new[request.region, request.signature_id] = False
+        return repeated
+
+    def nudge(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
+        """Poll these now. False for each that was not waiting to be polled."""
+        return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
+
+    def hold(self, region: str, *, for_s: float, reason: str) -> int:
+        """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock."""
+        return int(self._scripts.call("hold", region, round(for_s * 1000), reason))
+
+    # What dispatchers and tasks do.
+
+    def claim(self, region: str, *, limit: int) -> Claim:
+        """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself."""
+        batch_id = secrets.token_hex(6)
+        sleep_ms, *rows = self._scripts.call(
+            "claim",
+            region,
+            batch_id,
+            limit,
+            self._lease_ms,
+            self._rate,
+            MOST_CLAIMS,
+            self._dispatcher,
+            round(LONGEST_SLEEP_S * 1000),
+            round(GRACE_S * 1000),
+        )
+        batches = tuple(
+            Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))
+            for row in rows
+        )
+        return Claim(batches, sleep_ms / 1000)
+
+    def wait(self, regions: Iterable[str], *, timeout_s: float) -> bool:
+        """Sleep on Redis until something new is due in one of the regions. False: nothing was.
+
+        Needs a client whose socket timeout is longer than `timeout_s`.
+        """
+        with translated():
+            token = self._redis.blpop([prefix(region) + "wake" for region in regions], timeout=timeout_s)
+        return token is not None
+
+    def wake(self, region: str) -> None:
+        """Wake one dispatcher: for one that woke and has no hands free."""
+        with translated():
+            self._redis.rpush(prefix(region) + "wake", b"1")
+
+    def load(self, batch: Batch) -> list[Verification]:
+        """Start a batch: what it still holds at its stage, each handed out once; the lease begins anew."""
+        now_ms, *rows = self._scripts.call(
+            "load", batch.region, batch.id, batch.stage.value, self._lease_ms, *batch.signature_ids
+        )
+        return [
+            record.verification(batch.region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
+            for row in rows
+        ]
+
+    def renew(self, batch: Batch, signature_ids: Sequence[str]) -> int:
+        """Begin the lease anew for what is still being worked on. Returns how many the batch still holds."""
+        holder = f"{batch.id}/{batch.stage.value}"
+        return int(self._scripts.call("renew", batch.region, holder, self._lease_ms, *signature_ids))
+
+    def record(self, batch: Batch, writes: Sequence[Write]) -> list[bool]:
+        """Write what became of verifications. False for each that the batch no longer holds."""
+        if not writes:
+            return []
+        answers = self._scripts.call(
+            "record",
+            batch.region,
+            batch.id,
+            batch.stage.value,
+            self._lease_ms,
+            self._retention_ms,
+            self._worker,
+            json.dumps([write.packed() for write in writes], separators=(",", ":")),
+        )
+        return [bool(answer) for answer in answers]
+
+    def spend(self, region: str) -> float:
+        """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""
+        return int(self._scripts.call("spend", region, self._rate)) / 1000
+
+    # What people look at.
+
+    def status(self, region: str, signature_id: str) -> Status | None:
+        """All there is to say about one verification; None if it is not known."""
+        base = prefix(region)
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.time()
+            pipe.hgetall(f"{base}v:{signature_id}")
+            pipe.lrange(f"{base}t:{signature_id}", 0, -1)
+            pipe.zscore(f"{base}leased", signature_id)
+            for stage in _STAGES_DUE:
+                pipe.zscore(f"{base}due:{stage}", signature_id)
+            time, fields, lines, leased, *due = pipe.execute()
+        if not fields:
+            return None
+        now_ms = time[0] * 1000 + time[1] // 1000
+        due_at = next((int(moment) for moment in due if moment is not None), None)
+        holder = fields.get(b"b", b"").decode().partition("/")[0]
+        return Status(
+            verification=record.verification(region, signature_id, fields, read_at_ms=now_ms),
+            now_ms=now_ms,
+            due_at_ms=due_at,
+            leased_until_ms=None if leased is None else int(leased),
+            claims=int(fields.get(b"c", 0)),
+            batch_id=holder or None,
+            timeline=tuple(record.event(line) for line in lines),
+        )

@@ -1,0 +1,87 @@
+-- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most claims, dispatcher id, longest sleep_ms, grace_ms
+-- Returns { sleep_ms, { batch id, stage, id, … }, … }: what was claimed, and for how long nothing more will be due.
+local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local most_claims, dispatcher = tonumber(ARGV[5]), ARGV[6]
+local longest_sleep, grace = tonumber(ARGV[7]), tonumber(ARGV[8])
+local now = now_ms()
+local batches = {}
+
+-- Leases that ended: their batch crashed. What crashes again and again is taken out of circulation.
+local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
+for _, id in ipairs(ended) do
+  redis.call('ZREM', key('leased'), id)
+  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c')
+  if seen[1] then
+    if tonumber(seen[2] or 0) >= most_claims then
+      quarantine(id, 'CRASHES_WORKERS', now, '')
+      redis.call('HSET', key('v:' .. id), 's', 'quarantined')
+    else
+      redis.call('HDEL', key('v:' .. id), 'b')
+      redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
+      redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
+      note(id, now, 'lease_expired', seen[1], '')
+    end
+  end
+end
+
+local function take(stage, most)
+  local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
+  local together = { base .. string.sub(stage, 1, 1), stage }
+  for _, id in ipairs(due) do
+    redis.call('ZREM', key('due:' .. stage), id)
+    local claims = redis.call('HINCRBY', key('v:' .. id), 'c', 1)
+    -- What was in a batch that crashed travels alone, so that it cannot take others with it again.
+    local batch = together
+    if claims > 1 then
+      batch = { together[1] .. #batches, stage }
+      batches[#batches + 1] = batch
+    end
+    batch[#batch + 1] = id
+    redis.call('HSET', key('v:' .. id), 'b', batch[1])
+    redis.call('ZADD', key('leased'), digits(now + lease), id)
+  end
+  if #together > 2 then
+    batches[#batches + 1] = together
+  end
+  return #due
+end
+
+local held = hold_until(now)
+local free, next_permit = permits(rate, now)
+take('routing', limit)
+take('archiving', limit)
+if held == 0 and free > 0 then
+  spend(rate, take('polling', math.min(limit, free)), now)
+  free, next_permit = permits(rate, now)
+end
+
+-- The next moment at which a claim can take something.
+local upcoming = math.huge
+local function consider(name, not_before)
+  local first = redis.call('ZRANGE', key(name), 0, 0, 'WITHSCORES')
+  if first[2] then
+    upcoming = math.min(upcoming, math.max(tonumber(first[2]), not_before))
+  end
+end
+consider('due:routing', 0)
+consider('due:archiving', 0)
+consider('due:polling', math.max(held, free > 0 and 0 or next_permit))
+consider('leased', 0)
+
+local sleep = longest_sleep
+if upcoming <= now then
+  -- There is more than one claim may take: let another dispatcher help.
+  wake()
+  sleep = 0
+elseif upcoming < math.huge then
+  -- One dispatcher promises to wake for it; the others wait a little longer, in case that one dies.
+  local alarm = redis.call('HMGET', key('alarm'), 'at', 'by')
+  local at = tonumber(alarm[1])
+  if at and alarm[2] ~= dispatcher and at <= upcoming and at + grace > now then
+    sleep = at + grace - now
+  else
+    redis.call('HSET', key('alarm'), 'at', digits(upcoming), 'by', dispatcher)
+    sleep = upcoming - now
+  end
+end
+return { math.min(sleep, longest_sleep), unpack(batches) }

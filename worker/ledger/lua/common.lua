@@ -1,0 +1,100 @@
+-- What every script of the ledger begins with.
+--
+-- KEYS[1] is the prefix `ekyc:{<region>}:`. One region is one hash slot, so a region may live on a Redis of its own.
+-- Every time is in milliseconds of Redis's own clock.
+--
+--   due:<stage>     zset    id -> moment at which something must next happen; stage: polling, archiving, routing
+--   leased          zset    id -> moment at which the batch that holds it loses it
+--   quarantine      zset    id -> moment at which it came here
+--   v:<id>          hash    the verification:
+--                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage`
+--                     c claims without a recorded outcome p polls  n nulls in a row  f faults in a row
+--                     u 1 once the user's side is done    i transactionId of the newest answer
+--                     x context        o overallResult    r errorCode      w reason without a result
+--                     z settled at     k evidence complete: 1 or 0         y decision's name
+--                     d the decision as delivered         q reason of the quarantine
+--   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest MAX_EVENTS
+--   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>
+--   hold            hash    until, reason
+--   tat             string  GCRA's theoretical arrival time, the region's rate
+--   wake            list    a token wakes one sleeping dispatcher
+--   alarm           hash    at, by: the dispatcher that promised to wake for the next due moment
+--
+-- An id is in exactly one of due:*, leased and quarantine until it is done; `counts` is changed in the script that
+-- moves it. So enqueued = waiting + in flight + quarantined + done, always.
+
+local MAX_EVENTS = 64
+local STAGES = { 'routing', 'archiving', 'polling' }
+
+local function key(name)
+  return KEYS[1] .. name
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Lua prints 1e15 for large numbers; Redis wants digits.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function note(id, now, event, detail, worker)
+  local timeline = key('t:' .. id)
+  redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. (detail or '') .. '|' .. (worker or ''))
+  redis.call('LTRIM', timeline, -MAX_EVENTS, -1)
+end
+
+local function wake()
+  if redis.call('LLEN', key('wake')) == 0 then
+    redis.call('RPUSH', key('wake'), '1')
+  end
+end
+
+-- Make `id` due, and see to it that some dispatcher is awake by then.
+local function make_due(id, stage, at, now)
+  redis.call('ZADD', key('due:' .. stage), digits(at), id)
+  local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))
+  if at <= now or not alarm or at < alarm then
+    wake()
+  end
+end
+
+local function quarantine(id, reason, now, worker)
+  redis.call('ZADD', key('quarantine'), digits(now), id)
+  redis.call('HSET', key('v:' .. id), 'q', reason)
+  redis.call('HDEL', key('v:' .. id), 'b', 'c')
+  redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
+  note(id, now, 'quarantined', reason, worker)
+end
+
+-- The region's rest, and when it ends; 0 where there is none.
+local function hold_until(now)
+  local ends = tonumber(redis.call('HGET', key('hold'), 'until'))
+  if ends and ends > now then
+    return ends
+  end
+  return 0
+end
+
+-- GCRA, the generic cell rate algorithm. `rate` is calls per second, 0 for no limit. A tenth of a second's worth may
+-- come at once, so that a batch is not taken apart into single calls.
+local function permits(rate, now)
+  if rate == 0 then
+    return math.huge, now
+  end
+  local interval = 1000 / rate
+  local slack = math.max(1, rate / 10) * interval
+  local arrival = math.max(tonumber(redis.call('GET', key('tat'))) or now, now)
+  local free = math.floor((now + slack - arrival) / interval)
+  return math.max(free, 0), math.ceil(arrival + interval - slack)
+end
+
+local function spend(rate, taken, now)
+  if rate > 0 and taken > 0 then
+    local interval = 1000 / rate
+    local arrival = math.max(tonumber(redis.call('GET', key('tat'))) or now, now) + taken * interval
+    redis.call('SET', key('tat'), string.format('%.3f', arrival), 'PX', digits(arrival - now + 1000))
+  end
+end

@@ -1,0 +1,24 @@
+-- ARGV: batch, stage, lease_ms, id, id, …
+-- Starts a batch: returns now, then { id, { field, value, … } } for each verification that the batch still holds at this stage and
+-- that no earlier message has started; its lease begins anew. While the region rests, polling is given back untouched.
+local batch, stage, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local now = now_ms()
+local held = stage == 'polling' and hold_until(now) or 0
+local answer = { now }
+for at = 4, #ARGV do
+  local id = ARGV[at]
+  local verification = key('v:' .. id)
+  local seen = redis.call('HMGET', verification, 'b', 's')
+  if seen[1] == batch and seen[2] == stage then
+    if held > 0 then
+      redis.call('HDEL', verification, 'b', 'c')
+      redis.call('ZREM', key('leased'), id)
+      make_due(id, stage, held, now)
+    else
+      redis.call('HSET', verification, 'b', batch .. '/' .. stage)
+      redis.call('ZADD', key('leased'), digits(now + lease), id)
+      answer[#answer + 1] = { id, redis.call('HGETALL', verification) }
+    end
+  end
+end
+return answer

@@ -1,0 +1,12 @@
+-- ARGV: holder, lease_ms, id, id, …
+-- Returns how many of them the holder still holds; their lease begins anew.
+local holder, lease = ARGV[1], tonumber(ARGV[2])
+local now = now_ms()
+local held = 0
+for at = 3, #ARGV do
+  if redis.call('HGET', key('v:' .. ARGV[at]), 'b') == holder then
+    redis.call('ZADD', key('leased'), digits(now + lease), ARGV[at])
+    held = held + 1
+  end
+end
+return held

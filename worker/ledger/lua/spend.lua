@@ -1,0 +1,14 @@
+-- ARGV: rate (calls/s, 0: none)
+-- Takes the right to one vendor call. Returns 0, or for how many ms there is none.
+local rate = tonumber(ARGV[1])
+local now = now_ms()
+local held = hold_until(now)
+local free, next_permit = permits(rate, now)
+if held > 0 then
+  return held - now
+end
+if free == 0 then
+  return next_permit - now
+end
+spend(rate, 1, now)
+return 0

@@ -1,0 +1,35 @@
+"""The ledger's Lua, and how it is called: one prefix per region, one round trip per call."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.redis import translated
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.commands.core import Script
+
+NAMES: Final = ("enqueue", "claim", "load", "renew", "record", "nudge", "hold", "spend")
+
+
+def prefix(region: str) -> str:
+    """What every key of a region begins with; the braces keep a region in one hash slot."""
+    return f"ekyc:{{{region}}}:"
+
+
+class Scripts:
+    """Calls the scripts beside this module by name."""
+
+    def __init__(self, redis: Redis) -> None:
+        folder = files("worker.ledger") / "lua"
+        common = (folder / "common.lua").read_text()
+        self._scripts: dict[str, Script] = {
+            name: redis.register_script(common + (folder / f"{name}.lua").read_text()) for name in NAMES
+        }
+
+    def call(self, name: str, region: str, *args: str | float) -> Any:
+        """Run one script on one region. Raises ``LedgerUnavailable``."""
+        with translated():
+            return self._scripts[name](keys=[prefix(region)], args=args)

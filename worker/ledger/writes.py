@@ -1,0 +1,215 @@
+"""What a batch may write about a verification it holds. Each function makes one transition; none does I/O.
+
+polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
+polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
+polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
+any ─────release─► as it was        any ─────quarantine─► quarantined
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from worker.ledger.values import EvidenceState, Stage
+
+if TYPE_CHECKING:
+    from worker.ledger.values import Verification
+
+
+class Place(StrEnum):
+    """Where a verification is after a write: the words of ``record.lua``."""
+
+    #: It stays as it is, under the same holder.
+    SAME = "same"
+    #: The same batch goes on with it at its new stage.
+    HELD = "held"
+    DUE = "due"
+    DONE = "done"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One transition of one verification, as ``record.lua`` takes it."""
+
+    signature_id: str
+    place: Place
+    stage: Stage
+    in_s: float = 0.0
+    reason: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    event: str = ""
+    detail: str = ""
+
+    def packed(self) -> dict[str, Any]:
+        """The shape of one element of the script's JSON."""
+        packed: dict[str, Any] = {
+            "id": self.signature_id,
+            "place": self.place.value,
+            "to": self.stage.value,
+            "in_ms": round(self.in_s * 1000),
+            "reason": self.reason,
+            "set": self.fields,
+            "count": self.counts,
+        }
+        if self.event:
+            packed |= {"event": self.event, "detail": self.detail}
+        return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one answer of the vendor tells the ledger, whatever follows from it."""
+
+    kind: str
+    transaction_id: str | None = None
+    nulls: int = 0
+    faults: int = 0
+    submitted: bool = False
+
+    def fields(self, verification: Verification) -> dict[str, str]:
+        values = {
+            "p": str(verification.polls + 1),
+            "n": str(self.nulls),
+            "f": str(self.faults),
+        }
+        if self.submitted or verification.submission_completed:
+            values["u"] = "1"
+        if self.transaction_id:
+            values["i"] = self.transaction_id
+        return values
+
+    def counts(self) -> dict[str, int]:
+        return {"polls": 1, f"answer:{self.kind}": 1}
+
+
+def repoll(
+    verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
+) -> Write:
+    """Ask again after a countdown."""
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        Stage.POLLING,
+        in_s=in_s,
+        fields=heard.fields(verification),
+        counts=heard.counts(),
+        event=event,
+        detail=detail,
+    )
+
+
+def settle(
+    verification: Verification, heard: Heard, *, overall_result: str | None, error_code: str | None
+) -> Write:
+    """The vendor has decided, and its answer is kept: the images come next."""
+    return Write(
+        verification.signature_id,
+        Place.HELD,
+        Stage.ARCHIVING,
+        fields=heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""},
+        counts=heard.counts(),
+        event="settled",
+        detail=" ".join(filter(None, (overall_result, error_code))),
+    )
+
+
+def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_kept: bool) -> Write:
+    """There will be no result, for a `reason` the decision table knows."""
+    stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
+    fields = heard.fields(verification) | {"w": reason}
+    if not answer_kept:
+        fields["k"] = EvidenceState.INCOMPLETE.value
+    return Write(
+        verification.signature_id,
+        Place.HELD,
+        stage,
+        fields=fields,
+        counts=heard.counts(),
+        event="settled",
+        detail=reason,
+    )
+
+
+def archived(
+    verification: Verification, state: EvidenceState, *, files: int = 0, size_bytes: int = 0
+) -> Write:
+    """What could be had of the evidence is kept: the decision comes next, or the end where it was made before."""
+    decided = verification.decision is not None
+    pending = state is EvidenceState.PENDING
+    return Write(
+        verification.signature_id,
+        Place.DONE if decided else Place.HELD,
+        Stage.DONE if decided else Stage.ROUTING,
+        fields={"k": state.value, "f": "0"},
+        counts={} if pending else {"evidence_files": files, "evidence_bytes": size_bytes},
+        event="decide_first" if pending else "archived",
+        detail="IMAGE_UNAVAILABLE" if pending else f"{state.value} files={files} bytes={size_bytes}",
+    )
+
+
+def decide(verification: Verification, *, name: str, decision: str) -> Write:
+    """Fix the decision's bytes before anybody is told, so that a second delivery carries the same."""
+    return Write(
+        verification.signature_id,
+        Place.SAME,
+        Stage.ROUTING,
+        fields={"y": name, "d": decision},
+        event="decided",
+        detail=name,
+    )
+
+
+def delivered(verification: Verification, *, name: str) -> Write:
+    """The pipeline has the decision: the end, unless images are still to be had."""
+    pending = verification.evidence is EvidenceState.PENDING
+    return Write(
+        verification.signature_id,
+        Place.DUE if pending else Place.DONE,
+        Stage.ARCHIVING if pending else Stage.DONE,
+        in_s=60.0 if pending else 0.0,
+        counts={
+            f"decision:{name}": 1,
+            f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
+        },
+        event="delivered",
+        detail=name,
+    )
+
+
+def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
+    """Something of ours failed: the same stage again after a countdown."""
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        verification.stage,
+        in_s=in_s,
+        fields={"f": str(verification.faults + 1)},
+        counts={f"fault:{cause}": 1},
+        event="fault",
+        detail=cause,
+    )
+
+
+def release(verification: Verification) -> Write:
+    """Give it back untouched, due now: not begun, and nobody's fault."""
+    return Write(verification.signature_id, Place.DUE, verification.stage)
+
+
+def quarantine(
+    verification: Verification, *, reason: str, detail: str = "", heard: Heard | None = None
+) -> Write:
+    """A person has to look. `reason` is a word to count and filter by, `detail` says more."""
+    return Write(
+        verification.signature_id,
+        Place.QUARANTINE,
+        Stage.QUARANTINED,
+        reason=reason,
+        fields=heard.fields(verification) if heard else {},
+        counts=heard.counts() if heard else {},
+        event="refused" if detail else "",
+        detail=detail,
+    )

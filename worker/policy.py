@@ -1,0 +1,194 @@
+"""What the ledger does with each answer of the vendor. Pure: an answer and a verification go in, a step comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger import writes
+from worker.ledger.writes import Heard
+from worker.schedule import (
+    ACCOUNT_HOLD_S,
+    BUSY_HOLD_S,
+    UNAUTHORISED_HOLD_S,
+    Backoffs,
+)
+from worker.vendor import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from worker.errors import EkycError
+    from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
+    from worker.schedule import Backoff
+    from worker.settings import Settings
+    from worker.vendor.answers import Answer
+
+#: Why a verification is decided without a result; rows of the decision table.
+DEADLINE_PASSED: Final = "DEADLINE_PASSED"
+SIGNATURE_NOT_EXIST: Final = "SIGNATURE_NOT_EXIST"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A region's rest that an answer calls for."""
+
+    for_s: float
+    reason: str
+    #: Nobody but a person can mend it.
+    alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What follows from one answer: a write for the verification, and perhaps a rest for its region."""
+
+    write: Write
+    rest: Rest | None = None
+
+
+class Policy:
+    """The table of answers. One method an answer, found by the answer's `kind`.
+
+    Parameters:
+      backoffs: the countdowns.
+      deadline_s: after how long waiting ends.
+      random: where jitter comes from.
+    """
+
+    def __init__(self, backoffs: Backoffs, *, deadline_s: float, random: Random) -> None:
+        self.backoffs = backoffs
+        self._deadline_s = deadline_s
+        self._random = random
+        self._after: Mapping[str, Callable[[Verification, Any], Step]] = {
+            answers.Settled.kind: self._settled,
+            answers.Pending.kind: self._pending,
+            answers.Busy.kind: self._busy,
+            answers.Unauthorised.kind: self._unauthorised,
+            answers.AccountFault.kind: self._account_fault,
+            answers.TransientFault.kind: self._transient_fault,
+            answers.UnknownCode.kind: self._unknown_code,
+            answers.UnknownId.kind: self._unknown_id,
+            answers.Unreadable.kind: self._unreadable,
+            answers.OursToFix.kind: self._ours_to_fix,
+        }
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Policy:
+        return cls(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random())  # noqa: S311 - jitter
+
+    def after(self, verification: Verification, answer: Answer) -> Step:
+        """What follows from the vendor's `answer`."""
+        return self._after[answer.kind](verification, answer)
+
+    def after_error(self, verification: Verification, error: EkycError) -> Step:
+        """What follows from a fault of something we stand on: the error's class says it."""
+        if error.quarantine or not error.retry:
+            return Step(writes.quarantine(verification, reason=error.cause))
+        return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
+
+    def after_unforeseen(self, verification: Verification) -> Step:
+        """What follows from a fault that nobody foresaw."""
+        return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
+
+    def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Step:
+        """The same stage again, until the tries are used up."""
+        if backoff.exhausted(verification.faults):
+            return Step(writes.quarantine(verification, reason=cause))
+        countdown_s = backoff.countdown_s(verification.faults, self._random)
+        return Step(writes.retry(verification, in_s=countdown_s, cause=cause))
+
+    def _settled(self, verification: Verification, answer: answers.Settled) -> Step:
+        result = answer.result
+        overall_result = result.overall_result.value if result.overall_result else None
+        return Step(
+            writes.settle(
+                verification,
+                Heard(answer.kind, answer.transaction_id, submitted=result.submission_completed),
+                overall_result=overall_result,
+                error_code=result.error_code,
+            )
+        )
+
+    def _pending(self, verification: Verification, answer: answers.Pending) -> Step:
+        # The user is done, the answer is near: the countdown begins anew.
+        newly_submitted = answer.submission_completed and not verification.submission_completed
+        attempt = 0 if newly_submitted else verification.nulls
+        heard = Heard(
+            answer.kind, answer.transaction_id, nulls=attempt + 1, submitted=answer.submission_completed
+        )
+        if verification.age_s >= self._deadline_s:
+            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+        countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
+        return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
+
+    def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Step:
+        heard = self._fault_heard(verification, answer)
+        if verification.age_s >= self._deadline_s:
+            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+        countdown_s = self.backoffs.transient_fault.countdown_s(verification.faults, self._random)
+        return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.cause)
+
+    def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Step:
+        heard = self._fault_heard(verification, answer)
+        if self.backoffs.unknown_code.exhausted(verification.faults):
+            return Step(writes.quarantine(verification, reason="UNKNOWN_CODE", heard=heard))
+        countdown_s = self.backoffs.unknown_code.countdown_s(verification.faults, self._random)
+        return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.code)
+
+    def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Step:
+        heard = self._fault_heard(verification, answer)
+        if self.backoffs.unknown_id.exhausted(verification.faults):
+            return self._without_result(verification, heard, SIGNATURE_NOT_EXIST, answer_kept=True)
+        countdown_s = self.backoffs.unknown_id.countdown_s(verification.faults, self._random)
+        return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
+
+    def _busy(self, verification: Verification, answer: answers.Busy) -> Step:
+        for_s = BUSY_HOLD_S if answer.retry_after_s is None else answer.retry_after_s
+        return self._rest(verification, answer, Rest(for_s, "VENDOR_BUSY"))
+
+    def _unauthorised(self, verification: Verification, answer: answers.Unauthorised) -> Step:
+        return self._rest(verification, answer, Rest(UNAUTHORISED_HOLD_S, answer.code, alarm=True))
+
+    def _account_fault(self, verification: Verification, answer: answers.AccountFault) -> Step:
+        return self._rest(verification, answer, Rest(ACCOUNT_HOLD_S, answer.code, alarm=True))
+
+    def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Step:
+        heard = self._fault_heard(verification, answer)
+        return Step(writes.quarantine(verification, reason="UNREADABLE", detail=answer.cause, heard=heard))
+
+    def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Step:
+        heard = self._fault_heard(verification, answer)
+        return Step(writes.quarantine(verification, reason=answer.code, heard=heard))
+
+    def _rest(self, verification: Verification, answer: Answer, rest: Rest) -> Step:
+        """Nobody's fault here: the verification waits as it was, and its region rests."""
+        heard = Heard(
+            answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults
+        )
+        return Step(writes.repoll(verification, heard, in_s=rest.for_s), rest)
+
+    def _repoll(
+        self,
+        verification: Verification,
+        heard: Heard,
+        countdown_s: float,
+        *,
+        event: str = "",
+        detail: str = "",
+    ) -> Step:
+        in_s = min(countdown_s, max(0.0, self._deadline_s - verification.age_s))
+        return Step(writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail))
+
+    def _without_result(
+        self, verification: Verification, heard: Heard, reason: str, *, answer_kept: bool
+    ) -> Step:
+        return Step(writes.unsettled(verification, heard, reason=reason, answer_kept=answer_kept))
+
+    def _fault_heard(self, verification: Verification, answer: Answer) -> Heard:
+        # The null countdown is not lost to a fault in between.
+        return Heard(
+            answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults + 1
+        )

@@ -1,0 +1,70 @@
+"""The connections to the ledger's Redis."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import redis
+from redis import exceptions
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from worker.errors import ConfigError, LedgerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
+TIMEOUT_S = 5.0
+
+#: One more try covers a connection that an idle timeout or a failover closed. More would only hide an outage
+#: from the tasks, which know better what to do.
+RETRIES = 1
+
+
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
+    """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
+
+    Connects on first use. Raises ``ConfigError`` for a URL that is none.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), RETRIES),
+            client_name="ekyc",
+        )
+    except ValueError:
+        raise ConfigError(
+            "REDIS_URL is not a Redis URL: give one such as redis://:password@host:6379/0"
+        ) from None
+
+
+@contextmanager
+def translated(what: str = "the ledger") -> Iterator[None]:
+    """Turns what redis-py raises into ``LedgerUnavailable`` with one line that says what to do."""
+    try:
+        yield
+    except exceptions.AuthenticationError:
+        raise LedgerUnavailable(
+            f"Redis refuses our password: {what} cannot be used; check REDIS_URL"
+        ) from None
+    except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+        raise LedgerUnavailable(
+            f"Redis does not answer ({type(error).__name__}): {what} cannot be used; "
+            "check that it runs and REDIS_URL"
+        ) from None
+    except exceptions.ResponseError as error:
+        raise LedgerUnavailable(
+            f"Redis refuses a command ({_code(error)}): {what} cannot be used; run `ekyc doctor`"
+        ) from None
+    except exceptions.RedisError as error:
+        raise LedgerUnavailable(f"Redis failed ({type(error).__name__}): {what} cannot be used") from None
+
+
+def _code(error: exceptions.ResponseError) -> str:
+    """The error's first word, such as OOM, READONLY, MISCONF, NOAUTH."""
+    return str(error).partition(" ")[0] or type(error).__name__

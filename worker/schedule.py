@@ -1,0 +1,83 @@
+"""When to try again: countdowns as data, one for each cause, and how long a region rests.
+
+Pure: functions of values, and of a random generator that the caller owns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from worker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential countdowns with full jitter: evenly between 0 and `first_s · factor^n`, at most `cap_s`.
+
+    Full jitter spreads those that were enqueued together; see "Exponential Backoff And Jitter" (Amazon, 2015).
+    """
+
+    first_s: float
+    factor: float
+    cap_s: float
+    #: Tries in a row after which somebody else must decide; None: only the deadline ends it.
+    limit: int | None = None
+
+    def ceiling_s(self, attempt: int) -> float:
+        """The longest countdown after `attempt` (from 0) tries."""
+        # A large power overflows a float: the cap is reached long before.
+        return min(self.cap_s, self.first_s * self.factor ** min(attempt, 64))
+
+    def countdown_s(self, attempt: int, random: Random) -> float:
+        """The countdown after `attempt` (from 0) tries."""
+        return random.uniform(0.0, self.ceiling_s(attempt))
+
+    def exhausted(self, attempt: int) -> bool:
+        """Whether `attempt` (from 0) was the last try."""
+        return self.limit is not None and attempt + 1 >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Backoffs:
+    """The countdown of each cause."""
+
+    #: The vendor answered null.
+    pending: Backoff
+    #: The vendor failed: `ERROR`, 5xx, a broken connection, HTML in the place of JSON.
+    transient_fault: Backoff = Backoff(1.0, 2.0, 60.0)
+    #: The vendor does not know the id. It may lag just after creation: about 20 s on average, 40 s at most.
+    unknown_id: Backoff = Backoff(3.0, 2.0, 30.0, limit=5)
+    #: An envelope code nobody knows.
+    unknown_code: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
+    #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first.
+    image: Backoff = Backoff(2.0, 2.0, 1800.0)
+    #: The pipeline's queue cannot be written.
+    delivery: Backoff = Backoff(1.0, 2.0, 60.0)
+    #: The evidence store cannot be read or written.
+    evidence: Backoff = Backoff(1.0, 2.0, 60.0)
+    #: A fault nobody foresaw: our own.
+    unforeseen: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Backoffs:
+        return cls(pending=Backoff(settings.poll_first_s, settings.poll_factor, settings.poll_cap_s))
+
+
+#: Tries to fetch an image before the decision is made without it.
+DECIDE_FIRST_AFTER: Final = 3
+
+#: For how long after the result an image is still asked for. Links of sibling products die after one day.
+ARCHIVE_FOR_S: Final = 24 * 3600.0
+
+#: How long a region rests when the vendor says that it is busy and not for how long.
+BUSY_HOLD_S: Final = 10.0
+
+#: How long a region rests when the vendor refuses fresh tokens: somebody has to mend the keys or the entitlement.
+UNAUTHORISED_HOLD_S: Final = 60.0
+
+#: How long a region rests on a fault of the account, such as an empty balance.
+ACCOUNT_HOLD_S: Final = 300.0

@@ -1,0 +1,68 @@
+"""What the tasks stand on, made once per process and shared by its threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from worker.decisions.table import Table
+from worker.evidence.images import Images
+from worker.evidence.store import Evidence
+from worker.ledger import Ledger
+from worker.policy import Policy
+from worker.redis import connect
+from worker.settings import current
+from worker.vendor.client import Client
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+#: HTTP calls that one process has under way at a time: a thread costs some 40 kB, and mostly waits.
+CALLS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a worker process. Build one with ``Services.build``, or use ``services()``."""
+
+    settings: Settings
+    ledger: Ledger
+    client: Client
+    evidence: Evidence
+    images: Images
+    table: Table
+    policy: Policy
+    calls: ThreadPoolExecutor
+
+    @classmethod
+    def build(cls, settings: Settings) -> Services:
+        """Raises ``ConfigError``; connects to nothing yet."""
+        settings.require_vendor()
+        settings.require_evidence()
+        redis = connect(settings.redis_url)
+        return cls(
+            settings=settings,
+            ledger=Ledger(
+                redis,
+                lease_s=settings.lease_s,
+                rate=settings.rate,
+                retention_s=settings.retention_s,
+                worker=f"{os.getpid()}@{socket.gethostname()}",
+            ),
+            client=Client(settings, redis),
+            evidence=Evidence(settings.evidence_url),
+            images=Images(settings.image_origins),
+            table=Table.load(settings.decisions_file),
+            policy=Policy.from_settings(settings),
+            calls=ThreadPoolExecutor(CALLS, thread_name_prefix="call"),
+        )
+
+
+@cache
+def services() -> Services:
+    """The services of this process. Raises ``ConfigError``."""
+    return Services.build(current())
