@@ -21,6 +21,21 @@ SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: The most that a pipeline may attach to a verification, as compact JSON.
 MAX_CONTEXT_BYTES: Final = 4096
 
+#: How deep it may be nested. Python's JSON gives up near 1000, the sooner the more calls are under way:
+#: what was accepted here must not fail in a worker.
+MAX_CONTEXT_LEVELS: Final = 100
+
+#: The last moment that a `datetime` can hold, in epoch milliseconds.
+MAX_MILLIS: Final = 253_402_300_799_999
+
+#: What stands for a code of the vendor's that does not look like one.
+UNPRINTABLE: Final = "UNPRINTABLE"
+
+#: What a code of the vendor's looks like.
+CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+_MILLIS: Final = re.compile(r"[0-9]{1,15}")
+
 
 def canonical_region(name: str) -> str:
     """The region that `name` means. Raises ``ValueError`` naming the regions there are."""
@@ -67,4 +82,55 @@ class Context(fields.Field[Any]):
             raise ValidationError("must be JSON") from None
         if size_bytes > MAX_CONTEXT_BYTES:
             raise ValidationError(f"must be at most {MAX_CONTEXT_BYTES} bytes of JSON, is {size_bytes}")
+        if not _is_within(value, MAX_CONTEXT_LEVELS):
+            raise ValidationError(f"must be nested at most {MAX_CONTEXT_LEVELS} levels deep")
         return text
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return True
+    return levels > 0 and all(_is_within(inner, levels - 1) for inner in value)
+
+
+class Truth(fields.Field[bool]):
+    """`true` or `false` and nothing that merely looks like it: no `"yes"`, no `1`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        del attr, data, kwargs
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class Millis(fields.Field[int]):
+    """A moment in epoch milliseconds, up to the year 9999, as a number or as its digits in a string.
+
+    The vendor documents the one and samples the other.
+    """
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        del attr, data, kwargs
+        if isinstance(value, str) and _MILLIS.fullmatch(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_MILLIS:
+            raise ValidationError("must be a moment in epoch milliseconds")
+        return value
+
+
+class Code(fields.Field[str | None]):
+    """One of the vendor's codes: `SUCCESS` as well as one that nobody knows yet.
+
+    Codes go where personal data must not: into the ledger, messages and logs. So what does not look like
+    a code loads as ``UNPRINTABLE``, and an empty one as None.
+    """
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+        del attr, data, kwargs
+        if not isinstance(value, str):
+            raise ValidationError("must be a string or null")
+        if not value:
+            return None
+        return value if CODE.fullmatch(value) else UNPRINTABLE

@@ -11,6 +11,7 @@ from worker.errors import LedgerUnavailable
 
 @app.task(
     name="tasks.enqueue",
+    Request="worker.discreet:Discreet",
     # The message is all there is until the ledger has it: it is acknowledged when it does.
     acks_late=True,
     reject_on_worker_lost=True,

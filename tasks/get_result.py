@@ -13,7 +13,7 @@ from worker.batches import next_stage, work_through
 from worker.ledger.values import Batch, Stage
 from worker.messages import described
 from worker.services import services
-from worker.vendor.answers import OursToFix, Unreadable, read_again
+from worker.vendor.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
 
 if TYPE_CHECKING:
     from worker.ledger.values import Verification
@@ -35,12 +35,13 @@ def poll(verification: Verification) -> Step:
 
     answer = services().client.get_result(region, signature_id)
     step = policy.after(verification, answer)
-    if isinstance(answer, Unreadable | OursToFix):
-        evidence.keep_unreadable(region, signature_id, answer.raw)
-    elif step.write.stage is Stage.ARCHIVING:
-        kept = evidence.keep_answer(region, signature_id, answer.raw)
-        if kept != answer.raw:
-            step = policy.after(verification, read_again(kept, signature_id=signature_id))
+    match answer:
+        case Unreadable() | OursToFix():
+            evidence.keep_unreadable(region, signature_id, answer.raw)
+        case Settled() | UnknownId() if step.write.stage is Stage.ARCHIVING:
+            kept = evidence.keep_answer(region, signature_id, answer.raw)
+            if kept != answer.raw:
+                step = policy.after(verification, read_again(kept, signature_id=signature_id))
     return step
 
 

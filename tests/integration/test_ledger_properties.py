@@ -182,6 +182,33 @@ class LedgerMachine(RuleBasedStateMachine):
         for batch in self.batches[before:]:
             self._start(batch, batch.stage)
 
+    @rule(limit=st.integers(1, 4))
+    def workers_crash_again_and_again(self, limit: int) -> None:
+        """Nobody who claims lives to record an outcome."""
+        for _ in range(MOST_CLAIMS + 1):
+            self.claim(limit)
+            self.time_passes(round(LEASE_S / TICK_S))
+
+    @rule(pick=picks, stations=st.integers(1, 3))
+    def one_travels_on(self, pick: int, stations: int) -> None:
+        """What some batch holds goes on to its next stage, and perhaps to its end."""
+        for _ in range(stations):
+            ours = [
+                (batch, one)
+                for batch, one in self.writers
+                if self._holds(batch, self.known[one.signature_id])
+            ]
+            # The last one taken up is the one that travelled before.
+            if ours:
+                self._goes_on(*ours[pick % len(ours) if stations == 1 else -1])
+
+    def _goes_on(self, batch: Batch, verification: Verification) -> None:
+        kind = {Stage.POLLING: "1", Stage.ARCHIVING: "1", Stage.ROUTING: "2"}[verification.stage]
+        write = write_for(kind, verification, 0)
+        assert self.ledger.record(batch, [write]) == [True]
+        self._apply(self.known[verification.signature_id], write)
+        self._start(batch, write.stage)
+
     @rule()
     def messages_of_a_chain_arrive(self) -> None:
         """What goes on in its batch is loaded at its next stage."""
@@ -201,7 +228,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert loaded == []
             for name in held:
                 one = self.known[name]
-                one.holder, one.claims, one.due_at = None, 0, self.hold_until
+                one.holder, one.claims, one.due_at = None, 0, self.now
             return
         assert [one.signature_id for one in loaded] == held
         for verification in loaded:
@@ -273,6 +300,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.hold(REGION, for_s=for_ticks * TICK_S, reason="VENDOR_BUSY")
         self.hold_until = max(self.hold_until, self.now + for_ticks)
 
+    @rule()
+    def resume(self) -> None:
+        """An operator ends a rest."""
+        assert self.ledger.resume(REGION) == (self.hold_until > self.now)
+        self.hold_until = self.now
+
     @rule(by=st.integers(1, 4))
     def time_passes(self, by: int) -> None:
         """Every moment in the ledger comes nearer: the same as a clock that goes on, without the wait."""
@@ -292,7 +325,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         base = prefix(REGION)
         places = {
-            name: {member.decode() for member in self.redis.zrange(base + name, 0, -1)}
+            name: set(map(bytes.decode, self.redis.zrange(base + name, 0, -1)))  # type: ignore[arg-type]
             for name in ("due:polling", "due:archiving", "due:routing", "leased", "quarantine")
         }
         for name, one in self.known.items():

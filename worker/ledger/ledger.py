@@ -98,6 +98,10 @@ class Ledger:
         """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock."""
         return int(self._scripts.call("hold", region, round(for_s * 1000), reason))
 
+    def resume(self, region: str) -> bool:
+        """End a region's rest now. False: it had none."""
+        return bool(self._scripts.call("resume", region))
+
     # What dispatchers and tasks do.
 
     def claim(self, region: str, *, limit: int) -> Claim:

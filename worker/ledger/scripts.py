@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.commands.core import Script
 
-NAMES: Final = ("enqueue", "claim", "load", "renew", "record", "nudge", "hold", "spend")
+NAMES: Final = ("enqueue", "claim", "load", "renew", "record", "nudge", "hold", "resume", "spend")
 
 
 def prefix(region: str) -> str:

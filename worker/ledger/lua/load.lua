@@ -1,6 +1,7 @@
 -- ARGV: batch, stage, lease_ms, id, id, …
--- Starts a batch: returns now, then { id, { field, value, … } } for each verification that the batch still holds at this stage and
--- that no earlier message has started; its lease begins anew. While the region rests, polling is given back untouched.
+-- Starts a batch: returns now, then { id, { field, value, … } } for each verification that the batch still holds at
+-- this stage and that no earlier message has started; its lease begins anew. While the region rests, polling is given
+-- back untouched.
 local batch, stage, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local now = now_ms()
 local held = stage == 'polling' and hold_until(now) or 0
@@ -13,7 +14,7 @@ for at = 4, #ARGV do
     if held > 0 then
       redis.call('HDEL', verification, 'b', 'c')
       redis.call('ZREM', key('leased'), id)
-      make_due(id, stage, held, now)
+      make_due(id, stage, now, now)
     else
       redis.call('HSET', verification, 'b', batch .. '/' .. stage)
       redis.call('ZADD', key('leased'), digits(now + lease), id)

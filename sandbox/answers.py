@@ -1,0 +1,126 @@
+"""The vendor's answers to a Get Result call, as its page shows them, and the ways in which one goes wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
+
+from sandbox import documents
+from sandbox.reply import HTML, Manner, Reply
+from sandbox.scenario import Kind, Shape
+
+if TYPE_CHECKING:
+    from sandbox.documents import Urls
+    from sandbox.scenario import Fault, Pending
+    from sandbox.state import Given
+
+#: More than any client should take for an answer that has 1 kB.
+OVERSIZED_BYTES: Final = 16 * 1024 * 1024
+
+#: As the vendor's page has them. Clients are told not to read messages.
+_MESSAGES: Final = {
+    "SUCCESS": "OK",
+    "SIGNATURE_NOT_EXIST": "This signatureId is not exist",
+    "ERROR": "Server error",
+}
+
+_PAGE: Final = b"<!DOCTYPE html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n"
+_NOISE: Final = bytes(range(128, 256)) * 2
+
+
+def envelope(code: str, data: Any = None, *, message: str | None = None) -> bytes:
+    """A body. Every one has a `transactionId` of its own."""
+    return json.dumps(
+        {
+            "code": code,
+            "message": message or _MESSAGES.get(code, code.replace("_", " ").capitalize()),
+            "data": data,
+            "extra": None,
+            "transactionId": token_hex(8),
+            "pricingStrategy": "FREE",
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def refused(code: str, *, message: str | None = None) -> Reply:
+    """An envelope that says no, with HTTP 200 as the vendor does."""
+    return Reply(code, envelope(code, message=message))
+
+
+def pending(given: Given, step: Pending, urls: Urls) -> Reply:
+    """Null. As in the vendor's third example it names no `signatureId`."""
+    data = {
+        "overallResult": None,
+        "submissionCompleted": step.submission_completed,
+        "idvResult": None,
+        "errorCode": None,
+        "docDetail": documents.pending_detail(given.scenario, urls, given.first_asked_at_ms),
+        "countryCodeIso3": given.scenario.country.iso3,
+    }
+    if Shape.IDV_ONLY in given.scenario.shapes:
+        del data["overallResult"]
+    return Reply("pending", envelope("SUCCESS", data))
+
+
+def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
+    """The result."""
+    scenario = given.scenario
+    if Shape.NO_DATA in scenario.shapes:
+        return Reply("nodata", envelope("SUCCESS"))
+    overall_result = "MAYBE" if Shape.UNKNOWN_RESULT in scenario.shapes else scenario.overall_result
+    if Shape.LOWERCASE in scenario.shapes:
+        overall_result = overall_result.lower()
+    data = {
+        "signatureId": signature_id,
+        "overallResult": overall_result,
+        "submissionCompleted": scenario.error_code != "USER_TIMEOUT",
+        "idvResult": overall_result,
+        "errorCode": scenario.error_code,
+        "docDetail": documents.settled_detail(scenario, urls, given.first_asked_at_ms),
+        "countryCodeIso3": scenario.country.iso3,
+    }
+    if Shape.IDV_ONLY in scenario.shapes:
+        del data["overallResult"]
+    if Shape.NO_SIGNATURE_ID in scenario.shapes:
+        del data["signatureId"]
+    return Reply(overall_result.upper(), envelope("SUCCESS", data))
+
+
+def page(status: int, title: str, *, name: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """What a gateway in front of the vendor would show to a person."""
+    return Reply(name, _PAGE % (title.encode(), title.encode()), status, HTML, headers)
+
+
+def fault(cause: Fault, otherwise: bytes) -> Reply:
+    """An answer gone wrong. `otherwise` is the body of the answer that it spoils."""
+    match cause.kind:
+        case Kind.CODE | Kind.TOKEN_EXPIRED:
+            return _refusal(cause)
+        case Kind.HTTP:
+            # 429 alone says for how long, in plain seconds.
+            headers = (("Retry-After", "1"),) if cause.status == 429 else ()  # noqa: PLR2004
+            return page(cause.status, "Something went wrong", name=f"http{cause.status}", headers=headers)
+        case Kind.HTML:
+            return page(200, "Welcome", name=cause.kind)
+        case Kind.EMPTY | Kind.GARBAGE:
+            return Reply(cause.kind, b"" if cause.kind is Kind.EMPTY else _NOISE)
+        case Kind.OVERSIZED:
+            return Reply(cause.kind, otherwise, manner=Manner.PADDED, padding_bytes=OVERSIZED_BYTES)
+        case _:
+            return Reply(cause.kind, otherwise, manner=_MANNERS.get(cause.kind, Manner.WHOLE))
+
+
+_MANNERS: Final = {
+    Kind.TRUNCATED: Manner.TRUNCATED,
+    Kind.SLOW_DRIP: Manner.DRIP,
+    Kind.RESET: Manner.RESET,
+}
+
+
+def _refusal(cause: Fault) -> Reply:
+    code = cause.code or "IAM_FAILED"
+    headers = (("Retry-After", cause.retry_after.header(time.time())),) if cause.retry_after else ()
+    return Reply(code, envelope(code), headers=headers)

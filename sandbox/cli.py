@@ -1,0 +1,142 @@
+"""`ekyc sandbox`: the vendor's stand-in as a command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox.server import Sandbox
+from sandbox.tokens import ACCESS_KEY, SECRET_KEY
+
+if TYPE_CHECKING:
+    from sandbox.app import Exchange
+
+_HELP = """Start a stand-in for the vendor: its token API, its Get Result API and images.
+
+What it answers for a signatureId follows from the id, which is split at its dashes. Words that ask for
+something, in any order, followed by whatever makes the id unique:
+
+\b
+  pass  fail  CARD_NOT_FOUND            the result: any errorCode of the vendor's
+  n3  t5s  sub2  forever                three nulls; null for 5 s; submitted after two nulls
+  code-ERROR-x2  busy  retryafter10s    two answers with that envelope code; SERVICE_BUSY
+  notexist  lag2  tokenexpired          the id is unknown, for ever or twice; the token ends
+  http500x2  html  truncated  reset     the transport breaks, twice or once
+  latency2s  slowdrip  oversized        … or is slow, or without measure
+  imgexpired  notimage  imgoversized    images go wrong
+
+\b
+So CARD_NOT_FOUND-http500-n2-0042 is HTTP 500, two nulls, then INCOMPLETE with that code. An id
+without such words is null for some seconds and then, mostly, PASS. All words: docs/sandbox.md.
+"""
+
+
+class _CannotListen(click.ClickException):
+    exit_code = 2
+
+
+@click.command(help=_HELP)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8099,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option("--access-key", default=ACCESS_KEY, show_default=True, help="The key that gets a token.")
+@click.option("--secret-key", default=SECRET_KEY, show_default=True, help="What it is signed with.")
+@click.option(
+    "--token-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long tokens live, whatever is asked for.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Varies what plain ids and faults do.")
+@click.option(
+    "--fault-rate",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="The share of answers that are faults.",
+)
+@click.option("--json-log", is_flag=True, help="Print JSON, one object a line.")
+@click.option("--quiet", is_flag=True, help="Print no line for each answer.")
+def sandbox(  # noqa: PLR0913 - the options above
+    *,
+    host: str,
+    port: int,
+    access_key: str,
+    secret_key: str,
+    token_seconds: float | None,
+    seed: int,
+    fault_rate: float,
+    json_log: bool,
+    quiet: bool,
+) -> None:
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        server = Sandbox(
+            host,
+            port,
+            access_key=access_key,
+            secret_key=secret_key,
+            token_s=token_seconds,
+            seed=seed,
+            fault_rate=fault_rate,
+            log=_nothing if quiet else _json_line if json_log else _line,
+        )
+    except OSError as error:
+        raise _CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; try --port 0"
+        ) from None
+    with server:
+        _introduce(server, json_log=json_log)
+        ended.wait()
+
+
+def _introduce(server: Sandbox, *, json_log: bool) -> None:
+    environment = server.environment()
+    if json_log:
+        click.echo(json.dumps({"event": "listening", "url": server.url, "environment": environment}))
+        return
+    click.echo(f"The sandbox answers as the vendor would, at {server.url}. To use it:\n")
+    for name, value in environment.items():
+        click.echo(f"  export {name}={value}")
+    click.echo("\nWhat it answers follows from the signatureId: see --help. Ctrl-C ends it.")
+
+
+def _nothing(exchange: Exchange, took_s: float) -> None:
+    del exchange, took_s
+
+
+def _json_line(exchange: Exchange, took_s: float) -> None:
+    fields = {
+        "event": "answered",
+        "at_ms": round(time.time() * 1000),
+        "call": exchange.call,
+        "signature_id": exchange.signature_id,
+        "answer": exchange.reply.name,
+        "status": exchange.reply.status,
+        "took_ms": round(took_s * 1000, 1),
+    }
+    _print(json.dumps(fields))
+
+
+def _line(exchange: Exchange, took_s: float) -> None:
+    at = time.strftime("%H:%M:%S")
+    call = exchange.call or "other"
+    _print(f"{at}  {call:<6}  {exchange.reply.name:<20}  {took_s * 1000:7.1f} ms  {exchange.signature_id}")
+
+
+def _print(line: str) -> None:
+    # Nobody may be reading any more; the answers go on.
+    with suppress(OSError):
+        click.echo(line)

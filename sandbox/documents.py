@@ -1,0 +1,107 @@
+"""What the vendor would have read off a document. Nobody holds it: every name in it says so.
+
+Whoever wants to know whether personal data leaks can look for ``PERSON`` in logs, queues and stores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sandbox.scenario import Shape
+
+if TYPE_CHECKING:
+    from sandbox.scenario import Scenario
+
+#: In every personal value that is text, and in every image.
+PERSON: Final = "SANDBOX PERSON"
+
+#: Codes at which nothing could be read off the document.
+_NOTHING_READ: Final = frozenset({"OCR_NO_RESULT", "CARD_NOT_FOUND", "NO_SUPPORTED_CARD"})
+
+#: How long before the first ask the user held the document before the camera.
+_SCANNED_BEFORE_MS: Final = 30_000
+
+Urls = tuple[str | None, str | None]
+
+
+def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str, Any] | None:
+    """`docDetail` of a result, as in the vendor's first example, or its second for the code of that."""
+    if Shape.NO_DETAIL in scenario.shapes or scenario.error_code == "USER_TIMEOUT":
+        return None
+    result_key = "docResult" if Shape.DOC_RESULT in scenario.shapes else "ocrResult"
+    if scenario.error_code == "NOT_SUPPORTED_CARD":
+        return {
+            "docResult": None,
+            "docFrontImage": None,
+            "docBackImage": None,
+            "ocrInfo": None,
+            "qualityLabels": None,
+            "forgeryLabels": None,
+        }
+    passed = scenario.overall_result == "PASS"
+    return {
+        result_key: "PASS" if passed else "FAIL",
+        "docFrontImage": urls[0],
+        "docBackImage": urls[1],
+        "docType": _both(scenario.country.doc_type),
+        "subDocType": _both(scenario.country.doc_type),
+        "ocrInfo": {"front": None, "back": None} if scenario.error_code in _NOTHING_READ else _ocr(scenario),
+        "qualityLabels": {
+            "front": {
+                "isBlur": scenario.error_code == "CARD_LOW_QUALITY_IMAGE",
+                "isDim": False,
+                "isExposure": True,
+            },
+            "back": None,
+        },
+        "forgeryLabels": ["photocopy"] if passed or scenario.overall_result == "FAIL" else None,
+        "eventDetails": _events(scenario, asked_at_ms),
+    }
+
+
+def pending_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str, Any] | None:
+    """`docDetail` while the vendor is still at it: partly there, as in the vendor's third example."""
+    if Shape.NO_DETAIL in scenario.shapes:
+        return None
+    return {
+        "docResult" if Shape.DOC_RESULT in scenario.shapes else "ocrResult": "PASS",
+        "docFrontImage": urls[0],
+        "docBackImage": urls[1],
+        "ocrInfo": {
+            "front": {
+                "birthday": "JANUARY 01,1900",
+                "name": PERSON,
+                "birthdayParsed": "1900/01/01",
+                "idNumber": f"{PERSON} 000000",
+            },
+            "back": None,
+        },
+        "qualityLabels": {"front": None, "back": None},
+        "forgeryLabels": None,
+        "eventDetails": _events(scenario, asked_at_ms),
+    }
+
+
+def _ocr(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "front": {
+            "gender": "PEREMPUAN",
+            "name": PERSON,
+            "address": f"{PERSON} STREET 1",
+            "idNumber": f"{PERSON} 000000",
+            "religion": "",
+            "birthday": "1900/01/01",
+            "citizen": scenario.country.iso3,
+        },
+        "back": {"idNumber": f"{PERSON} 000000"},
+    }
+
+
+def _both(doc_type: str) -> dict[str, str]:
+    return {"front": doc_type, "back": doc_type}
+
+
+def _events(scenario: Scenario, asked_at_ms: int) -> list[dict[str, Any]]:
+    # The vendor's page really spells it so; sibling pages do not.
+    key = "createTimestamp" if Shape.TIMESTAMP in scenario.shapes else "createTimestmap"
+    return [{"event": "FE_DOCUMENT_SCAN", "result": "PASS", key: asked_at_ms - _SCANNED_BEFORE_MS}]

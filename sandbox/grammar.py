@@ -1,0 +1,191 @@
+"""Magic ids: an id is split at its dashes, and each word may ask for something. See `docs/sandbox.md`.
+
+Case does not matter. `x2` or `always` behind a fault, or as the word after it, say how often. A word that means
+nothing makes the id unique. An id in which no word means anything gets a made-up, stable, lifelike course.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from sandbox.scenario import (
+    ALWAYS,
+    DOCUMENTED,
+    REGIONS,
+    RESULTS,
+    Country,
+    Fault,
+    Kind,
+    Links,
+    RetryAfter,
+    Scenario,
+    Shape,
+)
+
+#: A day: nobody waits longer for one answer, and `threading` cannot.
+_LONGEST_S: Final = 86_400.0
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = r"(\d{1,6})(ms|s|m|h)"
+
+_REPEATED: Final = re.compile(r"-(x\d{1,6}|always)(?=-|$)")
+_CODE: Final = re.compile(r"(^|-)code-(?=[a-z])")
+_TIMES: Final = re.compile(r"(.+?)(?:x(\d{1,6})|(always))?")
+
+_OVERALL: Final = {"docapi": "FAIL", "aspass": "PASS", "asfail": "FAIL", "asincomplete": "INCOMPLETE"}
+_ALIASES: Final = {"pass": "SUCCESS", "fail": "ID_FORGERY_DETECTED"}
+
+#: One word in a reader's hands: the word without its repetition, and the repetition if it has one.
+Word = tuple[str, int | None]
+Reader = Callable[[Scenario, str, int | None], Scenario | None]
+
+
+def parse(signature_id: str, *, seed: int = 0) -> Scenario:
+    """The scenario that `signature_id` asks for. Every id asks for one. `seed` varies plain ids alone."""
+    words = _words(signature_id)
+    digest = blake2b(f"{seed}:{signature_id}".encode(), digest_size=8).digest()
+    blank = scenario = Scenario(country=_country(words, digest))
+    for read in _READERS:
+        for word, times in words:
+            scenario = read(scenario, word, times) or scenario
+    return _shared(_lifelike(scenario, digest) if scenario is blank else scenario)
+
+
+def _words(signature_id: str) -> list[Word]:
+    text = _CODE.sub(r"\1code.", _REPEATED.sub(r"\1", signature_id.lower()))
+    return [_word(word) for word in text.split("-") if word]
+
+
+def _word(text: str) -> Word:
+    found = _TIMES.fullmatch(text)
+    if not found:
+        return text, None
+    word, times, always = found.groups()
+    return word, ALWAYS if always else int(times) if times else None
+
+
+def _country(words: list[Word], digest: bytes) -> Country:
+    named = (REGIONS[word] for word, _ in words if word in REGIONS)
+    return next(named, tuple(REGIONS.values())[digest[0] % len(REGIONS)])
+
+
+def _lifelike(scenario: Scenario, digest: bytes) -> Scenario:
+    """Five in six pass, the rest get any documented code; null for 0.5 to 4 seconds, submitted midway."""
+    codes = tuple(DOCUMENTED)
+    code = "SUCCESS" if digest[1] % 6 else codes[digest[2] % len(codes)]
+    return replace(
+        scenario,
+        error_code=code,
+        overall_result=RESULTS[code],
+        wait_s=0.5 + digest[3] % 8 / 2,
+        submitted_after=1,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _shared(scenario: Scenario) -> Scenario:
+    """One object for all ids that ask for the same, so that a million ids take little memory."""
+    return scenario
+
+
+def _result(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    code = _ALIASES.get(word, word.upper())
+    if code not in RESULTS:
+        return None
+    return replace(so_far, error_code=code, overall_result=RESULTS[code])
+
+
+def _overall(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    return replace(so_far, overall_result=_OVERALL[word]) if word in _OVERALL else None
+
+
+def _waiting(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    if word == "forever":
+        return replace(so_far, nulls=ALWAYS)
+    if word == "submitted":
+        return replace(so_far, submitted_after=0)
+    if found := re.fullmatch(r"n(\d{1,6})", word):
+        return replace(so_far, nulls=int(found[1]))
+    if found := re.fullmatch(r"sub(\d{1,6})", word):
+        return replace(so_far, submitted_after=int(found[1]))
+    if found := re.fullmatch(f"t{_DURATION}", word):
+        return replace(so_far, wait_s=_seconds(found))
+    return None
+
+
+def _latency(so_far: Scenario, word: str, times: int | None) -> Scenario | None:
+    if found := re.fullmatch(f"latency{_DURATION}", word):
+        return replace(so_far, latency_s=_seconds(found), latency_times=times or 1)
+    return None
+
+
+def _shape(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    if word not in set(Shape):
+        return None
+    return replace(so_far, shapes=so_far.shapes | {Shape(word)})
+
+
+def _fault(so_far: Scenario, word: str, times: int | None) -> Scenario | None:
+    fault = _named_fault(word, times) or _numbered_fault(word, times or 1)
+    return replace(so_far, faults=(*so_far.faults, fault)) if fault else None
+
+
+def _named_fault(word: str, times: int | None) -> Fault | None:
+    if word in _PLAIN_FAULTS:
+        return Fault(Kind(word), times or 1)
+    if word == "busy":
+        return Fault(Kind.CODE, times or 1, code="SERVICE_BUSY")
+    if word == "notexist":
+        return Fault(Kind.CODE, times or ALWAYS, code="SIGNATURE_NOT_EXIST")
+    if found := re.fullmatch(r"code\.([a-z0-9_]+)", word):
+        return Fault(Kind.CODE, times or 1, code=found[1].upper())
+    return None
+
+
+def _numbered_fault(word: str, times: int) -> Fault | None:
+    if found := re.fullmatch(r"lag(\d{1,6})", word):
+        return Fault(Kind.CODE, int(found[1]), code="SIGNATURE_NOT_EXIST")
+    if found := re.fullmatch(r"http([45]\d\d)", word):
+        return Fault(Kind.HTTP, times, status=int(found[1]))
+    if found := re.fullmatch(r"retryafter(\d{1,6})(s?)", word):
+        return _busy(times, RetryAfter(int(found[1]), found[2]))
+    if found := re.fullmatch(r"retrydate(\d{1,6})s", word):
+        return _busy(times, RetryAfter(int(found[1]), "date"))
+    return None
+
+
+def _busy(times: int, retry_after: RetryAfter) -> Fault:
+    return Fault(Kind.CODE, times, code="SERVICE_BUSY", retry_after=retry_after)
+
+
+def _image(so_far: Scenario, word: str, times: int | None) -> Scenario | None:
+    if word in {Links.PRIVATE, Links.NONE}:
+        return replace(so_far, links=Links(word))
+    if word == "imgexpired":
+        return replace(so_far, dead_links=times or 1)
+    if found := re.fullmatch(f"imgslow{_DURATION}", word):
+        return replace(so_far, image_latency_s=_seconds(found))
+    if found := re.fullmatch(r"img([45]\d\d)", word):
+        return replace(so_far, image_fault=Fault(Kind.HTTP, times or 1, status=int(found[1])))
+    if word in _IMAGE_FAULTS:
+        return replace(so_far, image_fault=replace(_IMAGE_FAULTS[word], times=times or ALWAYS))
+    return None
+
+
+def _seconds(found: re.Match[str]) -> float:
+    return min(int(found[1]) * _UNITS[found[2]], _LONGEST_S)
+
+
+_PLAIN_FAULTS: Final = frozenset(Kind) - {Kind.CODE, Kind.HTTP, Kind.NOT_IMAGE, Kind.REDIRECT}
+_IMAGE_FAULTS: Final = {
+    "notimage": Fault(Kind.NOT_IMAGE),
+    "imgoversized": Fault(Kind.OVERSIZED),
+    "imgredirect": Fault(Kind.REDIRECT),
+    "imgdown": Fault(Kind.HTTP, status=503),
+}
+#: Each reads the whole id before the next, so that `docapi` may stand before or behind the code it changes.
+_READERS: Final[tuple[Reader, ...]] = (_result, _overall, _waiting, _latency, _shape, _fault, _image)

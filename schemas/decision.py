@@ -1,0 +1,131 @@
+"""What the pipeline is told in the end. No personal data is in it but what the pipeline put there itself."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow.validate import OneOf, Range, Regexp
+
+from schemas.errors import SchemaError
+from schemas.fields import Code, Region, SignatureId, Truth
+from schemas.result import OverallResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What a decision may be called: its name becomes a task's name and a counter's.
+DECISION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+#: The namespace of all decision ids. Changing it would make every decision another one.
+_NAMESPACE: Final = uuid.UUID("838cf42f-94ae-4878-872e-a4458f64254f")
+
+
+def decision_id(region: str, signature_id: str) -> str:
+    """The id of a verification's one decision: the same wherever and however often it is made."""
+    return str(uuid.uuid5(_NAMESPACE, f"{region}:{signature_id}"))
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRef:
+    """Where the evidence lies. Not `complete`: some of it could not be had, or not yet."""
+
+    url: str
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The one decision of a verification, as it is delivered.
+
+    Parameters:
+        id: UUIDv5 of region and signatureId, see ``decision_id``.
+        decision: the name that the table gives it, such as `approve`.
+        overall_result: None where it was settled without a result; then `reason` says why.
+        error_code: as the vendor sent it.
+        decided_at: an aware moment; sent in UTC, in milliseconds.
+        context: whatever JSON the pipeline attached to the enqueue request.
+        polls: how many answers of the vendor it took.
+        table: the version of the decision table.
+    """
+
+    id: str
+    signature_id: str
+    region: str
+    decision: str
+    overall_result: str | None
+    error_code: str | None
+    reason: str | None
+    decided_at: datetime
+    evidence: EvidenceRef
+    context: Any = field(repr=False)
+    polls: int
+    table: str
+
+
+class Moment(fields.AwareDateTime):
+    """An RFC 3339 moment: any offset is read, UTC in milliseconds is written."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        del attr, obj, kwargs
+        if value is None:
+            return None
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class EvidenceRefSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    url = fields.String(required=True)
+    complete = Truth(required=True)
+
+    @post_load
+    def _freeze(self, data: dict[str, Any], **_: Any) -> EvidenceRef:
+        return EvidenceRef(**data)
+
+
+class DecisionSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    id = fields.String(
+        required=True,
+        validate=Regexp(re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")),
+    )
+    signature_id = SignatureId(required=True)
+    region = Region(required=True)
+    decision = fields.String(required=True, validate=Regexp(re.compile(rf"{DECISION_NAME.pattern}\Z")))
+    overall_result = fields.String(required=True, allow_none=True, validate=OneOf(tuple(OverallResult)))
+    error_code = Code(required=True, allow_none=True)
+    reason = Code(required=True, allow_none=True)
+    decided_at = Moment(required=True)
+    evidence = fields.Nested(EvidenceRefSchema, required=True)
+    context = fields.Raw(required=True, allow_none=True)
+    polls = fields.Integer(required=True, strict=True, validate=Range(min=0))
+    table = fields.String(required=True)
+
+    @post_load
+    def _freeze(self, data: dict[str, Any], **_: Any) -> Decision:
+        return Decision(**data)
+
+
+_SCHEMA: Final = DecisionSchema()
+
+
+def dump_decision(decision: Decision) -> dict[str, Any]:
+    """The decision as JSON carries it, its fields always in the same order."""
+    return dict(_SCHEMA.dump(decision))
+
+
+def load_decision(raw: Mapping[str, Any]) -> Decision:
+    """Read a decision back. Raises ``SchemaError`` with the first field at fault, never its value."""
+    try:
+        decision: Decision = _SCHEMA.load(raw)
+    except ValidationError as error:
+        raise SchemaError.from_validation(error) from None
+    return decision

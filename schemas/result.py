@@ -1,0 +1,138 @@
+"""The result of one verification: what Get Result answers under `data`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from marshmallow import ValidationError, fields
+
+from schemas.document import DocDetail, DocDetailSchema
+from schemas.errors import SchemaError
+from schemas.fields import Code, Truth
+from schemas.record import VendorRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DOCUMENTED_CODES", "DocDetail", "OverallResult", "Result", "load_result"]
+
+
+class OverallResult(StrEnum):
+    """How a verification ended. While it has not, the vendor says null."""
+
+    PASS = "PASS"  # noqa: S105 - no password
+    FAIL = "FAIL"
+    INCOMPLETE = "INCOMPLETE"
+
+
+_NOT_COMPLETED: Final = (
+    "NO_SUPPORTED_CARD",
+    "CARD_TYPE_MISMATCH",
+    "CARD_LOW_QUALITY_IMAGE",
+    "INCOMPLETED_CARD",
+    "CARD_INFO_MISMATCH",
+    "TOO_MANY_CARDS",
+    "CARD_NOT_FOUND",
+    "OCR_NO_RESULT",
+    "PARAMETER_ERROR",
+    "USER_TIMEOUT",
+    "ERROR",
+    "NO_SUPPORTED_CARD_CUSTOMIZED",
+    "NO_FACE_DETECTED",
+    "OCR_FIELD_INVALID",
+)
+
+#: Each `errorCode` of the vendor's page beside each result it may come with. What goes with INCOMPLETE
+#: comes with FAIL when the Document API was used.
+DOCUMENTED_CODES: Final[Mapping[OverallResult, tuple[str, ...]]] = {
+    OverallResult.PASS: ("SUCCESS",),
+    OverallResult.FAIL: ("ID_FORGERY_DETECTED", "NATIONALITY_COMPLIANCE_FAILED", *_NOT_COMPLETED),
+    OverallResult.INCOMPLETE: _NOT_COMPLETED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the vendor says of one verification, for the id that was asked.
+
+    Parameters:
+        signature_id: None only while the result is pending; then the vendor may leave it out.
+        overall_result: None while the vendor is still at work; parts of `doc_detail` may be there already.
+        submission_completed: the user's side is done.
+        error_code: the reason, as sent; ``UNPRINTABLE`` where it does not look like a code.
+        country_code_iso3: the region that was asked for, not the document's country.
+    """
+
+    signature_id: str | None = None
+    overall_result: OverallResult | None = None
+    submission_completed: bool = False
+    error_code: str | None = None
+    doc_detail: DocDetail | None = None
+    country_code_iso3: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """The vendor has come to a result, and will not come to another."""
+        return self.overall_result is not None
+
+
+class Outcome(fields.Field[OverallResult]):
+    """`PASS`, `FAIL` or `INCOMPLETE`, in whatever case: an example of the vendor's says `fail`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> OverallResult:
+        del attr, data, kwargs
+        # ASCII first: the long s of older English, too, is an S in capitals.
+        if isinstance(value, str) and value.isascii() and value.upper() in OverallResult.__members__:
+            return OverallResult(value.upper())
+        raise ValidationError(f"must be {', '.join(OverallResult)} or null")
+
+
+class ResultSchema(VendorRecord):
+    """The newer `overallResult` counts where it is there at all, the older `idvResult` where it is not.
+
+    A null `overallResult` is there: the vendor is still at work, whatever `idvResult` says by then.
+    """
+
+    into = Result
+
+    signature_id = fields.String()
+    overall_result = Outcome()
+    idv_result = Outcome()
+    submission_completed = Truth()
+    error_code = Code()
+    # Sibling products send an array. We do not decide on it, but no SUCCESS may stand beside another code.
+    error_codes = fields.List(Code(allow_none=True))
+    doc_detail = fields.Nested(DocDetailSchema)
+    country_code_iso3 = fields.String()
+
+    def said(self, data: dict[str, Any]) -> dict[str, Any]:
+        older = data.pop("idv_result", None)
+        newer = data.setdefault("overall_result", older)
+        if None not in (newer, older) and newer is not older:
+            raise ValidationError("contradicts overallResult", "idvResult")
+        codes = {data.get("error_code"), *(data.pop("error_codes", None) or ())} - {None}
+        if "SUCCESS" in codes and len(codes) > 1:
+            raise ValidationError("contradicts SUCCESS", "errorCodes")
+        return data
+
+
+_SCHEMA: Final = ResultSchema()
+
+
+def load_result(data: Any, *, signature_id: str) -> Result:
+    """Read the `data` of a Get Result answer for the id that was asked.
+
+    Raises ``SchemaError`` for what cannot be read safely: no object, another id, no id on a settled result,
+    a result that is none of those known or contradicts itself, a field of another type.
+    """
+    try:
+        result: Result = _SCHEMA.load(data)
+    except ValidationError as error:
+        raise SchemaError.from_validation(error, prefix="data") from None
+    if result.signature_id is None and result.settled:
+        raise SchemaError("data.signatureId", "must be there once the result is")
+    if result.signature_id not in (None, signature_id):
+        raise SchemaError("data.signatureId", "must be the id that was asked")
+    return result

@@ -1,0 +1,130 @@
+"""A whole fleet for a test: Valkey, the vendor's stand-in, and worker processes that can be told to die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis as redis_py
+from kombu import Connection
+
+from worker.ledger import Census, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox.server import Sandbox
+
+ROOT = Path(__file__).parents[2]
+
+#: How long a test waits for what must happen. Far above what it takes, because nothing here measures speed.
+PATIENCE_S = 60.0
+
+
+def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """Wait until something is so, and return it; fail with `what` if it never is."""
+    give_up_at = time.monotonic() + patience_s
+    while not (found := true()):
+        assert time.monotonic() < give_up_at, f"waited {patience_s:.0f} s in vain: {what}"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass
+class Fleet:
+    """The environment of a fleet, and what a test does with it."""
+
+    folder: Path
+    redis_url: str
+    vendor: Sandbox
+    environment: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> Path:
+        return self.folder / "evidence"
+
+    def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Run a command of the product; its output goes to `<name>.log`."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, name: str = "w1", **environment: str) -> subprocess.Popen[bytes]:
+        """A worker that is ready to work, started as a user would."""
+        process = self.start(
+            "celery", "-A", "worker", "worker", "-n", f"{name}@test", "-l", "INFO", name=name, **environment
+        )
+        until(lambda: "ready." in self.log(name) or process.poll() is not None, f"{name} gets ready")
+        assert process.poll() is None, self.log(name)
+        return process
+
+    def run(
+        self, *command: str, stdin: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the product to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            check=False,
+            cwd=ROOT,
+            env=self.environment | environment,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    @contextmanager
+    def redis(self) -> Iterator[redis_py.Redis]:
+        with redis_py.Redis.from_url(self.redis_url) as client:
+            yield client
+
+    def ledger(self) -> Ledger:
+        return Ledger(redis_py.Redis.from_url(self.redis_url))
+
+    def census(self) -> Census:
+        return Census(redis_py.Redis.from_url(self.redis_url))
+
+    def await_done(self, number: int, region: str = "ph") -> None:
+        until(lambda: self.census().counts(region).done >= number, f"{number} verifications are done")
+
+    def delivered(self) -> list[dict[str, Any]]:
+        """Take what lies on the pipeline's queue: the messages as a pipeline in any language would see them."""
+        taken: list[dict[str, Any]] = []
+        with Connection(self.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
+            while True:
+                try:
+                    message = queue.get_nowait()
+                except queue.Empty:
+                    return taken
+                taken.append(
+                    {"task": message.headers["task"], "id": message.headers["id"], **message.payload[1]}
+                )
+                message.ack()
+
+    def stop(self) -> None:
+        """End everything that a test has left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,264 @@
+"""`celery -A worker worker` with Redis and a vendor given by environment: what a user sees, process by process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+
+from schemas.decision import load_decision
+from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
+from worker.evidence.manifest import verify
+from worker.evidence.store import Evidence
+from worker.ledger.values import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+
+TASKS = ["tasks.archive_images", "tasks.enqueue", "tasks.get_result", "tasks.route_decision"]
+
+
+def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence(fleet: Fleet) -> None:
+    """The main job, by `ekyc enqueue` and the queue alone."""
+    fleet.worker()
+    ids = ["pass-n2-1", "CARD_NOT_FOUND-2", "ID_FORGERY_DETECTED-http500-3"]
+    enqueued = fleet.run("worker.cli", "enqueue", *ids, "--region", "ph", "--context", '{"application": 7}')
+    assert enqueued.returncode == 0, enqueued.stderr
+    fleet.await_done(3)
+
+    messages = {message["decision"]["signature_id"]: message for message in fleet.delivered()}
+    assert {name: message["task"] for name, message in messages.items()} == {
+        "pass-n2-1": "onboarding.approve",
+        "CARD_NOT_FOUND-2": "onboarding.recapture",
+        "ID_FORGERY_DETECTED-http500-3": "onboarding.reject",
+    }
+    decision = load_decision(messages["pass-n2-1"]["decision"])
+    assert decision.id == messages["pass-n2-1"]["id"]
+    assert decision.context == {"application": 7}
+    assert decision.polls == 3
+    assert decision.evidence.complete
+    assert decision.evidence.url == f"file://{fleet.evidence}/ph/pass-n2-1"
+    evidence = Evidence(fleet.environment["EKYC_EVIDENCE_URL"])
+    assert [verify(evidence, "ph", name) for name in ids] == [[], [], []]
+    status = fleet.run("worker.cli", "status", "pass-n2-1", "--region", "ph", "--json")
+    assert json.loads(status.stdout)["stage"] == "done"
+    stats = json.loads(fleet.run("worker.cli", "stats", "--json").stdout)
+    assert stats["decisions"] == {"approve": 1, "recapture": 1, "reject": 1}
+
+
+def test_a_pipeline_enqueues_by_celery_name_alone(fleet: Fleet) -> None:
+    """A Celery application that knows the broker and a task's name; what it may not send fails and says why."""
+    fleet.worker()
+    pipeline = Celery("pipeline", broker=fleet.redis_url)
+    for name in ("pass-1", "pass-1", "not an id"):
+        pipeline.send_task(
+            "tasks.enqueue", kwargs={"signature_id": name, "region": "ph", "context": {"n": 1}}
+        )
+    fleet.await_done(1)
+    until(lambda: "must be 1 to 64 of letters" in fleet.log("w1"), "the malformed id is refused")
+    assert "not an id" not in fleet.log("w1")
+    assert [message["decision"]["context"] for message in fleet.delivered()] == [{"n": 1}]
+    assert fleet.census().counts("ph").enqueued == 1
+
+
+def test_a_slow_call_does_not_hold_back_the_others_of_its_batch(fleet: Fleet) -> None:
+    """One of forty answers after eight seconds: the others are decided while it is still under way."""
+    names = [f"pass-{number}" for number in range(39)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in ["latency8s-slow", *names]])
+    fleet.worker(EKYC_LEASE="20")
+    fleet.await_done(39)
+    status = fleet.ledger().status("ph", "latency8s-slow")
+    assert status is not None
+    assert status.verification.stage is Stage.POLLING
+    assert status.batch_id is not None
+    together = [name for name in names if status.batch_id in (fleet.log("w1"))]
+    assert together, "the slow one was not in a batch with the others"
+    fleet.await_done(40)
+    assert fleet.vendor.verifications()["latency8s-slow"]["asks"] == 1
+
+
+def test_a_slow_image_does_not_hold_back_the_others_of_its_batch(fleet: Fleet) -> None:
+    names = [f"pass-{number}" for number in range(20)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in ["imgslow4s-slow", *names]])
+    fleet.worker(EKYC_LEASE="20")
+    fleet.await_done(20)
+    status = fleet.ledger().status("ph", "imgslow4s-slow")
+    assert status is not None
+    assert status.verification.stage is Stage.ARCHIVING
+    fleet.await_done(21)
+    assert len(fleet.delivered()) == 21
+
+
+def test_what_a_killed_worker_held_is_picked_up_by_another(fleet: Fleet) -> None:
+    """Promises 1, 2 and 4: `kill -9` in the middle of a batch; every verification still has one decision."""
+    first = fleet.worker("w1")
+    names = [f"pass-latency3s-{number}" for number in range(30)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
+    until(lambda: fleet.census().counts("ph").in_flight, "the batch is under way")
+    os.killpg(first.pid, signal.SIGKILL)
+    fleet.worker("w2")
+    fleet.await_done(30)
+    delivered = fleet.delivered()
+    assert sorted(message["decision"]["signature_id"] for message in delivered) == sorted(names)
+    assert len({message["id"] for message in delivered}) == 30
+
+
+def test_lost_messages_lose_nobody(fleet: Fleet) -> None:
+    """Promise 1: the broker's queue is emptied under claimed batches; the leases bring them back."""
+    names = [f"pass-{number}" for number in range(10)]
+    ledger = fleet.ledger()
+    ledger.enqueue([EnqueueRequest(name, "ph") for name in names])
+    lost = ledger.claim("ph", limit=64)
+    assert len(lost.batches[0].signature_ids) == 10
+    fleet.worker(EKYC_LEASE="1")
+    # That claim was made with a lease of 20 s: let it lapse.
+    with fleet.redis() as redis:
+        for member, _ in redis.zscan_iter("ekyc:{ph}:leased"):
+            redis.zadd("ekyc:{ph}:leased", {member: 1})
+    fleet.await_done(10)
+    assert len(fleet.delivered()) == 10
+
+
+def test_one_token_serves_the_whole_fleet(fleet: Fleet) -> None:
+    """Promise 5: two workers, many calls at once, one token."""
+    fleet.worker("w1")
+    fleet.worker("w2")
+    fleet.ledger().enqueue([EnqueueRequest(f"pass-{number}", "ph") for number in range(200)])
+    fleet.await_done(200)
+    assert fleet.vendor.stats()["tokens_minted"] == 1
+
+
+def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
+    """Promise 5: after `Retry-After` nothing of the region is asked until the rest is over; other regions go on."""
+    fleet.worker("w1")
+    fleet.worker("w2")
+    fleet.ledger().enqueue([EnqueueRequest("retryafter3s-1", "ph")])
+    (hold,) = until(lambda: fleet.census().counts("ph").holds, "the region rests")
+    assert hold.reason == "VENDOR_BUSY"
+    fleet.ledger().enqueue([EnqueueRequest("pass-2", "ph"), EnqueueRequest("pass-3", "sg")])
+    fleet.await_done(1, "sg")
+    if time.time() * 1000 < hold.until_ms:
+        assert "pass-2" not in fleet.vendor.verifications()
+    fleet.await_done(2)
+    first_asked_ms = fleet.vendor.verifications()["pass-2"]["first_asked_at_ms"]
+    assert first_asked_ms >= hold.until_ms - 50
+
+
+def test_inspect_lists_the_tasks(fleet: Fleet) -> None:
+    fleet.worker()
+    shown = fleet.run("celery", "-A", "worker", "inspect", "registered", "--json")
+    ((_, registered),) = json.loads(shown.stdout).items()
+    assert sorted(registered) == TASKS
+
+
+def test_flower_shows_the_tasks_and_nothing_personal(fleet: Fleet, unused_port: int) -> None:
+    """Promise 6: what Flower knows of a verification is its region, its id, and how many travel with it."""
+    fleet.worker()
+    fleet.start(
+        "celery", "-A", "worker", "flower", f"--port={unused_port}", "--address=127.0.0.1",
+        name="flower", FLOWER_UNAUTHENTICATED_API="true",
+    )  # fmt: skip
+    api = f"http://127.0.0.1:{unused_port}/api/tasks"
+    until(lambda: reachable(api) is not None, "Flower answers")
+    fleet.run("worker.cli", "enqueue", "pass-1", "--region", "ph", "--context", '{"name": "Juan dela Cruz"}')
+    Celery("p", broker=fleet.redis_url).send_task(
+        "tasks.enqueue", kwargs={"signature_id": "pass-2", "region": "ph", "context": "Juan dela Cruz"}
+    )
+    fleet.await_done(2)
+
+    def shown() -> str | None:
+        text = reachable(api) or ""
+        return text if all(name in text for name in TASKS) else None
+
+    page = until(shown, "Flower shows every task")
+    arguments = {task["name"]: task["args"] for task in json.loads(page).values()}
+    assert arguments["tasks.get_result"].startswith("ph · 1 verification · pass-")
+    assert "Juan" not in page
+    assert "SANDBOX" not in page.upper()
+
+
+def reachable(url: str) -> str | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return None
+
+
+def test_nothing_personal_leaves_the_evidence_store(fleet: Fleet) -> None:
+    """Promise 6: the vendor's person stands in the evidence, and neither in Redis, the logs nor the decisions."""
+    fleet.worker()
+    fleet.ledger().enqueue(
+        [EnqueueRequest(f"{name}-1", "ph") for name in ("pass", "nosigid", "imgexpired", "html")]
+    )
+    until(
+        lambda: not fleet.census().counts("ph").in_flight + fleet.census().counts("ph").waiting,
+        "all have ended",
+    )
+    kept = b"".join(path.read_bytes() for path in fleet.evidence.rglob("*.json"))
+    with fleet.redis() as redis:
+        dumped = b"".join(b"%b %b" % (name, redis.dump(name) or b"") for name in redis.scan_iter())
+    for marker in (b"SANDBOX PERSON", b"/images/"):
+        assert marker in kept
+        assert marker not in dumped
+        assert marker.decode() not in fleet.log("w1")
+
+
+def test_sigterm_ends_a_worker_with_exit_code_0(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=30) == 0
+    assert "Traceback" not in fleet.log("w1")
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"ADVANCE_ACCESS_KEY": ""}, "ekyc: ADVANCE_ACCESS_KEY is not set"),
+        ({"ADVANCE_REGIONS": "ph,xx"}, "ekyc: ADVANCE_REGIONS: unknown region"),
+        ({"EKYC_EVIDENCE_URL": ""}, "ekyc: EKYC_EVIDENCE_URL is not set"),
+        ({"EKYC_EVIDENCE_URL": "file:///proc/none"}, "ekyc: "),
+        ({"EKYC_DECISIONS_FILE": "/nowhere/table.toml"}, "ekyc: /nowhere/table.toml: cannot be read"),
+        ({"REDIS_URL": "http://x"}, "ekyc: REDIS_URL is not a Redis URL"),
+    ],
+)
+def test_a_worker_that_cannot_work_says_why_in_one_line(
+    fleet: Fleet, environment: dict[str, str], line: str
+) -> None:
+    ended = fleet.run("celery", "-A", "worker", "worker", **environment)
+    assert ended.returncode in {1, 2}
+    lines = [text for text in ended.stderr.splitlines() if text.startswith("ekyc: ")]
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith(line)
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_table_that_would_approve_a_forgery_does_not_start(fleet: Fleet, tmp_path: Path) -> None:
+    """Promise 7: a doubtful answer never approves, whatever a file says."""
+    table = tmp_path / "table.toml"
+    packaged = fleet.run("worker.cli", "--help")
+    assert packaged.returncode == 0
+    table.write_text(
+        'version = "x"\notherwise = "review"\n[[rows]]\ndecision = "approve"\n'
+        'overall_result = "FAIL"\nerror_code = "ID_FORGERY_DETECTED"\n'
+    )
+    ended = fleet.run("celery", "-A", "worker", "worker", EKYC_DECISIONS_FILE=str(table))
+    assert ended.returncode == 2
+    assert "may not be approve" in ended.stderr
+
+
+def test_other_pools_are_refused(fleet: Fleet) -> None:
+    ended = fleet.run("celery", "-A", "worker", "worker", "-P", "solo")
+    assert ended.returncode == 2
+    assert "ekyc: the worker runs in threads" in ended.stderr

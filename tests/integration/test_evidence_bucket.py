@@ -1,0 +1,137 @@
+"""Evidence in a bucket: a server on the loopback answers what a bucket may answer."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGION, ID = "ph", "f302f5d2454a85c2"
+
+
+class Bucket:
+    """Keeps objects by path. `status` is answered instead of anything else, with a body nobody should see."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.status: int | None = None
+        self.requests = 0
+        bucket = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                bucket.requests += 1
+                if bucket.status is None and self.headers["If-None-Match"] == "*":
+                    taken = bucket.objects.setdefault(self.path, body) is not body
+                    self.reply(412 if taken else 200)
+                else:
+                    self.reply(bucket.status or 400)
+
+            def do_GET(self) -> None:
+                bucket.requests += 1
+                kept = bucket.objects.get(self.path)
+                self.reply(bucket.status or (404 if kept is None else 200), kept)
+
+            def do_POST(self) -> None:
+                """Removing: nothing is let go of, as in a bucket whose objects are locked."""
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.reply(403)
+
+            def reply(self, status: int, body: bytes | None = None) -> None:
+                body = b"<Error>\n<Message>hunter2</Message></Error>" if body is None else body
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("ETag", '"1"')
+                self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    bucket = Bucket()
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{bucket.server.server_port}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    thread = Thread(target=bucket.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield bucket
+    finally:
+        bucket.server.shutdown()
+        bucket.server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def evidence(bucket: Bucket) -> Evidence:
+    return Evidence("s3://bucket/ekyc")
+
+
+def test_an_answer_is_kept_once_under_the_prefix(bucket: Bucket, evidence: Evidence) -> None:
+    assert evidence.answer(REGION, ID) is None
+    assert evidence.keep_answer(REGION, ID, b"first") == b"first"
+    assert evidence.keep_answer(REGION, ID, b"second") == b"first"
+    assert evidence.answer(REGION, ID) == b"first"
+    assert bucket.objects == {f"/bucket/ekyc/ph/{ID}/answer.json": b"first"}
+
+
+def test_other_bytes_under_the_same_name_are_refused(evidence: Evidence) -> None:
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    with pytest.raises(EvidenceConflict):
+        evidence.keep(REGION, ID, "front.jpg", b"another image")
+
+
+def test_a_bucket_that_does_not_let_go_of_a_probe_is_a_good_place(evidence: Evidence) -> None:
+    evidence.check()
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "the credentials are not accepted"),
+        (403, "permission denied"),
+        (404, "it answers HTTP 404"),
+        (400, "it answers HTTP 400"),
+        (503, "it answers HTTP 503"),
+    ],
+)
+def test_a_bucket_that_refuses_is_told_in_one_line_without_its_words(
+    bucket: Bucket, evidence: Evidence, status: int, says: str
+) -> None:
+    bucket.status = status
+    with pytest.raises(EvidenceUnavailable) as caught:
+        evidence.keep_answer(REGION, ID, b"{}")
+    message = str(caught.value)
+    assert message.startswith(f"evidence cannot be written at s3://bucket/ekyc: {says}; check ")
+    assert "\n" not in message
+    assert "hunter2" not in message
+    assert bucket.requests == (3 if status == 503 else 1)
+
+
+def test_a_bucket_that_is_not_there_is_told_in_one_line(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(EvidenceUnavailable, match=r"s3://bucket/ekyc: it does not answer; check"):
+        Evidence("s3://bucket/ekyc").answer(REGION, ID)

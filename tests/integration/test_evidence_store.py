@@ -1,0 +1,280 @@
+"""Evidence in a real folder: written once, whole, for the workers' eyes only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from stat import S_IMODE
+from typing import TYPE_CHECKING
+
+import pytest
+
+from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable, InvalidInput
+from worker.evidence.manifest import Manifest
+from worker.evidence.store import Evidence, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGION, ID = "ph", "f302f5d2454a85c2"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "not yet" / "evidence"
+
+
+@pytest.fixture
+def evidence(root: Path) -> Evidence:
+    return Evidence(root.as_uri())
+
+
+def manifest(error_code: str) -> Manifest:
+    return Manifest(ID, REGION, "PASS", error_code, None, "2026-01-02T03:04:05.006Z", complete=True, files=())
+
+
+def in_child(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `script` in a process of its own; it finds its arguments in `sys.argv`."""
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_an_answer_comes_back_as_it_was_given(evidence: Evidence, root: Path) -> None:
+    raw = b'{"code": "SUCCESS",\r\n "data":  null}\x00'
+    assert evidence.keep_answer(REGION, ID, raw) == raw
+    assert evidence.answer(REGION, ID) == raw
+    assert (root / REGION / ID / "answer.json").read_bytes() == raw
+
+
+def test_of_two_answers_the_first_one_counts(evidence: Evidence) -> None:
+    evidence.keep_answer(REGION, ID, b"first")
+    assert evidence.keep_answer(REGION, ID, b"second") == b"first"
+    assert evidence.answer(REGION, ID) == b"first"
+
+
+def test_of_two_manifests_the_first_one_counts(evidence: Evidence) -> None:
+    first = evidence.keep_manifest(manifest("SUCCESS"))
+    assert evidence.keep_manifest(manifest("ERROR")) == first
+    assert evidence.manifest(REGION, ID) == first
+
+
+def test_the_same_bytes_again_change_nothing(evidence: Evidence, root: Path) -> None:
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    before = (root / REGION / ID / "front.jpg").stat()
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    after = (root / REGION / ID / "front.jpg").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert [file.name for file in (root / REGION / ID).iterdir()] == ["front.jpg"]
+
+
+def test_other_bytes_under_the_same_name_are_refused(evidence: Evidence) -> None:
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    with pytest.raises(EvidenceConflict) as caught:
+        evidence.keep(REGION, ID, "front.jpg", b"another image")
+    assert caught.value.reason == "OTHER_BYTES"
+    assert evidence.read(REGION, ID, "front.jpg") == b"image"
+
+
+def test_an_unreadable_answer_is_named_by_what_it_holds(evidence: Evidence) -> None:
+    name = evidence.keep_unreadable(REGION, ID, b"<html>")
+    assert name == "unreadable-b7d082ee12e91b75.bin"
+    assert evidence.keep_unreadable(REGION, ID, b"<html>") == name
+    assert evidence.keep_unreadable(REGION, ID, b"<body>") != name
+    assert evidence.read(REGION, ID, name) == b"<html>"
+
+
+def test_what_was_never_kept_is_not_there(evidence: Evidence) -> None:
+    assert evidence.answer(REGION, ID) is None
+    assert evidence.manifest(REGION, ID) is None
+    assert evidence.files(REGION, ID) == ()
+
+
+def test_a_verification_has_a_url(evidence: Evidence, root: Path) -> None:
+    assert evidence.url(REGION, ID) == f"{root.as_uri()}/ph/{ID}"
+    assert Evidence("s3://bucket/ekyc/").url(REGION, ID) == f"s3://bucket/ekyc/ph/{ID}"
+
+
+def test_a_folder_with_spaces_and_percent_signs_is_the_one_that_was_meant(tmp_path: Path) -> None:
+    evidence = Evidence((tmp_path / "a b%20c").as_uri())
+    evidence.keep_answer(REGION, ID, b"{}")
+    assert (tmp_path / "a b%20c" / REGION / ID / "answer.json").exists()
+
+
+def test_a_folder_behind_a_link_is_the_one_that_the_link_means(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "evidence").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "evidence")
+    Evidence(f"{tmp_path.as_uri()}/link/../here").keep_answer(REGION, ID, b"{}")
+    assert [file.relative_to(tmp_path) for file in tmp_path.rglob("answer.json")] == [
+        Path("disk/here") / REGION / ID / "answer.json"
+    ]
+
+
+@pytest.mark.parametrize("signature_id", ["../escaped", "..", "a/b", "%2e%2e", "..\\x", ""])
+def test_an_id_never_leaves_its_folder(evidence: Evidence, root: Path, signature_id: str) -> None:
+    """Whatever is asked of the store, nothing is read, written or named for such an id."""
+    asks: list[Callable[[], object]] = [
+        lambda: evidence.keep_answer(REGION, signature_id, b"{}"),
+        lambda: evidence.keep_unreadable(REGION, signature_id, b"{}"),
+        lambda: evidence.keep(REGION, signature_id, "front.jpg", b"{}"),
+        lambda: evidence.answer(REGION, signature_id),
+        lambda: evidence.manifest(REGION, signature_id),
+        lambda: evidence.files(REGION, signature_id),
+        lambda: evidence.url(REGION, signature_id),
+    ]
+    for ask in asks:
+        with pytest.raises(InvalidInput):
+            ask()
+    assert list(root.rglob("*")) == []
+
+
+def test_evidence_is_for_the_account_that_runs_the_workers_alone(evidence: Evidence, root: Path) -> None:
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    for folder in (root, root / REGION, root / REGION / ID):
+        assert S_IMODE(folder.stat().st_mode) == 0o700
+    assert S_IMODE((root / REGION / ID / "front.jpg").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_an_operator_made_keeps_its_rights(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    Evidence(tmp_path.as_uri()).keep_answer(REGION, ID, b"{}")
+    assert S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+def test_many_threads_that_keep_different_answers_all_get_the_one_that_was_first(evidence: Evidence) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        kept = set(pool.map(lambda n: evidence.keep_answer(REGION, ID, b"answer %d" % n), range(64)))
+    assert kept == {evidence.answer(REGION, ID)}
+    assert [file.name for file in evidence.files(REGION, ID)] == ["answer.json"]
+
+
+def test_usage_counts_files_and_bytes(evidence: Evidence) -> None:
+    assert evidence.usage() == Usage(files=0, size_bytes=0)
+    evidence.keep_answer(REGION, ID, b"12345")
+    evidence.keep("sg", "other", "back.png", b"123")
+    assert evidence.usage() == Usage(files=2, size_bytes=8)
+
+
+def test_a_check_leaves_nothing_behind(evidence: Evidence, root: Path) -> None:
+    evidence.check()
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("file://relative/x", "three slashes"),
+        ("file:x", "three slashes"),
+        ("ftp://host/x", "file:///, s3://, gs:// or az://"),
+        ("", "file:///, s3://, gs:// or az://"),
+        ("s3://key:hunter2@bucket/x", "secrets belong in the environment"),
+        ("az://container/x?sig=hunter2", "secrets belong in the environment"),
+        ("s3://", "AWS_"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told_in_one_line_without_secrets(url: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Evidence(url)
+    message = str(caught.value)
+    assert says in message
+    assert "EKYC_EVIDENCE_URL" in message
+    assert "\n" not in message
+    assert "hunter2" not in message
+
+
+def test_a_place_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EvidenceUnavailable) as caught:
+        Evidence((tmp_path / "file" / "evidence").as_uri())
+    message = str(caught.value)
+    assert (
+        f"evidence cannot be written at {tmp_path.as_uri()}/file/evidence: not a directory; check" in message
+    )
+    assert "\n" not in message
+
+
+def test_a_place_that_is_lost_later_is_told_in_one_line(evidence: Evidence, root: Path) -> None:
+    """A file where the region's folder should be: rights would not stop a test that runs as root."""
+    (root / REGION).write_text("in the way")
+    asks: list[Callable[[], object]] = [
+        lambda: evidence.keep_answer(REGION, ID, b"{}"),
+        lambda: evidence.answer(REGION, ID),
+    ]
+    for ask in asks:
+        with pytest.raises(EvidenceUnavailable) as caught:
+            ask()
+        assert "not a directory" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.retry
+
+
+def test_a_check_finds_a_place_that_is_gone(evidence: Evidence, root: Path) -> None:
+    root.rmdir()
+    with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
+        evidence.check()
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(root: Path) -> None:
+    """A limit on the size of files stands for the disk: the write fails half way, as on a full one."""
+    child = in_child(
+        """
+        import resource, sys
+        from worker.evidence.store import Evidence
+        from worker.errors import EvidenceUnavailable
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        evidence = Evidence(sys.argv[1])
+        try:
+            evidence.keep("ph", "large", "front.jpg", bytes(50_000))
+        except EvidenceUnavailable as error:
+            print(error)
+        evidence.keep("ph", "small", "front.jpg", bytes(5_000))
+        """,
+        root.as_uri(),
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.count("\n") == 1
+    assert "evidence cannot be written at file:///" in child.stdout
+    assert "file too large" in child.stdout
+    files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+    assert files == [Path("ph/small/front.jpg")]
+
+
+def test_a_store_made_before_a_fork_works_after_it(root: Path) -> None:
+    """Celery makes its worker processes by forking."""
+    child = in_child(
+        """
+        import os, sys
+        from worker.evidence.store import Evidence
+        evidence = Evidence(sys.argv[1])
+        if not os.fork():
+            evidence.check()
+            os._exit(0)
+        sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+        """,
+        root.as_uri(),
+    )
+    assert child.returncode == 0, child.stderr
+
+
+def test_a_store_used_before_a_fork_says_so_after_it_instead_of_hanging(root: Path) -> None:
+    """The threads of obstore do not survive a fork, and it would wait for them for ever."""
+    child = in_child(
+        """
+        import os, sys
+        from worker.evidence.store import Evidence
+        evidence = Evidence(sys.argv[1])
+        evidence.check()
+        if not os.fork():
+            try:
+                evidence.check()
+            except RuntimeError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.wait()
+        """,
+        root.as_uri(),
+    )
+    assert "before this process was forked" in child.stdout

@@ -1,0 +1,342 @@
+"""The ledger on a real Valkey, one promise a test. The random histories are in ``test_ledger_properties``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from worker.errors import LedgerUnavailable
+from worker.ledger import Census, Ledger, writes
+from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_CLAIMS
+from worker.ledger.scripts import prefix
+from worker.ledger.values import EvidenceState, Stage
+from worker.ledger.writes import Heard
+from worker.redis import connect
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.ledger.values import Batch, Verification
+
+PH = prefix("ph")
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    return Ledger(redis, lease_s=20.0, worker="w1")
+
+
+def enqueue(ledger: Ledger, *ids: str, region: str = "ph", context: str | None = None) -> None:
+    ledger.enqueue([EnqueueRequest(name, region, context) for name in ids])
+
+
+def take(ledger: Ledger, limit: int = 64) -> tuple[Batch, list[Verification]]:
+    """Claim and load one batch."""
+    (batch,) = ledger.claim("ph", limit=limit).batches
+    return batch, ledger.load(batch)
+
+
+def lapse_leases(redis: Redis) -> None:
+    """The batches that hold anything have crashed, and their leases are over."""
+    for member, score in redis.zscan_iter(f"{PH}leased"):
+        redis.zincrby(f"{PH}leased", -score, member)
+
+
+def test_enqueueing_a_known_id_changes_nothing_and_says_so(ledger: Ledger) -> None:
+    assert ledger.enqueue([EnqueueRequest("a", "ph", '"first"')]) == [True]
+    assert ledger.enqueue([EnqueueRequest("a", "ph", '"second"'), EnqueueRequest("a", "sg")]) == [False, True]
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.verification.context == '"first"'
+
+
+def test_an_id_that_stands_twice_in_one_call_is_new_once(ledger: Ledger) -> None:
+    assert ledger.enqueue([EnqueueRequest("a", "ph")] * 3) == [True, False, False]
+
+
+def test_more_than_a_chunk_is_enqueued_in_order(ledger: Ledger, redis: Redis) -> None:
+    """A thousand requests take more than one script call, and every answer belongs to its request."""
+    enqueue(ledger, "v7", "v901")
+    answers = ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(1001)])
+    assert [number for number, new in enumerate(answers) if not new] == [7, 901]
+    assert Census(redis).counts("ph").waiting == 1001
+
+
+def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None:
+    """Every stage, the counters and the timeline of the usual way."""
+    enqueue(ledger, "a", context='{"n":1}')
+    batch, (one,) = take(ledger)
+    ledger.record(batch, [writes.repoll(one, Heard("pending", "t1", nulls=1), in_s=0)])
+    batch, (one,) = take(ledger)
+    assert (one.polls, one.nulls, one.transaction_id) == (1, 1, "t1")
+    settled = writes.settle(one, Heard("result", "t2"), overall_result="PASS", error_code="SUCCESS")
+    ledger.record(batch, [settled])
+    archiving = at(batch, Stage.ARCHIVING)
+    (one,) = ledger.load(archiving)
+    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=99)])
+    routing = at(batch, Stage.ROUTING)
+    (one,) = ledger.load(routing)
+    assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [True]
+    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [True]
+
+    counts = Census(redis).counts("ph")
+    assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
+    assert counts.decisions == {"approve": 1}
+    assert counts.answers == {"pending": 1, "result": 1}
+    assert counts.error_codes == {"SUCCESS": 1}
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.verification.stage is Stage.DONE
+    assert status.verification.decision == '{"d":1}'
+    assert status.verification.context is None
+    assert [event.name for event in status.timeline] == ["settled", "archived", "decided", "delivered"]
+    assert {event.worker for event in status.timeline} == {"w1"}
+
+
+def at(batch: Batch, stage: Stage) -> Batch:
+    """The batch as the message for its next stage names it."""
+    return type(batch)(batch.id, batch.region, stage, batch.signature_ids)
+
+
+def test_what_is_done_is_forgotten_after_its_retention(redis: Redis) -> None:
+    """Redis does not grow for ever; the evidence is what stays."""
+    ledger = Ledger(redis, retention_s=3600)
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    ledger.record(
+        batch, [writes.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False)]
+    )
+    (one,) = ledger.load(at(batch, Stage.ROUTING))
+    ledger.record(at(batch, Stage.ROUTING), [writes.delivered(one, name="review")])
+    assert 3590_000 < redis.pttl(f"{PH}v:a") <= 3600_000
+    assert 3590_000 < redis.pttl(f"{PH}t:a") <= 3600_000
+
+
+def test_one_batch_is_not_claimed_twice(ledger: Ledger) -> None:
+    enqueue(ledger, "a", "b", "c")
+    (batch,) = ledger.claim("ph", limit=2).batches
+    (rest,) = ledger.claim("ph", limit=2).batches
+    assert sorted(batch.signature_ids + rest.signature_ids) == ["a", "b", "c"]
+    assert ledger.claim("ph", limit=2).batches == ()
+
+
+def test_many_dispatchers_at_once_share_what_is_due(redis: Redis, ledger: Ledger) -> None:
+    """Eight dispatchers claim in parallel: every verification is claimed once."""
+    names = [f"v{number}" for number in range(2000)]
+    enqueue(ledger, *names)
+    claimed: list[str] = []
+
+    def dispatch() -> None:
+        mine = Ledger(redis)
+        while batches := mine.claim("ph", limit=16).batches:
+            claimed.extend(name for batch in batches for name in batch.signature_ids)
+
+    threads = [threading.Thread(target=dispatch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(names)
+
+
+def test_a_second_delivery_of_a_message_does_nothing(ledger: Ledger) -> None:
+    enqueue(ledger, "a")
+    batch, loaded = take(ledger)
+    assert len(loaded) == 1
+    assert ledger.load(batch) == []
+
+
+def test_a_crashed_batch_comes_back_in_batches_of_one(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a", "b")
+    take(ledger)
+    lapse_leases(redis)
+    assert sorted(batch.signature_ids for batch in ledger.claim("ph", limit=64).batches) == [("a",), ("b",)]
+
+
+def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """One verification kills its worker every time; the other gets through as soon as it travels alone."""
+    enqueue(ledger, "poison", "good")
+    take(ledger)
+    for _ in range(MOST_CLAIMS):
+        lapse_leases(redis)
+        for batch in ledger.claim("ph", limit=64).batches:
+            for one in ledger.load(batch):
+                if one.signature_id == "good":
+                    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=900)])
+    counts = Census(redis).counts("ph")
+    assert counts.quarantine == {"CRASHES_WORKERS": 1}
+    assert counts.waiting == 1
+    status = ledger.status("ph", "poison")
+    assert status is not None
+    assert status.verification.stage is Stage.QUARANTINED
+    assert status.timeline[-1].detail == "CRASHES_WORKERS"
+
+
+def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:
+    """A worker that was frozen beyond its lease comes back with an answer that nobody waits for any more."""
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    lapse_leases(redis)
+    heir, (again,) = take(ledger)
+    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [False]
+    assert ledger.renew(batch, ["a"]) == 0
+    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [True]
+
+
+def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a")
+    enqueue(ledger, "b", region="sg")
+    (batch,) = ledger.claim("ph", limit=64).batches
+    ledger.hold("ph", for_s=60, reason="VENDOR_BUSY")
+    assert ledger.load(batch) == []
+    claim = ledger.claim("ph", limit=64)
+    assert claim.batches == ()
+    assert 0 < claim.sleep_s <= LONGEST_SLEEP_S
+    assert len(ledger.claim("sg", limit=64).batches) == 1
+    (hold,) = Census(redis).total(["ph", "sg"]).holds
+    assert (hold.region, hold.reason) == ("ph", "VENDOR_BUSY")
+    assert ledger.resume("ph") is True
+    assert ledger.resume("ph") is False
+    assert len(ledger.claim("ph", limit=64).batches) == 1
+
+
+def test_a_rest_does_not_keep_decisions_from_the_pipeline(ledger: Ledger) -> None:
+    """A vendor that is busy has nothing to do with what it has answered already."""
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+    (one,) = ledger.load(at(batch, Stage.ARCHIVING))
+    ledger.record(at(batch, Stage.ARCHIVING), [writes.retry(one, in_s=0, cause="IMAGE_UNAVAILABLE")])
+    ledger.hold("ph", for_s=60, reason="VENDOR_BUSY")
+    (again,) = ledger.claim("ph", limit=64).batches
+    assert again.stage is Stage.ARCHIVING
+
+
+def test_the_fleet_keeps_to_one_rate(redis: Redis) -> None:
+    """Two dispatchers with a rate of 100 a second: a tenth of a second's worth at once, and no more."""
+    one, other = Ledger(redis, rate=100), Ledger(redis, rate=100)
+    enqueue(one, *(f"v{number}" for number in range(200)))
+    at_once = sum(len(b.signature_ids) for who in (one, other) for b in who.claim("ph", limit=64).batches)
+    assert 10 <= at_once <= 12
+    assert one.spend("ph") > 0
+    taken = 0
+    started = time.monotonic()
+    while taken < 40:
+        claim = other.claim("ph", limit=64)
+        taken += sum(len(batch.signature_ids) for batch in claim.batches)
+        time.sleep(min(claim.sleep_s, 0.05))
+    # The promise is about the vendor, not about our speed: 40 calls may not take less than their time.
+    assert time.monotonic() - started > 0.25
+
+
+def test_enqueueing_wakes_one_sleeping_dispatcher(ledger: Ledger, redis_url: str) -> None:
+    woken: list[bool] = []
+    sleeper = Ledger(connect(redis_url, timeout_s=30))
+    thread = threading.Thread(target=lambda: woken.append(sleeper.wait(["sg", "ph"], timeout_s=20)))
+    thread.start()
+    time.sleep(0.1)
+    enqueue(ledger, "a")
+    thread.join(timeout=10)
+    assert woken == [True]
+
+
+def test_one_dispatcher_wakes_for_the_next_due_moment_and_the_others_sleep_longer(redis: Redis) -> None:
+    """A herd of a hundred would cost Redis a hundred claims for every due moment."""
+    first, second = Ledger(redis), Ledger(redis)
+    enqueue(first, "a")
+    batch, (one,) = take(first)
+    first.record(batch, [writes.repoll(one, Heard("pending"), in_s=2)])
+    promised, spared = first.claim("ph", limit=1).sleep_s, second.claim("ph", limit=1).sleep_s
+    assert promised <= 2.0 < spared <= LONGEST_SLEEP_S
+    # The one that promised keeps its promise when something else wakes it.
+    assert first.claim("ph", limit=1).sleep_s <= 2.0
+
+
+def test_an_earlier_due_moment_wakes_somebody(redis: Redis, ledger: Ledger) -> None:
+    """A dispatcher sleeps until the next due moment; should an earlier one come up, it is woken."""
+    enqueue(ledger, "a", "b")
+    batch, (one, other) = take(ledger)
+    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=100)])
+    ledger.claim("ph", limit=1)
+    redis.delete(f"{PH}wake")
+    ledger.record(batch, [writes.repoll(other, Heard("pending"), in_s=1)])
+    assert redis.llen(f"{PH}wake") == 1
+
+
+def test_a_nudge_makes_due_now_and_only_who_waits_to_be_polled(ledger: Ledger) -> None:
+    enqueue(ledger, "a", "b")
+    batch, (one, _) = take(ledger)
+    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=600)])
+    assert ledger.claim("ph", limit=64).batches == ()
+    assert ledger.nudge("ph", ["a", "b", "unknown"]) == [True, False, False]
+    assert ledger.claim("ph", limit=64).batches[0].signature_ids == ("a",)
+
+
+def test_a_timeline_is_bounded(ledger: Ledger) -> None:
+    enqueue(ledger, "a")
+    for _ in range(80):
+        batch, (one,) = take(ledger)
+        ledger.record(batch, [writes.retry(one, in_s=0, cause="EVIDENCE_UNAVAILABLE")])
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert len(status.timeline) == 64
+
+
+def test_the_commands_of_a_claim_do_not_grow_with_the_number_waiting(redis: Redis, ledger: Ledger) -> None:
+    """Every command of a claim costs log n at most, and their number depends on what is claimed alone."""
+
+    def commands_of_a_claim() -> dict[str, int]:
+        redis.config_resetstat()
+        ledger.claim("ph", limit=1)
+        stats = redis.info("commandstats")
+        return {name: row["calls"] for name, row in stats.items() if name != "cmdstat_info"}
+
+    ledger.hold("ph", for_s=600, reason="VENDOR_BUSY")
+    enqueue(ledger, "first")
+    few = commands_of_a_claim()
+    ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(5000)])
+    many = commands_of_a_claim()
+    assert many == few
+    assert not {"cmdstat_keys", "cmdstat_scan", "cmdstat_zscan"} & set(many)
+
+
+def test_a_waiting_verification_costs_at_most_400_bytes_of_redis(redis: Redis, ledger: Ledger) -> None:
+    """Promise 3, without context, after polls that were answered null with a transaction id of the usual length."""
+    number = 4096
+    names = [f"{index:016x}" for index in range(number)]
+    enqueue(ledger, "warm-up")
+    before = redis.info("memory")["used_memory_dataset"]
+    enqueue(ledger, *names)
+    while batches := ledger.claim("ph", limit=64).batches:
+        for batch in batches:
+            loaded = ledger.load(batch)
+            null = [
+                writes.repoll(one, Heard("pending", "d3fde1547eeaf226", nulls=1), in_s=3600) for one in loaded
+            ]
+            ledger.record(batch, null)
+    each = (redis.info("memory")["used_memory_dataset"] - before) / number
+    assert 100 < each <= 400
+
+
+def test_a_redis_that_is_down_is_one_clear_line() -> None:
+    ledger = Ledger(connect("redis://127.0.0.1:1/0", timeout_s=0.2))
+    with pytest.raises(LedgerUnavailable, match="Redis does not answer"):
+        ledger.enqueue([EnqueueRequest("a", "ph")])
+
+
+def test_a_redis_that_cannot_write_is_one_clear_line(redis: Redis, ledger: Ledger) -> None:
+    """Out of memory under `noeviction`: the command fails, and nothing is half done."""
+    redis.config_set("maxmemory", "1mb")
+    try:
+        with pytest.raises(LedgerUnavailable, match="OutOfMemoryError"):
+            ledger.enqueue([EnqueueRequest(f"v{number}", "ph", "x" * 4000) for number in range(2000)])
+    finally:
+        redis.config_set("maxmemory", "0")
+    counts = Census(redis).counts("ph")
+    assert counts.enqueued == counts.waiting

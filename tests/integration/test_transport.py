@@ -1,0 +1,597 @@
+"""Promises of `worker.transport`, against servers that behave and servers that do not."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import socket
+import ssl
+import struct
+import subprocess
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from shutil import which
+from threading import Barrier, Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.integration.vendor_stub import HANG_UP, Call, Stub, http
+from worker import transport
+from worker.transport import MIB, BodyTooLarge, deadline, fault, read_bounded
+from worker.transport.deadline import time_left_s, wait_for
+from worker.transport.sockets import TLSSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+#: A deadline that does not hold shows as a test that hangs.
+pytestmark = pytest.mark.timeout(30)
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with transport.session() as session:
+        yield session
+
+
+@pytest.fixture
+def public() -> Iterator[requests.Session]:
+    with transport.public_session() as session:
+        yield session
+
+
+def get(session: requests.Session, url: str, *, total_s: float = 10.0, max_bytes: int = MIB) -> bytes:
+    with deadline(total_s), session.get(url, stream=True) as response:
+        return read_bounded(response, max_bytes)
+
+
+def failing(session: requests.Session, url: str, *, total_s: float = 10.0, max_bytes: int = MIB) -> str:
+    """The word for how `get` fails."""
+    with pytest.raises(requests.RequestException) as caught:
+        get(session, url, total_s=total_s, max_bytes=max_bytes)
+    return fault(caught.value)
+
+
+def always(*parts: Any) -> Callable[[Call], Iterable[Any]]:
+    return lambda _: parts
+
+
+def drip(first: bytes, forever: bytes) -> Callable[[Call], Iterable[Any]]:
+    """Send `first`, then a byte of `forever` every 50 ms without end."""
+
+    def reply(_: Call) -> Iterator[Any]:
+        yield first
+        for byte in itertools.cycle(forever):
+            yield bytes([byte])
+            yield 0.05
+
+    return reply
+
+
+DRIPS = {
+    "status line": drip(b"HTTP/1.1 200 ", b"O"),
+    "headers": drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    "body with a length": drip(http(b"", Content_Length="1000000"), b"x"),
+    "body without a length": drip(http(b"", framed=False), b"x"),
+    "size of a chunk": drip(http(b"", framed=False, Transfer_Encoding="chunked"), b"0"),
+    "extension of a chunk": drip(http(b"1;", framed=False, Transfer_Encoding="chunked"), b"x"),
+    "chunks": drip(http(b"", framed=False, Transfer_Encoding="chunked"), b"1\r\nx\r\n"),
+    "trailers": drip(http(b"0\r\n", framed=False, Transfer_Encoding="chunked"), b"A: b\r\n"),
+    "interim responses": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "silence": always(60.0),
+}
+
+
+@pytest.mark.parametrize("reply", DRIPS.values(), ids=DRIPS)
+def test_a_server_that_drips_is_cut_off_at_the_deadline(
+    session: requests.Session, reply: Callable[[Call], Iterable[Any]]
+) -> None:
+    with Stub(reply) as server:
+        assert failing(session, server.origin, total_s=0.2) == "TIMEOUT"
+
+
+def test_a_tls_handshake_that_drips_is_cut_off_at_the_deadline(session: requests.Session) -> None:
+    """The server speaks a record of 16 kB, a byte at a time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
+
+        def handshake() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03")
+                while not sock.recv(1):
+                    pass
+                for _ in range(400):
+                    try:
+                        sock.sendall(b"\x00")
+                    except OSError:
+                        return
+                    Event().wait(0.05)
+
+        server.submit(handshake)
+        assert failing(session, f"https://127.0.0.1:{listener.getsockname()[1]}", total_s=0.2) == "TIMEOUT"
+
+
+def test_a_request_that_nobody_reads_is_cut_off_at_the_deadline(session: requests.Session) -> None:
+    """Also on a connection that an earlier call, with more time, has left behind."""
+    over = Event()
+
+    def answer_once(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(65536)
+            sock.sendall(http(b"answer"))
+            over.wait(60)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
+        server.submit(answer_once, listener)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            assert get(session, url, total_s=50.0) == b"answer"
+            with pytest.raises(requests.RequestException) as caught, deadline(0.2):
+                session.post(url, data=bytes(64 * MIB), stream=True)
+        finally:
+            over.set()
+    assert fault(caught.value) == "TIMEOUT"
+
+
+def test_a_name_lookup_that_hangs_is_not_waited_for_beyond_the_deadline(
+    session: requests.Session, public: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
+    try:
+        assert failing(session, "http://vendor.example", total_s=0.3) == "TIMEOUT"
+        assert failing(public, "http://images.example", total_s=0.3) == "TIMEOUT"
+    finally:
+        over.set()
+
+
+def test_a_host_that_does_not_take_the_connection_is_given_up_after_the_connect_timeout() -> None:
+    """Long before the deadline: its queue of connections is full, so our SYN is not answered."""
+    with socket.socket() as listener, transport.session(connect_timeout_s=0.3) as session:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        queue = [socket.socket() for _ in range(4)]
+        for waiting in queue:
+            waiting.settimeout(0.0)
+            waiting.connect_ex(listener.getsockname())
+        try:
+            with deadline(1000.0), pytest.raises(requests.ConnectTimeout):
+                session.get(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            for waiting in queue:
+                waiting.close()
+
+
+def test_the_earliest_of_nested_deadlines_counts(session: requests.Session) -> None:
+    with Stub(DRIPS["chunks"]) as server, deadline(0.2):
+        assert failing(session, server.origin, total_s=1000.0) == "TIMEOUT"
+        assert time_left_s() == 0.0
+
+
+def test_nothing_is_sent_once_the_deadline_has_passed(session: requests.Session) -> None:
+    with Stub(always(http(b"answer"))) as server:
+        assert get(session, server.origin) == b"answer"
+        assert failing(session, server.origin, total_s=0.0) == "TIMEOUT"
+        assert len(server.calls) == 1
+
+
+def test_no_exchange_without_a_deadline(session: requests.Session) -> None:
+    """Who forgets it learns so at the first call, not on the day a server hangs."""
+    with Stub(always(http())) as server, pytest.raises(LookupError):
+        session.get(server.origin)
+
+
+def test_deadlines_of_threads_are_their_own(session: requests.Session) -> None:
+    meet = Barrier(2)
+
+    def reply(call: Call) -> Iterator[Any]:
+        meet.wait()
+        yield 0.6 if call.path == "/late" else 0.0
+        yield http(b"answer")
+
+    with Stub(reply) as server, ThreadPoolExecutor(2) as threads:
+        late = threads.submit(failing, session, f"{server.origin}/late", total_s=0.3)
+        patient = threads.submit(get, session, f"{server.origin}/soon", total_s=100.0)
+        assert patient.result() == b"answer"
+        assert late.result() == "TIMEOUT"
+
+
+def test_what_a_wait_was_for_is_raised_where_it_was_waited_for() -> None:
+    with deadline(5.0), pytest.raises(ZeroDivisionError):
+        wait_for(lambda: 1 // 0)
+
+
+# Bodies
+
+
+def chunk(body: bytes) -> bytes:
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+
+CHUNKED = {"framed": False, "Transfer_Encoding": "chunked"}
+
+WHOLE = {
+    "with a length": http(b"answer"),
+    "in chunks": http(
+        chunk(b"ans") + chunk(b"wer") + b"0\r\n\r\n", framed=False, Transfer_Encoding="chunked"
+    ),
+    "packed with gzip": http(gzip.compress(b"answer"), Content_Encoding="gzip"),
+    "packed with x-gzip": http(gzip.compress(b"answer"), Content_Encoding="X-GZIP"),
+    "packed with deflate": http(zlib.compress(b"answer"), Content_Encoding="deflate"),
+    "packed and in chunks": http(
+        chunk(gzip.compress(b"answer")) + b"0\r\n\r\n",
+        framed=False,
+        Transfer_Encoding="chunked",
+        Content_Encoding="gzip",
+    ),
+    "identity by name": http(b"answer", Content_Encoding="identity"),
+}
+
+
+@pytest.mark.parametrize("response", WHOLE.values(), ids=WHOLE)
+def test_a_whole_body_is_read_and_its_connection_used_again(
+    session: requests.Session, response: bytes
+) -> None:
+    with Stub(always(response)) as server:
+        assert get(session, server.origin, max_bytes=64) == b"answer"
+        assert get(session, server.origin, max_bytes=64) == b"answer"
+        assert server.connections == 1
+
+
+def test_a_body_that_ends_with_the_connection_is_read(session: requests.Session) -> None:
+    with Stub(always(http(b"answer", framed=False), HANG_UP)) as server:
+        assert get(session, server.origin, max_bytes=6) == b"answer"
+
+
+TRUNCATED = {
+    "shorter than its length": http(b"ans", Content_Length="6"),
+    "nothing of its length": http(b"", Content_Length="6"),
+    "within a chunk": http(b"6\r\nans", framed=False, Transfer_Encoding="chunked"),
+    "between chunks": http(chunk(b"ans"), framed=False, Transfer_Encoding="chunked"),
+    "before the last chunk": http(b"", framed=False, Transfer_Encoding="chunked"),
+    "a chunk without a size": http(b"zz\r\nans", framed=False, Transfer_Encoding="chunked"),
+}
+
+
+@pytest.mark.parametrize("response", TRUNCATED.values(), ids=TRUNCATED)
+def test_a_truncated_body_is_never_returned_short(session: requests.Session, response: bytes) -> None:
+    with Stub(always(response, HANG_UP)) as server:
+        assert failing(session, server.origin) == "TRUNCATED"
+
+
+UNPACKABLE = {
+    "cut off": http(gzip.compress(b"answer")[:-9], Content_Encoding="gzip"),
+    "no gzip": http(b"answer", Content_Encoding="gzip"),
+    "wrong checksum": http(gzip.compress(b"answer")[:-8] + bytes(8), Content_Encoding="gzip"),
+    "brotli, unasked": http(b"answer", Content_Encoding="br"),
+    "twice": http(gzip.compress(gzip.compress(b"answer")), Content_Encoding="gzip, gzip"),
+}
+
+
+@pytest.mark.parametrize("response", UNPACKABLE.values(), ids=UNPACKABLE)
+def test_a_body_that_cannot_be_unpacked_is_never_returned(session: requests.Session, response: bytes) -> None:
+    with Stub(always(response)) as server:
+        assert failing(session, server.origin) == "BODY_UNPACKABLE"
+
+
+def endless(first: bytes, part: bytes) -> Callable[[Call], Iterable[bytes]]:
+    return lambda _: itertools.chain([first], itertools.repeat(part))
+
+
+TOO_LARGE = {
+    "by its length, which is not waited for": always(http(b"", Content_Length=str(MIB + 1)), 60.0),
+    "without a length": endless(http(b"", framed=False), bytes(65536)),
+    "in chunks": endless(http(b"", framed=False, Transfer_Encoding="chunked"), chunk(bytes(65536))),
+    "unpacked": always(http(gzip.compress(bytes(64 * MIB)), Content_Encoding="gzip")),
+    "unpacked by one byte": always(http(gzip.compress(bytes(MIB + 1)), Content_Encoding="gzip")),
+    "packed, and nothing in it": endless(
+        http(b"", framed=False, Content_Encoding="gzip"), gzip.compress(b"")
+    ),
+}
+
+
+@pytest.mark.parametrize("reply", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_a_body_that_is_too_large_is_refused(
+    session: requests.Session, reply: Callable[[Call], Iterable[Any]]
+) -> None:
+    with Stub(reply) as server:
+        assert failing(session, server.origin, max_bytes=MIB) == "BODY_TOO_LARGE"
+
+
+def test_a_bomb_is_not_unpacked_beyond_what_is_allowed(session: requests.Session) -> None:
+    bomb = http(gzip.compress(bytes(128 * MIB)), Content_Encoding="gzip")
+    with Stub(always(bomb)) as server:
+        tracemalloc.start()
+        try:
+            assert failing(session, server.origin, max_bytes=MIB) == "BODY_TOO_LARGE"
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < 16 * MIB
+
+
+def test_a_body_of_just_the_size_allowed_is_read(session: requests.Session) -> None:
+    with Stub(always(http(bytes(1000)))) as server:
+        assert get(session, server.origin, max_bytes=1000) == bytes(1000)
+        with pytest.raises(BodyTooLarge):
+            get(session, server.origin, max_bytes=999)
+
+
+def test_a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again(
+    session: requests.Session,
+) -> None:
+    """Or the rest of one answer would be read as the start of the next, which is another person's."""
+
+    def reply(call: Call) -> Iterator[Any]:
+        yield http(bytes(MIB)) if call.path == "/large" else http(b"answer")
+
+    with Stub(reply) as server:
+        assert failing(session, f"{server.origin}/large", max_bytes=1000) == "BODY_TOO_LARGE"
+        assert get(session, server.origin) == b"answer"
+        assert server.connections == 2
+
+
+# Connections
+
+
+def test_calls_one_after_another_share_one_connection(session: requests.Session) -> None:
+    with Stub(always(http(b"answer"))) as server:
+        for _ in range(20):
+            get(session, server.origin)
+        assert server.connections == 1
+
+
+def test_many_threads_use_one_session_at_once_and_keep_their_connections(session: requests.Session) -> None:
+    threads_at_once = 64
+    meet = Barrier(threads_at_once)
+
+    def reply(call: Call) -> Iterator[Any]:
+        meet.wait()
+        yield http(call.path.encode())
+
+    with Stub(reply) as server, ThreadPoolExecutor(threads_at_once) as threads:
+        for round_ in range(3):
+            paths = [f"/{round_}/{number}" for number in range(threads_at_once)]
+            bodies = threads.map(lambda path: get(session, f"{server.origin}{path}"), paths)
+            assert list(bodies) == [path.encode() for path in paths]
+        assert server.connections == threads_at_once
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(session: requests.Session) -> None:
+    with Stub(always(http(b"answer"), HANG_UP)) as server:
+        for _ in range(3):
+            assert get(session, server.origin) == b"answer"
+            Event().wait(0.05)
+        assert server.connections == 3
+
+
+def test_a_redirect_is_returned_and_not_followed(session: requests.Session) -> None:
+    with Stub(always(http(b"", 302, Location="/elsewhere"))) as server, deadline(5.0):
+        assert session.get(server.origin, allow_redirects=True).status_code == 302
+        assert server.paths() == ["/"]
+
+
+def test_no_cookie_is_kept(session: requests.Session) -> None:
+    with Stub(always(http(b"", Set_Cookie="who=them; Path=/"))) as server:
+        get(session, server.origin)
+        get(session, server.origin)
+        assert "cookie" not in server.calls[1].headers
+
+
+def test_proxies_of_the_environment_are_ignored(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Stub(always(http(b"proxy"))) as proxy, Stub(always(http(b"answer"))) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.origin)
+        assert get(session, server.origin) == b"answer"
+        assert proxy.calls == []
+
+
+def test_netrc_is_ignored(session: requests.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login us password ours\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Stub(always(http())) as server:
+        get(session, server.origin)
+        assert "authorization" not in server.calls[0].headers
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_a_refused_connection_is_called_so(session: requests.Session) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert failing(session, f"http://127.0.0.1:{port}") == "REFUSED"
+
+
+def test_a_connection_that_is_closed_without_an_answer_is_called_reset(session: requests.Session) -> None:
+    with Stub(always(HANG_UP)) as server:
+        assert failing(session, server.origin) == "RESET"
+
+
+def test_what_is_no_http_is_called_so(session: requests.Session) -> None:
+    with Stub(always(b"220 mail.example ESMTP\r\n", HANG_UP)) as server:
+        assert failing(session, server.origin) == "NOT_HTTP"
+    with Stub(always(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200, HANG_UP)) as server:
+        assert failing(session, server.origin) == "NOT_HTTP"
+
+
+def test_a_name_that_nobody_knows_is_called_so(
+    session: requests.Session, public: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert failing(session, "http://vendor.example") == "DNS"
+    assert failing(public, "http://images.example") == "DNS"
+
+
+def test_every_address_of_a_name_is_tried(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Stub(always(http(b"answer"))) as server:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            nobody = listener.getsockname()
+        stream = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        addresses = [(*stream, nobody), (*stream, ("127.0.0.1", server.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        assert get(session, "http://vendor.example") == b"answer"
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody vouches for, with its key."""
+    openssl = which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vendor -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(file), "-out", f"{file}.crt"]
+    subprocess.run([openssl, *request.split(), *files], check=True, capture_output=True)
+    with file.open("a") as both:
+        both.write(file.with_name(f"{file.name}.crt").read_text())
+    return file
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def trust(session: requests.Session, certificate: Path) -> None:
+    adapter: Any = session.get_adapter("https://")
+    adapter.poolmanager.connection_pool_kw["ssl_context"].load_verify_locations(certificate)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    session: requests.Session, public: requests.Session, tls: ssl.SSLContext
+) -> None:
+    """Also where a caller asks not to look."""
+    with Stub(always(http()), tls) as server, deadline(5.0):
+        allow_loopback(public)
+        for client in (session, public):
+            for verify in (True, False):
+                with pytest.raises(requests.exceptions.SSLError) as caught:
+                    client.get(server.origin, verify=verify)
+                assert fault(caught.value) == "TLS"
+        assert server.calls == []
+
+
+def test_a_certificate_for_another_host_is_refused(
+    session: requests.Session, public: requests.Session, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    with Stub(always(http()), tls) as server:
+        allow_loopback(public)
+        for client in (session, public):
+            trust(client, certificate)
+            assert failing(client, f"https://localhost:{server.port}") == "TLS"
+        assert server.calls == []
+
+
+def test_tls_keeps_its_connection_and_its_deadline(
+    session: requests.Session, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    trust(session, certificate)
+
+    def reply(call: Call) -> Iterator[Any]:
+        yield from DRIPS["chunks"](call) if call.path == "/drip" else [http(b"answer")]
+
+    with Stub(reply, tls) as server:
+        assert get(session, server.origin) == b"answer"
+        assert get(session, server.origin) == b"answer"
+        assert server.connections == 1
+        assert failing(session, f"{server.origin}/drip", total_s=0.5) == "TIMEOUT"
+
+
+def test_the_sockets_under_tls_are_ours() -> None:
+    """They are what keeps the deadline."""
+    with transport.session() as session:
+        adapter: Any = session.get_adapter("https://")
+        assert adapter.poolmanager.connection_pool_kw["ssl_context"].sslsocket_class is TLSSocket
+
+
+# Public addresses alone
+
+
+def allow_loopback(session: requests.Session) -> None:
+    for adapter in session.adapters.values():
+        vars(adapter)["_allow_loopback"] = True
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "localhost",
+    "2130706433",
+    "0x7f.1",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "224.0.0.1",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:10.0.0.1]",
+    "[fe80::1]",
+    "[fd00::1]",
+    "[64:ff9b::7f00:1]",
+]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_public_session_connects_to_no_private_address(
+    public: requests.Session, host: str, scheme: str
+) -> None:
+    with Stub(always(http())) as server:
+        assert failing(public, f"{scheme}://{host}:{server.port}/") == "ADDRESS_NOT_PUBLIC"
+        assert server.connections == 0
+
+
+def test_a_public_session_connects_to_the_address_that_was_checked(
+    public: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that resolves differently the second time gains nothing: there is no second time."""
+    true_lookup = socket.getaddrinfo
+    names: list[str] = []
+
+    def lookup(host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        names.append(host)
+        return true_lookup("127.0.0.1", port, *args, **kwargs)
+
+    allow_loopback(public)
+    with Stub(always(http(b"answer"))) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        assert get(public, f"http://images.example:{server.port}/") == b"answer"
+        assert names == ["images.example", "127.0.0.1"]
+        assert server.calls[0].headers["host"] == f"images.example:{server.port}"
+
+
+def test_a_public_session_keeps_the_same_promises(
+    public: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_loopback(public)
+    with Stub(always(http(b"proxy"))) as proxy, Stub(always(http(b"answer"))) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
+        assert get(public, server.origin) == b"answer"
+        assert get(public, server.origin) == b"answer"
+        assert server.connections == 1
+        server.reply = DRIPS["chunks"]
+        assert failing(public, server.origin, total_s=0.2) == "TIMEOUT"
+        server.reply = always(http(b"", 302, Location="/elsewhere"))
+        with deadline(5.0):
+            assert public.get(server.origin).status_code == 302

@@ -1,0 +1,305 @@
+"""Promises of the vendor's client, against a vendor on the loopback and a real Valkey."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
+from worker.errors import LedgerUnavailable
+from worker.redis import connect
+from worker.settings import Settings
+from worker.vendor import client as client_module
+from worker.vendor.answers import (
+    AccountFault,
+    Answer,
+    Busy,
+    OursToFix,
+    Pending,
+    Settled,
+    TransientFault,
+    Unauthorised,
+    UnknownCode,
+    UnknownId,
+    Unreadable,
+)
+from worker.vendor.client import TOTAL_S, Client
+from worker.vendor.regions import RESULT_PATH, TOKEN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import redis as redis_py
+
+pytestmark = pytest.mark.timeout(60)
+
+ID = "f302f5d2454a85c2"
+TID = "d3fde1547eeaf226"
+
+
+def result(signature_id: str = ID, overall_result: str | None = "PASS") -> bytes:
+    return http(
+        envelope(
+            "SUCCESS",
+            {
+                "signatureId": signature_id,
+                "overallResult": overall_result,
+                "submissionCompleted": True,
+                "errorCode": "SUCCESS" if overall_result else None,
+                "docDetail": {"ocrInfo": {"front": {"name": "Juan dela Cruz"}}},
+            },
+        )
+    )
+
+
+class Vendor:
+    """Grants `token-1`, `token-2`, …, takes those in `good`, and answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.good = {"token-1", "token-2", "token-3"}
+        self.grants: Callable[[], Iterable[Any]] = self._grant
+        self.answers: Callable[[str], Iterable[Any]] = lambda signature_id: [result(signature_id)]
+        self._numbers = itertools.count(1)
+
+    def __call__(self, call: Call) -> Iterable[Any]:
+        if call.path == TOKEN_PATH:
+            return self.grants()
+        if call.headers.get("x-access-token") not in self.good:
+            return [http(envelope("IAM_FAILED"))]
+        return self.answers(call.json()["signatureId"])
+
+    def _grant(self) -> Iterable[Any]:
+        return [token(f"token-{next(self._numbers)}")]
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+def server(vendor: Vendor) -> Iterator[Stub]:
+    with Stub(vendor) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Stub, redis: redis_py.Redis) -> Client:
+    return Client(Settings(access_key="access", secret_key="secret", base_url=server.origin), redis)
+
+
+def test_a_result_is_asked_for_as_the_page_says(client: Client, server: Stub) -> None:
+    answer = client.get_result("ph", ID)
+    assert isinstance(answer, Settled)
+    assert answer.result.signature_id == ID
+    assert answer.transaction_id == TID
+    assert json.loads(answer.raw)["data"]["signatureId"] == ID
+    call = server.calls[-1]
+    assert (call.method, call.path) == ("POST", RESULT_PATH)
+    assert call.headers["x-access-token"] == "token-1"
+    assert call.headers["content-type"] == "application/json"
+    assert call.json() == {"signatureId": ID}
+
+
+def test_calls_one_after_another_share_one_connection_and_one_token(client: Client, server: Stub) -> None:
+    for number in range(30):
+        assert isinstance(client.get_result("ph", f"id-{number}"), Settled)
+    assert server.connections == 1
+    assert server.paths().count(TOKEN_PATH) == 1
+
+
+def test_many_threads_get_each_their_own_answer(client: Client, server: Stub) -> None:
+    ids = [f"id-{number}" for number in range(500)]
+    with ThreadPoolExecutor(64) as threads:
+        answers = list(threads.map(lambda signature_id: client.get_result("ph", signature_id), ids))
+    assert [a.result.signature_id for a in answers if isinstance(a, Settled)] == ids
+    assert server.paths().count(TOKEN_PATH) == 1
+
+
+def test_a_token_that_has_ended_is_renewed_and_the_question_asked_again(
+    client: Client, vendor: Vendor, server: Stub
+) -> None:
+    client.get_result("ph", ID)
+    vendor.good = {"token-2"}
+    assert isinstance(client.get_result("ph", ID), Settled)
+    assert server.paths().count(TOKEN_PATH) == 2
+
+
+def test_a_region_that_is_not_ours_is_told_so_after_one_renewal(
+    client: Client, vendor: Vendor, server: Stub
+) -> None:
+    """The vendor has one code for a token that has ended and for an account that may not."""
+    vendor.good = set()
+    assert client.get_result("ph", ID) == Unauthorised("IAM_FAILED", transaction_id=TID)
+    assert server.paths() == [TOKEN_PATH, RESULT_PATH, TOKEN_PATH, RESULT_PATH]
+
+
+def test_a_batch_that_is_refused_renews_the_token_once(client: Client, vendor: Vendor, server: Stub) -> None:
+    client.get_result("ph", ID)
+    vendor.good = {"token-2"}
+    with ThreadPoolExecutor(64) as threads:
+        answers = list(threads.map(lambda number: client.get_result("ph", f"id-{number}"), range(64)))
+    assert all(isinstance(answer, Settled) for answer in answers)
+    assert server.paths().count(TOKEN_PATH) == 2
+
+
+#: What the vendor sends, and what we make of it.
+ANSWERS: dict[str, tuple[list[Any], Answer]] = {
+    "null": ([result(overall_result=None)], Pending(submission_completed=True, transaction_id=TID)),
+    "busy": (
+        [http(envelope("SERVICE_BUSY"), Retry_After="10s")],
+        Busy(10.0, transaction_id=TID),
+    ),
+    "429": ([http(b"slow down", 429, Retry_After="7")], Busy(7.0)),
+    "account": ([http(envelope("OVER_QUERY_LIMIT"))], AccountFault("OVER_QUERY_LIMIT", transaction_id=TID)),
+    "server error": ([http(envelope("ERROR"))], TransientFault("ERROR", transaction_id=TID)),
+    "unknown code": ([http(envelope("NEW_CODE"))], UnknownCode("NEW_CODE", transaction_id=TID)),
+    "502": ([http(b"<html>", 502)], TransientFault("HTTP_502")),
+    "redirect": ([http(b"", 302, Location="/openapi")], TransientFault("HTTP_302")),
+    "HTML": ([http(b"<html>")], TransientFault("NOT_JSON")),
+    "empty": ([http(b"")], TransientFault("EMPTY_BODY")),
+    "half the JSON": ([http(b'{"code": "SUCC')], TransientFault("NOT_JSON")),
+    "half the body": ([http(b'{"code"', Content_Length="400"), HANG_UP], TransientFault("TRUNCATED")),
+    "hang up": ([HANG_UP], TransientFault("RESET")),
+    "no HTTP": ([b"SSH-2.0-x\r\n", HANG_UP], TransientFault("NOT_HTTP")),
+    "far too much": (
+        [http(b"", Content_Length=str(3 * 1024 * 1024))],
+        Unreadable("BODY_TOO_LARGE", b""),
+    ),
+    "silence": ([60.0], TransientFault("TIMEOUT")),
+    "a byte at a time": ([b"H", 0.2] * 300, TransientFault("TIMEOUT")),
+}
+
+
+@pytest.mark.parametrize(("reply", "answer"), ANSWERS.values(), ids=ANSWERS)
+def test_whatever_the_vendor_does_is_an_answer(
+    client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, reply: list[Any], answer: Answer
+) -> None:
+    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    vendor.answers = lambda _: reply
+    assert client.get_result("ph", ID) == answer
+    vendor.answers = lambda signature_id: [result(signature_id)]
+    assert isinstance(client.get_result("ph", ID), Settled)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("SIGNATURE_NOT_EXIST", UnknownId), ("PARAMETER_ERROR", OursToFix), ("SUCCESS", Unreadable)],
+)
+def test_an_answer_for_a_person_to_look_at_comes_with_its_bytes(
+    client: Client, vendor: Vendor, code: str, kind: type[Answer]
+) -> None:
+    vendor.answers = lambda _: [http(envelope(code))]
+    answer = client.get_result("ph", ID)
+    assert isinstance(answer, kind)
+    assert isinstance(answer, UnknownId | OursToFix | Unreadable)
+    assert json.loads(answer.raw)["code"] == code
+
+
+def test_an_answer_about_another_person_is_unreadable(client: Client, vendor: Vendor) -> None:
+    vendor.answers = lambda _: [result("another")]
+    answer = client.get_result("ph", ID)
+    assert isinstance(answer, Unreadable)
+    assert answer.cause == "data.signatureId: must be the id that was asked"
+
+
+#: How the vendor refuses a token, and what that means for a verification: nothing, and its region rests.
+REFUSALS: dict[str, tuple[list[Any], Answer]] = {
+    "keys": ([http(envelope("PARAMETER_ERROR"))], AccountFault("PARAMETER_ERROR", transaction_id=TID)),
+    "account": ([http(envelope("ACCOUNT_DISABLED"))], AccountFault("ACCOUNT_DISABLED", transaction_id=TID)),
+    "busy": ([http(b"", 429, Retry_After="30")], Busy(30.0)),
+    "down": ([http(b"", 500)], TransientFault("HTTP_500")),
+    "silent": ([60.0], TransientFault("TIMEOUT")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_why_there_is_no_token_is_an_answer(
+    client: Client, vendor: Vendor, server: Stub, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    reply, answer = REFUSALS[case]
+    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    vendor.grants = lambda: reply
+    assert client.get_result("ph", ID) == answer
+    assert RESULT_PATH not in server.paths()
+
+
+def test_all_of_a_call_shares_one_deadline(
+    client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow token, a slow refusal and a slow second token do not add up to more than a lease."""
+    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    vendor.grants = lambda: [0.6, token("token-x")]
+    vendor.answers = lambda _: [60.0]
+    assert client.get_result("ph", ID) == TransientFault("TIMEOUT")
+
+
+def test_a_call_is_over_long_before_its_lease() -> None:
+    assert Settings().lease_s >= 2 * TOTAL_S
+
+
+def test_a_vendor_that_is_not_there_is_an_answer(redis: redis_py.Redis, server: Stub) -> None:
+    with Stub(lambda _: []) as gone:
+        origin = gone.origin
+    settings = Settings(access_key="access", secret_key="secret", base_url=origin)
+    assert Client(settings, redis).get_result("ph", ID) == TransientFault("REFUSED")
+
+
+def test_without_redis_the_ledger_is_unavailable(server: Stub) -> None:
+    with Stub(lambda _: []) as gone:
+        port = gone.port
+    settings = Settings(access_key="access", secret_key="secret", base_url=server.origin)
+    with connect(f"redis://127.0.0.1:{port}") as nobody, pytest.raises(LedgerUnavailable):
+        Client(settings, nobody).get_result("ph", ID)
+    assert server.calls == []
+
+
+def test_nothing_personal_and_no_secret_is_logged(
+    client: Client, vendor: Vendor, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"), capture_logs() as logs:
+        client.get_result("ph", ID)
+        vendor.answers = lambda _: [result("another")]
+        client.get_result("ph", ID)
+    said = caplog.text + repr(logs)
+    assert "token_minted" in said
+    assert all(word not in said for word in ("Juan", "token-1", "secret", "access_key"))
+
+
+# Probing
+
+
+def test_a_probe_of_a_vendor_that_is_well(client: Client, vendor: Vendor, redis: redis_py.Redis) -> None:
+    vendor.grants = lambda: [
+        token("granted").replace(
+            b"\r\n", f"\r\nDate: {formatdate(time.time() - 120, usegmt=True)}\r\n".encode(), 1
+        )
+    ]
+    probe = client.probe("ph")
+    assert probe.reachable
+    assert probe.refusal is None
+    assert probe.clock_skew_s == pytest.approx(120, abs=30)
+    assert redis.dbsize() == 0
+
+
+def test_a_probe_of_a_vendor_that_refuses_our_keys(client: Client, vendor: Vendor) -> None:
+    vendor.grants = lambda: [http(envelope("PARAMETER_ERROR"))]
+    probe = client.probe("ph")
+    assert probe.reachable
+    assert probe.refusal == AccountFault("PARAMETER_ERROR", transaction_id=TID)
+    assert probe.clock_skew_s is None
+
+
+def test_a_probe_of_a_vendor_that_is_not_there(redis: redis_py.Redis) -> None:
+    with Stub(lambda _: []) as gone:
+        origin = gone.origin
+    probe = Client(Settings(base_url=origin), redis).probe("ph")
+    assert not probe.reachable
+    assert probe.refusal == TransientFault("REFUSED")

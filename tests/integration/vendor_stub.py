@@ -1,0 +1,158 @@
+"""A server on the loopback that answers with the very bytes a test wants, at the pace it wants."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it arrived. Names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+#: In a reply: hang up.
+HANG_UP = object()
+
+
+class Stub:
+    """Answers each call with what `reply` makes of it: bytes are sent, numbers are seconds to wait.
+
+    A reply that ends leaves the connection open for the next call, unless it ends with `HANG_UP`.
+    """
+
+    def __init__(self, reply: Callable[[Call], Iterable[Any]], tls: ssl.SSLContext | None = None) -> None:
+        self.reply = reply
+        self.calls: list[Call] = []
+        self.connections = 0
+        self._tls = tls
+        self._lock = Lock()
+        self._over = Event()
+        self._open: list[socket.socket] = []
+        self._threads: list[Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        self.origin = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for sock in self._open:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def paths(self) -> list[str]:
+        return [call.path for call in self.calls]
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with self._lock:
+                    self.connections += 1
+                    self._open.append(sock)
+                self._start(self._serve, sock)
+
+    def _serve(self, plain: socket.socket) -> None:
+        sock = plain
+        try:
+            if self._tls:
+                sock = self._tls.wrap_socket(plain, server_side=True)
+            while (call := _read(sock)) is not None:
+                with self._lock:
+                    self.calls.append(call)
+                if not self._send(sock, self.reply(call)):
+                    break
+        except OSError:
+            pass  # the client went away, as some tests want it to
+        finally:
+            with self._lock:
+                self._open.remove(plain)
+            sock.close()
+            plain.close()
+
+    def _send(self, sock: socket.socket, reply: Iterable[Any]) -> bool:
+        for part in reply:
+            if part is HANG_UP or self._over.is_set():
+                return False
+            if isinstance(part, bytes):
+                sock.sendall(part)
+            else:
+                self._over.wait(part)
+        return True
+
+
+def http(
+    body: bytes | dict[str, Any] = b"", status: int = 200, *, framed: bool = True, **headers: str
+) -> bytes:
+    """A whole response; `framed=False` leaves the length out."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    if framed:
+        headers = {"Content_Length": str(len(raw))} | headers
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + raw
+
+
+def envelope(code: str, data: Any = None) -> dict[str, Any]:
+    """An envelope as the vendor's page shows it."""
+    return {
+        "code": code,
+        "message": "never to be decided on",
+        "data": data,
+        "extra": None,
+        "transactionId": "d3fde1547eeaf226",
+        "pricingStrategy": "FREE",
+    }
+
+
+def token(value: str, life_s: float = 3600.0) -> bytes:
+    """A token as the vendor grants it, ending `life_s` from now."""
+    return http(envelope("SUCCESS", {"token": value, "expiredTime": int((time.time() + life_s) * 1000)}))
+
+
+def _read(sock: socket.socket) -> Call | None:
+    with sock.makefile("rb") as stream:
+        line = stream.readline()
+        if not line:
+            return None
+        method, path, _ = line.decode("latin-1").split(" ", 2)
+        headers: dict[str, str] = {}
+        while (line := stream.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        return Call(method, path, headers, stream.read(int(headers.get("content-length", 0))))

@@ -1,0 +1,191 @@
+"""What the ledger does with each answer: one test a row of the table."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.result import OverallResult, Result
+from worker.errors import (
+    BrokerUnavailable,
+    EkycError,
+    EvidenceConflict,
+    EvidenceUnavailable,
+    ImageUnavailable,
+    LedgerUnavailable,
+)
+from worker.ledger.values import Stage, Verification
+from worker.ledger.writes import Place
+from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
+from worker.schedule import ACCOUNT_HOLD_S, BUSY_HOLD_S, UNAUTHORISED_HOLD_S, Backoff, Backoffs
+from worker.vendor import answers
+
+if TYPE_CHECKING:
+    from worker.policy import Step
+
+DEADLINE_S = 7200.0
+
+
+class Longest(Random):
+    """Jitter that always draws the ceiling, so that a countdown can be named."""
+
+    def uniform(self, a: float, b: float) -> float:
+        del a
+        return b
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy(Backoffs(pending=Backoff(2, 2, 600)), deadline_s=DEADLINE_S, random=Longest())
+
+
+def verification(age_s: float = 60, **fields: Any) -> Verification:
+    return Verification(
+        "f302", "ph", Stage.POLLING, enqueued_at_ms=0, read_at_ms=round(age_s * 1000), **fields
+    )
+
+
+def waits(step: Step) -> float:
+    """For how long the verification waits to be polled again."""
+    assert step.write.place is Place.DUE
+    assert step.write.stage is Stage.POLLING
+    return step.write.in_s
+
+
+@pytest.mark.parametrize(("nulls", "expected_s"), [(0, 2), (1, 4), (5, 64), (30, 600)])
+def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float) -> None:
+    step = policy.after(verification(nulls=nulls), answers.Pending(submission_completed=False))
+    assert waits(step) == expected_s
+    assert step.write.fields["n"] == str(nulls + 1)
+    assert step.rest is None
+
+
+def test_the_countdown_begins_anew_when_the_submission_is_completed(policy: Policy) -> None:
+    step = policy.after(verification(nulls=9), answers.Pending(submission_completed=True))
+    assert waits(step) == 2
+    assert step.write.event == "submitted"
+    later = policy.after(
+        verification(nulls=1, submission_completed=True), answers.Pending(submission_completed=True)
+    )
+    assert waits(later) == 4
+    assert later.write.event == ""
+
+
+def test_a_fault_in_between_does_not_reset_the_null_countdown(policy: Policy) -> None:
+    fault = policy.after(verification(nulls=6), answers.TransientFault("HTTP_503"))
+    assert fault.write.fields["n"] == "6"
+    null = policy.after(verification(nulls=6, faults=1), answers.Pending(submission_completed=False))
+    assert waits(null) == 128
+    assert null.write.fields["f"] == "0"
+
+
+def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
+    step = policy.after(verification(age_s=7100, nulls=30), answers.Pending(submission_completed=False))
+    assert waits(step) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    "answer", [answers.Pending(submission_completed=True), answers.TransientFault("HTTP_500")]
+)
+def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy, answer: answers.Answer) -> None:
+    step = policy.after(verification(age_s=DEADLINE_S), answer)
+    assert step.write.stage is Stage.ROUTING
+    assert step.write.fields["w"] == DEADLINE_PASSED
+
+
+def test_a_result_is_taken_even_after_the_deadline(policy: Policy) -> None:
+    step = policy.after(verification(age_s=DEADLINE_S * 2), settled())
+    assert step.write.stage is Stage.ARCHIVING
+    assert "w" not in step.write.fields
+
+
+def settled() -> answers.Settled:
+    result = Result("f302", OverallResult.PASS, submission_completed=True, error_code="SUCCESS")
+    return answers.Settled(result, b"{}", transaction_id="tx")
+
+
+def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> None:
+    write = policy.after(verification(), settled()).write
+    assert (write.place, write.stage) == (Place.HELD, Stage.ARCHIVING)
+    assert (write.fields["o"], write.fields["r"], write.fields["i"]) == ("PASS", "SUCCESS", "tx")
+
+
+@pytest.mark.parametrize(
+    ("answer", "for_s", "reason", "alarm"),
+    [
+        (answers.Busy(7.0), 7.0, "VENDOR_BUSY", False),
+        (answers.Busy(None), BUSY_HOLD_S, "VENDOR_BUSY", False),
+        (answers.Unauthorised("IAM_FAILED"), UNAUTHORISED_HOLD_S, "IAM_FAILED", True),
+        (answers.AccountFault("INSUFFICIENT_BALANCE"), ACCOUNT_HOLD_S, "INSUFFICIENT_BALANCE", True),
+    ],
+)
+def test_the_region_rests_and_the_verification_is_not_to_blame(
+    policy: Policy, answer: answers.Answer, for_s: float, reason: str, alarm: bool
+) -> None:
+    step = policy.after(verification(age_s=DEADLINE_S * 2, nulls=3, faults=2), answer)
+    assert waits(step) == 0
+    assert (step.write.fields["n"], step.write.fields["f"]) == ("3", "2")
+    assert step.rest is not None
+    assert (step.rest.for_s, step.rest.reason, step.rest.alarm) == (for_s, reason, alarm)
+
+
+def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) -> None:
+    answer = answers.UnknownId(b"{}")
+    assert waits(policy.after(verification(), answer)) == 3
+    write = policy.after(verification(faults=4), answer).write
+    assert write.stage is Stage.ARCHIVING
+    assert write.fields["w"] == SIGNATURE_NOT_EXIST
+
+
+def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
+    answer = answers.UnknownCode("BRAND_NEW")
+    assert waits(policy.after(verification(), answer)) == 5
+    write = policy.after(verification(faults=4), answer).write
+    assert (write.place, write.reason) == (Place.QUARANTINE, "UNKNOWN_CODE")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (answers.Unreadable("data.overallResult: not a known value", b"x"), "UNREADABLE"),
+        (answers.OursToFix("PARAMETER_ERROR", b"x"), "PARAMETER_ERROR"),
+    ],
+)
+def test_what_cannot_be_read_is_quarantined(policy: Policy, answer: answers.Answer, reason: str) -> None:
+    write = policy.after(verification(), answer).write
+    assert (write.place, write.reason) == (Place.QUARANTINE, reason)
+
+
+@pytest.mark.parametrize("error", [EvidenceUnavailable("x"), BrokerUnavailable("x"), ImageUnavailable("x")])
+def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> None:
+    step = policy.after_error(verification(faults=50), error)
+    assert waits(step) > 0
+    assert step.write.detail == error.cause
+
+
+def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None:
+    write = policy.after_error(verification(), EvidenceConflict("OTHER_BYTES")).write
+    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_CONFLICT")
+
+
+def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
+    assert waits(policy.after_unforeseen(verification())) == 5
+    assert policy.after_unforeseen(verification(faults=4)).write.place is Place.QUARANTINE
+
+
+def test_every_answer_has_its_row() -> None:
+    """A new kind of answer without a row would fail when it first comes, at night."""
+    kinds = {cls.kind for cls in answers.Answer.__args__}
+    assert set(Policy(Backoffs(Backoff(1, 1, 1)), deadline_s=1, random=Random())._after) == kinds
+
+
+def test_every_error_names_a_countdown_that_exists() -> None:
+    def of(cls: type[EkycError]) -> list[type[EkycError]]:
+        return [cls, *(one for sub in cls.__subclasses__() for one in of(sub))]
+
+    backoffs = Backoffs(Backoff(1, 1, 1))
+    assert LedgerUnavailable in of(EkycError)
+    for cls in of(EkycError):
+        assert isinstance(getattr(backoffs, cls.backoff), Backoff)

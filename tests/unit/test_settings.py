@@ -1,0 +1,108 @@
+"""The environment, read and refused."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.fields import REGIONS
+from worker.errors import ConfigError
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")):
+            monkeypatch.delenv(name)
+
+
+def test_without_an_environment_the_defaults_of_the_interface_hold() -> None:
+    settings = Settings.from_env()
+    assert settings == Settings()
+    assert (settings.poll_first_s, settings.poll_factor, settings.poll_cap_s, settings.poll_deadline_s) == (
+        2.0,
+        2.0,
+        600.0,
+        7200.0,
+    )
+    assert (settings.batch, settings.lease_s, settings.rate) == (64, 20.0, None)
+    assert settings.regions == REGIONS
+
+
+def test_the_ledgers_redis_is_the_brokers_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://r/1")
+    assert Settings.from_env().broker_url == "redis://r/1"
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://b")
+    assert Settings.from_env().broker_url == "amqp://b"
+
+
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sesame\n")
+    monkeypatch.setenv("ADVANCE_SECRET_KEY_FILE", str(tmp_path / "key"))
+    assert Settings.from_env().secret_key == "sesame"
+    monkeypatch.setenv("ADVANCE_SECRET_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="ADVANCE_SECRET_KEY_FILE"):
+        Settings.from_env()
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVANCE_SECRET_KEY", "sesame")
+    monkeypatch.setenv("ADVANCE_ACCESS_KEY", "sesame")
+    monkeypatch.setenv("REDIS_URL", "redis://:sesame@r/1")
+    assert "sesame" not in repr(Settings.from_env())
+
+
+def test_regions_take_aliases_and_are_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVANCE_REGIONS", "PH, id,global")
+    assert Settings.from_env().regions == ("ph", "global")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ADVANCE_REGIONS", "ph,xx"),
+        ("ADVANCE_BASE_URL", "localhost:80"),
+        ("ADVANCE_BASE_URL", "http://host/path"),
+        ("ADVANCE_BASE_URL", "http://user:sesame@host"),
+        ("EKYC_IMAGE_ORIGINS", "https://ok.example,images.example"),
+        ("EKYC_EVIDENCE_URL", "/var/lib"),
+        ("EKYC_POLL_FIRST", "soon"),
+        ("EKYC_POLL_FIRST", "0"),
+        ("EKYC_POLL_FACTOR", "0.5"),
+        ("EKYC_RATE", "-1"),
+        ("EKYC_BATCH", "0"),
+        ("EKYC_BATCH", "1.5"),
+        ("EKYC_LEASE", "nan"),
+        ("EKYC_LEASE", "0"),
+    ],
+)
+def test_a_bad_value_is_one_line_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env()
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKYC_BATCH", "many")
+    monkeypatch.setenv("EKYC_RATE", "0")
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env()
+    assert {line.partition(":")[0] for line in str(caught.value).splitlines()} == {"EKYC_BATCH", "EKYC_RATE"}
+
+
+def test_what_a_worker_cannot_do_without_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"ADVANCE_ACCESS_KEY is not set.*\nADVANCE_SECRET_KEY is not set"):
+        Settings().require_vendor()
+    with pytest.raises(ConfigError, match="EKYC_EVIDENCE_URL is not set"):
+        Settings().require_evidence()

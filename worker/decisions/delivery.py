@@ -1,0 +1,54 @@
+"""How a decision reaches the pipeline: as the Celery task `onboarding.<decision>` on the queue `onboarding`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from kombu import Queue
+from kombu.exceptions import KombuError, OperationalError
+
+from schemas.decision import dump_decision
+from worker.errors import BrokerUnavailable
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Producer
+
+    from schemas.decision import Decision
+
+#: An object, not a name: a worker consumes from every queue that its Celery was told of by name.
+QUEUE: Final = Queue("onboarding")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A decision in the form in which it is fixed and delivered: `text` is its JSON, and never changes again."""
+
+    id: str
+    name: str
+    text: str = field(repr=False)
+
+    @classmethod
+    def of(cls, decision: Decision) -> Outgoing:
+        text = json.dumps(dump_decision(decision), ensure_ascii=False, separators=(",", ":"))
+        return cls(decision.id, decision.decision, text)
+
+
+def deliver(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
+    """Put one decision on the pipeline's queue. The message's id is the decision's. Raises ``BrokerUnavailable``."""
+    try:
+        app.send_task(
+            f"onboarding.{outgoing.name}",
+            kwargs={"decision": json.loads(outgoing.text)},
+            task_id=outgoing.id,
+            queue=QUEUE,  # type: ignore[arg-type]
+            producer=producer,
+            ignore_result=True,
+            # The context in it is the pipeline's own: Flower shows the id.
+            argsrepr="",
+            kwargsrepr=f"decision {outgoing.id}",
+        )
+    except (KombuError, OperationalError, OSError) as error:
+        raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None

@@ -1,0 +1,112 @@
+"""Archiving: bring the images of a settled verification beside its answer, and seal all with a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from schemas.envelope import load_envelope
+from schemas.errors import SchemaError
+from schemas.result import load_result
+from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.evidence.collection import Links, collect, rfc3339
+from worker.evidence.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from schemas.envelope import Envelope
+    from schemas.result import Result
+    from worker.evidence.images import Images
+    from worker.evidence.manifest import FileEntry, Missing
+    from worker.evidence.store import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """How far archiving came.
+
+    Parameters:
+        complete: the answer and every image it names are kept.
+        pending: images are still to come, so call again later. Otherwise the manifest is written.
+        files: how many are kept, the manifest not among them; `size_bytes` together.
+        missing: the images that are not kept, and why.
+    """
+
+    complete: bool
+    pending: bool
+    files: int
+    size_bytes: int
+    missing: tuple[Missing, ...]
+
+
+def archive(  # noqa: PLR0913 - all but the first two are given by name
+    evidence: Evidence,
+    images: Images,
+    *,
+    region: str,
+    signature_id: str,
+    refresh: Callable[[], Result | None],
+    final: bool = False,
+) -> Archived:
+    """Keep the images that the kept answer names, then the manifest. Doing it again changes nothing.
+
+    An image that is kept is not fetched again. While some cannot be had now there is no manifest, and the next
+    call fetches those; with `final` they are given up, and the manifest says so. A refused image is given up
+    at once. `refresh` asks the vendor for fresh links, at most once; None: not now.
+
+    Takes up to 15 s beside what the store takes, in the calling thread. Raises ``EvidenceUnavailable``, also
+    where no answer is kept, because another worker may see it; ``EvidenceConflict`` where what lies there
+    cannot be what was kept.
+    """
+    manifest = evidence.manifest(region, signature_id)
+    if manifest is None:
+        envelope, result = _answer(evidence, region, signature_id)
+        links = Links(result, refresh)
+        found = collect(evidence, images, links, region=region, signature_id=signature_id)
+        if found.pending and not final:
+            return _archived(found.files, found.missing, pending=True)
+        manifest = evidence.keep_manifest(
+            Manifest(
+                signature_id=signature_id,
+                region=region,
+                overall_result=result.overall_result if result else None,
+                error_code=result.error_code if result else None,
+                transaction_id=envelope.transaction_id,
+                archived_at=rfc3339(datetime.now(UTC)),
+                complete=not found.missing,
+                files=tuple(sorted(found.files, key=lambda file: file.name)),
+                missing=tuple(found.missing),
+            )
+        )
+    return _archived(manifest.files, manifest.missing)
+
+
+def _answer(evidence: Evidence, region: str, signature_id: str) -> tuple[Envelope, Result | None]:
+    raw = evidence.answer(region, signature_id)
+    if raw is None:
+        raise EvidenceUnavailable(
+            f"no answer is kept at {evidence.url(region, signature_id)}: "
+            "is EKYC_EVIDENCE_URL the same place for all workers?"
+        )
+    try:
+        envelope = load_envelope(raw)
+        # An id that the vendor does not know has an answer too, and no result in it.
+        if envelope.code != "SUCCESS" or envelope.data is None:
+            return envelope, None
+        return envelope, load_result(envelope.data, signature_id=signature_id)
+    except SchemaError as error:
+        raise EvidenceConflict(
+            "ANSWER_UNREADABLE", f"the answer kept at {evidence.url(region, signature_id)}: {error}"
+        ) from None
+
+
+def _archived(files: Sequence[FileEntry], missing: Sequence[Missing], *, pending: bool = False) -> Archived:
+    return Archived(
+        complete=not pending and not missing,
+        pending=pending,
+        files=len(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        missing=tuple(missing),
+    )

@@ -1,0 +1,127 @@
+"""Collecting the images that an answer names: from where the vendor keeps them into the evidence store."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.evidence import layout
+from worker.evidence.manifest import FileEntry, Missing
+from worker.transport import deadline, time_left_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas.result import Result
+    from worker.evidence.images import Image, Images
+    from worker.evidence.store import Evidence
+
+log = structlog.get_logger(__name__)
+
+#: For both images, and for asking the vendor again in between: 5 s less than the lease, to store them in.
+TIMEOUT_S: Final = 15.0
+
+_MEDIA_TYPES: Final = {"json": "application/json"} | {
+    extension: media_type for media_type, extension in layout.EXTENSIONS.items()
+}
+
+
+class Links:
+    """The links of a document's images. Where one has died, the vendor is asked for fresh ones, once."""
+
+    def __init__(self, result: Result | None, refresh: Callable[[], Result | None]) -> None:
+        self._by_side = _links(result)
+        self._refresh: Callable[[], Result | None] | None = refresh
+        self.sides = tuple(self._by_side)
+
+    def fetch(self, images: Images, side: str) -> Image:
+        """The image of one side. Raises as ``Images.fetch``."""
+        try:
+            return images.fetch(self._by_side[side])
+        except ImageLinkExpired:
+            if not self._renew(side):
+                raise
+        return images.fetch(self._by_side[side])
+
+    def _renew(self, side: str) -> bool:
+        if self._refresh is None:
+            return False
+        refresh, self._refresh = self._refresh, None
+        fresh = _links(refresh())
+        self._by_side |= fresh
+        return side in fresh
+
+
+def _links(result: Result | None) -> dict[str, str]:
+    if result is None or result.doc_detail is None:
+        return {}
+    links = (result.doc_detail.front_image, result.doc_detail.back_image)
+    return {side: link for side, link in zip(layout.SIDES, links, strict=True) if link}
+
+
+@dataclass(slots=True)
+class Collection:
+    """What there is of one verification by now, and what there is not."""
+
+    files: list[FileEntry] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    #: Some of what is missing may be had later.
+    pending: bool = False
+
+
+def collect(
+    evidence: Evidence, images: Images, links: Links, *, region: str, signature_id: str
+) -> Collection:
+    """Fetch and keep the images that are not kept yet.
+
+    Every image gets its share of the time that is left, so that a host that hangs on the first does not keep
+    the second from us for ever.
+    """
+    collection = Collection(_kept(evidence, region, signature_id))
+    wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
+    with deadline(TIMEOUT_S):
+        for turn, side in enumerate(wanted):
+            try:
+                with deadline(time_left_s() / (len(wanted) - turn)):
+                    image = links.fetch(images, side)
+            except (ImageRefused, ImageUnavailable) as error:
+                reason = error.reason if isinstance(error, ImageRefused) else ImageUnavailable.cause
+                collection.missing.append(Missing(side, reason))
+                collection.pending |= error.retry
+                log.warning(
+                    "image_missing", region=region, signature_id=signature_id, side=side, why=str(error)
+                )
+            else:
+                collection.files.append(_keep(evidence, image, side, region, signature_id))
+    return collection
+
+
+def _keep(evidence: Evidence, image: Image, side: str, region: str, signature_id: str) -> FileEntry:
+    name = f"{side}.{layout.EXTENSIONS[image.media_type]}"
+    evidence.keep(region, signature_id, name, image.body)
+    return FileEntry(name, side, len(image.body), image.sha256, image.media_type, rfc3339(datetime.now(UTC)))
+
+
+def _kept(evidence: Evidence, region: str, signature_id: str) -> list[FileEntry]:
+    """What earlier calls kept: the answer, and images. Told by their bytes, as an auditor would."""
+    files = []
+    for file in evidence.files(region, signature_id):
+        role, _, extension = file.name.partition(".")
+        if role not in {"answer", *layout.SIDES}:
+            continue
+        body = evidence.read(region, signature_id, file.name)
+        if body is not None:
+            digest = hashlib.sha256(body).hexdigest()
+            kept_at = rfc3339(file.kept_at)
+            files.append(FileEntry(file.name, role, len(body), digest, _MEDIA_TYPES[extension], kept_at))
+    return files
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

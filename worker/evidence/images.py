@@ -1,0 +1,125 @@
+"""Fetching the images of a document, from hosts and with bytes that nobody vouches for."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Request, RequestException
+
+from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+
+#: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
+MAX_BYTES: Final = 20 * MIB
+
+#: For one image, from the name's lookup to the last byte. The lease is 20 s: this leaves room to store it.
+TIMEOUT_S: Final = 15.0
+
+#: What stands in no URL, and what parsers of URLs disagree about.
+_SUSPECT: Final = re.compile(r"[\x00-\x20\x7f\\]")
+
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+
+#: What a busy host answers. Other 4xx blame the link: 400, too, is how some object stores say it expired.
+_BUSY: Final = {408, 425, 429}
+
+#: The first bytes of the images there are, `.` for any byte. The brands of HEIF: ISO/IEC 23008-12, annex B.
+_MAGIC: Final = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff", re.DOTALL),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n", re.DOTALL),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "image/heic": re.compile(rb"....ftyp(hei[cxms]|hev[cxms])", re.DOTALL),
+    "image/heif": re.compile(rb"....ftyp(mif1|msf1)", re.DOTALL),
+}
+
+# It logs the path of every request, and of an odd answer the whole URL and what was odd about it. Who has the
+# link of an image can see the document.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as it arrived. `media_type` is what its bytes say, never what its host said."""
+
+    body: bytes = field(repr=False)
+    media_type: str
+    #: Hexadecimal.
+    sha256: str
+
+
+class Images:
+    """Where images come from; safe to share between threads. Make it after the process has forked.
+
+    Parameters:
+        origins: origins that images may come from, each just as it is written: over http and from private
+            addresses, too. None given: any host over https that has a public address.
+    """
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._origins = frozenset(_origin(origin) for origin in origins)
+        self._http = session() if origins else public_session()
+
+    def fetch(self, url: str) -> Image:
+        """The image behind a link. No error quotes the link: who has it can see the document.
+
+        Raises:
+            ImageRefused: there is no use in trying again. Its `reason` is `BAD_URL`, `ORIGIN_NOT_ALLOWED`,
+                `PRIVATE_ADDRESS`, `REDIRECT`, `TOO_LARGE` or `NOT_AN_IMAGE`.
+            ImageLinkExpired: the host does not, or no longer, honour this link.
+            ImageUnavailable: the host did not give the whole image in time.
+        """
+        request = self._checked(url)
+        try:
+            with deadline(TIMEOUT_S), self._http.send(request, stream=True) as response:
+                _judge(response.status_code)
+                body = read_bounded(response, MAX_BYTES)
+        except BodyTooLarge:
+            raise ImageRefused("TOO_LARGE") from None
+        except RequestException as error:
+            word = fault(error)
+            if word == "ADDRESS_NOT_PUBLIC":
+                raise ImageRefused("PRIVATE_ADDRESS") from None
+            raise ImageUnavailable(f"an image did not arrive: {word}") from None
+        media_type = sniff(body)
+        if media_type is None:
+            raise ImageRefused("NOT_AN_IMAGE")
+        return Image(body, media_type, hashlib.sha256(body).hexdigest())
+
+    def _checked(self, url: str) -> PreparedRequest:
+        if _SUSPECT.search(url):
+            raise ImageRefused("BAD_URL")
+        try:
+            request = self._http.prepare_request(Request("GET", url))
+            # Judged is what is going to be asked, so that no two readings of one URL differ.
+            origin = _origin(str(request.url))
+        except (RequestException, ValueError):
+            raise ImageRefused("BAD_URL") from None
+        if origin not in self._origins if self._origins else not origin.startswith("https://"):
+            raise ImageRefused("ORIGIN_NOT_ALLOWED")
+        return request
+
+
+def sniff(body: bytes) -> str | None:
+    """The media type that the first bytes speak of, None: of no image that a camera makes."""
+    return next((media_type for media_type, magic in _MAGIC.items() if magic.match(body)), None)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORT or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("no plain web address")
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORT[parts.scheme]}"
+
+
+def _judge(status: int) -> None:
+    if 300 <= status < 400:  # noqa: PLR2004 - the redirects of HTTP
+        raise ImageRefused("REDIRECT")
+    if 400 <= status < 500 and status not in _BUSY:  # noqa: PLR2004 - the faults of the caller
+        raise ImageLinkExpired(f"the host of an image answered HTTP {status}")
+    if status != 200:  # noqa: PLR2004 - OK
+        raise ImageUnavailable(f"the host of an image answered HTTP {status}")

@@ -1,0 +1,167 @@
+"""The manifest: what was kept of a verification, and the hashes that prove it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
+from marshmallow.validate import Equal, OneOf, Regexp
+
+from schemas.errors import SchemaError
+from schemas.fields import REGIONS, SignatureId
+from worker.errors import EvidenceConflict
+from worker.evidence import layout
+
+if TYPE_CHECKING:
+    from worker.evidence.store import Evidence
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file that was kept. `role` is `answer`, `front` or `back`; `kept_at` is RFC 3339 UTC."""
+
+    name: str
+    role: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+    kept_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An image that the answer names and that was not kept, and why: `NOT_AN_IMAGE`, `TOO_LARGE`, …"""
+
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was kept of one verification. `complete`: every image that the answer names is among `files`."""
+
+    signature_id: str
+    region: str
+    overall_result: str | None
+    error_code: str | None
+    #: Of the answer that was kept: the only handle the vendor's support takes.
+    transaction_id: str | None
+    #: RFC 3339 UTC.
+    archived_at: str
+    complete: bool
+    files: tuple[FileEntry, ...]
+    missing: tuple[Missing, ...] = ()
+    version: int = VERSION
+
+
+class _FileSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    name = fields.String(required=True, validate=Regexp(rf"(?:{layout.FILE_NAME.pattern})\Z"))
+    role = fields.String(required=True, validate=OneOf(("answer", *layout.SIDES)))
+    size_bytes = fields.Integer(required=True, strict=True)
+    sha256 = fields.String(required=True, validate=Regexp(r"[0-9a-f]{64}\Z"))
+    media_type = fields.String(required=True)
+    kept_at = fields.String(required=True)
+
+    @post_load
+    def _freeze(self, data: dict[str, Any], **_: Any) -> FileEntry:
+        return FileEntry(**data)
+
+
+class _MissingSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    role = fields.String(required=True, validate=OneOf(layout.SIDES))
+    reason = fields.String(required=True)
+
+    @post_load
+    def _freeze(self, data: dict[str, Any], **_: Any) -> Missing:
+        return Missing(**data)
+
+
+class _ManifestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    version = fields.Integer(required=True, strict=True, validate=Equal(VERSION))
+    signature_id = SignatureId(required=True)
+    region = fields.String(required=True, validate=OneOf(REGIONS))
+    overall_result = fields.String(required=True, allow_none=True)
+    error_code = fields.String(required=True, allow_none=True)
+    transaction_id = fields.String(required=True, allow_none=True)
+    archived_at = fields.String(required=True)
+    complete = fields.Boolean(required=True)
+    files = fields.List(fields.Nested(_FileSchema), required=True)
+    missing = fields.List(fields.Nested(_MissingSchema), required=True)
+
+    @post_load
+    def _freeze(self, data: dict[str, Any], **_: Any) -> Manifest:
+        return Manifest(**{**data, "files": tuple(data["files"]), "missing": tuple(data["missing"])})
+
+
+_SCHEMA = _ManifestSchema()
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON with sorted keys and no spaces: equal manifests are equal bytes."""
+    text = json.dumps(asdict(manifest), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"{text}\n".encode()
+
+
+def load_manifest(raw: bytes) -> Manifest:
+    """Read a manifest. Raises ``SchemaError`` with the first field at fault."""
+    try:
+        manifest: Manifest = _SCHEMA.load(json.loads(raw))
+    except ValidationError as error:
+        raise SchemaError.from_validation(error, prefix="manifest") from None
+    except (ValueError, RecursionError):
+        raise SchemaError("manifest", "is not JSON") from None
+    return manifest
+
+
+def verify(evidence: Evidence, region: str, signature_id: str) -> list[str]:
+    """Compare what lies in the store with the manifest, and say each fault in a line; none: all is as it was.
+
+    Raises ``EvidenceUnavailable`` where the store cannot be read, which proves nothing either way.
+    """
+    try:
+        manifest = evidence.manifest(region, signature_id)
+    except EvidenceConflict:
+        return [f"{layout.MANIFEST} cannot be read"]
+    if manifest is None:
+        return [f"{layout.MANIFEST} is missing"]
+    faults = []
+    if (manifest.region, manifest.signature_id) != (region, signature_id):
+        faults.append(f"{layout.MANIFEST} belongs to another verification")
+    for entry in manifest.files:
+        faults += _faults(entry, evidence.read(region, signature_id, entry.name))
+    return faults + _strangers(manifest, evidence, region, signature_id)
+
+
+def _faults(entry: FileEntry, body: bytes | None) -> list[str]:
+    if body is None:
+        return [f"{entry.name} is missing"]
+    if len(body) != entry.size_bytes:
+        return [f"{entry.name} has {len(body)} bytes, not {entry.size_bytes}"]
+    if hashlib.sha256(body).hexdigest() != entry.sha256:
+        return [f"{entry.name} has other bytes than were kept"]
+    return []
+
+
+def _strangers(manifest: Manifest, evidence: Evidence, region: str, signature_id: str) -> list[str]:
+    # Unreadable answers are kept beside the evidence, before or after the one that counted.
+    known = {layout.MANIFEST, *(entry.name for entry in manifest.files)}
+    found = (file.name for file in evidence.files(region, signature_id))
+    return [
+        f"{name} is not in the manifest"
+        for name in found
+        if name not in known and not name.startswith("unreadable-")
+    ]

@@ -1,0 +1,35 @@
+"""Where the vendor answers: six hosts and two paths, as its own pages name them."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+#: By region. The vendor's tabs label `api` Indonesia; it is where `global` goes.
+HOSTS: Final = MappingProxyType(
+    {
+        "sg": "sg-api.advance.ai",
+        "ph": "ph-api.advance.ai",
+        "th": "th-api.advance.ai",
+        "my": "my-api.advance.ai",
+        "vn": "vn-api.advance.ai",
+        "global": "api.advance.ai",
+    }
+)
+
+TOKEN_PATH: Final = "/openapi/auth/ticket/v1/generate-token"  # noqa: S105 - a path
+RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
+
+
+def token_url(region: str, base_url: str = "") -> str:
+    """Where a token for `region` is minted. `base_url` is one origin in the place of all six hosts."""
+    return _origin(region, base_url) + TOKEN_PATH
+
+
+def get_result_url(region: str, base_url: str = "") -> str:
+    """Where a result of `region` is asked for. `base_url` is one origin in the place of all six hosts."""
+    return _origin(region, base_url) + RESULT_PATH
+
+
+def _origin(region: str, base_url: str) -> str:
+    return base_url.rstrip("/") or f"https://{HOSTS[region]}"
