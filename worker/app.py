@@ -12,7 +12,7 @@ from worker.settings import current
 from worker.telemetry import configure_logging
 
 #: Batches that one process works on at a time. Their calls share a larger pool, see `worker.services`.
-CONCURRENCY: Final = 8
+CONCURRENCY: Final = 16
 
 #: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
 #: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.

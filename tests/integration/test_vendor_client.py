@@ -7,9 +7,11 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
@@ -189,6 +191,27 @@ def test_whatever_the_vendor_does_is_an_answer(
     assert isinstance(client.get_result("ph", ID), Settled)
 
 
+def test_whatever_bytes_the_vendor_sends_are_an_answer(client: Client, vendor: Vendor, server: Stub) -> None:
+    lines = st.sampled_from(
+        [
+            *(b"HTTP/1.1 200 OK", b"HTTP/1.1 401 ", b"HTTP/1.0 503 X", b"HTTP/1.1 100 Continue", b"HTTP/9 x"),
+            *(b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: 5, 6", b"Content-Length: x"),
+            *(b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", b"Content-Encoding: gzip, deflate"),
+            *(b"Set-Cookie: a=b; expires=never", b"Location: http://[", b"Content-Type: x; charset=\xff"),
+            *(b"Retry-After: 1", b"5", b"hello", b"0", b"", b'{"code": "SUCCESS"}', b": ", b"\x00"),
+        ]
+    )
+
+    @given(st.lists(lines | st.binary(max_size=20), max_size=8))
+    @settings(max_examples=200, deadline=None)
+    def ask(response: list[bytes]) -> None:
+        raw = b"\r\n".join(response)
+        server.reply = lambda call: vendor.grants() if call.path == TOKEN_PATH else [raw, HANG_UP]
+        assert isinstance(client.get_result("ph", ID), get_args(Answer))
+
+    ask()
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [("SIGNATURE_NOT_EXIST", UnknownId), ("PARAMETER_ERROR", OursToFix), ("SUCCESS", Unreadable)],
@@ -248,16 +271,16 @@ def test_a_call_is_over_long_before_its_lease() -> None:
 def test_a_vendor_that_is_not_there_is_an_answer(redis: redis_py.Redis, server: Stub) -> None:
     with Stub(lambda _: []) as gone:
         origin = gone.origin
-    settings = Settings(access_key="access", secret_key="secret", base_url=origin)
-    assert Client(settings, redis).get_result("ph", ID) == TransientFault("REFUSED")
+    ours = Settings(access_key="access", secret_key="secret", base_url=origin)
+    assert Client(ours, redis).get_result("ph", ID) == TransientFault("REFUSED")
 
 
 def test_without_redis_the_ledger_is_unavailable(server: Stub) -> None:
     with Stub(lambda _: []) as gone:
         port = gone.port
-    settings = Settings(access_key="access", secret_key="secret", base_url=server.origin)
+    ours = Settings(access_key="access", secret_key="secret", base_url=server.origin)
     with connect(f"redis://127.0.0.1:{port}") as nobody, pytest.raises(LedgerUnavailable):
-        Client(settings, nobody).get_result("ph", ID)
+        Client(ours, nobody).get_result("ph", ID)
     assert server.calls == []
 
 

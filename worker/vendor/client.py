@@ -57,7 +57,7 @@ class Client:
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
 
     def get_result(self, region: str, signature_id: str) -> Answer:
-        """The vendor's answer about `signature_id`, after `TOTAL_S` at the latest.
+        """The vendor's answer about `signature_id`, after `TOTAL_S` and what Redis takes at the latest.
 
         Whatever the vendor or the network does is an answer. Raises ``LedgerUnavailable`` where Redis, which
         holds the token, does not answer.
