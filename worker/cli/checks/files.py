@@ -1,0 +1,28 @@
+"""What is read from and written to files: the decision table and the evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.cli.checks.finding import Finding, Level
+from worker.decisions.table import Table
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.settings import Settings
+
+
+def check_decisions(settings: Settings) -> Iterator[Finding]:
+    """Raises ``ConfigError`` for a table that cannot be used."""
+    table = Table.load(settings.decisions_file)
+    place = settings.decisions_file or "packaged"
+    yield Finding("decision table", Level.OK, f"version {table.version} ({place})")
+
+
+def check_evidence(settings: Settings) -> Iterator[Finding]:
+    """Raises ``ConfigError`` and ``EvidenceUnavailable``."""
+    settings.require_evidence()
+    Evidence(settings.evidence_url).check()
+    yield Finding("evidence", Level.OK, f"can be written and read at {settings.evidence_url}")

@@ -1,0 +1,84 @@
+"""The vendor: whether each region answers, gives us a token, and has the same time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from worker.cli.checks.finding import Finding, Level
+from worker.redis import connect
+from worker.vendor.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.settings import Settings
+    from worker.vendor.client import Probe
+
+#: The vendor suggests that the timestamp of a token request lies within 300 s of its clock.
+SKEW_ERROR_S: Final = 300.0
+SKEW_WARNING_S: Final = 60.0
+
+#: What to do where there is no token, by the answer's kind.
+_NO_TOKEN: Final = {
+    "busy": "the vendor asks us to rest; try again in a while",
+    "unauthorised": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and that the account may use this region",
+    "account_fault": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and what the vendor's console says",
+}
+
+
+def check_address(settings: Settings) -> Iterator[Finding]:
+    """Another origin than the vendor's own is for sandboxes."""
+    if settings.base_url:
+        said = f"ADVANCE_BASE_URL is {settings.base_url}: every region is asked there, not at the vendor"
+        yield Finding("vendor address", Level.WARNING, said, "unset it in production")
+
+
+def check_keys(settings: Settings) -> Iterator[Finding]:
+    """Raises ``ConfigError`` for keys that are missing."""
+    settings.require_vendor()
+    yield Finding("vendor keys", Level.OK, "set")
+
+
+def check_vendor(settings: Settings) -> Iterator[Finding]:
+    """Asks each region for a token, all at once. Without keys nobody is asked."""
+    if not (settings.access_key and settings.secret_key):
+        return
+    client = Client(settings, connect(settings.redis_url))
+    with ThreadPoolExecutor(len(settings.regions)) as pool:
+        for region, probe in zip(settings.regions, pool.map(client.probe, settings.regions), strict=True):
+            yield _access(region, probe)
+            if probe.clock_skew_s is not None:
+                yield _clock(region, probe.clock_skew_s)
+
+
+def _access(region: str, probe: Probe) -> Finding:
+    name, refusal = f"vendor {region}", probe.refusal
+    if refusal is None:
+        return Finding(name, Level.OK, "answers, and gives us a token")
+    if not probe.reachable:
+        return Finding(
+            name,
+            Level.ERROR,
+            f"does not answer ({refusal.detail})",
+            "check the network from here, or leave the region out of ADVANCE_REGIONS",
+        )
+    todo = _NO_TOKEN.get(refusal.kind, "try again; if it stays, ask the vendor's support")
+    if refusal.transaction_id:
+        todo += f" (for the vendor's support: transaction {refusal.transaction_id})"
+    level = Level.WARNING if refusal.kind == "busy" else Level.ERROR
+    return Finding(name, level, f"gives us no token ({refusal.kind} {refusal.detail})", todo)
+
+
+def _clock(region: str, skew_s: float) -> Finding:
+    name = f"vendor clock {region}"
+    if abs(skew_s) <= SKEW_WARNING_S:
+        return Finding(name, Level.OK, f"agrees with ours, give or take {max(abs(skew_s), 1):.0f} s")
+    side = "ahead of" if skew_s > 0 else "behind"
+    said = f"this machine is {abs(skew_s):.0f} s {side} the vendor, which wants to see less than {SKEW_ERROR_S:.0f} s"
+    return Finding(
+        name,
+        Level.ERROR if abs(skew_s) > SKEW_ERROR_S else Level.WARNING,
+        said,
+        "let this machine follow NTP",
+    )

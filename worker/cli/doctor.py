@@ -1,0 +1,87 @@
+"""`ekyc doctor`: whether everything a worker stands on is there, and what to do where it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from worker.cli.checks.broker import check_broker
+from worker.cli.checks.files import check_decisions, check_evidence
+from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.ledger import check_ledger
+from worker.cli.checks.vendor import check_address, check_keys, check_vendor
+from worker.cli.options import json_option
+from worker.errors import ConfigError, EkycError
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from worker.settings import Settings
+
+#: What a fault is filed under, and the check that may raise it.
+CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
+    "redis": check_ledger,
+    "broker": check_broker,
+    "decision table": check_decisions,
+    "evidence": check_evidence,
+    "vendor address": check_address,
+    "vendor keys": check_keys,
+    "vendor": check_vendor,
+}
+
+_COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
+
+
+@click.command
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> None:
+    """Check settings, Redis, evidence, decision table and vendor.
+
+    Each line is ok, a warning or an error; below it stands what to do. With --json: ok (no error), and checks
+    (check, level, said, todo). Nothing is changed, but for a probe that is written and removed.
+
+    Exit status: 0 no error, 1 an error.
+    """
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    well = all(finding.level is not Level.ERROR for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": well, "checks": [asdict(finding) for finding in findings]}))
+    ctx.exit(0 if well else 1)
+
+
+def examine() -> Iterator[Finding]:
+    """Make every check there is, whatever the others find."""
+    try:
+        settings = current()
+    except ConfigError as error:
+        yield from _faults("settings", error)
+        yield Finding("the rest", Level.WARNING, "was not looked at", "mend the settings first")
+        return
+    yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
+    for name, check in CHECKS.items():
+        try:
+            yield from check(settings)
+        except EkycError as error:
+            yield from _faults(name, error)
+
+
+def _faults(name: str, error: EkycError) -> Iterator[Finding]:
+    # Messages of ours say themselves what to do.
+    for line in str(error).splitlines():
+        yield Finding(name, Level.ERROR, line)
+
+
+def _print(finding: Finding) -> None:
+    level = click.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
+    click.echo(f"{level} {finding.check:<18} {finding.said}")
+    if finding.todo:
+        click.echo(f"{'':<27} -> {finding.todo}")

@@ -1,0 +1,131 @@
+"""`ekyc enqueue`: hand verifications over."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemas.enqueue import load_enqueue
+from schemas.errors import SchemaError
+from worker.cli.intake import Intake
+from worker.cli.options import json_option, must_be_polled, need_region, only_region, region_option
+from worker.cli.reporter import Reporter
+from worker.cli.rows import Defaults, parsed, read
+from worker.cli.source import opened, rewindable
+from worker.errors import InvalidInput
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from schemas.enqueue import EnqueueRequest
+    from worker.settings import Settings
+
+
+@click.command
+@click.argument("signature_ids", metavar="[ID]...", nargs=-1)
+@click.option("--from", "source", metavar="FILE", help="Read a CSV file, - for standard input.")
+@region_option
+@click.option("--context", metavar="JSON", help="Comes back in the decision; at most 4 KB, nothing personal.")
+@click.option("--strict", is_flag=True, help="With --from: check every row first, refuse all for a bad one.")
+@json_option
+@click.pass_context
+def enqueue(  # noqa: PLR0913 - one an option
+    ctx: click.Context,
+    *,
+    signature_ids: tuple[str, ...],
+    source: str | None,
+    region: str | None,
+    context: str | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Hand verifications over, to be polled, archived and decided.
+
+    Give signature ids (after -- where one begins with a dash), or --from a CSV file in UTF-8. Its first line
+    names its columns: signature_id, and if you like region and context (JSON). --region and --context count
+    for rows that leave them empty. A row that cannot be used is named on stderr, and skipped.
+
+    Enqueueing what is known changes nothing, so it is safe to give the same input again.
+
+    Exit status: 0 all are in the ledger, 1 rows were skipped or Redis does not answer, 2 the input cannot
+    be used.
+    """
+    if bool(signature_ids) == bool(source):
+        raise click.UsageError("give either signature ids or --from FILE", ctx)
+    if strict and not source:
+        raise click.UsageError("--strict goes with --from", ctx)
+    settings = current()
+    defaults = _defaults(region, context, settings)
+    if source:
+        intake = _from_file(source, defaults, strict=strict)
+    else:
+        need_region(region, settings)
+        intake = _given(signature_ids, defaults)
+    counts = {"enqueued": intake.enqueued, "known": intake.known, "skipped": intake.skipped}
+    click.echo(json.dumps(counts) if as_json else str(intake))
+    ctx.exit(1 if intake.skipped else 0)
+
+
+def _defaults(region: str | None, context: str | None, settings: Settings) -> Defaults:
+    if region:
+        must_be_polled(region, settings)
+    value: Any = None
+    if context is not None:
+        try:
+            value = parsed(context)
+            # Checked as part of a request, so that it is refused before any row is read.
+            load_enqueue({"signature_id": "-", "region": settings.regions[0], "context": value})
+        except SchemaError as error:
+            raise InvalidInput(f"--context {error.problem}") from None
+    return Defaults(region or only_region(settings), value, settings.regions)
+
+
+def _given(signature_ids: Sequence[str], defaults: Defaults) -> Intake:
+    requests: list[EnqueueRequest] = []
+    faults: list[str] = []
+    for position, signature_id in enumerate(signature_ids, start=1):
+        try:
+            requests.append(
+                load_enqueue(
+                    {"signature_id": signature_id, "region": defaults.region, "context": defaults.context}
+                )
+            )
+        except SchemaError as error:
+            faults.append(f"id number {position}: {error.problem}")
+    if faults:
+        raise InvalidInput("\n".join([*faults, "nothing was enqueued"]))
+    with closing(Reporter("enqueueing")) as reporter:
+        intake = Intake(reporter.say, reporter.advance)
+        intake.take(requests)
+    return intake
+
+
+def _from_file(source: str, defaults: Defaults, *, strict: bool) -> Intake:
+    with opened(source) as stream:
+        if not strict:
+            return _enqueued(stream, defaults)
+        with rewindable(stream) as copy:
+            start = copy.tell()
+            _checked(copy, defaults)
+            copy.seek(start)
+            return _enqueued(copy, defaults)
+
+
+def _enqueued(stream: BinaryIO, defaults: Defaults) -> Intake:
+    with closing(read(stream, defaults)) as rows, closing(Reporter("enqueueing", stream)) as reporter:
+        intake = Intake(reporter.say, reporter.advance)
+        intake.take(rows)
+    return intake
+
+
+def _checked(stream: BinaryIO, defaults: Defaults) -> None:
+    with closing(read(stream, defaults)) as rows, closing(Reporter("checking", stream)) as reporter:
+        intake = Intake(reporter.say, reporter.advance)
+        count = intake.check(rows)
+    if intake.skipped:
+        raise InvalidInput(f"nothing was enqueued: {intake.skipped} of {count} rows cannot be used")

@@ -1,0 +1,102 @@
+"""The ledger in figures: one look at it, and how it differs from the look before."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker.cli.moments import rfc3339
+from worker.ledger import Census
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from worker.ledger.values import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the ledger said at one moment."""
+
+    #: By this machine's monotonic clock.
+    at_s: float
+    total: Counts
+    regions: dict[str, Counts]
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever enqueued."""
+        return not self.total.enqueued
+
+    @property
+    def decided(self) -> int:
+        """Decisions delivered so far."""
+        return sum(self.total.decisions.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """All regions together, and under `regions` each by itself."""
+        return _as_json(self.total) | {
+            "regions": {region: _as_json(counts) for region, counts in self.regions.items()}
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What happened between two looks, per second."""
+
+    enqueued: float
+    polls: float
+    decided: float
+
+    @classmethod
+    def between(cls, before: Look, after: Look) -> Rates:
+        """Never below zero, though a ledger that was emptied in between counts from nothing."""
+        passed_s = max(after.at_s - before.at_s, 1e-3)
+        return cls(
+            enqueued=max(after.total.enqueued - before.total.enqueued, 0) / passed_s,
+            polls=max(after.total.polls - before.total.polls, 0) / passed_s,
+            decided=max(after.decided - before.decided, 0) / passed_s,
+        )
+
+
+def look(redis: Redis, regions: Sequence[str]) -> Look:
+    """Look at the ledger once. Raises ``LedgerUnavailable``."""
+    census = _Remembering(redis)
+    total = census.total(regions)
+    return Look(time.monotonic(), total, census.seen)
+
+
+class _Remembering(Census):
+    """Keeps what each region said while the total is made, so that the parts add up to it."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.seen: dict[str, Counts] = {}
+
+    def counts(self, region: str) -> Counts:
+        self.seen[region] = super().counts(region)
+        return self.seen[region]
+
+
+def _as_json(counts: Counts) -> dict[str, Any]:
+    return {
+        "waiting": counts.waiting,
+        "in_flight": counts.in_flight,
+        "done": counts.done,
+        "quarantined": counts.quarantined,
+        "enqueued": counts.enqueued,
+        "polls": counts.polls,
+        "oldest_due_s": round(counts.oldest_due_s, 3),
+        "decisions": counts.decisions,
+        "error_codes": counts.error_codes,
+        "answers": counts.answers,
+        "faults": counts.faults,
+        "quarantine": counts.quarantine,
+        "holds": [
+            {"region": hold.region, "reason": hold.reason, "until": rfc3339(hold.until_ms)}
+            for hold in counts.holds
+        ],
+    }

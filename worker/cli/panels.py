@@ -1,0 +1,91 @@
+"""The ledger's figures as tables for people: what `ekyc stats` prints and `ekyc watch` keeps on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from worker.cli.moments import rfc3339, span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from rich.console import RenderableType
+
+    from worker.cli.figures import Look, Rates
+    from worker.ledger.values import Counts
+
+#: What there is to say where nothing was ever enqueued.
+NOTHING_YET: Final = (
+    "Nothing has been enqueued yet. `ekyc enqueue ID --region ph` hands over a first verification, "
+    "`ekyc demo` shows it all at work."
+)
+
+_ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
+    "enqueued": lambda counts: f"{counts.enqueued:,}",
+    "waiting": lambda counts: f"{counts.waiting:,}",
+    "in flight": lambda counts: f"{counts.in_flight:,}",
+    "done": lambda counts: f"{counts.done:,}",
+    "quarantined": lambda counts: f"{counts.quarantined:,}",
+    "polls": lambda counts: f"{counts.polls:,}",
+    "oldest due": lambda counts: span(counts.oldest_due_s),
+}
+
+
+def panels(look: Look, rates: Rates | None = None) -> RenderableType:
+    """All figures of one look; with `rates`, what happens per second."""
+    if look.empty:
+        return Text(NOTHING_YET)
+    counts = look.total
+    tallies = {
+        "decision": counts.decisions,
+        "error code": counts.error_codes,
+        "answer": counts.answers,
+        "fault": counts.faults,
+        "quarantine reason": counts.quarantine,
+    }
+    return Group(
+        _regions(look),
+        *_rates(rates),
+        *_holds(counts),
+        Columns([_tally(title, tally) for title, tally in tallies.items() if tally], padding=(0, 2)),
+    )
+
+
+def _regions(look: Look) -> Table:
+    """A column for each region in use: figures grow long, there are never more than six regions."""
+    used = {region: counts for region, counts in look.regions.items() if counts.enqueued}
+    columns = used if len(used) == 1 else used | {"all": look.total}
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for title, figure in _ROWS.items():
+        table.add_row(title, *(figure(counts) for counts in columns.values()))
+    return table
+
+
+def _rates(rates: Rates | None) -> Iterable[Text]:
+    if rates is not None:
+        yield Text(
+            f" per second: {rates.enqueued:,.1f} enqueued, {rates.polls:,.1f} polls, {rates.decided:,.1f} decisions"
+        )
+
+
+def _holds(counts: Counts) -> Iterable[Text]:
+    for hold in counts.holds:
+        yield Text(f" {hold.region} rests until {rfc3339(hold.until_ms)}: {hold.reason}", style="yellow")
+
+
+def _tally(title: str, tally: Mapping[str, int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(title)
+    table.add_column("", justify="right")
+    for name, count in sorted(tally.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text(name), f"{count:,}")
+    return table

@@ -1,0 +1,69 @@
+"""What a long command says on stderr while it is at work: lines, and on a terminal a bar."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import click
+
+from worker.cli.source import size_bytes
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+#: Rows that are worth a bar: fewer are done before it can be seen.
+MANY: Final = 1000
+
+
+class Reporter:
+    """Lines on stderr; where it is a terminal and there are many rows, a bar below them.
+
+    Parameters:
+        doing: what stands before the bar.
+        stream: what is being read; its size and position move the bar. None: nobody knows how far it is.
+    """
+
+    def __init__(self, doing: str, stream: BinaryIO | None = None) -> None:
+        self._doing = doing
+        self._stream = stream
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def close(self) -> None:
+        """Take the bar away. The lines stay."""
+        if self._progress is not None:
+            self._progress.stop()
+
+    def say(self, line: str) -> None:
+        if self._progress is None:
+            click.echo(f"ekyc: {line}", err=True)
+        else:
+            self._progress.console.print(f"ekyc: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def advance(self, rows: int) -> None:
+        """Show how many rows there were so far."""
+        if self._progress is None or self._task is None:
+            if rows < MANY or not sys.stderr.isatty():
+                return
+            self._progress = _progress()
+            total = size_bytes(self._stream) if self._stream else None
+            self._task = self._progress.add_task(self._doing, total=total, rows=rows)
+            self._progress.start()
+        position = self._stream.tell() if self._stream and self._stream.seekable() else None
+        self._progress.update(self._task, completed=position, rows=rows)
+
+
+def _progress() -> Progress:
+    # Most inputs are too short for a bar, and rich takes as long to import as they take to enqueue.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

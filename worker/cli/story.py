@@ -1,0 +1,150 @@
+"""The story of one verification, told for people and for machines. Its context is the pipeline's, and left out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.cli.moments import rfc3339, span
+from worker.evidence import layout
+from worker.ledger.values import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.ledger.values import Hold, Status
+
+#: What a verification waits for at its stage.
+_WAITS: Final = {
+    Stage.POLLING: "to be polled",
+    Stage.ARCHIVING: "for its images to be archived",
+    Stage.ROUTING: "to be decided and delivered",
+}
+
+
+class Story:
+    """What the ledger knows of a verification, put together.
+
+    Parameters:
+        status: what the ledger says of it.
+        hold: its region's rest; None: it has none.
+        evidence_url: where evidence is kept; "" where nobody says.
+    """
+
+    def __init__(self, status: Status, hold: Hold | None, evidence_url: str) -> None:
+        self._status = status
+        self._verification = status.verification
+        self._hold = hold
+        self._place = evidence_url.rstrip("/")
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that the help of `ekyc status` names."""
+        known, status = self._verification, self._status
+        return {
+            "signature_id": known.signature_id,
+            "region": known.region,
+            "stage": known.stage.value,
+            "polls": known.polls,
+            "nulls": known.nulls,
+            "faults": known.faults,
+            "claims": status.claims,
+            "submission_completed": known.submission_completed,
+            "transaction_id": known.transaction_id,
+            "overall_result": known.overall_result,
+            "error_code": known.error_code,
+            "reason": known.reason,
+            "quarantine_reason": known.quarantine_reason,
+            "batch": status.batch_id,
+            "hold": self._hold and {"reason": self._hold.reason, "until": rfc3339(self._hold.until_ms)},
+            "evidence": {"url": self._evidence_url(), "state": known.evidence and known.evidence.value},
+            "decision": self._decision(),
+            "enqueued_at": rfc3339(known.enqueued_at_ms),
+            "settled_at": _moment(known.settled_at_ms),
+            "due_at": _moment(status.due_at_ms),
+            "leased_until": _moment(status.leased_until_ms),
+            "now": rfc3339(status.now_ms),
+            "timeline": [
+                {
+                    "at": rfc3339(event.at_ms),
+                    "event": event.name,
+                    "detail": event.detail,
+                    "worker": event.worker,
+                }
+                for event in status.timeline
+            ],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """A headline, what is known, and the timeline."""
+        known = self._verification
+        yield f"{known.region}/{known.signature_id}: {self._headline()}"
+        for name, fact in self._facts():
+            if fact:
+                yield f"  {name:<15} {fact}"
+        yield ""
+        yield self._event(known.enqueued_at_ms, "enqueued")
+        for event in self._status.timeline:
+            yield self._event(event.at_ms, event.name, event.detail, event.worker)
+
+    def _headline(self) -> str:
+        stage = self._verification.stage
+        if stage is Stage.DONE:
+            return "done"
+        if stage is Stage.QUARANTINED:
+            return f"in quarantine ({self._verification.quarantine_reason}): a person has to look"
+        if self._status.leased_until_ms is not None:
+            left = span((self._status.leased_until_ms - self._status.now_ms) / 1000)
+            return f"a worker is at it ({stage}), for at most {left} more"
+        return f"waits {_WAITS[stage]}, {self._due()}"
+
+    def _due(self) -> str:
+        if self._status.due_at_ms is None:
+            # Between two of the ledger's moves.
+            return "due now"
+        in_s = (self._status.due_at_ms - self._status.now_ms) / 1000
+        return f"due in {span(in_s)}" if in_s > 0 else f"due since {span(-in_s)}: no worker was free yet"
+
+    def _facts(self) -> Iterator[tuple[str, str | None]]:
+        known = self._verification
+        if self._hold and known.stage is Stage.POLLING:
+            rest = span((self._hold.until_ms - self._status.now_ms) / 1000)
+            yield "region rests", f"{rest} more ({self._hold.reason})"
+        yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
+        yield "polls", f"{known.polls} (null in a row: {known.nulls}, faults in a row: {known.faults})"
+        yield "user is done", "yes" if known.submission_completed else "not that we know"
+        yield "transaction id", known.transaction_id and f"{known.transaction_id} (for the vendor's support)"
+        yield "result", " ".join(filter(None, (known.overall_result, known.error_code)))
+        yield "no result", known.reason
+        yield "decision", known.decision_name
+        yield "evidence", self._evidence()
+        yield "held by batch", self._status.batch_id
+        yield "claims", str(self._status.claims) if self._status.claims > 1 else None
+
+    def _event(self, at_ms: int, name: str, detail: str = "", worker: str = "") -> str:
+        since_s = (at_ms - self._verification.enqueued_at_ms) / 1000
+        return f"  {rfc3339(at_ms)}  {since_s:>+10.3f} s  {name:<14} {detail:<24} {worker}".rstrip()
+
+    def _evidence(self) -> str | None:
+        url, state = self._evidence_url(), self._verification.evidence
+        return url and (f"{url} ({state})" if state else url)
+
+    def _evidence_url(self) -> str | None:
+        known = self._verification
+        if decision := self._decision():
+            url: str = decision["evidence"]["url"]
+            return url
+        # Nothing is kept before the first answer that counts.
+        if not self._place or known.stage is Stage.POLLING:
+            return None
+        return f"{self._place}/{layout.folder(known.region, known.signature_id)}"
+
+    def _decision(self) -> dict[str, Any] | None:
+        if self._verification.decision is None:
+            return None
+        decision: dict[str, Any] = json.loads(self._verification.decision)
+        decision.pop("context", None)
+        return decision
+
+
+def _moment(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

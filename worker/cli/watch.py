@@ -1,0 +1,123 @@
+"""`ekyc watch`: the ledger in figures, again and again."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from worker.cli.figures import Rates, look
+from worker.cli.panels import panels
+from worker.errors import LedgerUnavailable
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.cli.figures import Look
+
+
+class Face(Protocol):
+    """Where the looks are shown."""
+
+    def show(self, seen: Look, rates: Rates | None) -> None: ...
+
+    def fail(self, error: LedgerUnavailable) -> None: ...
+
+
+class Lines:
+    """A line a look, for logs and pipes."""
+
+    def show(self, seen: Look, rates: Rates | None) -> None:
+        counts = seen.total
+        figures = {
+            "waiting": counts.waiting,
+            "in_flight": counts.in_flight,
+            "done": counts.done,
+            "quarantined": counts.quarantined,
+            "oldest_due_s": f"{counts.oldest_due_s:.1f}",
+            "polls_per_s": f"{rates.polls if rates else 0:.1f}",
+            "decisions_per_s": f"{rates.decided if rates else 0:.1f}",
+        }
+        holds = (f"hold={hold.region}:{hold.reason}" for hold in counts.holds)
+        click.echo(" ".join([_now(), *(f"{name}={figure}" for name, figure in figures.items()), *holds]))
+
+    def fail(self, error: LedgerUnavailable) -> None:
+        click.echo(f"{_now()} {error}")
+
+
+class Screen:
+    """Tables that stay in their place."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._last: tuple[Look, Rates | None] | None = None
+
+    def show(self, seen: Look, rates: Rates | None) -> None:
+        self._last = seen, rates
+        self._live.update(panels(seen, rates), refresh=True)
+
+    def fail(self, error: LedgerUnavailable) -> None:
+        last = [panels(*self._last)] if self._last else []
+        self._live.update(Group(*last, Text(f" {_now()} {error}", style="red")), refresh=True)
+
+
+@click.command
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    help="Seconds between looks.",
+)
+@click.option("--count", type=click.IntRange(min=1), help="End after this many looks. Default: at Ctrl-C.")
+@click.pass_context
+def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
+    """Watch the ledger live, with rates per second since the last look.
+
+    On a terminal tables stay in their place; elsewhere it is one line a look. Redis may go away and come back.
+
+    Exit status: 0, also after Ctrl-C; 1 where Redis did not answer the last look of --count.
+    """
+    settings = current()
+    failed = False
+    with connect(settings.redis_url) as redis, _face() as face:
+        before: Look | None = None
+        try:
+            for number in itertools.count(1):
+                try:
+                    seen = look(redis, settings.regions)
+                    face.show(seen, Rates.between(before, seen) if before else None)
+                    before, failed = seen, False
+                except LedgerUnavailable as error:
+                    face.fail(error)
+                    failed = True
+                if number == count:
+                    break
+                time.sleep(interval_s)
+        except KeyboardInterrupt:
+            failed = False
+    ctx.exit(1 if failed else 0)
+
+
+@contextmanager
+def _face() -> Iterator[Face]:
+    console = Console()
+    if not console.is_terminal:
+        yield Lines()
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield Screen(live)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
