@@ -17,31 +17,12 @@ from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 if TYPE_CHECKING:
     from sandbox.app import Exchange
 
-_HELP = """Start a stand-in for the vendor: its token API, its Get Result API and images.
-
-What it answers for a signatureId follows from the id, which is split at its dashes. Words that ask for
-something, in any order, followed by whatever makes the id unique:
-
-\b
-  pass  fail  CARD_NOT_FOUND            the result: any errorCode of the vendor's
-  n3  t5s  sub2  forever                three nulls; null for 5 s; submitted after two nulls
-  code-ERROR-x2  busy  retryafter10s    two answers with that envelope code; SERVICE_BUSY
-  notexist  lag2  tokenexpired          the id is unknown, for ever or twice; the token ends
-  http500x2  html  truncated  reset     the transport breaks, twice or once
-  latency2s  slowdrip  oversized        … or is slow, or without measure
-  imgexpired  notimage  imgoversized    images go wrong
-
-\b
-So CARD_NOT_FOUND-http500-n2-0042 is HTTP 500, two nulls, then INCOMPLETE with that code. An id
-without such words is null for some seconds and then, mostly, PASS. All words: docs/sandbox.md.
-"""
-
 
 class _CannotListen(click.ClickException):
     exit_code = 2
 
 
-@click.command(help=_HELP)
+@click.command
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -79,6 +60,24 @@ def sandbox(  # noqa: PLR0913 - the options above
     json_log: bool,
     quiet: bool,
 ) -> None:
+    """Start a stand-in for the vendor: its token API, its Get Result API and images.
+
+    What it answers for a signatureId follows from the id, which is split at its dashes. Words that ask for
+    something, in any order, followed by whatever makes the id unique:
+
+    \b
+      pass  fail  CARD_NOT_FOUND            the result: any errorCode of the vendor's
+      n3  t5s  sub2  forever                three nulls; null for 5 s; submitted after two nulls
+      code-ERROR-x2  busy  retryafter10s    two answers with that envelope code; SERVICE_BUSY
+      notexist  lag2  tokenexpired          the id is unknown, for ever or twice; the token ends
+      http500x2  html  truncated  reset     the transport breaks, twice or once
+      latency2s  slowdrip  oversized        … or is slow, or without measure
+      imgexpired  notimage  imgoversized    images go wrong
+
+    \b
+    So CARD_NOT_FOUND-http500-n2-0042 is HTTP 500, two nulls, then INCOMPLETE with that code. An id
+    without such words is null for some seconds and then, mostly, PASS. All words: docs/sandbox.md.
+    """  # noqa: D301 - click takes a backspace for "do not wrap"
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

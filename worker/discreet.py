@@ -17,7 +17,7 @@ class Discreet(request.Request):
         super().__init__(message, **options)
         self._argsrepr = ""
         self._kwargsrepr = _described(self.args, self.kwargs)
-        self._request_dict |= {"argsrepr": self._argsrepr, "kwargsrepr": self._kwargsrepr}
+        self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
 
 
 def _described(args: Any, kwargs: Any) -> str:

@@ -66,7 +66,6 @@ def translated(what: str = "the ledger") -> Iterator[None]:
 
 
 def _code(error: exceptions.ResponseError) -> str:
-    """What Redis calls it (MISCONF, NOPERM, …), or redis-py's class where that has taken the word away."""
-    if type(error) is not exceptions.ResponseError:
-        return type(error).__name__
-    return str(error).partition(" ")[0]
+    """What Redis calls it (OOM, MISCONF, NOPERM, …); redis-py's class where it has taken the word away."""
+    word = str(error).partition(" ")[0]
+    return error.status_code or (word if word.isupper() else type(error).__name__)

@@ -53,7 +53,7 @@ def finish(ledger: Ledger, region: str) -> None:
     ledger.record(batch, [writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
     archiving = Batch(batch.id, region, Stage.ARCHIVING, batch.signature_ids)
     (one,) = ledger.load(archiving)
-    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE)])
+    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
     routing = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
     assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [True]
@@ -76,6 +76,8 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         "done": 1,
         "quarantined": 1,
         "polls": 2,
+        "evidence_files": 3,
+        "evidence_bytes": 2048,
         "decisions": {"approve": 1},
         "error_codes": {"SUCCESS": 1},
         "answers": {"result": 1, "unreadable": 1},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.cli.moments import rfc3339
 from worker.ledger import Census
+from worker.ledger.census import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,21 +65,8 @@ class Rates:
 
 def look(redis: Redis, regions: Sequence[str]) -> Look:
     """Look at the ledger once. Raises ``LedgerUnavailable``."""
-    census = _Remembering(redis)
-    total = census.total(regions)
-    return Look(time.monotonic(), total, census.seen)
-
-
-class _Remembering(Census):
-    """Keeps what each region said while the total is made, so that the parts add up to it."""
-
-    def __init__(self, redis: Redis) -> None:
-        super().__init__(redis)
-        self.seen: dict[str, Counts] = {}
-
-    def counts(self, region: str) -> Counts:
-        self.seen[region] = super().counts(region)
-        return self.seen[region]
+    parts = Census(redis).by_region(regions)
+    return Look(time.monotonic(), added_up(parts.values()), parts)
 
 
 def _as_json(counts: Counts) -> dict[str, Any]:
@@ -94,6 +82,8 @@ def _as_json(counts: Counts) -> dict[str, Any]:
         "error_codes": counts.error_codes,
         "answers": counts.answers,
         "faults": counts.faults,
+        "evidence_files": counts.evidence_files,
+        "evidence_bytes": counts.evidence_bytes,
         "quarantine": counts.quarantine,
         "holds": [
             {"region": hold.region, "reason": hold.reason, "until": rfc3339(hold.until_ms)}

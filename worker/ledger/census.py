@@ -50,14 +50,31 @@ class Census:
             decisions=_named(counters, b"decision:"),
             error_codes=_named(counters, b"error_code:"),
             faults=_named(counters, b"fault:"),
+            evidence_files=int(counters.get(b"evidence_files", 0)),
+            evidence_bytes=int(counters.get(b"evidence_bytes", 0)),
             answers=_named(counters, b"answer:"),
             quarantine=_named(counters, b"quarantine:"),
             holds=_holds(region, hold, now_ms),
         )
 
+    def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
+        """Each of `regions`. Raises ``LedgerUnavailable``."""
+        return {region: self.counts(region) for region in regions}
+
     def total(self, regions: Iterable[str]) -> Counts:
-        """All of `regions` added up; `oldest_due_s` is the oldest of them."""
-        return _sum([self.counts(region) for region in regions])
+        """All of `regions` together. Raises ``LedgerUnavailable``."""
+        return added_up(self.by_region(regions).values())
+
+
+def added_up(parts: Iterable[Counts]) -> Counts:
+    """The sum of `parts`; its `oldest_due_s` is the oldest of them."""
+    several = list(parts)
+    return Counts(
+        **{
+            field.name: _added(field.name, [getattr(part, field.name) for part in several])
+            for field in fields(Counts)
+        }
+    )
 
 
 def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
@@ -68,15 +85,6 @@ def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
 def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold, ...]:
     until_ms = int(hold.get(b"until", 0))
     return (Hold(region, until_ms, hold[b"reason"].decode()),) if until_ms > now_ms else ()
-
-
-def _sum(parts: list[Counts]) -> Counts:
-    return Counts(
-        **{
-            field.name: _added(field.name, [getattr(part, field.name) for part in parts])
-            for field in fields(Counts)
-        }
-    )
 
 
 def _added(name: str, values: list[Any]) -> Any:

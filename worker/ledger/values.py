@@ -145,6 +145,9 @@ class Counts:
     error_codes: dict[str, int] = field(default_factory=dict)
     #: Faults by cause.
     faults: dict[str, int] = field(default_factory=dict)
+    #: What is kept of those that are archived; the manifests not counted.
+    evidence_files: int = 0
+    evidence_bytes: int = 0
     #: Answers of the vendor by kind.
     answers: dict[str, int] = field(default_factory=dict)
     #: Quarantined verifications by reason.
