@@ -1,18 +1,21 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test bench-waiting lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two workers, a pipeline
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
 	@$(BIN)/python -m pytest
+
+bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cost (5 minutes)
+	@$(BIN)/python benchmarks/waiting.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -16,16 +16,19 @@ from kombu.exceptions import OperationalError
 
 from worker import messages
 from worker.errors import LedgerUnavailable
-from worker.ledger import Ledger
+from worker.ledger import Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.redis import TIMEOUT_S, connect
 from worker.settings import current
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
     from celery.worker.consumer import Consumer
     from kombu import Connection
 
+    from worker.ledger.values import Batch
     from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -100,7 +103,17 @@ class _Thread(threading.Thread):
                     continue
                 sleep_s = self._claim(producer)
                 if sleep_s > 0:
-                    self._ledger.wait(self._settings.regions, timeout_s=sleep_s)
+                    self._sleep(sleep_s)
+
+    def _send(self, batches: Sequence[Batch], producer: Any) -> None:
+        """Put claimed batches on the queue. What cannot be put there is given back: it is nobody's crash."""
+        for number, batch in enumerate(batches):
+            try:
+                messages.send(self._app, batch, producer)
+            except Exception:
+                for unsent in batches[number:]:
+                    self._ledger.record(unsent, [writes.release(one) for one in self._ledger.load(unsent)])
+                raise
 
     def _waiting(self, channel: Any) -> int:
         """Messages in our queue that no worker has taken."""
@@ -108,12 +121,16 @@ class _Thread(threading.Thread):
         declared = channel.queue_declare(queue=self._settings.queue, durable=True, auto_delete=False)
         return int(declared.message_count)
 
+    def _sleep(self, sleep_s: float) -> None:
+        woken = self._ledger.wait(self._settings.regions, timeout_s=sleep_s)
+        if woken and (self._stopping.is_set() or self._hands() <= 0):
+            self._ledger.wake(woken)
+
     def _claim(self, producer: Any) -> float:
         """Claim once in each region. Returns for how long there is nothing more to claim, in seconds."""
         sleep_s = LONGEST_SLEEP_S
         for region in self._settings.regions:
             claim = self._ledger.claim(region, limit=self._settings.batch)
-            for batch in claim.batches:
-                messages.send(self._app, batch, producer)
+            self._send(claim.batches, producer)
             sleep_s = min(sleep_s, claim.sleep_s)
         return sleep_s

@@ -11,7 +11,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Census, Ledger, writes
-from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_CLAIMS
+from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
 from worker.ledger.scripts import prefix
 from worker.ledger.values import EvidenceState, Stage
 from worker.ledger.writes import Heard
@@ -157,13 +157,22 @@ def test_a_crashed_batch_comes_back_in_batches_of_one(ledger: Ledger, redis: Red
     assert sorted(batch.signature_ids for batch in ledger.claim("ph", limit=64).batches) == [("a",), ("b",)]
 
 
+def test_lost_messages_are_nobodys_crash(ledger: Ledger, redis: Redis) -> None:
+    """A broker that is flushed again and again quarantines nobody, and takes no batch apart."""
+    enqueue(ledger, "a", "b")
+    for _ in range(MOST_STARTS + 2):
+        (batch,) = ledger.claim("ph", limit=64).batches
+        assert batch.signature_ids == ("a", "b")
+        lapse_leases(redis)
+
+
 def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
     ledger: Ledger, redis: Redis
 ) -> None:
     """One verification kills its worker every time; the other gets through as soon as it travels alone."""
     enqueue(ledger, "poison", "good")
     take(ledger)
-    for _ in range(MOST_CLAIMS):
+    for _ in range(MOST_STARTS):
         lapse_leases(redis)
         for batch in ledger.claim("ph", limit=64).batches:
             for one in ledger.load(batch):
@@ -236,14 +245,14 @@ def test_the_fleet_keeps_to_one_rate(redis: Redis) -> None:
 
 
 def test_enqueueing_wakes_one_sleeping_dispatcher(ledger: Ledger, redis_url: str) -> None:
-    woken: list[bool] = []
+    woken: list[str | None] = []
     sleeper = Ledger(connect(redis_url, timeout_s=30))
     thread = threading.Thread(target=lambda: woken.append(sleeper.wait(["sg", "ph"], timeout_s=20)))
     thread.start()
     time.sleep(0.1)
     enqueue(ledger, "a")
     thread.join(timeout=10)
-    assert woken == [True]
+    assert woken == ["ph"]
 
 
 def test_one_dispatcher_wakes_for_the_next_due_moment_and_the_others_sleep_longer(redis: Redis) -> None:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from schemas.enqueue import EnqueueRequest
 from worker.ledger import Census, Ledger, writes
-from worker.ledger.ledger import MOST_CLAIMS
+from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.scripts import prefix
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.ledger.writes import Heard
@@ -48,7 +48,7 @@ class Known:
     holder: str | None = None
     started: bool = False
     until: int = 0
-    claims: int = 0
+    starts: int = 0
     decided: bool = False
     evidence: EvidenceState | None = None
 
@@ -140,8 +140,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert one.due_at <= self.now
                 assert one.holder is None
                 assert batch.stage is not Stage.POLLING or self.hold_until <= self.now
-                one.claims += 1
-                assert one.claims == 1 or len(batch.signature_ids) == 1
+                assert one.starts == 0 or len(batch.signature_ids) == 1
                 one.holder, one.started, one.due_at = batch.id, False, None
                 one.until = self.now + round(LEASE_S / TICK_S)
         for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING):
@@ -150,10 +149,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def _swept(self, name: str) -> None:
         one = self.known[name]
         if self.redis.zscore(prefix(REGION) + "quarantine", name) is not None:
-            assert one.claims >= MOST_CLAIMS
+            assert one.starts >= MOST_STARTS
             one.stage, one.holder = Stage.QUARANTINED, None
         elif self.redis.hget(f"{prefix(REGION)}v:{name}", "b") != f"{one.holder}{self._suffix(one)}".encode():
-            assert one.claims < MOST_CLAIMS
+            assert one.starts < MOST_STARTS
             one.holder, one.due_at = None, self.now
 
     @staticmethod
@@ -184,9 +183,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 4))
     def workers_crash_again_and_again(self, limit: int) -> None:
-        """Nobody who claims lives to record an outcome."""
-        for _ in range(MOST_CLAIMS + 1):
-            self.claim(limit)
+        """Nobody who starts a batch lives to record an outcome."""
+        for _ in range(MOST_STARTS + 1):
+            self.work_comes_and_is_taken_up(limit, ["v0"])
             self.time_passes(round(LEASE_S / TICK_S))
 
     @rule(pick=picks, stations=st.integers(1, 3))
@@ -228,12 +227,13 @@ class LedgerMachine(RuleBasedStateMachine):
             assert loaded == []
             for name in held:
                 one = self.known[name]
-                one.holder, one.claims, one.due_at = None, 0, self.now
+                one.holder, one.starts, one.due_at = None, 0, self.now
             return
         assert [one.signature_id for one in loaded] == held
         for verification in loaded:
             one = self.known[verification.signature_id]
             one.started, one.until = True, self.now + round(LEASE_S / TICK_S)
+            one.starts += 1
             self.writers.append((message, verification))
 
     @rule(
@@ -268,9 +268,9 @@ class LedgerMachine(RuleBasedStateMachine):
         one.stage = write.stage
         one.started = False
         if write.place is writes.Place.HELD:
-            one.claims, one.until = 1, self.now + round(LEASE_S / TICK_S)
+            one.starts, one.until = 0, self.now + round(LEASE_S / TICK_S)
             return
-        one.holder, one.claims = None, 0
+        one.holder, one.starts = None, 0
         if write.place is writes.Place.DUE:
             # 60 s, after which a late archive begins, is more than one tick.
             one.due_at = self.now + -(-round(write.in_s) // round(TICK_S))

@@ -28,7 +28,7 @@ def status(signature_id: str, region: str | None, *, as_json: bool) -> None:
     """Show what became of one verification, and what happens next.
 
     With --json: signature_id, region, stage (polling, archiving, routing, done or quarantined), polls,
-    nulls and faults (in a row), claims (without an outcome), submission_completed, transaction_id,
+    nulls and faults (in a row), starts (without an outcome), submission_completed, transaction_id,
     overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region), evidence
     (url and state), decision (as delivered), enqueued_at, settled_at, due_at, leased_until, now, and timeline
     (at, event, detail, worker). Times are RFC 3339 in UTC; what is not so is null. The context is left out.

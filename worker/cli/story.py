@@ -47,7 +47,7 @@ class Story:
             "polls": known.polls,
             "nulls": known.nulls,
             "faults": known.faults,
-            "claims": status.claims,
+            "starts": status.starts,
             "submission_completed": known.submission_completed,
             "transaction_id": known.transaction_id,
             "overall_result": known.overall_result,
@@ -118,7 +118,7 @@ class Story:
         yield "decision", known.decision_name
         yield "evidence", self._evidence()
         yield "held by batch", self._status.batch_id
-        yield "claims", str(self._status.claims) if self._status.claims > 1 else None
+        yield "starts", str(self._status.starts) if self._status.starts > 1 else None
 
     def _event(self, at_ms: int, name: str, detail: str = "", worker: str = "") -> str:
         since_s = (at_ms - self._verification.enqueued_at_ms) / 1000

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
-from worker.ledger.scripts import Scripts, prefix
+from worker.ledger.scripts import Scripts, prefix, region_of
 from worker.ledger.values import Batch, Claim, Stage, Status, Verification
 from worker.redis import translated
 
@@ -25,8 +25,8 @@ LONGEST_SLEEP_S: Final = 5.0
 #: By how much the others oversleep the one dispatcher that promised to wake for the next due moment.
 GRACE_S: Final = 1.0
 
-#: A verification that was claimed this often without a recorded outcome kills workers.
-MOST_CLAIMS: Final = 5
+#: A verification that was started this often without a recorded outcome kills workers.
+MOST_STARTS: Final = 5
 
 #: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
 ENQUEUE_CHUNK: Final = 500
@@ -114,7 +114,7 @@ class Ledger:
             limit,
             self._lease_ms,
             self._rate,
-            MOST_CLAIMS,
+            MOST_STARTS,
             self._dispatcher,
             round(LONGEST_SLEEP_S * 1000),
             round(GRACE_S * 1000),
@@ -125,17 +125,17 @@ class Ledger:
         )
         return Claim(batches, sleep_ms / 1000)
 
-    def wait(self, regions: Iterable[str], *, timeout_s: float) -> bool:
-        """Sleep on Redis until something new is due in one of the regions. False: nothing was.
+    def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
+        """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.
 
         Needs a client whose socket timeout is longer than `timeout_s`.
         """
         with translated():
             token = self._redis.blpop([prefix(region) + "wake" for region in regions], timeout=timeout_s)
-        return token is not None
+        return None if token is None else region_of(token[0])
 
     def wake(self, region: str) -> None:
-        """Wake one dispatcher: for one that woke and has no hands free."""
+        """Wake another dispatcher: for one that woke and has no hands free."""
         with translated():
             self._redis.rpush(prefix(region) + "wake", b"1")
 
@@ -197,7 +197,7 @@ class Ledger:
             now_ms=now_ms,
             due_at_ms=due_at,
             leased_until_ms=None if leased is None else int(leased),
-            claims=int(fields.get(b"c", 0)),
+            starts=int(fields.get(b"c", 0)),
             batch_id=holder or None,
             timeline=tuple(record.event(line) for line in lines),
         )

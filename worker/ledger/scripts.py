@@ -19,6 +19,12 @@ def prefix(region: str) -> str:
     return f"ekyc:{{{region}}}:"
 
 
+def region_of(key: bytes | str) -> str:
+    """The region that a key belongs to."""
+    text = key.decode() if isinstance(key, bytes) else key
+    return text.partition("{")[2].partition("}")[0]
+
+
 class Scripts:
     """Calls the scripts beside this module by name."""
 

@@ -110,8 +110,8 @@ class Status:
     due_at_ms: int | None
     #: When the batch that holds it must be done; None: none does.
     leased_until_ms: int | None
-    #: Claims without a recorded outcome so far.
-    claims: int
+    #: How often it was started without a recorded outcome since.
+    starts: int
     #: The batch that holds it, where one does.
     batch_id: str | None
     timeline: tuple[Event, ...]

@@ -1,18 +1,19 @@
--- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most claims, dispatcher id, longest sleep_ms, grace_ms
+-- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms
 -- Returns { sleep_ms, { batch id, stage, id, … }, … }: what was claimed, and for how long nothing more will be due.
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local most_claims, dispatcher = tonumber(ARGV[5]), ARGV[6]
+local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local batches = {}
 
--- Leases that ended: their batch crashed. What crashes again and again is taken out of circulation.
+-- Leases that ended: their batch crashed, or its message was lost. What was started again and again, and never
+-- came to an outcome, kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   local seen = redis.call('HMGET', key('v:' .. id), 's', 'c')
   if seen[1] then
-    if tonumber(seen[2] or 0) >= most_claims then
+    if tonumber(seen[2] or 0) >= most_starts then
       quarantine(id, 'CRASHES_WORKERS', now, '')
       redis.call('HSET', key('v:' .. id), 's', 'quarantined')
     else
@@ -29,10 +30,9 @@ local function take(stage, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
   for _, id in ipairs(due) do
     redis.call('ZREM', key('due:' .. stage), id)
-    local claims = redis.call('HINCRBY', key('v:' .. id), 'c', 1)
     -- What was in a batch that crashed travels alone, so that it cannot take others with it again.
     local batch = together
-    if claims > 1 then
+    if redis.call('HEXISTS', key('v:' .. id), 'c') == 1 then
       batch = { together[1] .. #batches, stage }
       batches[#batches + 1] = batch
     end

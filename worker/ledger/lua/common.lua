@@ -8,7 +8,7 @@
 --   quarantine      zset    id -> moment at which it came here
 --   v:<id>          hash    the verification:
 --                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage`
---                     c claims without a recorded outcome p polls  n nulls in a row  f faults in a row
+--                     c starts without an outcome   p polls  n nulls in a row  f faults in a row
 --                     u 1 once the user's side is done    i transactionId of the newest answer
 --                     x context        o overallResult    r errorCode      w reason without a result
 --                     z settled at     k evidence complete: 1 or 0         y decision's name

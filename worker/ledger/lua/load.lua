@@ -17,6 +17,7 @@ for at = 4, #ARGV do
       make_due(id, stage, now, now)
     else
       redis.call('HSET', verification, 'b', batch .. '/' .. stage)
+      redis.call('HINCRBY', verification, 'c', 1)
       redis.call('ZADD', key('leased'), digits(now + lease), id)
       answer[#answer + 1] = { id, redis.call('HGETALL', verification) }
     end

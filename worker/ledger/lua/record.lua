@@ -16,7 +16,8 @@ function place.same(write)
 end
 
 function place.held(write)
-  redis.call('HSET', key('v:' .. write.id), 's', write.to, 'b', batch, 'c', 1)
+  redis.call('HSET', key('v:' .. write.id), 's', write.to, 'b', batch)
+  redis.call('HDEL', key('v:' .. write.id), 'c')
   redis.call('ZADD', key('leased'), digits(now + lease), write.id)
 end
 
