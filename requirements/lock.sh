@@ -2,6 +2,6 @@
 # Writes run.lock (what `make demo` needs) and dev.lock (run.lock's versions, and what the tests need).
 set -eu
 cd "$(dirname "$0")/.."
-compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate"
+compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate"
 $compile pyproject.toml requirements/build.in --extra local --extra flower --output-file requirements/run.lock
 $compile pyproject.toml requirements/build.in --group dev --extra local --extra flower --constraint requirements/run.lock --output-file requirements/dev.lock

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.route_decision import route_decision
 from worker.app import app
-from worker.batches import next_stage, work_through
+from worker.batches import work_through
 from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
@@ -17,25 +17,24 @@ from worker.services import services
 from worker.vendor.answers import Settled
 
 if TYPE_CHECKING:
+    from celery import Task
+
     from schemas.result import Result
     from worker.ledger.values import Verification
 
 
-@app.task(name="tasks.archive_images")
-def archive_images(region: str, batch_id: str, signature_ids: list[str]) -> None:
+@app.task(name="tasks.archive_images", bind=True)
+def archive_images(self: Task[..., None], region: str, batch_id: str, signature_ids: list[str]) -> None:
     """Fetch and keep the images of a batch, and seal the evidence.
 
-    The chain decides for the batch when this ends; those that must not wait for a slow image are sent ahead.
+    Where a chain decides for the batch when this ends, only those that must not wait for a slow image are sent ahead.
     """
     batch = Batch(batch_id, region, Stage.ARCHIVING, tuple(signature_ids))
     left = set(signature_ids)
     for archived in work_through(services(), batch, keep):
         left.difference_update(archived)
-        if left:
-            ahead = next_stage(batch, Stage.ROUTING, archived)
-            route_decision.apply_async(
-                (region, ahead.id, ahead.signature_ids), **described(region, ahead.signature_ids)
-            )
+        if left or not self.request.chain:
+            route_decision.apply_async((region, batch.id, archived), **described(region, archived))
 
 
 def keep(verification: Verification) -> Step:

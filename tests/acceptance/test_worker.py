@@ -100,6 +100,17 @@ def test_a_slow_image_does_not_hold_back_the_others_of_its_batch(fleet: Fleet) -
     assert len(fleet.delivered()) == 21
 
 
+def test_an_image_host_that_comes_back_delays_the_decision_by_its_countdown_alone(fleet: Fleet) -> None:
+    """What is archived at a later try is decided there and then, and not when some lease has lapsed."""
+    fleet.worker(EKYC_LEASE="60")
+    fleet.ledger().enqueue([EnqueueRequest("img503x2-1", "ph")])
+    fleet.await_done(1)
+    status = fleet.ledger().status("ph", "img503x2-1")
+    assert status is not None
+    assert "fault" in [event.name for event in status.timeline]
+    assert "lease_expired" not in [event.name for event in status.timeline]
+
+
 def test_what_a_killed_worker_held_is_picked_up_by_another(fleet: Fleet) -> None:
     """Promises 1, 2 and 4: `kill -9` in the middle of a batch; every verification still has one decision."""
     first = fleet.worker("w1")
