@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sandbox.demo.bar import Bar, Part
 from sandbox.demo.folder import command, shown
+from sandbox.demo.plan import NOT_SHOWN
 from worker.cli.moments import span
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _figures(report: Report) -> RenderableType:
     grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
     grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
     grid.add_row("rests", _rests(report))
+    grid.add_row("not shown", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
     if report.leases_lost:
         grid.add_row("leases lost", Text(", ".join(report.leases_lost), style="yellow"))
     return Padding(grid, (0, 0, 0, 1))

@@ -32,6 +32,9 @@ _BUSY: Final = frozenset({"SERVICE_BUSY", "RETRY_LATER"})
 
 _SHOWN: Final = tuple(entry for entry in catalogue() if entry.demo)
 
+#: What the sandbox can do and a demo has no time for.
+NOT_SHOWN: Final = tuple(entry.id_prefix for entry in catalogue() if not entry.demo)
+
 #: One of each.
 FEWEST: Final = len(_SHOWN)
 
