@@ -1,0 +1,100 @@
+"""The table of settings in the README and `.env.example` are those that the code reads, with their defaults."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import fields
+from typing import Final
+
+import pytest
+
+from sandbox.cli import sandbox
+from sandbox.tokens import ACCESS_KEY, SECRET_KEY
+from tests.unit.docs_pages import ROOT, codes, page
+from worker.app import CONCURRENCY
+from worker.settings import Settings
+
+#: Read by Celery and Flower, not by us.
+_THEIRS: Final = ("CELERY_WORKER_", "FLOWER_")
+
+_SOURCE: Final = (ROOT / "worker" / "settings.py").read_text()
+_READ: Final = set(re.findall(r'env\.\w+\(\s*"(\w+)"', _SOURCE))
+
+#: The field that a variable sets, where it can be told by its name.
+_FIELDS: Final = {
+    "EKYC_QUEUE": "queue",
+    "EKYC_POLL_FIRST": "poll_first_s",
+    "EKYC_POLL_FACTOR": "poll_factor",
+    "EKYC_POLL_CAP": "poll_cap_s",
+    "EKYC_POLL_DEADLINE": "poll_deadline_s",
+    "EKYC_BATCH": "batch",
+    "EKYC_LEASE": "lease_s",
+    "EKYC_RETENTION": "retention_s",
+    "REDIS_URL": "redis_url",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")):
+            monkeypatch.delenv(name)
+
+
+def example(*, defaults: bool) -> dict[str, str]:
+    """The variables of `.env.example`; with `defaults`, those behind a # as well."""
+    prefix = "(?:# )?" if defaults else ""
+    return dict(re.findall(rf"^{prefix}([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def documented() -> dict[str, str]:
+    """What the README says is the default of each variable."""
+    return {codes(row[0])[0]: row[1] for row in page("README.md").rows("variable | default")}
+
+
+def test_the_source_is_read_as_it_is_written() -> None:
+    """Should somebody write `from_env` otherwise, the tests below would compare nothing."""
+    assert len(_READ) == len(fields(Settings))
+
+
+def test_the_readme_has_every_variable_and_no_other() -> None:
+    assert documented().keys() == _READ
+
+
+def test_the_example_has_every_variable_and_no_other() -> None:
+    ours = {name for name in example(defaults=True) if not name.startswith(_THEIRS)}
+    assert ours == _READ
+
+
+def test_every_default_in_the_readme_is_the_codes() -> None:
+    stated = {name: codes(cell)[0] for name, cell in documented().items() if codes(cell)}
+    assert stated.pop("CELERY_BROKER_URL") == "REDIS_URL"
+    assert stated.keys() == _FIELDS.keys()
+    for name, text in stated.items():
+        default = getattr(Settings(), _FIELDS[name])
+        assert type(default)(text) == default, name
+
+
+def test_celerys_own_variables_have_the_defaults_that_are_stated() -> None:
+    assert example(defaults=True)["CELERY_WORKER_CONCURRENCY"] == str(CONCURRENCY)
+    assert f"`CELERY_WORKER_CONCURRENCY` (default `{CONCURRENCY}` batches" in page("README.md").text
+
+
+def test_the_example_is_for_a_worker_beside_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in example(defaults=False).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_env()
+    settings.require_vendor()
+    settings.require_evidence()
+    assert (settings.access_key, settings.secret_key) == (ACCESS_KEY, SECRET_KEY)
+    port = next(parameter.default for parameter in sandbox.params if parameter.name == "port")
+    assert settings.image_origins == (settings.base_url,) == (f"http://127.0.0.1:{port}",)
+
+
+def test_what_stands_behind_a_hash_can_be_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in example(defaults=True).items():
+        monkeypatch.setenv(name, value)
+    used = Settings.from_env()
+    for name in _FIELDS:
+        assert getattr(used, _FIELDS[name]) == getattr(Settings(), _FIELDS[name]), name
