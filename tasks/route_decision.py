@@ -70,4 +70,4 @@ def tell(verification: Verification, outgoing: Outgoing, producer: Producer) -> 
         deliver(app, outgoing, producer)
     except BrokerUnavailable as error:
         return services().policy.after_error(verification, error).write
-    return writes.delivered(verification, name=outgoing.name)
+    return services().policy.after_delivery(verification, outgoing.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 from kombu import Queue
 
 from worker.settings import current
@@ -65,3 +65,10 @@ def _check_before_start(options: dict[str, Any] | None = None, **_: Any) -> None
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
     check(str((options or {}).get("pool") or app.conf.worker_pool))
+
+
+@worker_shutting_down.connect
+def _begin_nothing_new(**_: Any) -> None:
+    from worker.services import services  # noqa: PLC0415 - see above
+
+    services().stopping.set()

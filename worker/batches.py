@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
+from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
+from worker.policy import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from worker.ledger.values import Verification
-    from worker.policy import Step
     from worker.services import Services
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +27,9 @@ _log = structlog.get_logger(__name__)
 #: batch of quick answers costs one record and one message, and a slow one delays nobody.
 GATHER_S: Final = 0.02
 
+#: How often a task that waits for slow calls looks up: whether its lease must be renewed, or the worker stops.
+LOOK_UP_S: Final = 0.25
+
 
 def work_through(
     services: Services, batch: Batch, each: Callable[[Verification], Step]
@@ -33,9 +37,13 @@ def work_through(
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back.
+    Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
     verifications = services.ledger.load(batch)
+    if services.stopping.is_set():
+        services.ledger.record(batch, [writes.release(one) for one in verifications])
+        return
     under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
     try:
         for steps in _as_they_come(services, batch, under_way):
@@ -65,9 +73,11 @@ def _as_they_come(
     renew_at = time.monotonic() + renew_every_s
     pending = set(under_way)
     while pending:
-        done, pending = wait(
-            pending, timeout=max(0.0, renew_at - time.monotonic()), return_when=FIRST_COMPLETED
-        )
+        done, pending = wait(pending, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
+        if services.stopping.is_set():
+            unbegun = {future for future in pending if future.cancel()}
+            pending -= unbegun
+            yield [Step(writes.release(under_way[future])) for future in unbegun]
         if done and pending:
             more, pending = wait(pending, timeout=GATHER_S)
             done |= more

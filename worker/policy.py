@@ -7,10 +7,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import writes
+from worker.ledger.values import EvidenceState, Stage
 from worker.ledger.writes import Heard
 from worker.schedule import (
     ACCOUNT_HOLD_S,
+    ARCHIVE_ON_S,
     BUSY_HOLD_S,
+    LATE_FOR_S,
     UNAUTHORISED_HOLD_S,
     Backoffs,
 )
@@ -83,6 +86,15 @@ class Policy:
         """What follows from the vendor's `answer`."""
         return self._after[answer.kind](verification, answer)
 
+    def after_delivery(self, verification: Verification, name: str) -> Write:
+        """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
+        if verification.evidence is EvidenceState.PENDING:
+            return writes.delivered(verification, name=name, then=Stage.ARCHIVING, in_s=ARCHIVE_ON_S)
+        if verification.reason == DEADLINE_PASSED:
+            late_s = self.backoffs.pending.cap_s
+            return writes.delivered(verification, name=name, then=Stage.POLLING, in_s=late_s)
+        return writes.delivered(verification, name=name)
+
     def after_error(self, verification: Verification, error: EkycError) -> Step:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
@@ -120,26 +132,28 @@ class Policy:
             answer.kind, answer.transaction_id, nulls=attempt + 1, submitted=answer.submission_completed
         )
         if verification.age_s >= self._deadline_s:
-            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+            return self._past_deadline(verification, heard)
         countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
         return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
 
     def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Step:
         heard = self._fault_heard(verification, answer)
         if verification.age_s >= self._deadline_s:
-            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+            return self._past_deadline(verification, heard)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.faults, self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.cause)
 
     def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Step:
         heard = self._fault_heard(verification, answer)
         if self.backoffs.unknown_code.exhausted(verification.faults):
-            return Step(writes.quarantine(verification, reason="UNKNOWN_CODE", heard=heard))
+            return self._for_a_person(verification, heard, "UNKNOWN_CODE", answer.code)
         countdown_s = self.backoffs.unknown_code.countdown_s(verification.faults, self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.code)
 
     def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Step:
         heard = self._fault_heard(verification, answer)
+        if self.backoffs.unknown_id.exhausted(verification.faults) and verification.decision is not None:
+            return Step(writes.finish(verification, heard, event="given_up", detail=SIGNATURE_NOT_EXIST))
         if self.backoffs.unknown_id.exhausted(verification.faults):
             return self._without_result(verification, heard, SIGNATURE_NOT_EXIST, answer_kept=True)
         countdown_s = self.backoffs.unknown_id.countdown_s(verification.faults, self._random)
@@ -157,11 +171,24 @@ class Policy:
 
     def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Step:
         heard = self._fault_heard(verification, answer)
-        return Step(writes.quarantine(verification, reason="UNREADABLE", detail=answer.cause, heard=heard))
+        return self._for_a_person(verification, heard, "UNREADABLE", answer.cause)
 
     def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Step:
         heard = self._fault_heard(verification, answer)
-        return Step(writes.quarantine(verification, reason=answer.code, heard=heard))
+        return self._for_a_person(verification, heard, answer.code, "")
+
+    def _past_deadline(self, verification: Verification, heard: Heard) -> Step:
+        if verification.decision is None:
+            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+        if verification.age_s >= self._deadline_s + LATE_FOR_S:
+            return Step(writes.finish(verification, heard, event="given_up", detail=DEADLINE_PASSED))
+        return Step(writes.repoll(verification, heard, in_s=self.backoffs.pending.cap_s))
+
+    def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Step:
+        if verification.decision is not None:
+            # The pipeline was told long ago: a late answer that cannot be read is noted, and that is all.
+            return Step(writes.finish(verification, heard, event="given_up", detail=reason))
+        return Step(writes.quarantine(verification, reason=reason, detail=detail, heard=heard))
 
     def _rest(self, verification: Verification, answer: Answer, rest: Rest) -> Step:
         """Nobody's fault here: the verification stays due, and its region rests."""
@@ -179,7 +206,9 @@ class Policy:
         event: str = "",
         detail: str = "",
     ) -> Step:
-        in_s = min(countdown_s, max(0.0, self._deadline_s - verification.age_s))
+        left_s = self._deadline_s - verification.age_s
+        # The last poll is at the deadline. What comes after it has no deadline to meet.
+        in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
         return Step(writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail))
 
     def _without_result(

@@ -73,6 +73,12 @@ DECIDE_FIRST_AFTER: Final = 3
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
 ARCHIVE_FOR_S: Final = 24 * 3600.0
 
+#: For how long after the deadline the vendor is still asked, at the longest countdown: a late answer is evidence.
+LATE_FOR_S: Final = 24 * 3600.0
+
+#: How long after a decision without its images they are asked for again.
+ARCHIVE_ON_S: Final = 60.0
+
 #: How long a region rests when the vendor says that it is busy and not for how long.
 BUSY_HOLD_S: Final = 10.0
 

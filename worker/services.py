@@ -7,6 +7,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from worker.decisions.table import Table
@@ -37,6 +38,8 @@ class Services:
     table: Table
     policy: Policy
     calls: ThreadPoolExecutor
+    #: Set when the worker has been told to stop: nothing new is begun.
+    stopping: Event
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -59,6 +62,7 @@ class Services:
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             calls=ThreadPoolExecutor(CALLS, thread_name_prefix="call"),
+            stopping=Event(),
         )
 
 

@@ -14,6 +14,8 @@ class Stage(StrEnum):
     ROUTING = "routing"
     DONE = "done"
     QUARANTINED = "quarantined"
+    #: A person ended it without a decision.
+    DROPPED = "dropped"
 
 
 class EvidenceState(StrEnum):
@@ -66,13 +68,15 @@ class Verification:
     decision_name: str | None = None
     decision: str | None = None
     quarantine_reason: str | None = None
+    #: When a person took it out of quarantine: its deadline counts from there.
+    retried_at_ms: int | None = None
     #: The moment at which this was read.
     read_at_ms: int = 0
 
     @property
     def age_s(self) -> float:
-        """Since it was enqueued."""
-        return (self.read_at_ms - self.enqueued_at_ms) / 1000
+        """Since it was enqueued, or a person took it out of quarantine."""
+        return (self.read_at_ms - (self.retried_at_ms or self.enqueued_at_ms)) / 1000
 
     @property
     def settled_for_s(self) -> float:
@@ -118,6 +122,18 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One line of the list of those that a person must look at."""
+
+    signature_id: str
+    region: str
+    reason: str
+    since_ms: int
+    enqueued_at_ms: int
+    polls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A region's rest."""
 
@@ -134,6 +150,7 @@ class Counts:
     in_flight: int = 0
     done: int = 0
     quarantined: int = 0
+    dropped: int = 0
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0

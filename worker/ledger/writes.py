@@ -3,7 +3,8 @@
 polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
 polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
-any ─────release─► as it was        any ─────quarantine─► quarantined
+any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
+polling ──finish─► done
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Write:
     counts: dict[str, int] = field(default_factory=dict)
     event: str = ""
     detail: str = ""
+    #: The kind of the vendor's answer that this follows from; the breaker listens.
+    answer: str = ""
 
     def packed(self) -> dict[str, Any]:
         """The shape of one element of the script's JSON."""
@@ -57,6 +60,8 @@ class Write:
         }
         if self.event:
             packed |= {"event": self.event, "detail": self.detail}
+        if self.answer:
+            packed["answer"] = self.answer
         return packed
 
 
@@ -97,6 +102,21 @@ def repoll(
         in_s=in_s,
         fields=heard.fields(verification),
         counts=heard.counts(),
+        answer=heard.kind,
+        event=event,
+        detail=detail,
+    )
+
+
+def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Write:
+    """Nothing more will come of one that was decided before."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields=heard.fields(verification),
+        counts=heard.counts(),
+        answer=heard.kind,
         event=event,
         detail=detail,
     )
@@ -112,7 +132,9 @@ def settle(
         Stage.ARCHIVING,
         fields=heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""},
         counts=heard.counts(),
-        event="settled",
+        answer=heard.kind,
+        # After the deadline it is evidence; the decision that was made stays the only one.
+        event="settled" if verification.decision is None else "settled_late",
         detail=" ".join(filter(None, (overall_result, error_code))),
     )
 
@@ -129,6 +151,7 @@ def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_k
         stage,
         fields=fields,
         counts=heard.counts(),
+        answer=heard.kind,
         event="settled",
         detail=reason,
     )
@@ -163,14 +186,13 @@ def decide(verification: Verification, *, name: str, decision: str) -> Write:
     )
 
 
-def delivered(verification: Verification, *, name: str) -> Write:
-    """The pipeline has the decision: the end, unless images are still to be had."""
-    pending = verification.evidence is EvidenceState.PENDING
+def delivered(verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0) -> Write:
+    """The pipeline has the decision: the end, unless evidence is still to be had."""
     return Write(
         verification.signature_id,
-        Place.DUE if pending else Place.DONE,
-        Stage.ARCHIVING if pending else Stage.DONE,
-        in_s=60.0 if pending else 0.0,
+        Place.DONE if then is Stage.DONE else Place.DUE,
+        then,
+        in_s=in_s,
         counts={
             f"decision:{name}": 1,
             f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
@@ -210,6 +232,7 @@ def quarantine(
         reason=reason,
         fields=heard.fields(verification) if heard else {},
         counts=heard.counts() if heard else {},
+        answer=heard.kind if heard else "",
         event="refused" if detail else "",
         detail=detail,
     )

@@ -15,7 +15,6 @@ for _, id in ipairs(ended) do
   if seen[1] then
     if tonumber(seen[2] or 0) >= most_starts then
       quarantine(id, 'CRASHES_WORKERS', now, '')
-      redis.call('HSET', key('v:' .. id), 's', 'quarantined')
     else
       redis.call('HDEL', key('v:' .. id), 'b')
       redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
@@ -46,13 +45,21 @@ local function take(stage, most)
   return #due
 end
 
-local held = hold_until(now)
+-- While the breaker is tripped one verification at a time tries the vendor.
+local health = redis.call('HMGET', key('health'), 'trips', 'probe')
+local tripped, probing_until = tonumber(health[1]), tonumber(health[2]) or 0
+local held = math.max(hold_until(now), tripped and probing_until > now and probing_until or 0)
 local free, next_permit = permits(rate, now)
 take('routing', limit)
 take('archiving', limit)
 if held == 0 and free > 0 then
-  spend(rate, take('polling', math.min(limit, free)), now)
+  local taken = take('polling', tripped and 1 or math.min(limit, free))
+  spend(rate, taken, now)
   free, next_permit = permits(rate, now)
+  if tripped and taken > 0 then
+    held = now + lease
+    redis.call('HSET', key('health'), 'probe', digits(held))
+  end
 end
 
 -- The next moment at which a claim can take something.

@@ -1,6 +1,6 @@
 -- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes:
 --   { id, to = stage that follows, place = 'due' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
---     set = { field: value }, count = { counter: n }, event, detail }
+--     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's }
 --   due: wait in_ms; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
 -- Returns for each write: 1 it was made, 0 it was not.
@@ -39,7 +39,30 @@ end
 function place.quarantine(write)
   redis.call('ZREM', key('leased'), write.id)
   quarantine(write.id, write.reason, now, worker)
-  redis.call('HSET', key('v:' .. write.id), 's', 'quarantined')
+end
+
+-- The breaker: after FAILING verifications in a row that got no answer the region rests, longer each time, until one
+-- that tries the vendor alone is answered. One verification that always fails trips nothing.
+local FAILING, FIRST_REST, LONGEST_REST = 5, 5000, 60000
+
+local function heard(id, kind)
+  if kind ~= 'transient_fault' then
+    redis.call('DEL', key('failing'))
+    if redis.call('DEL', key('health')) == 1 then
+      wake()
+    end
+    return
+  end
+  if hold_until(now) > 0 then
+    return -- begun before the rest: it says nothing new
+  end
+  redis.call('SADD', key('failing'), id)
+  local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
+  if trips > 0 or redis.call('SCARD', key('failing')) >= FAILING then
+    redis.call('HSET', key('health'), 'trips', trips + 1)
+    redis.call('HDEL', key('health'), 'probe')
+    hold(math.min(LONGEST_REST, FIRST_REST * 2 ^ trips), 'VENDOR_DOWN', now)
+  end
 end
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
@@ -50,10 +73,13 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     for name, value in pairs(write.set) do
       redis.call('HSET', verification, name, value)
     end
+    if write.answer then
+      heard(write.id, write.answer)
+    end
     for counter, by in pairs(write.count) do
       redis.call('HINCRBY', key('counts'), counter, by)
     end
-    if write.event == 'settled' then
+    if write.event == 'settled' or write.event == 'settled_late' then
       redis.call('HSET', verification, 'z', digits(now))
     end
     if write.event then
