@@ -16,10 +16,10 @@ from worker.errors import (
     ImageUnavailable,
     LedgerUnavailable,
 )
-from worker.ledger.values import Stage, Verification
+from worker.ledger.values import EvidenceState, Stage, Verification
 from worker.ledger.writes import Place
 from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
-from worker.schedule import ACCOUNT_HOLD_S, BUSY_HOLD_S, UNAUTHORISED_HOLD_S, Backoff, Backoffs
+from worker.schedule import ACCOUNT_HOLD_S, BUSY_HOLD_S, LATE_FOR_S, UNAUTHORISED_HOLD_S, Backoff, Backoffs
 from worker.vendor import answers
 
 if TYPE_CHECKING:
@@ -189,3 +189,51 @@ def test_every_error_names_a_countdown_that_exists() -> None:
     assert LedgerUnavailable in of(EkycError)
     for cls in of(EkycError):
         assert isinstance(getattr(backoffs, cls.backoff), Backoff)
+
+
+def decided(**fields: Any) -> Verification:
+    """One whose pipeline was told `review` at the deadline."""
+    return verification(
+        age_s=DEADLINE_S + 60, decision="{}", decision_name="review", reason=DEADLINE_PASSED, **fields
+    )
+
+
+def test_after_the_deadline_the_vendor_is_still_asked_at_the_longest_countdown(policy: Policy) -> None:
+    step = policy.after(decided(nulls=3), answers.Pending(submission_completed=False))
+    assert waits(step) == 600
+    assert waits(policy.after(decided(), answers.TransientFault("HTTP_500"))) == 600
+
+
+def test_a_day_later_nobody_asks_any_more(policy: Policy) -> None:
+    late = verification(age_s=DEADLINE_S + LATE_FOR_S, decision="{}", reason=DEADLINE_PASSED)
+    write = policy.after(late, answers.Pending(submission_completed=False)).write
+    assert (write.place, write.event) == (Place.DONE, "given_up")
+
+
+def test_a_late_result_is_archived_and_noted_as_late(policy: Policy) -> None:
+    write = policy.after(decided(), settled()).write
+    assert (write.stage, write.event) == (Stage.ARCHIVING, "settled_late")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [answers.Unreadable("data: no", b""), answers.OursToFix("CLIENT_ERROR", b""), answers.UnknownId(b"")],
+)
+def test_who_was_decided_never_goes_to_quarantine(policy: Policy, answer: answers.Answer) -> None:
+    write = policy.after(decided(faults=9), answer).write
+    assert (write.place, write.event) == (Place.DONE, "given_up")
+
+
+def test_what_follows_a_delivery(policy: Policy) -> None:
+    """The end, unless images or a late answer may still come."""
+    assert policy.after_delivery(verification(), "approve").place is Place.DONE
+    pending = policy.after_delivery(verification(evidence=EvidenceState.PENDING), "approve")
+    assert (pending.place, pending.stage) == (Place.DUE, Stage.ARCHIVING)
+    late = policy.after_delivery(verification(reason=DEADLINE_PASSED), "review")
+    assert (late.place, late.stage, late.in_s) == (Place.DUE, Stage.POLLING, 600)
+
+
+def test_every_answer_is_heard_by_the_breaker(policy: Policy) -> None:
+    assert policy.after(verification(), answers.TransientFault("RESET")).write.answer == "transient_fault"
+    assert policy.after(verification(), settled()).write.answer == "result"
+    assert policy.after(verification(), answers.Busy(1)).write.answer == "busy"
