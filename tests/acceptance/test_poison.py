@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def test_what_kills_its_worker_five_times_is_quarantined_without_its_batch(fleet
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in [poison, *names]])
     for attempt in range(1, 6):
         worker = fleet.worker(f"w{attempt}", EKYC_LEASE="1")
-        until(lambda n=attempt: asks(fleet, poison) >= n, f"start {attempt} of the poisonous one")
+        until(partial(asked, fleet, poison, attempt), f"start {attempt} of the poisonous one")
         os.killpg(worker.pid, signal.SIGKILL)
     fleet.worker("last", EKYC_LEASE="1")
     fleet.await_done(10)
@@ -33,6 +34,10 @@ def test_what_kills_its_worker_five_times_is_quarantined_without_its_batch(fleet
     assert fleet.census().counts("ph").quarantine == {"CRASHES_WORKERS": 1}
     assert asks(fleet, poison) == 5
     assert sorted(message["decision"]["signature_id"] for message in fleet.delivered()) == sorted(names)
+
+
+def asked(fleet: Fleet, name: str, times: int) -> bool:
+    return asks(fleet, name) >= times
 
 
 def asks(fleet: Fleet, name: str) -> int:
