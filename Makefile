@@ -12,7 +12,7 @@ demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two w
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cost (5 minutes)
 	@$(BIN)/python benchmarks/waiting.py

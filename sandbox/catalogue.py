@@ -127,9 +127,7 @@ def _envelopes() -> tuple[Entry, ...]:
         Entry("busy", "SERVICE_BUSY once", _approved(), holds_region=True),
         Entry("code-RETRY_LATER", "RETRY_LATER once", _approved(), holds_region=True),
         Entry("retryafter1s", "SERVICE_BUSY with Retry-After: 1s", _approved(), holds_region=True),
-        Entry(
-            "retryafter10s", "SERVICE_BUSY with Retry-After: 10s", _approved(), demo=False, holds_region=True
-        ),
+        Entry("retryafter10s", "SERVICE_BUSY with Retry-After: 10s", _approved(), holds_region=True),
         Entry("retryafter1", "SERVICE_BUSY with Retry-After: 1", _approved(), holds_region=True),
         Entry("retrydate2s", "SERVICE_BUSY with a date in Retry-After", _approved(), holds_region=True),
         *(Entry(f"code-{code}", f"{code} once", _approved(), holds_region=True) for code in account),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery.worker import consumer
 
 _CELERYS = consumer.Consumer.Blueprint
 
+#: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
+_WITHOUT = {"without_mingle": True, "without_gossip": True}
+
 
 class Consumer(consumer.Consumer):
-    """Starts in a second less (no mingle), and does not read every heartbeat of every other worker (no gossip)."""
+    """What `worker_consumer` names."""
 
     class Blueprint(_CELERYS):  # type: ignore[misc, valid-type]
-        default_steps = (
-            *(step for step in _CELERYS.default_steps if not step.endswith((":Mingle", ":Gossip"))),
-            "worker.dispatcher:Dispatcher",
-        )
+        default_steps = (*_CELERYS.default_steps, "worker.dispatcher:Dispatcher")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
+        super().__init__(*args, **options)

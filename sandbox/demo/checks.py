@@ -1,0 +1,213 @@
+"""What has to be true of a demo for it to have gone well. Pure: findings go in, checks come out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from schemas.decision import decision_id
+from worker.ledger.values import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox.demo.findings import Findings, Kept
+    from sandbox.demo.plan import Planned
+
+#: Problems of one check that are named; the others are counted.
+_MOST_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise, and what speaks against it."""
+
+    name: str
+    promise: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def checks(findings: Findings) -> tuple[Check, ...]:
+    """All of them, whatever came out."""
+    return tuple(_check(name, promise, list(look(findings))) for name, promise, look in _CHECKS)
+
+
+def _check(name: str, promise: str, problems: list[str]) -> Check:
+    more = [f"… and {len(problems) - _MOST_NAMED} more"] if len(problems) > _MOST_NAMED else []
+    return Check(name, promise, (*problems[:_MOST_NAMED], *more))
+
+
+def _accepted(findings: Findings) -> Iterator[str]:
+    planned = Counter(one.way for one in findings.plan.all)
+    for way, count in planned.items():
+        if findings.accepted.get(way, 0) != count:
+            yield f"{way}: {findings.accepted.get(way, 0)} of {count}"
+    if findings.counts.enqueued != planned.total():
+        yield f"the ledger has {findings.counts.enqueued} of {planned.total()}"
+
+
+def _accounted_for(findings: Findings) -> Iterator[str]:
+    delivered = findings.deliveries
+    for one in findings.plan.all:
+        status = findings.statuses.get(one.signature_id)
+        stage = status.verification.stage if status else None
+        expected = Stage.DONE if one.signature_id in delivered else Stage.QUARANTINED
+        if stage is not expected:
+            had = "has" if one.signature_id in delivered else "has not"
+            yield f"{_named(one)}: the ledger says {stage or 'nothing'}, the pipeline {had} its decision"
+    for stranger in sorted(delivered.keys() - {one.signature_id for one in findings.plan.all}):
+        yield f"{stranger}: decided, and never enqueued"
+
+
+def _one_decision(findings: Findings) -> Iterator[str]:
+    for one in findings.plan.all:
+        received = findings.deliveries.get(one.signature_id, [])
+        ids = {delivery.decision["id"] for delivery in received}
+        if ids - {decision_id(one.region, one.signature_id)}:
+            yield f"{_named(one)}: has another id than its own"
+        if len({json.dumps(delivery.decision) for delivery in received}) > 1:
+            yield f"{_named(one)}: was told two things"
+        if any(delivery.task != f"onboarding.{delivery.name}" for delivery in received):
+            yield f"{_named(one)}: came as another task than its decision's"
+
+
+def _delivered_once(findings: Findings) -> Iterator[str]:
+    for signature_id, received in findings.deliveries.items():
+        if len(received) > 1:
+            yield f"{signature_id}: came {len(received)} times"
+
+
+def _as_expected(findings: Findings) -> Iterator[str]:
+    for one in findings.plan.all:
+        expect = one.expect
+        expected = (expect.decision, expect.overall_result, expect.error_code, expect.reason)
+        for delivery in findings.deliveries.get(one.signature_id, []):
+            told = delivery.decision
+            received = (told["decision"], told["overall_result"], told["error_code"], told["reason"])
+            if expect.outcome != "decided":
+                yield f"{_named(one)}: should have been quarantined, is {told['decision']}"
+            elif received != expected:
+                yield f"{_named(one)}: should be {_words(expected)}, is {_words(received)}"
+
+
+def _quarantined(findings: Findings) -> Iterator[str]:
+    for one in findings.plan.all:
+        status = findings.statuses.get(one.signature_id)
+        if not status or status.verification.stage is not Stage.QUARANTINED:
+            continue
+        if one.expect.outcome != "quarantined":
+            yield f"{_named(one)}: {status.verification.quarantine_reason}, should be {one.expect.decision}"
+        elif not status.verification.quarantine_reason:
+            yield f"{_named(one)}: without a reason"
+
+
+def _context(findings: Findings) -> Iterator[str]:
+    for one in findings.plan.all:
+        for delivery in findings.deliveries.get(one.signature_id, []):
+            if delivery.decision["context"] != one.context:
+                yield f"{_named(one)}: came without the context it was given"
+
+
+def _evidence(findings: Findings) -> Iterator[str]:
+    for one in findings.plan.all:
+        kept = findings.kept[one.signature_id]
+        for delivery in findings.deliveries.get(one.signature_id, []):
+            problem = _evidence_of(one, kept, told_complete=delivery.decision["evidence"]["complete"])
+            if problem:
+                yield f"{_named(one)}: {problem}"
+
+
+def _evidence_of(one: Planned, kept: Kept, *, told_complete: bool) -> str:
+    if kept.faults:
+        return ", ".join(kept.faults)
+    if kept.listed is None:
+        return "has no manifest"
+    expected = one.expect.evidence_complete
+    if expected is not None and (kept.complete, told_complete) != (expected, expected):
+        return f"complete should be {expected}, is {kept.complete}, the pipeline was told {told_complete}"
+    return ""
+
+
+def _sums(findings: Findings) -> Iterator[str]:
+    counts = findings.counts
+    decided = [received[0].decision for received in findings.deliveries.values()]
+    known = [status.verification for status in findings.statuses.values() if status]
+    kept = findings.kept.values()
+    pairs = {
+        "decided": (counts.done, len(decided)),
+        "quarantined": (counts.quarantined, sum(counts.quarantine.values())),
+        "together": (counts.done + counts.quarantined, counts.enqueued),
+        "decisions": (counts.decisions, dict(Counter(one["decision"] for one in decided))),
+        "error codes": (
+            counts.error_codes,
+            dict(Counter(one["reason"] or one["error_code"] or "NONE" for one in decided)),
+        ),
+        "polls": (counts.polls, sum(verification.polls for verification in known)),
+        "evidence kept": (counts.evidence_files, sum(one.listed or 0 for one in kept)),
+        "evidence bytes": (counts.evidence_bytes, sum(one.listed_bytes for one in kept)),
+        "evidence files": (findings.usage.files, sum(len(one.files) for one in kept)),
+        "manifests": (sum(one.listed is not None for one in kept), len(decided)),
+    }
+    for name, (left, right) in pairs.items():
+        if left != right:
+            yield f"{name}: {left} and {right}"
+
+
+def _nothing_left(findings: Findings) -> Iterator[str]:
+    for name in ("waiting", "in_flight"):
+        if count := getattr(findings.counts, name):
+            yield f"{count} {name.replace('_', ' ')} in the ledger"
+    if findings.messages_left:
+        yield f"{findings.messages_left} messages on queues"
+
+
+def _clean_logs(findings: Findings) -> Iterator[str]:
+    yield from (f"personal data in {name}" for name in findings.leaks.logs)
+
+
+def _clean_redis(findings: Findings) -> Iterator[str]:
+    yield from (f"personal data in {name}" for name in findings.leaks.redis)
+
+
+def _clean_decisions(findings: Findings) -> Iterator[str]:
+    if findings.leaks.decisions:
+        yield "personal data in what the pipeline received"
+    if not findings.leaks.evidence:
+        yield "none in the evidence either: it was not looked for rightly"
+
+
+def _healthy(findings: Findings) -> Iterator[str]:
+    yield from (f"{name} tells of a failure" for name in findings.failures)
+    yield from (f"{name} ended with exit code {code}" for name, code in findings.exit_codes.items() if code)
+
+
+def _named(one: Planned) -> str:
+    return f"{one.region} {one.signature_id}"
+
+
+def _words(fields: tuple[str | None, ...]) -> str:
+    return " ".join(field for field in fields if field)
+
+
+_CHECKS: Final[tuple[tuple[str, str, Callable[[Findings], Iterator[str]]], ...]] = (
+    ("all_accepted", "every verification was accepted, by each of three ways", _accepted),
+    ("all_accounted_for", "every one is decided at the pipeline, or in quarantine", _accounted_for),
+    ("one_decision_each", "one decision id for each that is decided", _one_decision),
+    ("delivered_once", "no decision came twice", _delivered_once),
+    ("decided_as_expected", "each decision is the one that its answer asks for", _as_expected),
+    ("quarantined_as_expected", "only what cannot be read or asked for is in quarantine", _quarantined),
+    ("context_came_back", "the pipeline got back what it had attached", _context),
+    ("evidence_proves_it", "the evidence of each is there, byte for byte", _evidence),
+    ("sums_agree", "ledger, pipeline and evidence add up to the same", _sums),
+    ("nothing_left", "nothing is left under way", _nothing_left),
+    ("no_personal_data_in_logs", "no personal data in any log", _clean_logs),
+    ("no_personal_data_in_redis", "no personal data in anything ever written to Redis", _clean_redis),
+    ("no_personal_data_in_decisions", "no personal data in any decision", _clean_decisions),
+    ("nothing_failed", "no process failed, and the workers ended when they were asked to", _healthy),
+)

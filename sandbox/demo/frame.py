@@ -1,0 +1,61 @@
+"""A demo at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.ledger import Census
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from sandbox.demo.deliveries import Deliveries
+    from worker.ledger.values import Counts, Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What there is to see."""
+
+    at_s: float
+    planned: int
+    now_ms: int
+    regions: dict[str, Counts]
+    #: Verifications that the pipeline has a decision for, by decision.
+    decided: dict[str, int]
+
+    def total(self, name: str) -> int:
+        """One figure of the ledger, all regions added up."""
+        return sum(getattr(counts, name) for counts in self.regions.values())
+
+    @property
+    def ended(self) -> int:
+        """Verifications that the ledger is done with, or that wait for a person."""
+        return self.total("done") + self.total("quarantined")
+
+    @property
+    def over(self) -> bool:
+        """Nothing is under way any more, and the pipeline has heard of all that was decided."""
+        return self.ended == self.planned and sum(self.decided.values()) >= self.total("done")
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        return tuple(hold for counts in self.regions.values() for hold in counts.holds)
+
+
+def look(redis: Redis, regions: Sequence[str], deliveries: Deliveries, *, planned: int, at_s: float) -> Frame:
+    """Look at the ledger and at the pipeline. Raises ``LedgerUnavailable``."""
+    deliveries.look()
+    decided = {delivery.signature_id: delivery.name for delivery in deliveries.all}
+    seconds, micros = redis.time()
+    return Frame(
+        at_s=at_s,
+        planned=planned,
+        now_ms=seconds * 1000 + micros // 1000,
+        regions=Census(redis).by_region(regions),
+        decided=dict(sorted(Counter(decided.values()).items())),
+    )

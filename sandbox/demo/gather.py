@@ -1,0 +1,104 @@
+"""Looking everywhere, once nothing is under way any more, for what became of it all."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+
+from sandbox.demo import leaks
+from sandbox.demo.findings import Findings, Kept, Leaks
+from worker.decisions.delivery import QUEUE
+from worker.evidence.layout import MANIFEST
+from worker.evidence.manifest import verify
+from worker.evidence.store import Evidence
+from worker.ledger import Census
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis import Redis
+
+    from sandbox.demo.deliveries import Deliveries
+    from sandbox.demo.folder import Folder
+    from sandbox.demo.parts import Parts
+    from sandbox.demo.plan import Plan, Planned, Way
+    from worker.ledger import Ledger
+
+#: The queues there are, and where kombu keeps what was taken off one and is not acknowledged.
+_QUEUES: Final = (QUEUE.name, "celery")
+_UNACKED: Final = "unacked"
+
+#: How a log tells of a failure that nobody foresaw.
+_FAILURE: Final = re.compile(
+    rb"^Traceback |verification_failed|dispatcher_failed|raised unexpected", re.MULTILINE
+)
+
+
+def gather(  # noqa: PLR0913 - a demo's whole
+    plan: Plan,
+    accepted: Mapping[Way, int],
+    deliveries: Deliveries,
+    *,
+    ledger: Ledger,
+    redis: Redis,
+    parts: Parts,
+    folder: Folder,
+    exit_codes: Mapping[str, int],
+) -> Findings:
+    """Look everywhere, after the workers have ended and while Valkey and the sandbox still answer."""
+    evidence = Evidence(parts.environment["EKYC_EVIDENCE_URL"])
+    return Findings(
+        plan=plan,
+        accepted=accepted,
+        deliveries=deliveries.by_id(),
+        statuses={one.signature_id: ledger.status(one.region, one.signature_id) for one in plan.all},
+        counts=Census(redis).total(plan.regions),
+        ready_at_ms={name: track["ready_at_ms"] for name, track in _tracks(parts.vendor_url).items()},
+        kept={one.signature_id: _kept(evidence, one) for one in plan.all},
+        usage=evidence.usage(),
+        messages_left=_messages_left(redis),
+        leaks=_leaks(redis, folder),
+        failures=tuple(
+            path.name for path in sorted(folder.logs.iterdir()) if _FAILURE.search(path.read_bytes())
+        ),
+        exit_codes=exit_codes,
+    )
+
+
+def _leaks(redis: Redis, folder: Folder) -> Leaks:
+    return Leaks(
+        logs=tuple(leaks.in_files(folder.logs)),
+        # Its append-only file has every write there ever was, also of what is gone by now.
+        redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger)),
+        decisions=folder.deliveries.exists() and leaks.holds(folder.deliveries.read_bytes()),
+        evidence=bool(leaks.in_files(folder.evidence)),
+    )
+
+
+def _tracks(vendor_url: str) -> dict[str, dict[str, Any]]:
+    """What the sandbox says of every id."""
+    with requests.Session() as session:
+        # A proxy that somebody's environment names is no way to a neighbour.
+        session.trust_env = False
+        tracks: dict[str, dict[str, Any]] = session.get(
+            f"{vendor_url}/sandbox/verifications", timeout=10
+        ).json()
+    return tracks
+
+
+def _kept(evidence: Evidence, one: Planned) -> Kept:
+    files = tuple(file.name for file in evidence.files(one.region, one.signature_id))
+    if MANIFEST not in files:
+        return Kept(files)
+    faults = tuple(verify(evidence, one.region, one.signature_id))
+    manifest = None if faults else evidence.manifest(one.region, one.signature_id)
+    if manifest is None:
+        return Kept(files, faults=faults)
+    size_bytes = sum(file.size_bytes for file in manifest.files)
+    return Kept(files, len(manifest.files), size_bytes, manifest.complete)
+
+
+def _messages_left(redis: Any) -> int:
+    return int(sum(redis.llen(name) for name in _QUEUES) + redis.hlen(_UNACKED))

@@ -1,0 +1,62 @@
+"""Handing verifications over, in each of the ways that a pipeline has."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox.demo.plan import Way
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.demo.parts import Parts
+    from sandbox.demo.plan import Planned
+    from sandbox.demo.processes import Processes
+    from worker.ledger import Ledger
+
+
+def hand_over(
+    planned: Sequence[Planned], ledger: Ledger, parts: Parts, processes: Processes
+) -> dict[Way, int]:
+    """Enqueue them, each by its own way. Returns how many were new, by way; those by message are only under way.
+
+    Raises ``DemoFailed`` and ``LedgerUnavailable``.
+    """
+    by_way = {way: [one for one in planned if one.way is way] for way in Way}
+    by_message(by_way[Way.MESSAGE], parts)
+    return {
+        Way.PYTHON: by_python(by_way[Way.PYTHON], ledger),
+        Way.COMMAND: by_command(by_way[Way.COMMAND], parts, processes),
+        Way.MESSAGE: len(by_way[Way.MESSAGE]),
+    }
+
+
+def by_python(planned: Sequence[Planned], ledger: Ledger) -> int:
+    """What `worker.client.enqueue_many` does, on a ledger that no variable of this process names."""
+    return sum(ledger.enqueue([one.request() for one in planned]))
+
+
+def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -> int:
+    """`ekyc enqueue --from -`, with the CSV on its standard input."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(("signature_id", "region", "context"))
+    rows.writerows((one.signature_id, one.region, json.dumps(one.context)) for one in planned)
+    command = [sys.executable, "-m", "worker.cli", "enqueue", "--from", "-", "--json"]
+    counted = json.loads(processes.run("enqueue", command, text.getvalue().encode(), **parts.environment))
+    return int(counted["enqueued"])
+
+
+def by_message(planned: Sequence[Planned], parts: Parts) -> None:
+    """By the task's name, as a pipeline would that has none of our code."""
+    with parts.celery.connection_for_write() as connection, connection.Producer() as producer:
+        for one in planned:
+            parts.celery.send_task(
+                "tasks.enqueue",
+                kwargs={"signature_id": one.signature_id, "region": one.region, "context": one.context},
+                producer=producer,
+            )

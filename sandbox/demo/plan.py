@@ -1,0 +1,152 @@
+"""What a demo enqueues, by which way, and what should become of each: every example of the catalogue, and plain ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from sandbox.catalogue import Expectation, catalogue
+from sandbox.grammar import parse
+from sandbox.scenario import Kind, Links
+from schemas.enqueue import load_enqueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.catalogue import Entry
+    from sandbox.scenario import Scenario
+    from schemas.enqueue import EnqueueRequest
+
+#: The regions that nothing holds up for long.
+REGIONS: Final = ("ph", "sg", "my", "th")
+
+#: The region whose vendor is busy, and the one whose account is out of order: they rest while the others go on.
+BUSY_REGION: Final = "vn"
+ACCOUNT_REGION: Final = "global"
+
+#: Codes at which a region rests for seconds. Whatever else holds a region waits for a person.
+_BUSY: Final = frozenset({"SERVICE_BUSY", "RETRY_LATER"})
+
+_SHOWN: Final = tuple(entry for entry in catalogue() if entry.demo)
+
+#: What the sandbox can do and a demo has no time for.
+NOT_SHOWN: Final = tuple(entry.id_prefix for entry in catalogue() if not entry.demo)
+
+#: One of each.
+FEWEST: Final = len(_SHOWN)
+
+
+class Way(StrEnum):
+    """How a verification is handed over."""
+
+    PYTHON = "worker.client"
+    COMMAND = "ekyc enqueue"
+    MESSAGE = "tasks.enqueue"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One verification to be."""
+
+    signature_id: str
+    region: str
+    way: Way
+    #: What the pipeline attaches, and gets back.
+    context: dict[str, Any]
+    expect: Expectation
+    #: Nothing goes wrong with it at the vendor's: it only takes its time.
+    smooth: bool
+
+    @property
+    def never_ready(self) -> bool:
+        """The vendor will never have a result for it."""
+        return self.expect.outcome == "quarantined" or self.expect.reason is not None
+
+    def request(self) -> EnqueueRequest:
+        return load_enqueue(
+            {"signature_id": self.signature_id, "region": self.region, "context": self.context}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a demo's verifications.
+
+    Parameters:
+      at_once: enqueued at the beginning.
+      one_by_one: faults of the account. Each holds its region until somebody lifts the hold: one waits for another.
+    """
+
+    at_once: tuple[Planned, ...]
+    one_by_one: tuple[Planned, ...]
+
+    @property
+    def all(self) -> tuple[Planned, ...]:
+        return self.one_by_one + self.at_once
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return (*REGIONS, BUSY_REGION, ACCOUNT_REGION)
+
+
+def plan(total: int) -> Plan:
+    """A plan of `total` verifications, ``FEWEST`` at least. The same every time, so that two demos can be compared."""
+    numbered = [
+        *((f"{entry.id_prefix}-{number:04d}", entry) for number, entry in enumerate(_SHOWN, start=1)),
+        *((_plain(number), None) for number in range(FEWEST + 1, total + 1)),
+    ]
+    Random(0).shuffle(numbered)  # noqa: S311 - so that faults come among the rest
+    planned = [_planned(number, *each) for number, each in enumerate(numbered)]
+    return Plan(
+        at_once=tuple(one for one in planned if one.region != ACCOUNT_REGION),
+        one_by_one=tuple(one for one in planned if one.region == ACCOUNT_REGION),
+    )
+
+
+def _plain(number: int) -> str:
+    """An id as the vendor makes them, in which no word means anything."""
+    return blake2b(f"demo {number}".encode(), digest_size=8).hexdigest()
+
+
+def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
+    scenario = parse(signature_id)
+    region = _region(number, entry, scenario)
+    return Planned(
+        signature_id=signature_id,
+        region=region,
+        # What makes a region rest comes in one go: one rest then serves them all.
+        way=tuple(Way)[number % len(Way)] if region in REGIONS else Way.PYTHON,
+        context={"application": number},
+        expect=entry.expect if entry else _EXPECTED[scenario.overall_result, scenario.error_code],
+        smooth=_smooth(scenario),
+    )
+
+
+def _region(number: int, entry: Entry | None, scenario: Scenario) -> str:
+    fault = scenario.faults[0] if scenario.faults else None
+    if fault and fault.kind is Kind.TOKEN_EXPIRED:
+        # Where nothing else is refused for its token: two refusals in a row are a fault of the account.
+        return BUSY_REGION
+    if fault is None or entry is None or not entry.holds_region:
+        return REGIONS[number % len(REGIONS)]
+    return ACCOUNT_REGION if fault.kind is Kind.CODE and fault.code not in _BUSY else BUSY_REGION
+
+
+def _smooth(scenario: Scenario) -> bool:
+    late = scenario.latency_s or scenario.image_latency_s
+    broken = scenario.faults or scenario.image_fault or scenario.dead_links
+    return not late and not broken and scenario.links is not Links.PRIVATE
+
+
+def _plain_expectations() -> Iterator[tuple[tuple[str | None, str | None], Expectation]]:
+    for entry in catalogue():
+        expect = entry.expect
+        if expect.outcome == "decided" and expect.evidence_complete:
+            yield (expect.overall_result, expect.error_code), expect
+
+
+#: What is expected of a plain id, by its result.
+_EXPECTED: Final = dict(_plain_expectations())

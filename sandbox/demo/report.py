@@ -1,0 +1,134 @@
+"""The figures of a demo, for people (`page`) and for machines."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.demo.checks import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Figures of a number of measurements."""
+
+    measured: int
+    median: float
+    mean: float
+    p95: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self | None:
+        """None: nothing was measured."""
+        if not values:
+            return None
+        ranked = sorted(values)
+        # Nearest rank: a value that was really measured.
+        p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
+        return cls(len(ranked), median(ranked), round(fmean(ranked), 1), p95, ranked[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One that needs a person."""
+
+    signature_id: str
+    region: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A region's rest."""
+
+    region: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a demo has to show."""
+
+    seconds: float
+    verifications: int
+    #: By the way they were handed over.
+    enqueued: dict[str, int]
+    decided: int
+    #: By decision, and within it by `errorCode`, or by reason where there was no result.
+    decisions: dict[str, dict[str, int]]
+    quarantine: tuple[Quarantined, ...]
+    polls: int
+    polls_each: Spread | None
+    #: Milliseconds from the vendor having a result to the pipeline having the decision: of all, and of those at which
+    #: nothing went wrong at the vendor's.
+    latency_ms: Spread | None
+    latency_smooth_ms: Spread | None
+    evidence_files: int
+    evidence_bytes: int
+    #: Verifications that a batch lost because it did not record in time what became of them; others took them up.
+    leases_lost: tuple[str, ...]
+    #: One that is worth looking at: region and id of one that was decided, and not approved.
+    example: tuple[str, str] | None
+    rests: tuple[Rest, ...]
+    checks: tuple[Check, ...]
+    folder: Path
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `ekyc demo --json` prints."""
+        by_code: Counter[str] = Counter()
+        for codes in self.decisions.values():
+            by_code.update(codes)
+        return {
+            "ok": self.ok,
+            "seconds": round(self.seconds, 1),
+            "verifications": self.verifications,
+            "enqueued": self.enqueued,
+            "decided": self.decided,
+            "quarantined": len(self.quarantine),
+            "decisions": {name: sum(codes.values()) for name, codes in self.decisions.items()},
+            "error_codes": most_first(by_code),
+            "decisions_by_error_code": self.decisions,
+            "polls": self.polls,
+            "polls_each": _figures(self.polls_each),
+            "latency_ms": _figures(self.latency_ms),
+            "latency_smooth_ms": _figures(self.latency_smooth_ms),
+            "evidence": {
+                "files": self.evidence_files,
+                "bytes": self.evidence_bytes,
+                "folder": str(self.folder / "evidence"),
+            },
+            "quarantine": [asdict(one) for one in self.quarantine],
+            "leases_lost": list(self.leases_lost),
+            "rests": [asdict(rest) for rest in self.rests],
+            "checks": [
+                {
+                    "name": check.name,
+                    "ok": check.ok,
+                    "promise": check.promise,
+                    "problems": list(check.problems),
+                }
+                for check in self.checks
+            ],
+            "folder": str(self.folder),
+        }
+
+
+def most_first(counter: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _figures(spread: Spread | None) -> dict[str, float] | None:
+    return asdict(spread) if spread else None

@@ -1,0 +1,99 @@
+"""From what was found to the figures of the report. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sandbox.demo.report import Quarantined, Report, Rest, Spread, most_first
+from worker.ledger.values import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sandbox.demo.checks import Check
+    from sandbox.demo.findings import Findings
+
+
+def tally(
+    findings: Findings,
+    checks: tuple[Check, ...],
+    *,
+    rests: Sequence[tuple[str, str]],
+    seconds: float,
+    folder: Path,
+) -> Report:
+    """The report on `findings`."""
+    return Report(
+        seconds=seconds,
+        verifications=len(findings.plan.all),
+        enqueued={way.value: count for way, count in findings.accepted.items()},
+        decided=len(findings.deliveries),
+        decisions=_decisions(findings),
+        quarantine=_quarantine(findings),
+        polls=findings.counts.polls,
+        polls_each=Spread.of([status.verification.polls for status in findings.statuses.values() if status]),
+        latency_ms=Spread.of(_latencies_ms(findings, smooth=False)),
+        latency_smooth_ms=Spread.of(_latencies_ms(findings, smooth=True)),
+        evidence_files=findings.usage.files,
+        evidence_bytes=findings.usage.size_bytes,
+        leases_lost=_leases_lost(findings),
+        example=_example(findings),
+        rests=tuple(Rest(*rest) for rest in rests),
+        checks=checks,
+        folder=folder,
+    )
+
+
+def _decisions(findings: Findings) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for received in findings.deliveries.values():
+        told = received[0].decision
+        codes = found.setdefault(told["decision"], Counter())
+        codes[told["reason"] or told["error_code"] or "NONE"] += 1
+    return {name: most_first(codes) for name, codes in sorted(found.items(), key=_most)}
+
+
+def _most(item: tuple[str, Counter[str]]) -> tuple[int, str]:
+    return -item[1].total(), item[0]
+
+
+def _quarantine(findings: Findings) -> tuple[Quarantined, ...]:
+    found = []
+    for one in findings.plan.all:
+        status = findings.statuses[one.signature_id]
+        if status and status.verification.stage is Stage.QUARANTINED:
+            refused = [event.detail for event in status.timeline if event.name in {"refused", "fault"}]
+            reason = status.verification.quarantine_reason or ""
+            detail = refused[-1] if refused else ""
+            found.append(
+                Quarantined(one.signature_id, one.region, reason, "" if detail == reason else detail)
+            )
+    return tuple(sorted(found, key=lambda one: (one.reason, one.detail)))
+
+
+def _example(findings: Findings) -> tuple[str, str] | None:
+    for one in findings.plan.at_once:
+        for delivery in findings.deliveries.get(one.signature_id, []):
+            if delivery.decision["error_code"] != "SUCCESS":
+                return one.region, one.signature_id
+    return None
+
+
+def _leases_lost(findings: Findings) -> tuple[str, ...]:
+    return tuple(
+        signature_id
+        for signature_id, status in findings.statuses.items()
+        if status and any(event.name == "lease_expired" for event in status.timeline)
+    )
+
+
+def _latencies_ms(findings: Findings, *, smooth: bool) -> list[int]:
+    received = findings.deliveries
+    found = []
+    for one in findings.plan.all:
+        ready_at_ms = findings.ready_at_ms.get(one.signature_id)
+        if ready_at_ms is not None and one.signature_id in received and (one.smooth or not smooth):
+            found.append(received[one.signature_id][0].received_at_ms - ready_at_ms)
+    return found

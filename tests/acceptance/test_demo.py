@@ -1,0 +1,114 @@
+"""`ekyc demo`: what somebody sees who runs it for the first time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.demo.plan import FEWEST
+from sandbox.scenario import DOCUMENTED
+from tests.acceptance.demo_process import Demo, demo
+from worker.evidence.manifest import verify
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(240)
+
+PATIENCE_S = 200
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Demo, Demo]]:
+    """Two that ran at the same time, on the same machine: one for machines, one for people."""
+    with (
+        demo(tmp_path_factory.mktemp("for machines"), "--json") as for_machines,
+        demo(tmp_path_factory.mktemp("people"), "--count", str(FEWEST), "--dir", "here") as for_people,
+    ):
+        for_machines.process.wait(PATIENCE_S)
+        for_people.process.wait(PATIENCE_S)
+        yield for_machines, for_people
+
+
+@pytest.fixture(scope="module")
+def figures(ran: tuple[Demo, Demo]) -> dict[str, Any]:
+    """The report of the first: on its standard output there is nothing else."""
+    assert ran[0].process.returncode == 0, ran[0].out + ran[0].err
+    found: dict[str, Any] = json.loads(ran[0].out)
+    return found
+
+
+def test_every_verification_is_accounted_for_and_every_check_holds(figures: dict[str, Any]) -> None:
+    assert figures["ok"]
+    assert figures["decided"] + figures["quarantined"] == figures["verifications"] == 300
+    assert [check["name"] for check in figures["checks"] if not check["ok"]] == []
+    assert sum(figures["enqueued"].values()) == 300
+    assert min(figures["enqueued"].values()) > 90
+    assert len(figures["quarantine"]) == figures["quarantined"]
+
+
+def test_the_figures_add_up(figures: dict[str, Any]) -> None:
+    assert sum(figures["decisions"].values()) == figures["decided"]
+    assert sum(figures["error_codes"].values()) == figures["decided"]
+    assert figures["polls"] >= 300
+    assert figures["polls_each"]["measured"] == 300
+    assert (
+        0 < figures["latency_ms"]["median"] <= figures["latency_ms"]["p95"] <= figures["latency_ms"]["most"]
+    )
+
+
+def test_every_documented_error_code_was_decided(figures: dict[str, Any]) -> None:
+    assert set(figures["error_codes"]) >= set(DOCUMENTED)
+
+
+def test_every_fault_of_the_account_made_its_region_rest_and_not_the_others(figures: dict[str, Any]) -> None:
+    assert {(rest["region"], rest["reason"]) for rest in figures["rests"]} == {
+        ("vn", "VENDOR_BUSY"),
+        ("global", "IAM_FAILED"),
+        ("global", "OVER_QUERY_LIMIT"),
+        ("global", "INSUFFICIENT_BALANCE"),
+        ("global", "ACCOUNT_DISABLED"),
+        ("global", "SERVICE_DISABLED"),
+    }
+
+
+def test_where_no_worker_died_none_lost_its_lease(figures: dict[str, Any]) -> None:
+    assert figures["leases_lost"] == []
+
+
+def test_the_evidence_is_still_there_afterwards(figures: dict[str, Any]) -> None:
+    folder = Path(figures["evidence"]["folder"])
+    evidence = Evidence(folder.as_uri())
+    assert evidence.usage().files == figures["evidence"]["files"]
+    assert evidence.usage().size_bytes == figures["evidence"]["bytes"]
+    sealed = [path.parent for path in folder.rglob("manifest.json")]
+    assert len(sealed) == figures["decided"]
+    assert all(verify(evidence, path.parent.name, path.name) == [] for path in sealed)
+
+
+def test_people_get_a_report_that_says_what_to_do_next(ran: tuple[Demo, Demo]) -> None:
+    _, for_people = ran
+    assert for_people.process.returncode == 0, for_people.out + for_people.err
+    assert f"All is well. {FEWEST} verifications" in for_people.out
+    assert "✗" not in for_people.out
+    assert "here/evidence" in for_people.out
+    assert "What to try next" in for_people.out
+    (manifest,) = [line.split()[1] for line in for_people.out.splitlines() if line.strip().startswith("cat ")]
+    assert json.loads((for_people.folder / manifest).read_text())["complete"]
+
+
+def test_what_happens_is_told_on_stderr_while_it_happens(ran: tuple[Demo, Demo]) -> None:
+    told = ran[0].err
+    assert "vn rests: VENDOR_BUSY" in told
+    assert "global: INSUFFICIENT_BALANCE is mended, an operator lifts the rest" in told
+    assert "300 verifications, handed over in 3 ways" in told
+
+
+def test_nothing_in_the_environment_of_whoever_runs_it_reaches_the_parts(ran: tuple[Demo, Demo]) -> None:
+    told = (ran[1].folder / "here" / "env").read_text()
+    assert "mine" not in told
+    assert "nowhere" not in told

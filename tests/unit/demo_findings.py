@@ -1,0 +1,104 @@
+"""Findings of a small demo in which all went well: one verification approved, one quarantined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sandbox.catalogue import Expectation
+from sandbox.demo.deliveries import Delivery
+from sandbox.demo.findings import Findings, Kept, Leaks
+from sandbox.demo.plan import Plan, Planned, Way
+from schemas.decision import decision_id
+from worker.evidence.store import Usage
+from worker.ledger.values import Counts, Event, Stage, Status, Verification
+
+APPROVED = Planned(
+    "pass-1",
+    "ph",
+    Way.PYTHON,
+    {"application": 1},
+    Expectation("decided", "approve", "PASS", "SUCCESS", evidence_complete=True),
+    smooth=True,
+)
+UNREADABLE = Planned(
+    "nodata-2", "sg", Way.MESSAGE, {"application": 2}, Expectation("quarantined"), smooth=True
+)
+DELIVERY = Delivery(
+    received_at_ms=5_250,
+    task="onboarding.approve",
+    decision={
+        "id": decision_id("ph", "pass-1"),
+        "signature_id": "pass-1",
+        "region": "ph",
+        "decision": "approve",
+        "overall_result": "PASS",
+        "error_code": "SUCCESS",
+        "reason": None,
+        "evidence": {"url": "file:///evidence/ph/pass-1", "complete": True},
+        "context": {"application": 1},
+        "polls": 2,
+    },
+)
+
+
+def status(one: Planned, stage: Stage, *, polls: int, reason: str | None = None, events: str = "") -> Status:
+    return Status(
+        verification=Verification(
+            one.signature_id, one.region, stage, enqueued_at_ms=4_000, polls=polls, quarantine_reason=reason
+        ),
+        now_ms=9_000,
+        due_at_ms=None,
+        leased_until_ms=None,
+        starts=0,
+        batch_id=None,
+        timeline=tuple(Event(5_000, *event.split(":")) for event in events.split()),
+    )
+
+
+GOOD = Findings(
+    plan=Plan(at_once=(APPROVED, UNREADABLE), one_by_one=()),
+    accepted={Way.PYTHON: 1, Way.MESSAGE: 1},
+    deliveries={"pass-1": [DELIVERY]},
+    statuses={
+        "pass-1": status(APPROVED, Stage.DONE, polls=2),
+        "nodata-2": status(
+            UNREADABLE,
+            Stage.QUARANTINED,
+            polls=1,
+            reason="UNREADABLE",
+            events="refused:NO_DATA quarantined:UNREADABLE",
+        ),
+    },
+    counts=Counts(
+        done=1,
+        quarantined=1,
+        enqueued=2,
+        polls=3,
+        decisions={"approve": 1},
+        error_codes={"SUCCESS": 1},
+        quarantine={"UNREADABLE": 1},
+        evidence_files=3,
+        evidence_bytes=5_000,
+    ),
+    ready_at_ms={"pass-1": 5_000, "nodata-2": 5_000},
+    kept={
+        "pass-1": Kept(
+            ("answer.json", "back.jpg", "front.jpg", "manifest.json"),
+            listed=3,
+            listed_bytes=5_000,
+            complete=True,
+        ),
+        "nodata-2": Kept(("unreadable-0123456789abcdef.bin",)),
+    },
+    usage=Usage(files=5, size_bytes=6_000),
+    messages_left=0,
+    leaks=Leaks(),
+    failures=(),
+    exit_codes={"worker1": 0, "pipeline": 0},
+)
+
+
+def received(**decision: object) -> Findings:
+    """The same, had the pipeline received another decision."""
+    other = replace(DELIVERY, decision={**DELIVERY.decision, **decision})
+    return replace(GOOD, deliveries={"pass-1": [other]})
