@@ -11,7 +11,6 @@ from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.messages import described
-from worker.policy import Step
 from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER
 from worker.services import services
 from worker.vendor.answers import Settled
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from schemas.result import Result
     from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
 
 
 @app.task(name="tasks.archive_images", bind=True)
@@ -37,7 +37,7 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
             route_decision.apply_async((region, batch.id, archived), **described(region, archived))
 
 
-def keep(verification: Verification) -> Step:
+def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     kept = archive(
         services().evidence,
@@ -49,9 +49,9 @@ def keep(verification: Verification) -> Step:
     )
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
-        return Step(writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes))
+        return writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
     if verification.decision is None and verification.faults + 1 >= DECIDE_FIRST_AFTER:
-        return Step(writes.archived(verification, EvidenceState.PENDING))
+        return writes.archived(verification, EvidenceState.PENDING)
     policy = services().policy
     return policy.again(verification, policy.backoffs.image, cause="IMAGE_UNAVAILABLE")
 

@@ -17,7 +17,7 @@ from worker.vendor.answers import OursToFix, Settled, UnknownId, Unreadable, rea
 
 if TYPE_CHECKING:
     from worker.ledger.values import Verification
-    from worker.policy import Step
+    from worker.ledger.writes import Write
 
 
 @app.task(name="tasks.get_result")
@@ -28,21 +28,21 @@ def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
         follow_up(next_stage(batch, Stage.ARCHIVING, settled))
 
 
-def poll(verification: Verification) -> Step:
+def poll(verification: Verification) -> Write:
     """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
     region, signature_id = verification.region, verification.signature_id
     policy, evidence = services().policy, services().evidence
 
     answer = services().client.get_result(region, signature_id)
-    step = policy.after(verification, answer)
+    write = policy.after(verification, answer)
     match answer:
         case Unreadable() | OursToFix():
             evidence.keep_unreadable(region, signature_id, answer.raw)
-        case Settled() | UnknownId() if step.write.stage is Stage.ARCHIVING:
+        case Settled() | UnknownId() if write.stage is Stage.ARCHIVING:
             kept = evidence.keep_answer(region, signature_id, answer.raw)
             if kept != answer.raw:
-                step = policy.after(verification, read_again(kept, signature_id=signature_id))
-    return step
+                write = policy.after(verification, read_again(kept, signature_id=signature_id))
+    return write
 
 
 def follow_up(batch: Batch) -> None:

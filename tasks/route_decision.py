@@ -69,5 +69,5 @@ def tell(verification: Verification, outgoing: Outgoing, producer: Producer) -> 
     try:
         deliver(app, outgoing, producer)
     except BrokerUnavailable as error:
-        return services().policy.after_error(verification, error).write
+        return services().policy.after_error(verification, error)
     return services().policy.after_delivery(verification, outgoing.name)

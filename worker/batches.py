@@ -10,15 +10,15 @@ import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, Stage
+from worker.ledger.values import Batch, Recorded, Stage
 from worker.ledger.writes import Place
-from worker.policy import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
     from worker.services import Services
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ LOOK_UP_S: Final = 0.25
 
 
 def work_through(
-    services: Services, batch: Batch, each: Callable[[Verification], Step]
+    services: Services, batch: Batch, each: Callable[[Verification], Write]
 ) -> Iterator[tuple[str, ...]]:
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
@@ -46,13 +46,13 @@ def work_through(
         return
     under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
     try:
-        for steps in _as_they_come(services, batch, under_way):
-            recorded = services.ledger.record(batch, [step.write for step in steps])
-            _rest(services, batch.region, steps)
+        for outcomes in _as_they_come(services, batch, under_way):
+            recorded = services.ledger.record(batch, outcomes)
+            _tell_of_rests(batch.region, outcomes, recorded)
             going_on = tuple(
-                step.write.signature_id
-                for step, written in zip(steps, recorded, strict=True)
-                if written and step.write.place is Place.HELD
+                write.signature_id
+                for write, how in zip(outcomes, recorded, strict=True)
+                if how is not Recorded.LOST and write.place is Place.HELD
             )
             if going_on:
                 yield going_on
@@ -67,8 +67,8 @@ def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batc
 
 
 def _as_they_come(
-    services: Services, batch: Batch, under_way: dict[Future[Step], Verification]
-) -> Iterator[list[Step]]:
+    services: Services, batch: Batch, under_way: dict[Future[Write], Verification]
+) -> Iterator[list[Write]]:
     renew_every_s = services.ledger.lease_s / 4
     renew_at = time.monotonic() + renew_every_s
     pending = set(under_way)
@@ -77,7 +77,7 @@ def _as_they_come(
         if services.stopping.is_set():
             unbegun = {future for future in pending if future.cancel()}
             pending -= unbegun
-            yield [Step(writes.release(under_way[future])) for future in unbegun]
+            yield [writes.release(under_way[future]) for future in unbegun]
         if done and pending:
             more, pending = wait(pending, timeout=GATHER_S)
             done |= more
@@ -88,7 +88,7 @@ def _as_they_come(
             renew_at = time.monotonic() + renew_every_s
 
 
-def _outcome(services: Services, each: Callable[[Verification], Step], verification: Verification) -> Step:
+def _outcome(services: Services, each: Callable[[Verification], Write], verification: Verification) -> Write:
     """What `each` makes of a verification, whatever happens to it."""
     try:
         return each(verification)
@@ -125,11 +125,8 @@ def _where(error: Exception) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
-def _rest(services: Services, region: str, steps: Sequence[Step]) -> None:
-    rests = [step.rest for step in steps if step.rest is not None]
-    if not rests:
-        return
-    longest = max(rests, key=lambda rest: rest.for_s)
-    services.ledger.hold(region, for_s=longest.for_s, reason=longest.reason)
-    log = _log.error if longest.alarm else _log.warning
-    log("region_held", region=region, reason=longest.reason, for_s=longest.for_s)
+def _tell_of_rests(region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]) -> None:
+    for write, how in zip(outcomes, recorded, strict=True):
+        if how is Recorded.TRIPPED and write.trip:
+            log = _log.error if write.trip.alarm else _log.warning
+            log("region_held", region=region, reason=write.trip.reason, at_least_s=write.trip.first_s)

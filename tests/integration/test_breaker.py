@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from schemas.enqueue import EnqueueRequest
 from worker.ledger import Census, Ledger, writes
 from worker.ledger.scripts import prefix
 from worker.ledger.writes import Heard
+from worker.schedule import UNAUTHORISED, VENDOR_DOWN
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -32,7 +34,10 @@ def take(ledger: Ledger, limit: int = 64) -> tuple[Batch, list[Verification]]:
 
 
 def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) -> None:
-    ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0) for one in ones])
+    trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
+        kind
+    )
+    ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0, trip=trip) for one in ones])
 
 
 def rest_s(redis: Redis) -> float:
@@ -135,3 +140,20 @@ def test_an_operator_who_resumes_trusts_the_vendor_again(ledger: Ledger) -> None
     answer(ledger, batch, ones, "transient_fault")
     assert ledger.resume("ph", who="maria")
     assert len(take(ledger)[1]) == 10
+
+
+def test_one_id_that_is_refused_lets_nobody_rest_and_two_do(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:1], "unauthorised")
+    assert Census(redis).counts("ph").holds == ()
+    answer(ledger, batch, ones[1:2], "unauthorised")
+    (hold,) = Census(redis).counts("ph").holds
+    assert hold.reason == "IAM_FAILED"
+    assert rest_s(redis) > 50
+
+
+def test_different_faults_are_counted_apart(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:4], "transient_fault")
+    answer(ledger, batch, ones[4:5], "unauthorised")
+    assert Census(redis).counts("ph").holds == ()

@@ -18,7 +18,7 @@ from schemas.enqueue import EnqueueRequest
 from worker.ledger import Census, Ledger, Quarantine, writes
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.scripts import prefix
-from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.writes import Heard
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _goes_on(self, batch: Batch, verification: Verification) -> None:
         kind = {Stage.POLLING: "1", Stage.ARCHIVING: "1", Stage.ROUTING: "2"}[verification.stage]
         write = write_for(kind, verification, 0)
-        assert self.ledger.record(batch, [write]) == [True]
+        assert self.ledger.record(batch, [write]) == [Recorded.WRITTEN]
         self._apply(self.known[verification.signature_id], write)
         self._start(batch, write.stage)
 
@@ -250,7 +250,7 @@ class LedgerMachine(RuleBasedStateMachine):
             one = self.known[verification.signature_id]
             ours = self._holds(batch, one)
             write = write_for(kind, verification, in_ticks)
-            assert self.ledger.record(batch, [write]) == [ours]
+            assert self.ledger.record(batch, [write]) == [Recorded(ours)]
             if ours:
                 self._apply(one, write)
 

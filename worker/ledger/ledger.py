@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
-from worker.ledger.values import Batch, Claim, Stage, Status, Verification
+from worker.ledger.values import Batch, Claim, Recorded, Stage, Status, Verification
 from worker.redis import translated
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ class Ledger:
         holder = f"{batch.id}/{batch.stage.value}"
         return int(self._scripts.call("renew", batch.region, holder, self._lease_ms, *signature_ids))
 
-    def record(self, batch: Batch, writes: Sequence[Write]) -> list[bool]:
-        """Write what became of verifications. False for each that the batch no longer holds."""
+    def record(self, batch: Batch, writes: Sequence[Write]) -> list[Recorded]:
+        """Write what became of verifications, those that the batch still holds."""
         if not writes:
             return []
         answers = self._scripts.call(
@@ -171,7 +171,7 @@ class Ledger:
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
-        return [bool(answer) for answer in answers]
+        return [Recorded(answer) for answer in answers]
 
     def spend(self, region: str) -> float:
         """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Stage(StrEnum):
@@ -16,6 +16,16 @@ class Stage(StrEnum):
     QUARANTINED = "quarantined"
     #: A person ended it without a decision.
     DROPPED = "dropped"
+
+
+class Recorded(IntEnum):
+    """What became of a write."""
+
+    #: The batch no longer holds the verification: nothing changed.
+    LOST = 0
+    WRITTEN = 1
+    #: Written, and the region rests because of it.
+    TRIPPED = 2
 
 
 class EvidenceState(StrEnum):

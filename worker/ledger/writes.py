@@ -32,6 +32,31 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """What lets a region rest: the breaker of ``record.lua``.
+
+    After the rest one verification tries the vendor alone. Is it answered, everybody goes on; does it fail like this
+    again, the next rest is twice as long.
+    """
+
+    #: How many verifications in a row must have failed; 1: this one is enough.
+    after: int
+    first_s: float
+    longest_s: float
+    reason: str
+    #: Nobody but a person can mend it.
+    alarm: bool = False
+
+    def packed(self) -> dict[str, Any]:
+        return {
+            "after": self.after,
+            "first_ms": round(self.first_s * 1000),
+            "longest_ms": round(self.longest_s * 1000),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One transition of one verification, as ``record.lua`` takes it."""
 
@@ -46,6 +71,8 @@ class Write:
     detail: str = ""
     #: The kind of the vendor's answer that this follows from; the breaker listens.
     answer: str = ""
+    #: Why the region may have to rest.
+    trip: Trip | None = None
 
     def packed(self) -> dict[str, Any]:
         """The shape of one element of the script's JSON."""
@@ -62,6 +89,8 @@ class Write:
             packed |= {"event": self.event, "detail": self.detail}
         if self.answer:
             packed["answer"] = self.answer
+        if self.trip:
+            packed["trip"] = self.trip.packed()
         return packed
 
 
@@ -91,8 +120,14 @@ class Heard:
         return {"polls": 1, f"answer:{self.kind}": 1}
 
 
-def repoll(
-    verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
+def repoll(  # noqa: PLR0913 - all but the first two are given by name
+    verification: Verification,
+    heard: Heard,
+    *,
+    in_s: float,
+    event: str = "",
+    detail: str = "",
+    trip: Trip | None = None,
 ) -> Write:
     """Ask again after a countdown."""
     return Write(
@@ -103,6 +138,7 @@ def repoll(
         fields=heard.fields(verification),
         counts=heard.counts(),
         answer=heard.kind,
+        trip=trip,
         event=event,
         detail=detail,
     )

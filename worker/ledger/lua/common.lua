@@ -19,7 +19,8 @@
 --   hold            hash    until, reason
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
 --                           probe: until when the one verification that tries the vendor may take
---   failing         set     ids that failed since the vendor last answered: the breaker counts verifications, not calls
+--   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
+--   failing:<reason> set    the ids: the breaker counts verifications, not calls
 --   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
 --   tat             string  GCRA's theoretical arrival time, the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
@@ -88,6 +89,13 @@ local function hold_until(now)
     return ends
   end
   return 0
+end
+
+local function forget_failures()
+  for _, reason in ipairs(redis.call('SMEMBERS', key('failing'))) do
+    redis.call('DEL', key('failing:' .. reason))
+  end
+  redis.call('DEL', key('failing'))
 end
 
 -- Let the region rest. A rest that ends later stays. Returns the moment at which it ends.

@@ -1,9 +1,9 @@
 -- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes:
 --   { id, to = stage that follows, place = 'due' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
---     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's }
+--     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
 --   due: wait in_ms; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 1 it was made, 0 it was not.
+-- Returns for each write: 1 it was made, 2 it was made and the region rests because of it, 0 it was not.
 local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local holder = batch .. '/' .. stage
 local now = now_ms()
@@ -41,27 +41,31 @@ function place.quarantine(write)
   quarantine(write.id, write.reason, now, worker)
 end
 
--- The breaker: after FAILING verifications in a row that got no answer the region rests, longer each time, until one
--- that tries the vendor alone is answered. One verification that always fails trips nothing.
-local FAILING, FIRST_REST, LONGEST_REST = 5, 5000, 60000
-
-local function heard(id, kind)
-  if kind ~= 'transient_fault' then
-    redis.call('DEL', key('failing'))
-    if redis.call('DEL', key('health')) == 1 then
-      wake()
-    end
-    return
-  end
+-- The breaker. What trips it says after how many verifications in a row, and for how long the region rests then: longer
+-- each time, until one that tries the vendor alone is answered. Returns whether the region rests because of it.
+local function trip(id, by)
   if hold_until(now) > 0 then
-    return -- begun before the rest: it says nothing new
+    if by.after == 1 then
+      hold(by.first_ms, by.reason, now)
+    end
+    return false -- begun before the rest: it says nothing new
   end
-  redis.call('SADD', key('failing'), id)
+  redis.call('SADD', key('failing'), by.reason)
+  redis.call('SADD', key('failing:' .. by.reason), id)
   local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
-  if trips > 0 or redis.call('SCARD', key('failing')) >= FAILING then
-    redis.call('HSET', key('health'), 'trips', trips + 1)
-    redis.call('HDEL', key('health'), 'probe')
-    hold(math.min(LONGEST_REST, FIRST_REST * 2 ^ trips), 'VENDOR_DOWN', now)
+  if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
+    return false
+  end
+  redis.call('HSET', key('health'), 'trips', trips + 1)
+  redis.call('HDEL', key('health'), 'probe')
+  hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
+  return true
+end
+
+local function answered()
+  forget_failures()
+  if redis.call('DEL', key('health')) == 1 then
+    wake()
   end
 end
 
@@ -73,8 +77,11 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     for name, value in pairs(write.set) do
       redis.call('HSET', verification, name, value)
     end
-    if write.answer then
-      heard(write.id, write.answer)
+    local tripped = false
+    if write.trip then
+      tripped = trip(write.id, write.trip)
+    elseif write.answer then
+      answered()
     end
     for counter, by in pairs(write.count) do
       redis.call('HINCRBY', key('counts'), counter, by)
@@ -89,7 +96,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.place == 'done' then
       redis.call('PEXPIRE', key('t:' .. write.id), digits(retention))
     end
-    answer[number] = 1
+    answer[number] = tripped and 2 or 1
   end
 end
 return answer

@@ -5,7 +5,8 @@ local held = hold_until(now) > 0
 if held then
   act(now, 'resume', redis.call('HGET', key('hold'), 'reason'), ARGV[1])
 end
-redis.call('DEL', key('hold'), key('health'), key('failing'))
+redis.call('DEL', key('hold'), key('health'))
+forget_failures()
 if held then
   -- What waited for the end of the rest is due now, and some dispatcher should know.
   wake()
