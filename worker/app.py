@@ -11,8 +11,9 @@ from kombu import Queue
 from worker.settings import current
 from worker.telemetry import configure_logging
 
-#: Batches that one process works on at a time. Their calls share a larger pool, see `worker.services`.
-CONCURRENCY: Final = 16
+#: Batches that one process works on at a time. Each is a thread that waits; their calls share the pool of
+#: `worker.services`, and the dispatcher claims no more than that pool can take.
+CONCURRENCY: Final = 64
 
 #: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
 #: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
+    from worker.ledger import Ledger
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
     from worker.services import Services
@@ -40,15 +41,30 @@ def work_through(
     is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back.
     Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
-    verifications = services.ledger.load(batch)
     if services.stopping.is_set():
-        services.ledger.record(batch, [writes.release(one) for one in verifications])
+        give_back(services.ledger, batch)
         return
+    verifications = services.ledger.load(batch)
+    with services.load.of(len(verifications)):
+        yield from _worked_through(services, batch, each, verifications)
+
+
+def give_back(ledger: Ledger, batch: Batch) -> None:
+    """What no message has started is due now again: it is nobody's crash."""
+    ledger.record(batch, [writes.release(one) for one in ledger.load(batch)])
+
+
+def _worked_through(
+    services: Services,
+    batch: Batch,
+    each: Callable[[Verification], Write],
+    verifications: Sequence[Verification],
+) -> Iterator[tuple[str, ...]]:
     under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
     try:
         for outcomes in _as_they_come(services, batch, under_way):
             recorded = services.ledger.record(batch, outcomes)
-            _tell_of_rests(batch.region, outcomes, recorded)
+            _hear_of_rests(services, batch.region, outcomes, recorded)
             going_on = tuple(
                 write.signature_id
                 for write, how in zip(outcomes, recorded, strict=True)
@@ -125,8 +141,11 @@ def _where(error: Exception) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
-def _tell_of_rests(region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]) -> None:
+def _hear_of_rests(
+    services: Services, region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]
+) -> None:
     for write, how in zip(outcomes, recorded, strict=True):
         if how is Recorded.TRIPPED and write.trip:
+            services.rests.begin(region, write.trip.first_s)
             log = _log.error if write.trip.alarm else _log.warning
             log("region_held", region=region, reason=write.trip.reason, at_least_s=write.trip.first_s)

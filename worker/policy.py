@@ -90,9 +90,9 @@ class Policy:
 
     def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
-        if backoff.exhausted(verification.faults):
+        if backoff.exhausted(verification.tries(cause)):
             return writes.quarantine(verification, reason=cause)
-        countdown_s = backoff.countdown_s(verification.faults, self._random)
+        countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
         return writes.retry(verification, in_s=countdown_s, cause=cause)
 
     def _settled(self, verification: Verification, answer: answers.Settled) -> Write:
@@ -121,31 +121,34 @@ class Policy:
         heard = self._fault_heard(verification, answer)
         if verification.age_s >= self._deadline_s:
             return self._past_deadline(verification, heard)
-        countdown_s = self.backoffs.transient_fault.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(
             verification, heard, countdown_s, event="fault", detail=answer.cause, trip=VENDOR_DOWN
         )
 
     def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Write:
         heard = self._fault_heard(verification, answer)
-        if self.backoffs.unknown_code.exhausted(verification.faults):
+        if self.backoffs.unknown_code.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, "UNKNOWN_CODE", answer.code)
-        countdown_s = self.backoffs.unknown_code.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.unknown_code.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.code)
 
     def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Write:
         heard = self._fault_heard(verification, answer)
-        if self.backoffs.unknown_id.exhausted(verification.faults) and verification.decision is not None:
+        if (
+            self.backoffs.unknown_id.exhausted(verification.tries(answer.kind))
+            and verification.decision is not None
+        ):
             return writes.finish(verification, heard, event="given_up", detail=SIGNATURE_NOT_EXIST)
-        if self.backoffs.unknown_id.exhausted(verification.faults):
+        if self.backoffs.unknown_id.exhausted(verification.tries(answer.kind)):
             return self._without_result(verification, heard, SIGNATURE_NOT_EXIST, answer_kept=True)
-        countdown_s = self.backoffs.unknown_id.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.unknown_id.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
 
     def _busy(self, verification: Verification, answer: answers.Busy) -> Write:
         rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
         heard = self._fault_heard(verification, answer)
-        countdown_s = self.backoffs.transient_fault.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
         trip = Trip(after=1, first_s=rest_s, longest_s=rest_s, reason="VENDOR_BUSY")
         return writes.repoll(verification, heard, in_s=countdown_s, trip=trip)
 
@@ -160,9 +163,9 @@ class Policy:
     ) -> Write:
         """The account's fault, most likely: its region rests. One id that is always refused has its own countdown."""
         heard = self._fault_heard(verification, answer)
-        if self.backoffs.refused.exhausted(verification.faults):
+        if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, answer.code, "")
-        countdown_s = self.backoffs.refused.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.refused.countdown_s(verification.tries(answer.kind), self._random)
         return writes.repoll(
             verification, heard, in_s=countdown_s, event="fault", detail=answer.code, trip=trip
         )
@@ -209,7 +212,11 @@ class Policy:
         return writes.unsettled(verification, heard, reason=reason, answer_kept=answer_kept)
 
     def _fault_heard(self, verification: Verification, answer: Answer) -> Heard:
-        # The null countdown is not lost to a fault in between.
         return Heard(
-            answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults + 1
+            answer.kind,
+            answer.transaction_id,
+            # The null countdown is not lost to a fault in between.
+            nulls=verification.nulls,
+            faults=verification.tries(answer.kind) + 1,
+            cause=answer.kind,
         )

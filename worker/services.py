@@ -14,6 +14,7 @@ from worker.decisions.table import Table
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
+from worker.load import Load, Rests
 from worker.policy import Policy
 from worker.redis import connect
 from worker.settings import current
@@ -38,6 +39,8 @@ class Services:
     table: Table
     policy: Policy
     calls: ThreadPoolExecutor
+    load: Load
+    rests: Rests
     #: Set when the worker has been told to stop: nothing new is begun.
     stopping: Event
 
@@ -62,6 +65,8 @@ class Services:
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             calls=ThreadPoolExecutor(CALLS, thread_name_prefix="call"),
+            load=Load(),
+            rests=Rests(),
             stopping=Event(),
         )
 

@@ -22,13 +22,13 @@ pytestmark = pytest.mark.timeout(240)
 def test_what_kills_its_worker_five_times_is_quarantined_without_its_batch(fleet: Fleet) -> None:
     """The worker is killed whenever the vendor is asked for one of eleven; the ten others are decided."""
     names = [f"pass-{number}" for number in range(10)]
-    poison = "latency9s-poison"
+    poison = "latency9s-always-poison"
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in [poison, *names]])
     for attempt in range(1, 6):
-        worker = fleet.worker(f"w{attempt}", EKYC_LEASE="1")
+        worker = fleet.worker(f"w{attempt}", EKYC_LEASE="5")
         until(partial(asked, fleet, poison, attempt), f"start {attempt} of the poisonous one")
         os.killpg(worker.pid, signal.SIGKILL)
-    fleet.worker("last", EKYC_LEASE="1")
+    fleet.worker("last", EKYC_LEASE="5")
     fleet.await_done(10)
     until(lambda: fleet.census().counts("ph").quarantined, "the poisonous one is in quarantine")
     assert fleet.census().counts("ph").quarantine == {"CRASHES_WORKERS": 1}

@@ -152,11 +152,33 @@ def test_a_second_delivery_of_a_message_does_nothing(ledger: Ledger) -> None:
     assert ledger.load(batch) == []
 
 
-def test_a_crashed_batch_comes_back_in_batches_of_one(ledger: Ledger, redis: Redis) -> None:
-    enqueue(ledger, "a", "b")
+def test_a_crashed_batch_comes_back_with_few_and_then_alone(ledger: Ledger, redis: Redis) -> None:
+    """Whatever killed the worker takes ever fewer with it, and the others do not have to travel one by one."""
+    enqueue(ledger, *(f"v{number:02}" for number in range(20)))
     take(ledger)
     lapse_leases(redis)
-    assert sorted(batch.signature_ids for batch in ledger.claim("ph", limit=64).batches) == [("a",), ("b",)]
+    few = ledger.claim("ph", limit=64).batches
+    assert sorted(len(batch.signature_ids) for batch in few) == [4, 8, 8]
+    for batch in few:
+        ledger.load(batch)
+    lapse_leases(redis)
+    assert [len(batch.signature_ids) for batch in ledger.claim("ph", limit=64).batches] == [1] * 20
+
+
+def test_what_is_given_back_has_not_been_started(ledger: Ledger, redis: Redis) -> None:
+    """A stop in good order is no crash: it travels with the others again, and only crashes count."""
+    enqueue(ledger, "a", "b")
+    batch, ones = take(ledger)
+    ledger.record(batch, [writes.release(one) for one in ones])
+    (again,) = ledger.claim("ph", limit=64).batches
+    assert len(again.signature_ids) == 2
+    ledger.load(again)
+    lapse_leases(redis)
+    (few,) = ledger.claim("ph", limit=64).batches
+    ledger.record(few, [writes.release(one) for one in ledger.load(few)])
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.starts == 1
 
 
 def test_lost_messages_are_nobodys_crash(ledger: Ledger, redis: Redis) -> None:

@@ -143,7 +143,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert one.due_at <= self.now
                 assert one.holder is None
                 assert batch.stage is not Stage.POLLING or self.hold_until <= self.now
-                assert one.starts == 0 or len(batch.signature_ids) == 1
+                assert len(batch.signature_ids) <= {0: limit, 1: 8}.get(one.starts, 1)
+                assert one.starts == self.known[batch.signature_ids[0]].starts
                 one.holder, one.started, one.due_at = batch.id, False, None
                 one.until = self.now + round(LEASE_S / TICK_S)
         for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING):
@@ -230,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert loaded == []
             for name in held:
                 one = self.known[name]
-                one.holder, one.starts, one.due_at = None, 0, self.now
+                one.holder, one.due_at = None, self.now
             return
         assert [one.signature_id for one in loaded] == held
         for verification in loaded:
@@ -267,6 +268,9 @@ class LedgerMachine(RuleBasedStateMachine):
             one.evidence = EvidenceState(write.fields["k"])
         if write.place is writes.Place.SAME:
             one.until = self.now + round(LEASE_S / TICK_S)
+            return
+        if write.place is writes.Place.BACK:
+            one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
             return
         one.before, one.stage = one.stage, write.stage
         one.started = False

@@ -127,7 +127,7 @@ def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> No
 )
 def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: Trip) -> None:
     """And the verification waits by itself, so that another one may try the vendor first."""
-    write = policy.after(verification(nulls=3, faults=2), answer)
+    write = policy.after(verification(nulls=3, faults=2, fault_cause=answer.kind), answer)
     assert write.trip == trip
     assert waits(write) > 0
     assert (write.fields["n"], write.fields["f"]) == ("3", "3")
@@ -138,7 +138,7 @@ def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: T
 )
 def test_one_id_that_is_always_refused_ends_in_quarantine(policy: Policy, answer: answers.Answer) -> None:
     """It would let its region rest for ever."""
-    write = policy.after(verification(faults=7), answer)
+    write = policy.after(verification(faults=7, fault_cause=answer.kind), answer)
     assert (write.place, write.reason) == (Place.QUARANTINE, answer.detail)
 
 
@@ -151,7 +151,7 @@ def test_the_deadline_decides_nobody_whose_region_is_refused(policy: Policy) -> 
 def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) -> None:
     answer = answers.UnknownId(b"{}")
     assert waits(policy.after(verification(), answer)) == 3
-    write = policy.after(verification(faults=4), answer)
+    write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
     assert write.stage is Stage.ARCHIVING
     assert write.fields["w"] == SIGNATURE_NOT_EXIST
 
@@ -159,7 +159,7 @@ def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) ->
 def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     answer = answers.UnknownCode("BRAND_NEW")
     assert waits(policy.after(verification(), answer)) == 5
-    write = policy.after(verification(faults=4), answer)
+    write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
     assert (write.place, write.reason) == (Place.QUARANTINE, "UNKNOWN_CODE")
 
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_is_quarantined(policy: Policy, answer: answers.Answ
 
 @pytest.mark.parametrize("error", [EvidenceUnavailable("x"), BrokerUnavailable("x"), ImageUnavailable("x")])
 def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> None:
-    step = policy.after_error(verification(faults=50), error)
+    step = policy.after_error(verification(faults=50, fault_cause=error.cause), error)
     assert waits(step) > 0
     assert step.detail == error.cause
 
@@ -189,7 +189,7 @@ def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None
 
 def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     assert waits(policy.after_unforeseen(verification())) == 5
-    assert policy.after_unforeseen(verification(faults=4)).place is Place.QUARANTINE
+    assert policy.after_unforeseen(verification(faults=4, fault_cause="UNFORESEEN")).place is Place.QUARANTINE
 
 
 def test_every_answer_has_its_row() -> None:
@@ -237,7 +237,7 @@ def test_a_late_result_is_archived_and_noted_as_late(policy: Policy) -> None:
     [answers.Unreadable("data: no", b""), answers.OursToFix("CLIENT_ERROR", b""), answers.UnknownId(b"")],
 )
 def test_who_was_decided_never_goes_to_quarantine(policy: Policy, answer: answers.Answer) -> None:
-    write = policy.after(decided(faults=9), answer)
+    write = policy.after(decided(faults=9, fault_cause=answer.kind), answer)
     assert (write.place, write.event) == (Place.DONE, "given_up")
 
 
@@ -254,3 +254,12 @@ def test_every_answer_is_heard_by_the_breaker(policy: Policy) -> None:
     assert policy.after(verification(), answers.TransientFault("RESET")).answer == "transient_fault"
     assert policy.after(verification(), settled()).answer == "result"
     assert policy.after(verification(), answers.Busy(1)).answer == "busy"
+
+
+def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
+    """Four broken connections leave the grace of an unknown id untouched."""
+    shaken = verification(faults=4, fault_cause="transient_fault")
+    assert waits(policy.after(shaken, answers.UnknownId(b"{}"))) == 3
+    assert waits(policy.after(shaken, answers.UnknownCode("NEW"))) == 5
+    assert waits(policy.after_unforeseen(shaken)) == 5
+    assert policy.after(shaken, answers.UnknownId(b"{}")).fields["f"] == "1"

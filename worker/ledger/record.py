@@ -31,6 +31,7 @@ def verification(
         polls=number(b"p"),
         nulls=number(b"n"),
         faults=number(b"f"),
+        fault_cause=text(b"a"),
         submission_completed=text(b"u") == "1",
         transaction_id=text(b"i"),
         context=text(b"x"),

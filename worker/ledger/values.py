@@ -60,8 +60,9 @@ class Verification:
     polls: int = 0
     #: Null answers since the countdown last started.
     nulls: int = 0
-    #: Faults in a row, of whatever cause.
+    #: Faults in a row, and the cause they have in common.
     faults: int = 0
+    fault_cause: str | None = None
     submission_completed: bool = False
     #: Of the vendor's newest answer: the only handle the vendor's support takes.
     transaction_id: str | None = None
@@ -82,6 +83,10 @@ class Verification:
     retried_at_ms: int | None = None
     #: The moment at which this was read.
     read_at_ms: int = 0
+
+    def tries(self, cause: str) -> int:
+        """How often it failed in a row for this cause: each has a countdown and a limit of its own."""
+        return self.faults if self.fault_cause == cause else 0
 
     @property
     def age_s(self) -> float:

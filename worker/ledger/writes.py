@@ -27,6 +27,8 @@ class Place(StrEnum):
     #: The same batch goes on with it at its new stage.
     HELD = "held"
     DUE = "due"
+    #: Due now, as if it had never been started.
+    BACK = "back"
     DONE = "done"
     QUARANTINE = "quarantine"
 
@@ -102,6 +104,7 @@ class Heard:
     transaction_id: str | None = None
     nulls: int = 0
     faults: int = 0
+    cause: str = ""
     submitted: bool = False
 
     def fields(self, verification: Verification) -> dict[str, str]:
@@ -110,6 +113,8 @@ class Heard:
             "n": str(self.nulls),
             "f": str(self.faults),
         }
+        if self.faults:
+            values["a"] = self.cause
         if self.submitted or verification.submission_completed:
             values["u"] = "1"
         if self.transaction_id:
@@ -217,7 +222,8 @@ def decide(verification: Verification, *, name: str, decision: str) -> Write:
         Place.SAME,
         Stage.ROUTING,
         fields={"y": name, "d": decision},
-        event="decided",
+        # A delivery that is tried again decides nothing new.
+        event="" if verification.decision else "decided",
         detail=name,
     )
 
@@ -245,7 +251,7 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
         Place.DUE,
         verification.stage,
         in_s=in_s,
-        fields={"f": str(verification.faults + 1)},
+        fields={"f": str(verification.tries(cause) + 1), "a": cause},
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,
@@ -254,7 +260,7 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
 
 def release(verification: Verification) -> Write:
     """Give it back untouched, due now: not begun, and nobody's fault."""
-    return Write(verification.signature_id, Place.DUE, verification.stage)
+    return Write(verification.signature_id, Place.BACK, verification.stage)
 
 
 def quarantine(

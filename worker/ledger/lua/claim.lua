@@ -24,16 +24,29 @@ for _, id in ipairs(ended) do
   end
 end
 
+-- How many that were in a crashed batch travel together.
+local SURVIVORS = 8
+
 local function take(stage, most)
   local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
+  local survivors
   for _, id in ipairs(due) do
     redis.call('ZREM', key('due:' .. stage), id)
-    -- What was in a batch that crashed travels alone, so that it cannot take others with it again.
+    -- What was in a batch that crashed travels with few, and after a second crash alone: whatever kills workers takes
+    -- ever fewer with it, and the others are not held up by travelling one by one.
     local batch = together
-    if redis.call('HEXISTS', key('v:' .. id), 'c') == 1 then
+    local starts = tonumber(redis.call('HGET', key('v:' .. id), 'c')) or 0
+    if starts > 1 or (starts == 1 and (not survivors or #survivors >= 2 + SURVIVORS)) then
       batch = { together[1] .. #batches, stage }
       batches[#batches + 1] = batch
+    end
+    if starts == 1 then
+      if batch == together then
+        batch = survivors
+      else
+        survivors = batch
+      end
     end
     batch[#batch + 1] = id
     redis.call('HSET', key('v:' .. id), 'b', batch[1])

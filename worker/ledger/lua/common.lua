@@ -8,7 +8,8 @@
 --   quarantine      zset    id -> moment at which it came here
 --   v:<id>          hash    the verification:
 --                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage`
---                     c starts without an outcome   p polls  n nulls in a row  f faults in a row
+--                     c starts without an outcome   p polls  n nulls in a row
+--                     f faults in a row for the same cause               a that cause
 --                     u 1 once the user's side is done    i transactionId of the newest answer
 --                     x context        o overallResult    r errorCode      w reason without a result
 --                     z settled at     k evidence complete: 1 or 0         y decision's name

@@ -1,7 +1,7 @@
 -- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes:
---   { id, to = stage that follows, place = 'due' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
+--   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
---   due: wait in_ms; held: go on in the same batch; same: stay as it is, under the same holder
+--   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
 -- Returns for each write: 1 it was made, 2 it was made and the region rests because of it, 0 it was not.
 local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
@@ -26,6 +26,15 @@ function place.due(write)
   redis.call('HDEL', key('v:' .. write.id), 'b', 'c')
   redis.call('HSET', key('v:' .. write.id), 's', write.to)
   make_due(write.id, write.to, now + write.in_ms, now)
+end
+
+function place.back(write)
+  redis.call('ZREM', key('leased'), write.id)
+  redis.call('HDEL', key('v:' .. write.id), 'b')
+  if redis.call('HINCRBY', key('v:' .. write.id), 'c', -1) <= 0 then
+    redis.call('HDEL', key('v:' .. write.id), 'c')
+  end
+  make_due(write.id, write.to, now, now)
 end
 
 function place.done(write)
