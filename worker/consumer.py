@@ -14,6 +14,9 @@ _CELERYS = consumer.Consumer.Blueprint
 #: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
+#: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
+_NOT_A_TASK = (TypeError, ValueError, KeyError, IndexError, AttributeError)
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +34,17 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
         super().__init__(*args, **options)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        handle = super().create_task_handler(*args, **options)
+
+        def handle_whatever_it_is(message: Any) -> None:
+            try:
+                handle(message)
+            except _NOT_A_TASK:
+                self._refuse(message, "its body is not that of a task")
+
+        return handle_whatever_it_is
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         del body
