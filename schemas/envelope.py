@@ -56,7 +56,15 @@ def _finite(text: str) -> float:
     return number
 
 
-_JSON: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        # One reader takes the first, another the last: FAIL to the one, PASS to the other.
+        raise ValueError("a name stands twice")
+    return members
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
 _SCHEMA: Final = EnvelopeSchema()
 
 

@@ -80,6 +80,8 @@ class Context(fields.Field[Any]):
             size_bytes = len(text.encode())
         except (TypeError, ValueError, RecursionError):
             raise ValidationError("must be JSON") from None
+        if '"__type__":' in text:
+            raise ValidationError("must not have the key __type__: Celery reads it as a type of its own")
         if size_bytes > MAX_CONTEXT_BYTES:
             raise ValidationError(f"must be at most {MAX_CONTEXT_BYTES} bytes of JSON, is {size_bytes}")
         if not _is_within(value, MAX_CONTEXT_LEVELS):

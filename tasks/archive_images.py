@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tasks.route_decision import route_decision
 from worker.app import app
-from worker.batches import work_through
+from worker.batches import give_back, next_stage, work_through
+from worker.errors import ImageUnavailable
 from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.messages import described
-from worker.policy import Step
+from worker.messages import BROKEN, described
 from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER
 from worker.services import services
 from worker.vendor.answers import Settled
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from schemas.result import Result
     from worker.ledger.values import Verification
+    from worker.ledger.writes import Write
+
+
+IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
 
 
 @app.task(name="tasks.archive_images", bind=True)
@@ -34,10 +38,13 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
     for archived in work_through(services(), batch, keep):
         left.difference_update(archived)
         if left or not self.request.chain:
-            route_decision.apply_async((region, batch.id, archived), **described(region, archived))
+            try:
+                route_decision.apply_async((region, batch.id, archived), **described(region, archived))
+            except BROKEN:
+                give_back(services().ledger, next_stage(batch, Stage.ROUTING, archived))
 
 
-def keep(verification: Verification) -> Step:
+def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     kept = archive(
         services().evidence,
@@ -49,11 +56,11 @@ def keep(verification: Verification) -> Step:
     )
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
-        return Step(writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes))
-    if verification.decision is None and verification.faults + 1 >= DECIDE_FIRST_AFTER:
-        return Step(writes.archived(verification, EvidenceState.PENDING))
+        return writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
+    if verification.decision is None and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
+        return writes.archived(verification, EvidenceState.PENDING)
     policy = services().policy
-    return policy.again(verification, policy.backoffs.image, cause="IMAGE_UNAVAILABLE")
+    return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)
 
 
 def ask_again(verification: Verification) -> Result | None:

@@ -9,15 +9,16 @@ from celery import chain
 from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.app import app
-from worker.batches import next_stage, work_through
+from worker.batches import give_back, next_stage, work_through
+from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
-from worker.messages import described
+from worker.messages import BROKEN, described
 from worker.services import services
 from worker.vendor.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
 
 if TYPE_CHECKING:
     from worker.ledger.values import Verification
-    from worker.policy import Step
+    from worker.ledger.writes import Write
 
 
 @app.task(name="tasks.get_result")
@@ -25,24 +26,32 @@ def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
     """Poll each verification of a batch once. What has settled goes on at once, what has not gets a countdown."""
     batch = Batch(batch_id, region, Stage.POLLING, tuple(signature_ids))
     for settled in work_through(services(), batch, poll):
-        follow_up(next_stage(batch, Stage.ARCHIVING, settled))
+        going_on = next_stage(batch, Stage.ARCHIVING, settled)
+        try:
+            follow_up(going_on)
+        except BROKEN:
+            give_back(services().ledger, going_on)
 
 
-def poll(verification: Verification) -> Step:
+def poll(verification: Verification) -> Write:
     """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
     region, signature_id = verification.region, verification.signature_id
-    policy, evidence = services().policy, services().evidence
+    policy, evidence, rests = services().policy, services().evidence, services().rests
+    if rests.resting(region):
+        return writes.release(verification)
 
     answer = services().client.get_result(region, signature_id)
-    step = policy.after(verification, answer)
+    write = policy.after(verification, answer)
+    if write.trip and write.trip.after == 1:
+        rests.begin(region, write.trip.first_s)
     match answer:
         case Unreadable() | OursToFix():
             evidence.keep_unreadable(region, signature_id, answer.raw)
-        case Settled() | UnknownId() if step.write.stage is Stage.ARCHIVING:
+        case Settled() | UnknownId() if write.stage is Stage.ARCHIVING:
             kept = evidence.keep_answer(region, signature_id, answer.raw)
             if kept != answer.raw:
-                step = policy.after(verification, read_again(kept, signature_id=signature_id))
-    return step
+                write = policy.after(verification, read_again(kept, signature_id=signature_id))
+    return write
 
 
 def follow_up(batch: Batch) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.decision import Decision, EvidenceRef, decision_id
 from worker.app import app
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
 from worker.services import services
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
+
+#: Decisions between two looks at whether the batch still holds them: some 10 ms of deliveries, far below any lease.
+SLICE: Final = 16
 
 
 @app.task(name="tasks.route_decision")
@@ -28,13 +31,24 @@ def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None
     In this order: a crash in between delivers the same bytes once more, under the same id.
     """
     batch = Batch(batch_id, region, Stage.ROUTING, tuple(signature_ids))
+    undecided = services().ledger.load(batch)
+    for start in range(0, len(undecided), SLICE):
+        route(batch, undecided[start : start + SLICE])
+
+
+def route(batch: Batch, verifications: list[Verification]) -> None:
+    """Decide some. The first record makes sure that the batch still holds them, and for how long it does."""
     ledger = services().ledger
-    decided = [(verification, decide(verification)) for verification in ledger.load(batch)]
+    decided = [(one, decide(one)) for one in verifications]
     fixed = ledger.record(
         batch, [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
     )
     with app.producer_or_acquire() as producer:
-        told = [tell(one, out, producer) for (one, out), ours in zip(decided, fixed, strict=True) if ours]
+        told = [
+            tell(one, out, producer)
+            for (one, out), how in zip(decided, fixed, strict=True)
+            if how is not Recorded.LOST
+        ]
     ledger.record(batch, told)
 
 
@@ -69,5 +83,5 @@ def tell(verification: Verification, outgoing: Outgoing, producer: Producer) -> 
     try:
         deliver(app, outgoing, producer)
     except BrokerUnavailable as error:
-        return services().policy.after_error(verification, error).write
-    return writes.delivered(verification, name=outgoing.name)
+        return services().policy.after_error(verification, error)
+    return services().policy.after_delivery(verification, outgoing.name)

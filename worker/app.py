@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 from kombu import Queue
 
 from worker.settings import current
 from worker.telemetry import configure_logging
 
-#: Batches that one process works on at a time. Their calls share a larger pool, see `worker.services`.
-CONCURRENCY: Final = 16
+#: Batches that one process works on at a time. Each is a thread that waits; their calls share the pool of
+#: `worker.services`, and the dispatcher claims no more than that pool can take.
+CONCURRENCY: Final = 64
 
 #: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
 #: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
@@ -65,3 +66,10 @@ def _check_before_start(options: dict[str, Any] | None = None, **_: Any) -> None
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
     check(str((options or {}).get("pool") or app.conf.worker_pool))
+
+
+@worker_shutting_down.connect
+def _begin_nothing_new(**_: Any) -> None:
+    from worker.services import services  # noqa: PLC0415 - see above
+
+    services().stopping.set()

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
-from worker.ledger.values import Batch, Stage
+from worker.ledger import writes
+from worker.ledger.values import Batch, Recorded, Stage
 from worker.ledger.writes import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
+    from worker.ledger import Ledger
     from worker.ledger.values import Verification
-    from worker.policy import Step
+    from worker.ledger.writes import Write
     from worker.services import Services
 
 _log = structlog.get_logger(__name__)
@@ -26,25 +28,47 @@ _log = structlog.get_logger(__name__)
 #: batch of quick answers costs one record and one message, and a slow one delays nobody.
 GATHER_S: Final = 0.02
 
+#: How often a task that waits for slow calls looks up: whether its lease must be renewed, or the worker stops.
+LOOK_UP_S: Final = 0.25
+
 
 def work_through(
-    services: Services, batch: Batch, each: Callable[[Verification], Step]
+    services: Services, batch: Batch, each: Callable[[Verification], Write]
 ) -> Iterator[tuple[str, ...]]:
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back.
+    Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
+    if services.stopping.is_set():
+        give_back(services.ledger, batch)
+        return
     verifications = services.ledger.load(batch)
+    with services.load.of(len(verifications)):
+        yield from _worked_through(services, batch, each, verifications)
+
+
+def give_back(ledger: Ledger, batch: Batch) -> None:
+    """What no message has started is due now again: it is nobody's crash."""
+    ledger.record(batch, [writes.release(one) for one in ledger.load(batch)])
+
+
+def _worked_through(
+    services: Services,
+    batch: Batch,
+    each: Callable[[Verification], Write],
+    verifications: Sequence[Verification],
+) -> Iterator[tuple[str, ...]]:
     under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
     try:
-        for steps in _as_they_come(services, batch, under_way):
-            recorded = services.ledger.record(batch, [step.write for step in steps])
-            _rest(services, batch.region, steps)
+        for outcomes in _as_they_come(services, batch, under_way):
+            recorded = services.ledger.record(batch, outcomes)
+            _hear_of_rests(services, batch.region, outcomes, recorded)
             going_on = tuple(
-                step.write.signature_id
-                for step, written in zip(steps, recorded, strict=True)
-                if written and step.write.place is Place.HELD
+                write.signature_id
+                for write, how in zip(outcomes, recorded, strict=True)
+                if how is not Recorded.LOST and write.place is Place.HELD
             )
             if going_on:
                 yield going_on
@@ -59,15 +83,17 @@ def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batc
 
 
 def _as_they_come(
-    services: Services, batch: Batch, under_way: dict[Future[Step], Verification]
-) -> Iterator[list[Step]]:
+    services: Services, batch: Batch, under_way: dict[Future[Write], Verification]
+) -> Iterator[list[Write]]:
     renew_every_s = services.ledger.lease_s / 4
     renew_at = time.monotonic() + renew_every_s
     pending = set(under_way)
     while pending:
-        done, pending = wait(
-            pending, timeout=max(0.0, renew_at - time.monotonic()), return_when=FIRST_COMPLETED
-        )
+        done, pending = wait(pending, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
+        if services.stopping.is_set():
+            unbegun = {future for future in pending if future.cancel()}
+            pending -= unbegun
+            yield [writes.release(under_way[future]) for future in unbegun]
         if done and pending:
             more, pending = wait(pending, timeout=GATHER_S)
             done |= more
@@ -78,7 +104,7 @@ def _as_they_come(
             renew_at = time.monotonic() + renew_every_s
 
 
-def _outcome(services: Services, each: Callable[[Verification], Step], verification: Verification) -> Step:
+def _outcome(services: Services, each: Callable[[Verification], Write], verification: Verification) -> Write:
     """What `each` makes of a verification, whatever happens to it."""
     try:
         return each(verification)
@@ -115,11 +141,11 @@ def _where(error: Exception) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
-def _rest(services: Services, region: str, steps: Sequence[Step]) -> None:
-    rests = [step.rest for step in steps if step.rest is not None]
-    if not rests:
-        return
-    longest = max(rests, key=lambda rest: rest.for_s)
-    services.ledger.hold(region, for_s=longest.for_s, reason=longest.reason)
-    log = _log.error if longest.alarm else _log.warning
-    log("region_held", region=region, reason=longest.reason, for_s=longest.for_s)
+def _hear_of_rests(
+    services: Services, region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]
+) -> None:
+    for write, how in zip(outcomes, recorded, strict=True):
+        if how is Recorded.TRIPPED and write.trip:
+            services.rests.begin(region, write.trip.first_s)
+            log = _log.error if write.trip.alarm else _log.warning
+            log("region_held", region=region, reason=write.trip.reason, at_least_s=write.trip.first_s)

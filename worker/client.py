@@ -40,7 +40,8 @@ def enqueue(signature_id: str, region: str, context: Any = None) -> bool:
       context: JSON that comes back in the decision, at most 4 KB; nothing personal, it lives in Redis.
 
     Returns True if it is new, False if it was known already: then nothing changed.
-    Raises ``InvalidInput`` and ``LedgerUnavailable``; after either, nothing was accepted.
+    Raises ``InvalidInput``: nothing was accepted; and ``LedgerUnavailable``: Redis did not answer, and it may have been
+    accepted all the same. Enqueue it again: a known one changes nothing.
     """
     return enqueue_many([request(signature_id, region, context)])[0]
 
@@ -61,6 +62,9 @@ def nudge(signature_id: str, region: str) -> bool:
 def request(signature_id: str, region: str, context: Any = None) -> EnqueueRequest:
     """A checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
     try:
-        return load_enqueue({"signature_id": signature_id, "region": region, "context": context})
+        accepted = load_enqueue({"signature_id": signature_id, "region": region, "context": context})
     except SchemaError as error:
         raise InvalidInput(str(error)) from None
+    if accepted.region not in current().regions:
+        raise InvalidInput(f"region: {accepted.region} is not in ADVANCE_REGIONS, so nobody would poll it")
+    return accepted

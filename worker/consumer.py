@@ -1,9 +1,12 @@
-"""Celery's consumer with our dispatcher, and without two parts that a large fleet pays for and we do not use."""
+"""Celery's consumer with our dispatcher, without two parts that a large fleet pays for, and with a closed mouth."""
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import Any
 
+import structlog
 from celery.worker import consumer
 
 _CELERYS = consumer.Consumer.Blueprint
@@ -11,9 +14,19 @@ _CELERYS = consumer.Consumer.Blueprint
 #: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
+#: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
+_NOT_A_TASK = (TypeError, ValueError, KeyError, IndexError, AttributeError)
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+_log = structlog.get_logger(__name__)
+
 
 class Consumer(consumer.Consumer):
-    """What `worker_consumer` names."""
+    """What `worker_consumer` names.
+
+    Celery logs the whole body of a message that it cannot run. Ours may hold what a pipeline attached to a person.
+    """
 
     class Blueprint(_CELERYS):  # type: ignore[misc, valid-type]
         default_steps = (*_CELERYS.default_steps, "worker.dispatcher:Dispatcher")
@@ -21,3 +34,40 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
         super().__init__(*args, **options)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        handle = super().create_task_handler(*args, **options)
+
+        def handle_whatever_it_is(message: Any) -> None:
+            try:
+                handle(message)
+            except _NOT_A_TASK:
+                self._refuse(message, "its body is not that of a task")
+
+        return handle_whatever_it_is
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        del body
+        self._refuse(message, "is not a task")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        del body, exc
+        self._refuse(message, "no such task here: does another application use this queue?")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        del body, exc
+        self._refuse(message, "cannot be read as a task")
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        del exc
+        self._refuse(message, "is not JSON")
+
+    def _refuse(self, message: Any, why: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        _log.error("message_refused", why=why, task=_name(headers.get("task")), id=_name(headers.get("id")))
+        message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+
+def _name(text: Any) -> str | None:
+    """A task's name or id, if it looks like one."""
+    return text if isinstance(text, str) and _NAME.fullmatch(text) else None

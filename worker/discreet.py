@@ -1,9 +1,10 @@
-"""How messages from outside look in Flower and in logs: never as their sender describes them."""
+"""How messages from outside look in Flower, in `inspect` and in logs: never as their sender describes them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from celery.exceptions import InvalidTaskError
 from celery.worker import request
 
 from schemas.enqueue import load_enqueue
@@ -15,16 +16,23 @@ class Discreet(request.Request):
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
-        self._argsrepr = ""
-        self._kwargsrepr = _described(self.args, self.kwargs)
+        try:
+            described = _described(self.args, self.kwargs)
+        except Exception:  # noqa: BLE001 - whatever is in a body: it ends this message, and not the worker
+            raise InvalidTaskError("the body is not that of a task") from None
+        self._argsrepr, self._kwargsrepr = "", described
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+
+    def info(self, safe: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in celery
+        del safe
+        return super().info(safe=True)
 
 
 def _described(args: Any, kwargs: Any) -> str:
+    """Raises whatever it likes where these are not the arguments of a task."""
+    given = dict(zip(("signature_id", "region", "context"), args, strict=False)) | kwargs
     try:
-        accepted = load_enqueue(dict(zip(("signature_id", "region", "context"), args, strict=False)) | kwargs)
+        accepted = load_enqueue(given)
     except SchemaError as error:
         return f"refused: {error}"
-    except (TypeError, ValueError):
-        return "refused: not the arguments of a task"
     return f"{accepted.region} · {accepted.signature_id}"

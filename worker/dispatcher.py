@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from celery import bootsteps
 from celery.worker import state
-from kombu.exceptions import OperationalError
 
 from worker import messages
+from worker.batches import give_back
 from worker.errors import LedgerUnavailable
-from worker.ledger import Ledger, writes
+from worker.ledger import Ledger
 from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.messages import BROKEN
 from worker.redis import TIMEOUT_S, connect
+from worker.services import CALLS, services
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -52,9 +54,15 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        self._thread = _Thread(
-            parent.app, current(), hands=lambda: pool.num_processes - len(state.reserved_requests)
-        )
+        load = services().load
+
+        def hands() -> int:
+            """How many more batches this worker can take up now."""
+            if load.under_way >= CALLS:
+                return 0
+            return int(pool.num_processes) - len(state.reserved_requests)
+
+        self._thread = _Thread(parent.app, current(), hands=hands)
         self._thread.start()
 
     def stop(self, parent: Consumer) -> None:
@@ -86,8 +94,8 @@ class _Thread(threading.Thread):
             try:
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
-            except (LedgerUnavailable, OperationalError, OSError) as error:
-                _log.warning("dispatcher_waits_for_redis", error=str(error), retry_s=RETRY_S)
+            except (LedgerUnavailable, *BROKEN) as error:
+                _log.warning("dispatcher_waits", error=type(error).__name__, retry_s=RETRY_S)
                 self._stopping.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
                 _log.error("dispatcher_failed", error=type(error).__name__, exc_info=error)
@@ -110,9 +118,9 @@ class _Thread(threading.Thread):
         for number, batch in enumerate(batches):
             try:
                 messages.send(self._app, batch, producer)
-            except Exception:
+            except BROKEN:
                 for unsent in batches[number:]:
-                    self._ledger.record(unsent, [writes.release(one) for one in self._ledger.load(unsent)])
+                    give_back(self._ledger, unsent)
                 raise
 
     def _waiting(self, channel: Any) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
 from worker.ledger.values import Stage
 
 if TYPE_CHECKING:
@@ -31,6 +35,10 @@ def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
         "argsrepr": f"{region} · {count} {noun} · {signature_ids[0] if signature_ids else ''}{more}",
         "kwargsrepr": "",
     }
+
+
+#: What a broker that is away raises through Celery and kombu, Redis or RabbitMQ.
+BROKEN: Final = (KombuError, AMQPError, RedisError, OSError)
 
 
 def send(app: Celery, batch: Batch, producer: Producer) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import writes
-from worker.ledger.writes import Heard
+from worker.ledger.values import EvidenceState, Stage
+from worker.ledger.writes import Heard, Trip
 from worker.schedule import (
-    ACCOUNT_HOLD_S,
-    BUSY_HOLD_S,
-    UNAUTHORISED_HOLD_S,
+    ACCOUNT,
+    ARCHIVE_ON_S,
+    BUSY_REST_S,
+    LATE_FOR_S,
+    UNAUTHORISED,
+    VENDOR_DOWN,
     Backoffs,
 )
 from worker.vendor import answers
@@ -31,24 +35,6 @@ DEADLINE_PASSED: Final = "DEADLINE_PASSED"
 SIGNATURE_NOT_EXIST: Final = "SIGNATURE_NOT_EXIST"
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """A region's rest that an answer calls for."""
-
-    for_s: float
-    reason: str
-    #: Nobody but a person can mend it.
-    alarm: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What follows from one answer: a write for the verification, and perhaps a rest for its region."""
-
-    write: Write
-    rest: Rest | None = None
-
-
 class Policy:
     """The table of answers. One method an answer, found by the answer's `kind`.
 
@@ -62,7 +48,7 @@ class Policy:
         self.backoffs = backoffs
         self._deadline_s = deadline_s
         self._random = random
-        self._after: Mapping[str, Callable[[Verification, Any], Step]] = {
+        self._after: Mapping[str, Callable[[Verification, Any], Write]] = {
             answers.Settled.kind: self._settled,
             answers.Pending.kind: self._pending,
             answers.Busy.kind: self._busy,
@@ -79,40 +65,47 @@ class Policy:
     def from_settings(cls, settings: Settings) -> Policy:
         return cls(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random())  # noqa: S311 - jitter
 
-    def after(self, verification: Verification, answer: Answer) -> Step:
+    def after(self, verification: Verification, answer: Answer) -> Write:
         """What follows from the vendor's `answer`."""
         return self._after[answer.kind](verification, answer)
 
-    def after_error(self, verification: Verification, error: EkycError) -> Step:
+    def after_delivery(self, verification: Verification, name: str) -> Write:
+        """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
+        if verification.evidence is EvidenceState.PENDING:
+            return writes.delivered(verification, name=name, then=Stage.ARCHIVING, in_s=ARCHIVE_ON_S)
+        if verification.reason == DEADLINE_PASSED:
+            late_s = self.backoffs.pending.cap_s
+            return writes.delivered(verification, name=name, then=Stage.POLLING, in_s=late_s)
+        return writes.delivered(verification, name=name)
+
+    def after_error(self, verification: Verification, error: EkycError) -> Write:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
-            return Step(writes.quarantine(verification, reason=error.cause))
+            return writes.quarantine(verification, reason=error.cause)
         return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
 
-    def after_unforeseen(self, verification: Verification) -> Step:
+    def after_unforeseen(self, verification: Verification) -> Write:
         """What follows from a fault that nobody foresaw."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
-    def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Step:
+    def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
-        if backoff.exhausted(verification.faults):
-            return Step(writes.quarantine(verification, reason=cause))
-        countdown_s = backoff.countdown_s(verification.faults, self._random)
-        return Step(writes.retry(verification, in_s=countdown_s, cause=cause))
+        if backoff.exhausted(verification.tries(cause)):
+            return writes.quarantine(verification, reason=cause)
+        countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
+        return writes.retry(verification, in_s=countdown_s, cause=cause)
 
-    def _settled(self, verification: Verification, answer: answers.Settled) -> Step:
+    def _settled(self, verification: Verification, answer: answers.Settled) -> Write:
         result = answer.result
         overall_result = result.overall_result.value if result.overall_result else None
-        return Step(
-            writes.settle(
-                verification,
-                Heard(answer.kind, answer.transaction_id, submitted=result.submission_completed),
-                overall_result=overall_result,
-                error_code=result.error_code,
-            )
+        return writes.settle(
+            verification,
+            Heard(answer.kind, answer.transaction_id, submitted=result.submission_completed),
+            overall_result=overall_result,
+            error_code=result.error_code,
         )
 
-    def _pending(self, verification: Verification, answer: answers.Pending) -> Step:
+    def _pending(self, verification: Verification, answer: answers.Pending) -> Write:
         # The user is done, the answer is near: the countdown begins anew.
         newly_submitted = answer.submission_completed and not verification.submission_completed
         attempt = 0 if newly_submitted else verification.nulls
@@ -120,57 +113,85 @@ class Policy:
             answer.kind, answer.transaction_id, nulls=attempt + 1, submitted=answer.submission_completed
         )
         if verification.age_s >= self._deadline_s:
-            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+            return self._past_deadline(verification, heard)
         countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
         return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
 
-    def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Step:
+    def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Write:
         heard = self._fault_heard(verification, answer)
         if verification.age_s >= self._deadline_s:
-            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
-        countdown_s = self.backoffs.transient_fault.countdown_s(verification.faults, self._random)
-        return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.cause)
+            return self._past_deadline(verification, heard)
+        countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
+        return self._repoll(
+            verification, heard, countdown_s, event="fault", detail=answer.cause, trip=VENDOR_DOWN
+        )
 
-    def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Step:
+    def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Write:
         heard = self._fault_heard(verification, answer)
-        if self.backoffs.unknown_code.exhausted(verification.faults):
-            return Step(writes.quarantine(verification, reason="UNKNOWN_CODE", heard=heard))
-        countdown_s = self.backoffs.unknown_code.countdown_s(verification.faults, self._random)
+        if self.backoffs.unknown_code.exhausted(verification.tries(answer.kind)):
+            return self._for_a_person(verification, heard, "UNKNOWN_CODE", answer.code)
+        countdown_s = self.backoffs.unknown_code.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.code)
 
-    def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Step:
+    def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Write:
         heard = self._fault_heard(verification, answer)
-        if self.backoffs.unknown_id.exhausted(verification.faults):
+        if (
+            self.backoffs.unknown_id.exhausted(verification.tries(answer.kind))
+            and verification.decision is not None
+        ):
+            return writes.finish(verification, heard, event="given_up", detail=SIGNATURE_NOT_EXIST)
+        if self.backoffs.unknown_id.exhausted(verification.tries(answer.kind)):
             return self._without_result(verification, heard, SIGNATURE_NOT_EXIST, answer_kept=True)
-        countdown_s = self.backoffs.unknown_id.countdown_s(verification.faults, self._random)
+        countdown_s = self.backoffs.unknown_id.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
 
-    def _busy(self, verification: Verification, answer: answers.Busy) -> Step:
-        for_s = BUSY_HOLD_S if answer.retry_after_s is None else answer.retry_after_s
-        return self._rest(verification, answer, Rest(for_s, "VENDOR_BUSY"))
-
-    def _unauthorised(self, verification: Verification, answer: answers.Unauthorised) -> Step:
-        return self._rest(verification, answer, Rest(UNAUTHORISED_HOLD_S, answer.code, alarm=True))
-
-    def _account_fault(self, verification: Verification, answer: answers.AccountFault) -> Step:
-        return self._rest(verification, answer, Rest(ACCOUNT_HOLD_S, answer.code, alarm=True))
-
-    def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Step:
+    def _busy(self, verification: Verification, answer: answers.Busy) -> Write:
+        rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
         heard = self._fault_heard(verification, answer)
-        return Step(writes.quarantine(verification, reason="UNREADABLE", detail=answer.cause, heard=heard))
+        countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
+        trip = Trip(after=1, first_s=rest_s, longest_s=rest_s, reason="VENDOR_BUSY")
+        return writes.repoll(verification, heard, in_s=countdown_s, trip=trip)
 
-    def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Step:
+    def _unauthorised(self, verification: Verification, answer: answers.Unauthorised) -> Write:
+        return self._refused(verification, answer, replace(UNAUTHORISED, reason=answer.code))
+
+    def _account_fault(self, verification: Verification, answer: answers.AccountFault) -> Write:
+        return self._refused(verification, answer, replace(ACCOUNT, reason=answer.code))
+
+    def _refused(
+        self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault, trip: Trip
+    ) -> Write:
+        """The account's fault, most likely: its region rests. One id that is always refused has its own countdown."""
         heard = self._fault_heard(verification, answer)
-        return Step(writes.quarantine(verification, reason=answer.code, heard=heard))
-
-    def _rest(self, verification: Verification, answer: Answer, rest: Rest) -> Step:
-        """Nobody's fault here: the verification stays due, and its region rests."""
-        heard = Heard(
-            answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults
+        if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
+            return self._for_a_person(verification, heard, answer.code, "")
+        countdown_s = self.backoffs.refused.countdown_s(verification.tries(answer.kind), self._random)
+        return writes.repoll(
+            verification, heard, in_s=countdown_s, event="fault", detail=answer.code, trip=trip
         )
-        return Step(writes.repoll(verification, heard, in_s=0.0), rest)
 
-    def _repoll(
+    def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Write:
+        heard = self._fault_heard(verification, answer)
+        return self._for_a_person(verification, heard, "UNREADABLE", answer.cause)
+
+    def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Write:
+        heard = self._fault_heard(verification, answer)
+        return self._for_a_person(verification, heard, answer.code, "")
+
+    def _past_deadline(self, verification: Verification, heard: Heard) -> Write:
+        if verification.decision is None:
+            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+        if verification.age_s >= self._deadline_s + LATE_FOR_S:
+            return writes.finish(verification, heard, event="given_up", detail=DEADLINE_PASSED)
+        return writes.repoll(verification, heard, in_s=self.backoffs.pending.cap_s)
+
+    def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Write:
+        if verification.decision is not None:
+            # The pipeline was told long ago: a late answer that cannot be read is noted, and that is all.
+            return writes.finish(verification, heard, event="given_up", detail=reason)
+        return writes.quarantine(verification, reason=reason, detail=detail, heard=heard)
+
+    def _repoll(  # noqa: PLR0913 - all but the first three are given by name
         self,
         verification: Verification,
         heard: Heard,
@@ -178,17 +199,24 @@ class Policy:
         *,
         event: str = "",
         detail: str = "",
-    ) -> Step:
-        in_s = min(countdown_s, max(0.0, self._deadline_s - verification.age_s))
-        return Step(writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail))
+        trip: Trip | None = None,
+    ) -> Write:
+        left_s = self._deadline_s - verification.age_s
+        # The last poll is at the deadline. What comes after it has no deadline to meet.
+        in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
+        return writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail, trip=trip)
 
     def _without_result(
         self, verification: Verification, heard: Heard, reason: str, *, answer_kept: bool
-    ) -> Step:
-        return Step(writes.unsettled(verification, heard, reason=reason, answer_kept=answer_kept))
+    ) -> Write:
+        return writes.unsettled(verification, heard, reason=reason, answer_kept=answer_kept)
 
     def _fault_heard(self, verification: Verification, answer: Answer) -> Heard:
-        # The null countdown is not lost to a fault in between.
         return Heard(
-            answer.kind, answer.transaction_id, nulls=verification.nulls, faults=verification.faults + 1
+            answer.kind,
+            answer.transaction_id,
+            # The null countdown is not lost to a fault in between.
+            nulls=verification.nulls,
+            faults=verification.tries(answer.kind) + 1,
+            cause=answer.kind,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from worker.ledger.writes import Trip
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -51,6 +53,8 @@ class Backoffs:
     transient_fault: Backoff = Backoff(1.0, 2.0, 60.0)
     #: The vendor does not know the id. It may lag just after creation: about 20 s on average, 40 s at most.
     unknown_id: Backoff = Backoff(3.0, 2.0, 30.0, limit=5)
+    #: The vendor refuses this id, while it may not refuse others: some 20 minutes in all.
+    refused: Backoff = Backoff(10.0, 2.0, 600.0, limit=8)
     #: An envelope code nobody knows.
     unknown_code: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
     #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first.
@@ -73,11 +77,20 @@ DECIDE_FIRST_AFTER: Final = 3
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
 ARCHIVE_FOR_S: Final = 24 * 3600.0
 
+#: For how long after the deadline the vendor is still asked, at the longest countdown: a late answer is evidence.
+LATE_FOR_S: Final = 24 * 3600.0
+
+#: How long after a decision without its images they are asked for again.
+ARCHIVE_ON_S: Final = 60.0
+
 #: How long a region rests when the vendor says that it is busy and not for how long.
-BUSY_HOLD_S: Final = 10.0
+BUSY_REST_S: Final = 10.0
 
-#: How long a region rests when the vendor refuses fresh tokens: somebody has to mend the keys or the entitlement.
-UNAUTHORISED_HOLD_S: Final = 60.0
+#: Several verifications in a row that got no answer: the vendor is down. One that always fails trips nothing.
+VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=60.0, reason="VENDOR_DOWN")
 
-#: How long a region rests on a fault of the account, such as an empty balance.
-ACCOUNT_HOLD_S: Final = 300.0
+#: The vendor refuses fresh tokens: somebody has to mend the keys or the entitlement. Its code is the reason.
+UNAUTHORISED: Final = Trip(after=2, first_s=60.0, longest_s=60.0, reason="", alarm=True)
+
+#: A fault of the account, such as an empty balance. Its code is the reason.
+ACCOUNT: Final = Trip(after=1, first_s=300.0, longest_s=300.0, reason="", alarm=True)

@@ -7,12 +7,14 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from worker.decisions.table import Table
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
+from worker.load import Load, Rests
 from worker.policy import Policy
 from worker.redis import connect
 from worker.settings import current
@@ -37,6 +39,10 @@ class Services:
     table: Table
     policy: Policy
     calls: ThreadPoolExecutor
+    load: Load
+    rests: Rests
+    #: Set when the worker has been told to stop: nothing new is begun.
+    stopping: Event
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -59,6 +65,9 @@ class Services:
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             calls=ThreadPoolExecutor(CALLS, thread_name_prefix="call"),
+            load=Load(),
+            rests=Rests(),
+            stopping=Event(),
         )
 
 

@@ -41,6 +41,9 @@ def configure_logging(level: int | str = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # At DEBUG Celery's pools and kombu write the arguments of every call.
+    for talkative in ("celery.concurrency", "celery.pool", "kombu"):
+        logging.getLogger(talkative).setLevel(max(logging.INFO, root.level))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

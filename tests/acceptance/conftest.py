@@ -29,7 +29,7 @@ def fleet(redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
             "EKYC_POLL_FIRST": "0.2",
             "EKYC_POLL_FACTOR": "1.2",
             "EKYC_POLL_CAP": "1",
-            "EKYC_LEASE": "4",
+            "EKYC_LEASE": "5",
         }
         fleet = Fleet(tmp_path, redis_url, vendor, environment)
         try:

@@ -46,6 +46,8 @@ class Fleet:
     vendor: Sandbox
     environment: dict[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: Where decisions are delivered, where that is not the ledger's Redis.
+    broker_url: str = ""
 
     @property
     def evidence(self) -> Path:
@@ -111,7 +113,7 @@ class Fleet:
     def delivered(self) -> list[dict[str, Any]]:
         """Take what lies on the pipeline's queue: the messages as a pipeline in any language would see them."""
         taken: list[dict[str, Any]] = []
-        with Connection(self.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
+        with Connection(self.broker_url or self.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
             while True:
                 try:
                     message = queue.get_nowait()

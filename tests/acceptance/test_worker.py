@@ -132,7 +132,7 @@ def test_lost_messages_lose_nobody(fleet: Fleet) -> None:
     ledger.enqueue([EnqueueRequest(name, "ph") for name in names])
     lost = ledger.claim("ph", limit=64)
     assert len(lost.batches[0].signature_ids) == 10
-    fleet.worker(EKYC_LEASE="1")
+    fleet.worker(EKYC_LEASE="5")
     # That claim was made with a lease of 20 s: let it lapse.
     with fleet.redis() as redis:
         for member, _ in redis.zscan_iter("ekyc:{ph}:leased"):

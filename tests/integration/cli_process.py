@@ -69,12 +69,16 @@ class Ekyc:
         return ended
 
     def start(
-        self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE, stderr: int = subprocess.PIPE
+        self,
+        *arguments: str,
+        stdin: int = subprocess.PIPE,
+        stdout: int | IO[str] = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
         """Start it and leave it running."""
         return subprocess.Popen(
             [sys.executable, "-m", "worker.cli", *arguments],
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             env=self.env,
@@ -84,7 +88,7 @@ class Ekyc:
 
 
 class Terminal:
-    """A terminal that remembers what was written to it. Its other end, `end`, is for one process to write to."""
+    """A terminal that remembers what was written to it. Its other end, `end`, is for one process to read and write."""
 
     def __init__(self) -> None:
         self._master, self.end = pty.openpty()
@@ -104,6 +108,10 @@ class Terminal:
     @property
     def seen(self) -> str:
         return self._seen.decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        """What a person would."""
+        os.write(self._master, text.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
         give_up_at = time.monotonic() + 30

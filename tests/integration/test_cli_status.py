@@ -10,7 +10,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc
-from worker.ledger import Ledger, writes
+from worker.ledger import Ledger, Quarantine, writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.ledger.writes import Heard
 
@@ -44,14 +44,14 @@ class Desk:
         for step in steps:
             (one,) = self.ledger.load(batch)
             write = step(one)
-            assert self.ledger.record(batch, [write]) == [True]
+            assert all(self.ledger.record(batch, [write]))
             batch = replace(batch, stage=write.stage)
 
     def deliver(self, one: Verification) -> Write:
         """Fix the decision, and return the write that is next."""
         batch = Batch(self.status().batch_id or "", "ph", Stage.ROUTING, ("one",))
         decided = writes.decide(one, name="approve", decision=json.dumps(DECISION))
-        assert self.ledger.record(batch, [decided]) == [True]
+        assert all(self.ledger.record(batch, [decided]))
         return writes.delivered(one, name="approve")
 
     def status(self) -> Status:
@@ -160,3 +160,70 @@ def test_one_in_quarantine_says_why_and_where_the_evidence_lies(ekyc: Ekyc, desk
     assert (document["stage"], document["quarantine_reason"]) == ("quarantined", "UNREADABLE")
     assert document["evidence"]["url"] == "s3://kept/ph/one"
     assert [event["event"] for event in document["timeline"]] == ["refused", "quarantined"]
+
+
+def test_one_that_was_retried_says_since_when_its_deadline_counts(
+    ekyc: Ekyc, desk: Desk, redis: Redis
+) -> None:
+    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE"))
+    Quarantine(redis, who="maria").retry("ph", ["one"])
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: waits to be polled, due since ")
+    assert "  retried         0" in text
+    assert document["quarantine_reason"] is None
+    assert document["retried_at"] >= document["enqueued_at"]
+    event = document["timeline"][-1]
+    assert (event["event"], event["detail"], event["worker"]) == ("retried", "UNREADABLE", "maria")
+    assert text.splitlines()[-1].split()[-3:] == ["retried", "UNREADABLE", "maria"]
+
+
+def test_one_that_was_dropped_says_by_whom_and_why(ekyc: Ekyc, desk: Desk, redis: Redis) -> None:
+    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE"))
+    Quarantine(redis, who="maria").drop("ph", ["one"], why="asked for by the user")
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: dropped by maria: asked for by the user\n")
+    assert (document["stage"], document["decision"]) == ("dropped", None)
+    assert document["timeline"][-1]["event"] == "dropped"
+
+
+def decided_without_an_answer(desk: Desk) -> None:
+    """Its deadline has passed: the pipeline was told so, and the vendor is asked on."""
+
+    def deliver(one: Verification) -> Write:
+        desk.deliver(one)
+        return writes.delivered(one, name="review", then=Stage.POLLING)
+
+    desk.write(
+        lambda one: writes.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False),
+        deliver,
+    )
+
+
+def test_one_that_is_decided_and_still_asked_for_says_both(ekyc: Ekyc, desk: Desk) -> None:
+    decided_without_an_answer(desk)
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: decided, and waits to be polled, due since ")
+    assert (document["reason"], document["stage"]) == ("DEADLINE_PASSED", "polling")
+
+
+def test_an_answer_that_came_late_or_never_is_told(ekyc: Ekyc, desk: Desk) -> None:
+    decided_without_an_answer(desk)
+    late = Heard("result", submitted=True)
+    desk.write(
+        lambda one: writes.settle(one, late, overall_result="PASS", error_code="SUCCESS"),
+        lambda one: writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
+    )
+    text, document = story(ekyc)
+    assert text.startswith("ph/one: done\n")
+    assert [event["event"] for event in document["timeline"]][-2:] == ["settled_late", "archived"]
+    assert "settled_late   PASS SUCCESS" in text
+
+
+def test_one_that_was_given_up_is_done_and_says_why(ekyc: Ekyc, desk: Desk) -> None:
+    decided_without_an_answer(desk)
+    desk.write(
+        lambda one: writes.finish(one, Heard("pending"), event="given_up", detail="DEADLINE_PASSED"),
+    )
+    text, _ = story(ekyc)
+    assert text.startswith("ph/one: done\n")
+    assert "given_up       DEADLINE_PASSED" in text

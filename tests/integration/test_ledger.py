@@ -13,7 +13,7 @@ from worker.errors import LedgerUnavailable
 from worker.ledger import Census, Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
 from worker.ledger.scripts import prefix
-from worker.ledger.values import EvidenceState, Stage
+from worker.ledger.values import EvidenceState, Recorded, Stage
 from worker.ledger.writes import Heard
 from worker.redis import connect
 
@@ -80,8 +80,10 @@ def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None
     ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=99)])
     routing = at(batch, Stage.ROUTING)
     (one,) = ledger.load(routing)
-    assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [True]
-    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [True]
+    assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [
+        Recorded.WRITTEN
+    ]
+    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded.WRITTEN]
 
     counts = Census(redis).counts("ph")
     assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
@@ -150,11 +152,33 @@ def test_a_second_delivery_of_a_message_does_nothing(ledger: Ledger) -> None:
     assert ledger.load(batch) == []
 
 
-def test_a_crashed_batch_comes_back_in_batches_of_one(ledger: Ledger, redis: Redis) -> None:
-    enqueue(ledger, "a", "b")
+def test_a_crashed_batch_comes_back_with_few_and_then_alone(ledger: Ledger, redis: Redis) -> None:
+    """Whatever killed the worker takes ever fewer with it, and the others do not have to travel one by one."""
+    enqueue(ledger, *(f"v{number:02}" for number in range(20)))
     take(ledger)
     lapse_leases(redis)
-    assert sorted(batch.signature_ids for batch in ledger.claim("ph", limit=64).batches) == [("a",), ("b",)]
+    few = ledger.claim("ph", limit=64).batches
+    assert sorted(len(batch.signature_ids) for batch in few) == [4, 8, 8]
+    for batch in few:
+        ledger.load(batch)
+    lapse_leases(redis)
+    assert [len(batch.signature_ids) for batch in ledger.claim("ph", limit=64).batches] == [1] * 20
+
+
+def test_what_is_given_back_has_not_been_started(ledger: Ledger, redis: Redis) -> None:
+    """A stop in good order is no crash: it travels with the others again, and only crashes count."""
+    enqueue(ledger, "a", "b")
+    batch, ones = take(ledger)
+    ledger.record(batch, [writes.release(one) for one in ones])
+    (again,) = ledger.claim("ph", limit=64).batches
+    assert len(again.signature_ids) == 2
+    ledger.load(again)
+    lapse_leases(redis)
+    (few,) = ledger.claim("ph", limit=64).batches
+    ledger.record(few, [writes.release(one) for one in ledger.load(few)])
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.starts == 1
 
 
 def test_lost_messages_are_nobodys_crash(ledger: Ledger, redis: Redis) -> None:
@@ -193,9 +217,9 @@ def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:
     batch, (one,) = take(ledger)
     lapse_leases(redis)
     heir, (again,) = take(ledger)
-    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [False]
+    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded.LOST]
     assert ledger.renew(batch, ["a"]) == 0
-    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [True]
+    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded.WRITTEN]
 
 
 def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: Ledger, redis: Redis) -> None:
@@ -227,21 +251,28 @@ def test_a_rest_does_not_keep_decisions_from_the_pipeline(ledger: Ledger) -> Non
     assert again.stage is Stage.ARCHIVING
 
 
+def test_the_right_to_call_is_one_for_the_whole_fleet(redis: Redis) -> None:
+    """One call a second: two dispatchers and an archive together get one."""
+    one, other = Ledger(redis, rate=1), Ledger(redis, rate=1)
+    enqueue(one, *(f"v{number}" for number in range(20)))
+    taken = [len(batch.signature_ids) for who in (one, other) for batch in who.claim("ph", limit=64).batches]
+    assert taken == [1]
+    assert one.spend("ph") > 0
+
+
 def test_the_fleet_keeps_to_one_rate(redis: Redis) -> None:
-    """Two dispatchers with a rate of 100 a second: a tenth of a second's worth at once, and no more."""
+    """At 100 a second: a tenth of a second's worth at once, and no more than that before its time."""
     one, other = Ledger(redis, rate=100), Ledger(redis, rate=100)
     enqueue(one, *(f"v{number}" for number in range(200)))
-    at_once = sum(len(b.signature_ids) for who in (one, other) for b in who.claim("ph", limit=64).batches)
-    assert 10 <= at_once <= 12
-    assert one.spend("ph") > 0
-    taken = 0
     started = time.monotonic()
-    while taken < 40:
-        claim = other.claim("ph", limit=64)
-        taken += sum(len(batch.signature_ids) for batch in claim.batches)
-        time.sleep(min(claim.sleep_s, 0.05))
-    # The promise is about the vendor, not about our speed: 40 calls may not take less than their time.
-    assert time.monotonic() - started > 0.25
+    taken = 0
+    while taken < 50:
+        for who in (one, other):
+            claim = who.claim("ph", limit=64)
+            taken += sum(len(batch.signature_ids) for batch in claim.batches)
+        time.sleep(0.01)
+    # The promise is about the vendor, not about our speed: 50 calls may not take less than their time.
+    assert taken <= 10 + 100 * (time.monotonic() - started) + 1
 
 
 def test_enqueueing_wakes_one_sleeping_dispatcher(ledger: Ledger, redis_url: str) -> None:

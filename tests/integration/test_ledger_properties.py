@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, writes
+from worker.ledger import Census, Ledger, Quarantine, writes
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.scripts import prefix
-from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.writes import Heard
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Known:
     starts: int = 0
     decided: bool = False
     evidence: EvidenceState | None = None
+    #: The stage it was at when it went to quarantine.
+    before: Stage = Stage.POLLING
 
 
 def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
@@ -100,6 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.redis = redis_py.Redis.from_url(self.url)
         self.redis.flushdb()
         self.ledger = Ledger(self.redis, lease_s=LEASE_S)
+        self.quarantine = Quarantine(self.redis, who="test")
         self.now = 0
         self.hold_until = 0
         self.known: dict[str, Known] = {}
@@ -140,7 +143,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert one.due_at <= self.now
                 assert one.holder is None
                 assert batch.stage is not Stage.POLLING or self.hold_until <= self.now
-                assert one.starts == 0 or len(batch.signature_ids) == 1
+                assert len(batch.signature_ids) <= {0: limit, 1: 8}.get(one.starts, 1)
+                assert one.starts == self.known[batch.signature_ids[0]].starts
                 one.holder, one.started, one.due_at = batch.id, False, None
                 one.until = self.now + round(LEASE_S / TICK_S)
         for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING):
@@ -150,7 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
         one = self.known[name]
         if self.redis.zscore(prefix(REGION) + "quarantine", name) is not None:
             assert one.starts >= MOST_STARTS
-            one.stage, one.holder = Stage.QUARANTINED, None
+            one.before, one.stage, one.holder = one.stage, Stage.QUARANTINED, None
         elif self.redis.hget(f"{prefix(REGION)}v:{name}", "b") != f"{one.holder}{self._suffix(one)}".encode():
             assert one.starts < MOST_STARTS
             one.holder, one.due_at = None, self.now
@@ -204,7 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _goes_on(self, batch: Batch, verification: Verification) -> None:
         kind = {Stage.POLLING: "1", Stage.ARCHIVING: "1", Stage.ROUTING: "2"}[verification.stage]
         write = write_for(kind, verification, 0)
-        assert self.ledger.record(batch, [write]) == [True]
+        assert self.ledger.record(batch, [write]) == [Recorded.WRITTEN]
         self._apply(self.known[verification.signature_id], write)
         self._start(batch, write.stage)
 
@@ -227,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert loaded == []
             for name in held:
                 one = self.known[name]
-                one.holder, one.starts, one.due_at = None, 0, self.now
+                one.holder, one.due_at = None, self.now
             return
         assert [one.signature_id for one in loaded] == held
         for verification in loaded:
@@ -247,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
             one = self.known[verification.signature_id]
             ours = self._holds(batch, one)
             write = write_for(kind, verification, in_ticks)
-            assert self.ledger.record(batch, [write]) == [ours]
+            assert self.ledger.record(batch, [write]) == [Recorded(ours)]
             if ours:
                 self._apply(one, write)
 
@@ -265,7 +269,10 @@ class LedgerMachine(RuleBasedStateMachine):
         if write.place is writes.Place.SAME:
             one.until = self.now + round(LEASE_S / TICK_S)
             return
-        one.stage = write.stage
+        if write.place is writes.Place.BACK:
+            one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
+            return
+        one.before, one.stage = one.stage, write.stage
         one.started = False
         if write.place is writes.Place.HELD:
             one.starts, one.until = 0, self.now + round(LEASE_S / TICK_S)
@@ -299,6 +306,24 @@ class LedgerMachine(RuleBasedStateMachine):
         """A rest that ends later stays."""
         self.ledger.hold(REGION, for_s=for_ticks * TICK_S, reason="VENDOR_BUSY")
         self.hold_until = max(self.hold_until, self.now + for_ticks)
+
+    @rule(names=st.lists(ids, min_size=1, max_size=3, unique=True))
+    def a_person_retries(self, names: list[str]) -> None:
+        """What is in quarantine is due now at the stage it was at; nobody else is touched."""
+        there = [name in self.known and self.known[name].stage is Stage.QUARANTINED for name in names]
+        assert self.quarantine.retry(REGION, names) == there
+        for name, was_there in zip(names, there, strict=True):
+            if was_there:
+                one = self.known[name]
+                one.stage, one.due_at, one.starts = one.before, self.now, 0
+
+    @rule(name=ids)
+    def a_person_drops(self, name: str) -> None:
+        """Only what is in quarantine can be ended without a decision."""
+        there = name in self.known and self.known[name].stage is Stage.QUARANTINED
+        assert self.quarantine.drop(REGION, [name], why="test") == [there]
+        if there:
+            self.known[name].stage = Stage.DROPPED
 
     @rule()
     def resume(self) -> None:
@@ -336,7 +361,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _expected(one: Known) -> list[str]:
-        if one.stage is Stage.DONE:
+        if one.stage in {Stage.DONE, Stage.DROPPED}:
             return []
         if one.stage is Stage.QUARANTINED:
             return ["quarantine"]
@@ -348,7 +373,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         counts = Census(self.redis).counts(REGION)
         assert counts.enqueued == len(self.known)
-        assert counts.enqueued == counts.waiting + counts.in_flight + counts.quarantined + counts.done
+        ended = counts.quarantined + counts.done + counts.dropped
+        assert counts.enqueued == counts.waiting + counts.in_flight + ended
         assert counts.in_flight == sum(1 for one in self.known.values() if one.holder)
         assert sum(counts.quarantine.values()) == counts.quarantined
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from worker.cli.checks import ledger
+from worker.cli.checks import keeping, ledger
 from worker.cli.checks.finding import Level
+from worker.cli.checks.keeping import BROKER, LEDGER
 
 
 @pytest.mark.parametrize(
@@ -17,7 +20,74 @@ def test_a_redis_that_is_too_old_is_an_error(version: str, level: Level) -> None
 
 
 def test_a_file_that_cannot_be_written_is_as_bad_as_none() -> None:
-    assert ledger._append_only({"aof_enabled": 1, "aof_last_write_status": "err"}).level is Level.ERROR
+    found = keeping.append_only({"aof_enabled": 1, "aof_last_write_status": "err"}, "always", LEDGER)
+    assert found.level is Level.ERROR
+    assert "nothing accepted is lost does not hold" in found.said
+
+
+@pytest.mark.parametrize(
+    ("fsync", "level", "said"),
+    [
+        ("always", Level.OK, "a power cut takes nothing"),
+        ("everysec", Level.OK, "a power cut the last second"),
+        ("no", Level.WARNING, "half a minute"),
+        (None, Level.OK, "how often it is synced cannot be read"),
+    ],
+)
+def test_how_often_the_file_is_synced_says_what_a_power_cut_takes(
+    fsync: str | None, level: Level, said: str
+) -> None:
+    found = keeping.append_only({"aof_enabled": 1}, fsync, LEDGER)
+    assert found.level is level
+    assert said in found.said
+
+
+@pytest.mark.parametrize(
+    ("info", "level", "said"),
+    [
+        ({"used_memory": 80, "maxmemory": 100}, Level.OK, "0.0 MB of 0.0 MB in use"),
+        ({"used_memory": 81, "maxmemory": 100}, Level.WARNING, "when it is full, nothing more is accepted"),
+        ({"used_memory": 81, "maxmemory": 0, "total_system_memory": 100}, Level.WARNING, "when it is full"),
+        ({"used_memory": 5_000_000, "maxmemory": 0}, Level.OK, "5.0 MB in use, no limit is set"),
+        ({}, Level.WARNING, "cannot be read"),
+    ],
+)
+def test_more_than_four_fifths_of_the_memory_is_a_warning(
+    info: dict[str, Any], level: Level, said: str
+) -> None:
+    found = keeping.memory(info, LEDGER)
+    assert found.level is level
+    assert said in found.said
+
+
+@pytest.mark.parametrize(
+    ("info", "level", "said"),
+    [
+        ({"role": "master", "redis_mode": "standalone"}, Level.OK, "primary, without replicas"),
+        ({"role": "master", "connected_slaves": 1}, Level.OK, "primary with a replica: a failover loses"),
+        ({"role": "master", "connected_slaves": 2}, Level.OK, "primary with 2 replicas"),
+        ({"role": "slave"}, Level.ERROR, "is a replica"),
+        ({"role": "master", "redis_mode": "cluster"}, Level.ERROR, "part of a cluster"),
+        ({"role": "master", "server_mode": "cluster"}, Level.ERROR, "part of a cluster"),
+        ({"redis_mode": "sentinel"}, Level.ERROR, "is a Sentinel"),
+        ({}, Level.WARNING, "cannot be read"),
+    ],
+)
+def test_only_a_primary_by_itself_will_do(info: dict[str, Any], level: Level, said: str) -> None:
+    found = ledger._role(info)
+    assert found.level is level
+    assert said in found.said
+
+
+def test_what_is_lost_is_not_the_same_in_the_ledger_and_in_the_broker() -> None:
+    for stake, what in ((LEDGER, "verifications"), (BROKER, "decisions that the pipeline has not taken")):
+        for found in (
+            keeping.append_only({"aof_enabled": 0}, None, stake),
+            keeping.eviction({"maxmemory_policy": "allkeys-lru"}, stake),
+        ):
+            assert found.check.startswith(stake.prefix)
+            assert what in found.said
+            assert stake.promise in found.said
 
 
 class SlowClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.cli.moments import rfc3339, span
+from worker.cli.moments import rfc3339, seconds, span
 
 
 def test_a_moment_is_rfc_3339_in_utc_with_milliseconds() -> None:
@@ -27,3 +27,19 @@ def test_a_moment_is_rfc_3339_in_utc_with_milliseconds() -> None:
 )
 def test_a_span_is_written_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "for_s"),
+    [("90", 90), ("30s", 30), ("10m", 600), ("2h", 7200), ("1.5h", 5400), (" 10M ", 600), ("0", 0)],
+)
+def test_a_duration_has_a_unit_or_is_seconds(text: str, for_s: float) -> None:
+    assert seconds(text) == for_s
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "10 m", "1h30m", "1d", "-5", "+5", "1e3", "nan", "inf", "٣", "9" * 400]
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be such as 30s, 10m or 2h"):
+        seconds(text)

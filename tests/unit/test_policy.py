@@ -16,14 +16,14 @@ from worker.errors import (
     ImageUnavailable,
     LedgerUnavailable,
 )
-from worker.ledger.values import Stage, Verification
-from worker.ledger.writes import Place
+from worker.ledger.values import EvidenceState, Stage, Verification
+from worker.ledger.writes import Place, Trip
 from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
-from worker.schedule import ACCOUNT_HOLD_S, BUSY_HOLD_S, UNAUTHORISED_HOLD_S, Backoff, Backoffs
+from worker.schedule import BUSY_REST_S, LATE_FOR_S, Backoff, Backoffs
 from worker.vendor import answers
 
 if TYPE_CHECKING:
-    from worker.policy import Step
+    from worker.ledger.writes import Write
 
 DEADLINE_S = 7200.0
 
@@ -47,38 +47,38 @@ def verification(age_s: float = 60, **fields: Any) -> Verification:
     )
 
 
-def waits(step: Step) -> float:
+def waits(step: Write) -> float:
     """For how long the verification waits to be polled again."""
-    assert step.write.place is Place.DUE
-    assert step.write.stage is Stage.POLLING
-    return step.write.in_s
+    assert step.place is Place.DUE
+    assert step.stage is Stage.POLLING
+    return step.in_s
 
 
 @pytest.mark.parametrize(("nulls", "expected_s"), [(0, 2), (1, 4), (5, 64), (30, 600)])
 def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float) -> None:
     step = policy.after(verification(nulls=nulls), answers.Pending(submission_completed=False))
     assert waits(step) == expected_s
-    assert step.write.fields["n"] == str(nulls + 1)
-    assert step.rest is None
+    assert step.fields["n"] == str(nulls + 1)
+    assert step.trip is None
 
 
 def test_the_countdown_begins_anew_when_the_submission_is_completed(policy: Policy) -> None:
     step = policy.after(verification(nulls=9), answers.Pending(submission_completed=True))
     assert waits(step) == 2
-    assert step.write.event == "submitted"
+    assert step.event == "submitted"
     later = policy.after(
         verification(nulls=1, submission_completed=True), answers.Pending(submission_completed=True)
     )
     assert waits(later) == 4
-    assert later.write.event == ""
+    assert later.event == ""
 
 
 def test_a_fault_in_between_does_not_reset_the_null_countdown(policy: Policy) -> None:
     fault = policy.after(verification(nulls=6), answers.TransientFault("HTTP_503"))
-    assert fault.write.fields["n"] == "6"
+    assert fault.fields["n"] == "6"
     null = policy.after(verification(nulls=6, faults=1), answers.Pending(submission_completed=False))
     assert waits(null) == 128
-    assert null.write.fields["f"] == "0"
+    assert null.fields["f"] == "0"
 
 
 def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
@@ -91,14 +91,14 @@ def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
 )
 def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy, answer: answers.Answer) -> None:
     step = policy.after(verification(age_s=DEADLINE_S), answer)
-    assert step.write.stage is Stage.ROUTING
-    assert step.write.fields["w"] == DEADLINE_PASSED
+    assert step.stage is Stage.ROUTING
+    assert step.fields["w"] == DEADLINE_PASSED
 
 
 def test_a_result_is_taken_even_after_the_deadline(policy: Policy) -> None:
     step = policy.after(verification(age_s=DEADLINE_S * 2), settled())
-    assert step.write.stage is Stage.ARCHIVING
-    assert "w" not in step.write.fields
+    assert step.stage is Stage.ARCHIVING
+    assert "w" not in step.fields
 
 
 def settled() -> answers.Settled:
@@ -107,34 +107,51 @@ def settled() -> answers.Settled:
 
 
 def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> None:
-    write = policy.after(verification(), settled()).write
+    write = policy.after(verification(), settled())
     assert (write.place, write.stage) == (Place.HELD, Stage.ARCHIVING)
     assert (write.fields["o"], write.fields["r"], write.fields["i"]) == ("PASS", "SUCCESS", "tx")
 
 
 @pytest.mark.parametrize(
-    ("answer", "for_s", "reason", "alarm"),
+    ("answer", "trip"),
     [
-        (answers.Busy(7.0), 7.0, "VENDOR_BUSY", False),
-        (answers.Busy(None), BUSY_HOLD_S, "VENDOR_BUSY", False),
-        (answers.Unauthorised("IAM_FAILED"), UNAUTHORISED_HOLD_S, "IAM_FAILED", True),
-        (answers.AccountFault("INSUFFICIENT_BALANCE"), ACCOUNT_HOLD_S, "INSUFFICIENT_BALANCE", True),
+        (answers.Busy(7.0), Trip(1, 7.0, 7.0, "VENDOR_BUSY")),
+        (answers.Busy(None), Trip(1, BUSY_REST_S, BUSY_REST_S, "VENDOR_BUSY")),
+        (answers.Unauthorised("IAM_FAILED"), Trip(2, 60.0, 60.0, "IAM_FAILED", alarm=True)),
+        (
+            answers.AccountFault("INSUFFICIENT_BALANCE"),
+            Trip(1, 300.0, 300.0, "INSUFFICIENT_BALANCE", alarm=True),
+        ),
+        (answers.TransientFault("HTTP_503"), Trip(5, 5.0, 60.0, "VENDOR_DOWN")),
     ],
 )
-def test_the_region_rests_and_the_verification_is_not_to_blame(
-    policy: Policy, answer: answers.Answer, for_s: float, reason: str, alarm: bool
-) -> None:
-    step = policy.after(verification(age_s=DEADLINE_S * 2, nulls=3, faults=2), answer)
-    assert waits(step) == 0
-    assert (step.write.fields["n"], step.write.fields["f"]) == ("3", "2")
-    assert step.rest is not None
-    assert (step.rest.for_s, step.rest.reason, step.rest.alarm) == (for_s, reason, alarm)
+def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: Trip) -> None:
+    """And the verification waits by itself, so that another one may try the vendor first."""
+    write = policy.after(verification(nulls=3, faults=2, fault_cause=answer.kind), answer)
+    assert write.trip == trip
+    assert waits(write) > 0
+    assert (write.fields["n"], write.fields["f"]) == ("3", "3")
+
+
+@pytest.mark.parametrize(
+    "answer", [answers.Unauthorised("ACCESS_DENIED"), answers.AccountFault("SERVICE_DISABLED")]
+)
+def test_one_id_that_is_always_refused_ends_in_quarantine(policy: Policy, answer: answers.Answer) -> None:
+    """It would let its region rest for ever."""
+    write = policy.after(verification(faults=7, fault_cause=answer.kind), answer)
+    assert (write.place, write.reason) == (Place.QUARANTINE, answer.detail)
+
+
+def test_the_deadline_decides_nobody_whose_region_is_refused(policy: Policy) -> None:
+    """The vendor has not answered about it: it waits until it does."""
+    assert waits(policy.after(verification(age_s=DEADLINE_S * 2), answers.Unauthorised("IAM_FAILED"))) > 0
+    assert waits(policy.after(verification(age_s=DEADLINE_S * 2), answers.Busy(3))) > 0
 
 
 def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) -> None:
     answer = answers.UnknownId(b"{}")
     assert waits(policy.after(verification(), answer)) == 3
-    write = policy.after(verification(faults=4), answer).write
+    write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
     assert write.stage is Stage.ARCHIVING
     assert write.fields["w"] == SIGNATURE_NOT_EXIST
 
@@ -142,7 +159,7 @@ def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) ->
 def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     answer = answers.UnknownCode("BRAND_NEW")
     assert waits(policy.after(verification(), answer)) == 5
-    write = policy.after(verification(faults=4), answer).write
+    write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
     assert (write.place, write.reason) == (Place.QUARANTINE, "UNKNOWN_CODE")
 
 
@@ -154,25 +171,25 @@ def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Polic
     ],
 )
 def test_what_cannot_be_read_is_quarantined(policy: Policy, answer: answers.Answer, reason: str) -> None:
-    write = policy.after(verification(), answer).write
+    write = policy.after(verification(), answer)
     assert (write.place, write.reason) == (Place.QUARANTINE, reason)
 
 
 @pytest.mark.parametrize("error", [EvidenceUnavailable("x"), BrokerUnavailable("x"), ImageUnavailable("x")])
 def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> None:
-    step = policy.after_error(verification(faults=50), error)
+    step = policy.after_error(verification(faults=50, fault_cause=error.cause), error)
     assert waits(step) > 0
-    assert step.write.detail == error.cause
+    assert step.detail == error.cause
 
 
 def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None:
-    write = policy.after_error(verification(), EvidenceConflict("OTHER_BYTES")).write
+    write = policy.after_error(verification(), EvidenceConflict("OTHER_BYTES"))
     assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_CONFLICT")
 
 
 def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     assert waits(policy.after_unforeseen(verification())) == 5
-    assert policy.after_unforeseen(verification(faults=4)).write.place is Place.QUARANTINE
+    assert policy.after_unforeseen(verification(faults=4, fault_cause="UNFORESEEN")).place is Place.QUARANTINE
 
 
 def test_every_answer_has_its_row() -> None:
@@ -189,3 +206,60 @@ def test_every_error_names_a_countdown_that_exists() -> None:
     assert LedgerUnavailable in of(EkycError)
     for cls in of(EkycError):
         assert isinstance(getattr(backoffs, cls.backoff), Backoff)
+
+
+def decided(**fields: Any) -> Verification:
+    """One whose pipeline was told `review` at the deadline."""
+    return verification(
+        age_s=DEADLINE_S + 60, decision="{}", decision_name="review", reason=DEADLINE_PASSED, **fields
+    )
+
+
+def test_after_the_deadline_the_vendor_is_still_asked_at_the_longest_countdown(policy: Policy) -> None:
+    step = policy.after(decided(nulls=3), answers.Pending(submission_completed=False))
+    assert waits(step) == 600
+    assert waits(policy.after(decided(), answers.TransientFault("HTTP_500"))) == 600
+
+
+def test_a_day_later_nobody_asks_any_more(policy: Policy) -> None:
+    late = verification(age_s=DEADLINE_S + LATE_FOR_S, decision="{}", reason=DEADLINE_PASSED)
+    write = policy.after(late, answers.Pending(submission_completed=False))
+    assert (write.place, write.event) == (Place.DONE, "given_up")
+
+
+def test_a_late_result_is_archived_and_noted_as_late(policy: Policy) -> None:
+    write = policy.after(decided(), settled())
+    assert (write.stage, write.event) == (Stage.ARCHIVING, "settled_late")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [answers.Unreadable("data: no", b""), answers.OursToFix("CLIENT_ERROR", b""), answers.UnknownId(b"")],
+)
+def test_who_was_decided_never_goes_to_quarantine(policy: Policy, answer: answers.Answer) -> None:
+    write = policy.after(decided(faults=9, fault_cause=answer.kind), answer)
+    assert (write.place, write.event) == (Place.DONE, "given_up")
+
+
+def test_what_follows_a_delivery(policy: Policy) -> None:
+    """The end, unless images or a late answer may still come."""
+    assert policy.after_delivery(verification(), "approve").place is Place.DONE
+    pending = policy.after_delivery(verification(evidence=EvidenceState.PENDING), "approve")
+    assert (pending.place, pending.stage) == (Place.DUE, Stage.ARCHIVING)
+    late = policy.after_delivery(verification(reason=DEADLINE_PASSED), "review")
+    assert (late.place, late.stage, late.in_s) == (Place.DUE, Stage.POLLING, 600)
+
+
+def test_every_answer_is_heard_by_the_breaker(policy: Policy) -> None:
+    assert policy.after(verification(), answers.TransientFault("RESET")).answer == "transient_fault"
+    assert policy.after(verification(), settled()).answer == "result"
+    assert policy.after(verification(), answers.Busy(1)).answer == "busy"
+
+
+def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
+    """Four broken connections leave the grace of an unknown id untouched."""
+    shaken = verification(faults=4, fault_cause="transient_fault")
+    assert waits(policy.after(shaken, answers.UnknownId(b"{}"))) == 3
+    assert waits(policy.after(shaken, answers.UnknownCode("NEW"))) == 5
+    assert waits(policy.after_unforeseen(shaken)) == 5
+    assert policy.after(shaken, answers.UnknownId(b"{}")).fields["f"] == "1"

@@ -5,6 +5,7 @@ What `ekyc` ends with: 0 all is well, 1 something failed or was left out, 2 what
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ def ekyc() -> None:
 
 def main() -> None:
     """The console command. Ends the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The record holds what people wrote; a terminal that knows only ASCII shows it all the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         if sys.stdout is not None:

@@ -20,6 +20,9 @@ BUILT_IN: Final = {
     "status": "worker.cli.status:status",
     "stats": "worker.cli.stats:stats",
     "watch": "worker.cli.watch:watch",
+    "quarantine": "worker.cli.quarantine:quarantine",
+    "hold": "worker.cli.hold:hold",
+    "resume": "worker.cli.hold:resume",
     "doctor": "worker.cli.doctor:doctor",
 }
 

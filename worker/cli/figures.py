@@ -75,6 +75,7 @@ def _as_json(counts: Counts) -> dict[str, Any]:
         "in_flight": counts.in_flight,
         "done": counts.done,
         "quarantined": counts.quarantined,
+        "dropped": counts.dropped,
         "enqueued": counts.enqueued,
         "polls": counts.polls,
         "oldest_due_s": round(counts.oldest_due_s, 3),

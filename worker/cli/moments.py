@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
+
+_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)")
+_UNITS_S: Final = {"": 1, "s": 1, "m": _MINUTE_S, "h": _HOUR_S}
 
 
 def rfc3339(at_ms: int) -> str:
@@ -25,3 +30,11 @@ def span(seconds: float) -> str:
     if whole < _DAY_S:
         return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
+
+
+def seconds(text: str) -> float:
+    """How long `30s`, `10m`, `1.5h` are; a bare number is seconds. Raises ``ValueError``."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError("must be such as 30s, 10m or 2h")
+    return float(found[1]) * _UNITS_S[found[2]]

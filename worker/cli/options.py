@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import getpass
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from schemas.fields import canonical_region
+from schemas.fields import SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
+from worker.ledger.scripts import plain
 
 if TYPE_CHECKING:
     from worker.settings import Settings
+
+
+#: The most that the ledger's record keeps of a name or a reason. What is longer is refused, not cut.
+MAX_TEXT_CHARACTERS: Final = 200
 
 
 def canonical(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
@@ -21,12 +27,56 @@ def canonical(ctx: click.Context, param: click.Parameter, given: str | None) -> 
         raise click.BadParameter(str(error), ctx, param) from None
 
 
+def said(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
+    """A callback for what a person says for the record: one line that every terminal can show."""
+    if given is None:
+        return None
+    text = " ".join(given.split())
+    if not text.isprintable() or not 0 < len(text) <= MAX_TEXT_CHARACTERS:
+        raise click.BadParameter(f"must be 1 to {MAX_TEXT_CHARACTERS} characters of plain text", ctx, param)
+    return plain(text)
+
+
+def well_formed(ctx: click.Context, param: click.Parameter, given: str) -> str:
+    """A callback for an argument that is one signature id. Says what is wrong, never the value."""
+    if not SIGNATURE_ID.fullmatch(given):
+        raise click.BadParameter("must be 1 to 64 of letters, digits, - and _", ctx, param)
+    return given
+
+
+def login_name() -> str:
+    """Who is at work here, as the operating system knows it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        # A container's user need not have a name.
+        return "unknown"
+
+
 #: `--region`, for commands about one region.
 region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
     help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS.",
+)
+
+#: `--who`, for commands that change something: the record names who did it.
+who_option = click.option(
+    "--who",
+    metavar="NAME",
+    default=login_name,
+    callback=said,
+    help="Who does this, for the record. Default: your login name.",
+)
+
+#: `--why`, for commands that nobody should use without a reason.
+why_option = click.option(
+    "--why",
+    metavar="TEXT",
+    required=True,
+    callback=said,
+    help="The reason, for the record. It is kept in Redis and shown: nothing personal in it.",
 )
 
 #: `--json`, given to the command as `as_json`.

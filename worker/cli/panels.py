@@ -13,10 +13,11 @@ from rich.text import Text
 from worker.cli.moments import rfc3339, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rich.console import RenderableType
 
+    from worker.cli.acts import Act
     from worker.cli.figures import Look, Rates
     from worker.ledger.values import Counts
 
@@ -26,22 +27,26 @@ NOTHING_YET: Final = (
     "`ekyc demo` shows it all at work."
 )
 
+#: Acts of people that are shown of a region that rests, the newest.
+ACTS: Final = 3
+
 _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
     "enqueued": lambda counts: f"{counts.enqueued:,}",
     "waiting": lambda counts: f"{counts.waiting:,}",
     "in flight": lambda counts: f"{counts.in_flight:,}",
     "done": lambda counts: f"{counts.done:,}",
     "quarantined": lambda counts: f"{counts.quarantined:,}",
+    "dropped": lambda counts: f"{counts.dropped:,}",
     "polls": lambda counts: f"{counts.polls:,}",
     "oldest due": lambda counts: span(counts.oldest_due_s),
 }
 
 
-def panels(look: Look, rates: Rates | None = None) -> RenderableType:
-    """All figures of one look; with `rates`, what happens per second."""
-    if look.empty:
-        return Text(NOTHING_YET)
+def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
+    """All figures of one look; with `rates`, what happens per second; with `acts`, what people did to who rests."""
     counts = look.total
+    if look.empty:
+        return Group(Text(NOTHING_YET), *_holds(counts, acts))
     tallies = {
         "decision": counts.decisions,
         "error code": counts.error_codes,
@@ -52,7 +57,7 @@ def panels(look: Look, rates: Rates | None = None) -> RenderableType:
     return Group(
         _regions(look),
         *_rates(rates),
-        *_holds(counts),
+        *_holds(counts, acts),
         Columns([_tally(title, tally) for title, tally in tallies.items() if tally], padding=(0, 2)),
     )
 
@@ -77,9 +82,11 @@ def _rates(rates: Rates | None) -> Iterable[Text]:
         )
 
 
-def _holds(counts: Counts) -> Iterable[Text]:
+def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
     for hold in counts.holds:
         yield Text(f" {hold.region} rests until {rfc3339(hold.until_ms)}: {hold.reason}", style="yellow")
+        for act in [act for act in acts if act.region == hold.region][-ACTS:]:
+            yield Text(f"   {act}")
 
 
 def _tally(title: str, tally: Mapping[str, int]) -> Table:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from worker.cli.acts import recent
 from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
 from worker.redis import connect
@@ -20,18 +21,21 @@ from worker.settings import current
 def stats(region: str | None, *, as_json: bool) -> None:
     """Show the ledger in figures: what waits, what is done, and how.
 
-    With --json: waiting, in_flight, done, quarantined, enqueued, polls, oldest_due_s (for how long the one
-    longest due has been due), decisions, error_codes, answers, faults and quarantine (counts by name of
-    all that ever happened), holds (region, reason, until), and under regions the same for each.
+    With --json: waiting, in_flight, done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long
+    the one longest due has been due), decisions, error_codes, answers and faults (counts by name of all that
+    ever happened), quarantine (of those there now, by reason), evidence_files, evidence_bytes, holds (region,
+    reason, until), under regions the same for each, and acts (the newest of those of people on whole regions:
+    at, region, act, why, who).
     """
     settings = current()
+    regions = (region,) if region else settings.regions
     with connect(settings.redis_url) as redis:
-        seen = look(redis, (region,) if region else settings.regions)
+        seen, acts = look(redis, regions), recent(redis, regions)
     if as_json:
-        click.echo(json.dumps(seen.as_json()))
+        click.echo(json.dumps(seen.as_json() | {"acts": [act.as_json() for act in acts]}))
         return
     from rich.console import Console  # noqa: PLC0415 - machines need none of it
 
     from worker.cli.panels import panels  # noqa: PLC0415
 
-    Console().print(panels(seen))
+    Console().print(panels(seen, acts=acts))

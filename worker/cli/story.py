@@ -12,7 +12,7 @@ from worker.ledger.values import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.ledger.values import Hold, Status
+    from worker.ledger.values import Hold, Status, Verification
 
 #: What a verification waits for at its stage.
 _WAITS: Final = {
@@ -37,6 +37,22 @@ class Story:
         self._hold = hold
         self._place = evidence_url.rstrip("/")
 
+    @property
+    def verification(self) -> Verification:
+        return self._verification
+
+    @property
+    def evidence_url(self) -> str | None:
+        """Where its evidence lies, or will; None: nothing is kept yet, or nobody says where."""
+        known = self._verification
+        if decision := self._decision():
+            url: str = decision["evidence"]["url"]
+            return url
+        # Nothing is kept before the first answer that counts.
+        if not self._place or known.stage is Stage.POLLING:
+            return None
+        return f"{self._place}/{layout.folder(known.region, known.signature_id)}"
+
     def as_json(self) -> dict[str, Any]:
         """The keys that the help of `ekyc status` names."""
         known, status = self._verification, self._status
@@ -56,10 +72,11 @@ class Story:
             "quarantine_reason": known.quarantine_reason,
             "batch": status.batch_id,
             "hold": self._hold and {"reason": self._hold.reason, "until": rfc3339(self._hold.until_ms)},
-            "evidence": {"url": self._evidence_url(), "state": known.evidence and known.evidence.value},
+            "evidence": {"url": self.evidence_url, "state": known.evidence and known.evidence.value},
             "decision": self._decision(),
             "enqueued_at": rfc3339(known.enqueued_at_ms),
             "settled_at": _moment(known.settled_at_ms),
+            "retried_at": _moment(known.retried_at_ms),
             "due_at": _moment(status.due_at_ms),
             "leased_until": _moment(status.leased_until_ms),
             "now": rfc3339(status.now_ms),
@@ -92,10 +109,18 @@ class Story:
             return "done"
         if stage is Stage.QUARANTINED:
             return f"in quarantine ({self._verification.quarantine_reason}): a person has to look"
+        if stage is Stage.DROPPED:
+            return self._dropped()
         if self._status.leased_until_ms is not None:
             left = span((self._status.leased_until_ms - self._status.now_ms) / 1000)
             return f"a worker is at it ({stage}), for at most {left} more"
-        return f"waits {_WAITS[stage]}, {self._due()}"
+        # What comes after the decision is evidence, and changes nothing for the pipeline.
+        decided = "decided, and " if self._verification.decision and stage is not Stage.ROUTING else ""
+        return f"{decided}waits {_WAITS[stage]}, {self._due()}"
+
+    def _dropped(self) -> str:
+        act = next((event for event in reversed(self._status.timeline) if event.name == "dropped"), None)
+        return f"dropped by {act.worker}: {act.detail}" if act else "dropped"
 
     def _due(self) -> str:
         if self._status.due_at_ms is None:
@@ -110,6 +135,9 @@ class Story:
             rest = span((self._hold.until_ms - self._status.now_ms) / 1000)
             yield "region rests", f"{rest} more ({self._hold.reason})"
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
+        if known.retried_at_ms is not None:
+            retried_s = (self._status.now_ms - known.retried_at_ms) / 1000
+            yield "retried", f"{span(retried_s)} ago, which is when its deadline began anew"
         yield "polls", f"{known.polls} (null in a row: {known.nulls}, faults in a row: {known.faults})"
         yield "user is done", "yes" if known.submission_completed else "not that we know"
         yield "transaction id", known.transaction_id and f"{known.transaction_id} (for the vendor's support)"
@@ -125,18 +153,8 @@ class Story:
         return f"  {rfc3339(at_ms)}  {since_s:>+10.3f} s  {name:<14} {detail:<24} {worker}".rstrip()
 
     def _evidence(self) -> str | None:
-        url, state = self._evidence_url(), self._verification.evidence
+        url, state = self.evidence_url, self._verification.evidence
         return url and (f"{url} ({state})" if state else url)
-
-    def _evidence_url(self) -> str | None:
-        known = self._verification
-        if decision := self._decision():
-            url: str = decision["evidence"]["url"]
-            return url
-        # Nothing is kept before the first answer that counts.
-        if not self._place or known.stage is Stage.POLLING:
-            return None
-        return f"{self._place}/{layout.folder(known.region, known.signature_id)}"
 
     def _decision(self) -> dict[str, Any] | None:
         if self._verification.decision is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from worker.cli.figures import Rates, look
+from worker.cli.moments import rfc3339
 from worker.cli.panels import panels
 from worker.errors import LedgerUnavailable
 from worker.redis import connect
@@ -43,11 +45,16 @@ class Lines:
             "in_flight": counts.in_flight,
             "done": counts.done,
             "quarantined": counts.quarantined,
+            "dropped": counts.dropped,
             "oldest_due_s": f"{counts.oldest_due_s:.1f}",
             "polls_per_s": f"{rates.polls if rates else 0:.1f}",
             "decisions_per_s": f"{rates.decided if rates else 0:.1f}",
         }
-        holds = (f"hold={hold.region}:{hold.reason}" for hold in counts.holds)
+        # Words of a person's have blanks in them.
+        holds = (
+            f"hold={hold.region} until={rfc3339(hold.until_ms)} why={json.dumps(hold.reason, ensure_ascii=False)}"
+            for hold in counts.holds
+        )
         click.echo(" ".join([_now(), *(f"{name}={figure}" for name, figure in figures.items()), *holds]))
 
     def fail(self, error: LedgerUnavailable) -> None:
@@ -82,9 +89,10 @@ class Screen:
 @click.option("--count", type=click.IntRange(min=1), help="End after this many looks. Default: at Ctrl-C.")
 @click.pass_context
 def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
-    """Watch the ledger live, with rates per second since the last look.
+    """Watch the ledger live, with rates per second.
 
-    On a terminal tables stay in their place; elsewhere it is one line a look. Redis may go away and come back.
+    They are those since the last look. On a terminal tables stay in their place; elsewhere it is one line a look.
+    Redis may go away and come back.
 
     Exit status: 0, also after Ctrl-C; 1 where Redis did not answer the last look of --count.
     """

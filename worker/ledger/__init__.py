@@ -6,5 +6,6 @@ verification, with the key schema at the head of ``lua/common.lua``.
 
 from worker.ledger.census import Census
 from worker.ledger.ledger import Ledger
+from worker.ledger.quarantine import Quarantine
 
-__all__ = ["Census", "Ledger"]
+__all__ = ["Census", "Ledger", "Quarantine"]

@@ -44,6 +44,7 @@ class Census:
             in_flight=leased,
             done=int(counters.get(b"done", 0)),
             quarantined=quarantined,
+            dropped=int(counters.get(b"dropped", 0)),
             enqueued=int(counters.get(b"enqueued", 0)),
             polls=int(counters.get(b"polls", 0)),
             oldest_due_s=max(0.0, (now_ms - oldest_due_ms) / 1000),

@@ -7,8 +7,8 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
-from worker.ledger.scripts import Scripts, prefix, region_of
-from worker.ledger.values import Batch, Claim, Stage, Status, Verification
+from worker.ledger.scripts import Scripts, plain, prefix, region_of
+from worker.ledger.values import Batch, Claim, Recorded, Stage, Status, Verification
 from worker.redis import translated
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Ledger:
         self._lease_ms = round(lease_s * 1000)
         self._rate = rate or 0
         self._retention_ms = round(retention_s * 1000)
-        self._worker = worker.replace("|", "_")
+        self._worker = plain(worker)
         self._dispatcher = secrets.token_hex(8)
 
     @property
@@ -94,13 +94,16 @@ class Ledger:
         """Poll these now. False for each that was not waiting to be polled."""
         return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
 
-    def hold(self, region: str, *, for_s: float, reason: str) -> int:
-        """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock."""
-        return int(self._scripts.call("hold", region, round(for_s * 1000), reason))
+    def hold(self, region: str, *, for_s: float, reason: str, who: str = "") -> int:
+        """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock.
 
-    def resume(self, region: str) -> bool:
-        """End a region's rest now. False: it had none."""
-        return bool(self._scripts.call("resume", region))
+        `who`: the person that wants it, for the record; empty for the fleet itself.
+        """
+        return int(self._scripts.call("hold", region, round(for_s * 1000), reason, plain(who)))
+
+    def resume(self, region: str, *, who: str = "") -> bool:
+        """End a region's rest now, and trust the vendor again. False: it had none."""
+        return bool(self._scripts.call("resume", region, plain(who)))
 
     # What dispatchers and tasks do.
 
@@ -154,8 +157,8 @@ class Ledger:
         holder = f"{batch.id}/{batch.stage.value}"
         return int(self._scripts.call("renew", batch.region, holder, self._lease_ms, *signature_ids))
 
-    def record(self, batch: Batch, writes: Sequence[Write]) -> list[bool]:
-        """Write what became of verifications. False for each that the batch no longer holds."""
+    def record(self, batch: Batch, writes: Sequence[Write]) -> list[Recorded]:
+        """Write what became of verifications, those that the batch still holds."""
         if not writes:
             return []
         answers = self._scripts.call(
@@ -168,7 +171,7 @@ class Ledger:
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
-        return [bool(answer) for answer in answers]
+        return [Recorded(answer) for answer in answers]
 
     def spend(self, region: str) -> float:
         """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""

@@ -22,7 +22,7 @@ def verification(
     def number(name: bytes) -> int:
         return int(fields.get(name, 0))
 
-    settled_at, evidence = text(b"z"), text(b"k")
+    settled_at, evidence, retried_at = text(b"z"), text(b"k"), text(b"m")
     return Verification(
         signature_id=signature_id,
         region=region,
@@ -31,6 +31,7 @@ def verification(
         polls=number(b"p"),
         nulls=number(b"n"),
         faults=number(b"f"),
+        fault_cause=text(b"a"),
         submission_completed=text(b"u") == "1",
         transaction_id=text(b"i"),
         context=text(b"x"),
@@ -42,6 +43,7 @@ def verification(
         decision_name=text(b"y"),
         decision=text(b"d"),
         quarantine_reason=text(b"q"),
+        retried_at_ms=int(retried_at) if retried_at else None,
         read_at_ms=read_at_ms,
     )
 

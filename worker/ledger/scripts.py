@@ -11,12 +11,29 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.commands.core import Script
 
-NAMES: Final = ("enqueue", "claim", "load", "renew", "record", "nudge", "hold", "resume", "spend")
+NAMES: Final = (
+    "enqueue",
+    "claim",
+    "load",
+    "renew",
+    "record",
+    "nudge",
+    "hold",
+    "resume",
+    "spend",
+    "requeue",
+    "drop",
+)
 
 
 def prefix(region: str) -> str:
     """What every key of a region begins with; the braces keep a region in one hash slot."""
     return f"ekyc:{{{region}}}:"
+
+
+def plain(text: str) -> str:
+    """A text that fits into one field of a timeline's line: one line, no separator, at most 200 characters."""
+    return " ".join(text.replace("|", "/").split())[:200]
 
 
 def region_of(key: bytes | str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Stage(StrEnum):
@@ -14,6 +14,18 @@ class Stage(StrEnum):
     ROUTING = "routing"
     DONE = "done"
     QUARANTINED = "quarantined"
+    #: A person ended it without a decision.
+    DROPPED = "dropped"
+
+
+class Recorded(IntEnum):
+    """What became of a write."""
+
+    #: The batch no longer holds the verification: nothing changed.
+    LOST = 0
+    WRITTEN = 1
+    #: Written, and the region rests because of it.
+    TRIPPED = 2
 
 
 class EvidenceState(StrEnum):
@@ -48,8 +60,9 @@ class Verification:
     polls: int = 0
     #: Null answers since the countdown last started.
     nulls: int = 0
-    #: Faults in a row, of whatever cause.
+    #: Faults in a row, and the cause they have in common.
     faults: int = 0
+    fault_cause: str | None = None
     submission_completed: bool = False
     #: Of the vendor's newest answer: the only handle the vendor's support takes.
     transaction_id: str | None = None
@@ -66,13 +79,19 @@ class Verification:
     decision_name: str | None = None
     decision: str | None = None
     quarantine_reason: str | None = None
+    #: When a person took it out of quarantine: its deadline counts from there.
+    retried_at_ms: int | None = None
     #: The moment at which this was read.
     read_at_ms: int = 0
 
+    def tries(self, cause: str) -> int:
+        """How often it failed in a row for this cause: each has a countdown and a limit of its own."""
+        return self.faults if self.fault_cause == cause else 0
+
     @property
     def age_s(self) -> float:
-        """Since it was enqueued."""
-        return (self.read_at_ms - self.enqueued_at_ms) / 1000
+        """Since it was enqueued, or a person took it out of quarantine."""
+        return (self.read_at_ms - (self.retried_at_ms or self.enqueued_at_ms)) / 1000
 
     @property
     def settled_for_s(self) -> float:
@@ -118,6 +137,18 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One line of the list of those that a person must look at."""
+
+    signature_id: str
+    region: str
+    reason: str
+    since_ms: int
+    enqueued_at_ms: int
+    polls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A region's rest."""
 
@@ -134,6 +165,7 @@ class Counts:
     in_flight: int = 0
     done: int = 0
     quarantined: int = 0
+    dropped: int = 0
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0

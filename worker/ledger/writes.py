@@ -3,7 +3,8 @@
 polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
 polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
-any ─────release─► as it was        any ─────quarantine─► quarantined
+any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
+polling ──finish─► done
 """
 
 from __future__ import annotations
@@ -26,8 +27,35 @@ class Place(StrEnum):
     #: The same batch goes on with it at its new stage.
     HELD = "held"
     DUE = "due"
+    #: Due now, as if it had never been started.
+    BACK = "back"
     DONE = "done"
     QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What lets a region rest: the breaker of ``record.lua``.
+
+    After the rest one verification tries the vendor alone. Is it answered, everybody goes on; does it fail like this
+    again, the next rest is twice as long.
+    """
+
+    #: How many verifications in a row must have failed; 1: this one is enough.
+    after: int
+    first_s: float
+    longest_s: float
+    reason: str
+    #: Nobody but a person can mend it.
+    alarm: bool = False
+
+    def packed(self) -> dict[str, Any]:
+        return {
+            "after": self.after,
+            "first_ms": round(self.first_s * 1000),
+            "longest_ms": round(self.longest_s * 1000),
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +71,10 @@ class Write:
     counts: dict[str, int] = field(default_factory=dict)
     event: str = ""
     detail: str = ""
+    #: The kind of the vendor's answer that this follows from; the breaker listens.
+    answer: str = ""
+    #: Why the region may have to rest.
+    trip: Trip | None = None
 
     def packed(self) -> dict[str, Any]:
         """The shape of one element of the script's JSON."""
@@ -57,6 +89,10 @@ class Write:
         }
         if self.event:
             packed |= {"event": self.event, "detail": self.detail}
+        if self.answer:
+            packed["answer"] = self.answer
+        if self.trip:
+            packed["trip"] = self.trip.packed()
         return packed
 
 
@@ -68,6 +104,7 @@ class Heard:
     transaction_id: str | None = None
     nulls: int = 0
     faults: int = 0
+    cause: str = ""
     submitted: bool = False
 
     def fields(self, verification: Verification) -> dict[str, str]:
@@ -76,6 +113,8 @@ class Heard:
             "n": str(self.nulls),
             "f": str(self.faults),
         }
+        if self.faults:
+            values["a"] = self.cause
         if self.submitted or verification.submission_completed:
             values["u"] = "1"
         if self.transaction_id:
@@ -86,8 +125,14 @@ class Heard:
         return {"polls": 1, f"answer:{self.kind}": 1}
 
 
-def repoll(
-    verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
+def repoll(  # noqa: PLR0913 - all but the first two are given by name
+    verification: Verification,
+    heard: Heard,
+    *,
+    in_s: float,
+    event: str = "",
+    detail: str = "",
+    trip: Trip | None = None,
 ) -> Write:
     """Ask again after a countdown."""
     return Write(
@@ -97,6 +142,22 @@ def repoll(
         in_s=in_s,
         fields=heard.fields(verification),
         counts=heard.counts(),
+        answer=heard.kind,
+        trip=trip,
+        event=event,
+        detail=detail,
+    )
+
+
+def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Write:
+    """Nothing more will come of one that was decided before."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields=heard.fields(verification),
+        counts=heard.counts(),
+        answer=heard.kind,
         event=event,
         detail=detail,
     )
@@ -112,7 +173,9 @@ def settle(
         Stage.ARCHIVING,
         fields=heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""},
         counts=heard.counts(),
-        event="settled",
+        answer=heard.kind,
+        # After the deadline it is evidence; the decision that was made stays the only one.
+        event="settled" if verification.decision is None else "settled_late",
         detail=" ".join(filter(None, (overall_result, error_code))),
     )
 
@@ -129,6 +192,7 @@ def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_k
         stage,
         fields=fields,
         counts=heard.counts(),
+        answer=heard.kind,
         event="settled",
         detail=reason,
     )
@@ -158,19 +222,19 @@ def decide(verification: Verification, *, name: str, decision: str) -> Write:
         Place.SAME,
         Stage.ROUTING,
         fields={"y": name, "d": decision},
-        event="decided",
+        # A delivery that is tried again decides nothing new.
+        event="" if verification.decision else "decided",
         detail=name,
     )
 
 
-def delivered(verification: Verification, *, name: str) -> Write:
-    """The pipeline has the decision: the end, unless images are still to be had."""
-    pending = verification.evidence is EvidenceState.PENDING
+def delivered(verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0) -> Write:
+    """The pipeline has the decision: the end, unless evidence is still to be had."""
     return Write(
         verification.signature_id,
-        Place.DUE if pending else Place.DONE,
-        Stage.ARCHIVING if pending else Stage.DONE,
-        in_s=60.0 if pending else 0.0,
+        Place.DONE if then is Stage.DONE else Place.DUE,
+        then,
+        in_s=in_s,
         counts={
             f"decision:{name}": 1,
             f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
@@ -187,7 +251,7 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
         Place.DUE,
         verification.stage,
         in_s=in_s,
-        fields={"f": str(verification.faults + 1)},
+        fields={"f": str(verification.tries(cause) + 1), "a": cause},
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,
@@ -196,7 +260,7 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
 
 def release(verification: Verification) -> Write:
     """Give it back untouched, due now: not begun, and nobody's fault."""
-    return Write(verification.signature_id, Place.DUE, verification.stage)
+    return Write(verification.signature_id, Place.BACK, verification.stage)
 
 
 def quarantine(
@@ -210,6 +274,7 @@ def quarantine(
         reason=reason,
         fields=heard.fields(verification) if heard else {},
         counts=heard.counts() if heard else {},
+        answer=heard.kind if heard else "",
         event="refused" if detail else "",
         detail=detail,
     )

@@ -12,7 +12,7 @@ import requests
 from schemas.fields import REGIONS
 from schemas.token import Token
 from worker.transport import deadline, session
-from worker.vendor.answers import Answer, TokenFault, Unauthorised, classify, classify_token
+from worker.vendor.answers import Answer, TokenFault, TransientFault, Unauthorised, classify, classify_token
 from worker.vendor.exchange import exchange
 from worker.vendor.mint import Mint
 from worker.vendor.regions import get_result_url
@@ -69,6 +69,9 @@ class Client:
                 if isinstance(answer, Unauthorised):
                     token = self._tokens.renew(region, token)
                     answer = self._ask(region, signature_id, token)
+                    if isinstance(answer, Unauthorised) and self._tokens.get(region) != token:
+                        # Somebody has renewed it meanwhile: it says nothing of the account.
+                        return TransientFault("TOKEN_REPLACED", transaction_id=answer.transaction_id)
             except TokenRefused as refused:
                 return refused.answer
         return answer

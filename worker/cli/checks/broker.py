@@ -1,12 +1,18 @@
-"""The broker: whether messages can be put there."""
+"""The broker: whether messages can be put there, and what becomes of them."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from kombu import Connection
+from redis.exceptions import RedisError
 
+from worker.app import VISIBILITY_TIMEOUT_S
 from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.keeping import BROKER, check_keeping, info
+from worker.errors import ConfigError
+from worker.redis import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,18 +21,58 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 5
 
+#: What the enqueue as a Celery task is worth, by the broker's type: until a worker has run it, its message is all
+#: there is.
+_BY_NAME: Final = {
+    "redis": (
+        f"a killed worker may take a message with it, others come back after {VISIBILITY_TIMEOUT_S} s; "
+        "`ekyc enqueue` and worker.client do without a message (docs/redis.md)"
+    ),
+    "amqp": "a message stays until a worker has run it",
+}
+
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
-    """Connects, unless it is the Redis of the ledger."""
+    """Connects, unless it is the Redis of the ledger; another Redis is asked the same as that one."""
     if settings.broker_url == settings.redis_url:
         yield Finding("broker", Level.OK, "the ledger's Redis")
+        yield _by_name("redis")
         return
     try:
         with Connection(settings.broker_url, connect_timeout=TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_S)
-            place = f"{connection.transport.driver_type} at {connection.hostname}"
+            kind = connection.transport.driver_type
+            found = list(_looked_at(connection, kind, settings))
     except Exception as error:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
         said = f"cannot be used ({type(error).__name__})"
         yield Finding("broker", Level.ERROR, said, "check that it runs and CELERY_BROKER_URL")
     else:
+        yield from found
+        yield _by_name(kind)
+
+
+def _looked_at(connection: Connection, kind: str, settings: Settings) -> Iterator[Finding]:
+    place = f"{kind} at {connection.hostname}"
+    if kind != "redis":
         yield Finding("broker", Level.OK, place)
+        return
+    # Kombu's own client, because its URLs may say more than those of redis-py.
+    redis = connection.default_channel.client  # type: ignore[attr-defined]
+    said = info(redis)
+    if said.get("run_id") and said["run_id"] == _run_id(settings.redis_url):
+        yield Finding("broker", Level.OK, f"{place}, another database of the ledger's server")
+        return
+    yield Finding("broker", Level.OK, f"{place}, a server of its own")
+    yield from check_keeping(redis, said, BROKER)
+
+
+def _run_id(url: str) -> str | None:
+    """Which server that is; None where it does not say, or does not answer, which is another check's to tell."""
+    with suppress(RedisError, ConfigError), connect(url) as redis:
+        run_id: str | None = info(redis).get("run_id")
+        return run_id
+    return None
+
+
+def _by_name(kind: str) -> Finding:
+    return Finding("enqueue by name", Level.OK, _BY_NAME.get(kind, f"as safe as {kind} keeps its messages"))

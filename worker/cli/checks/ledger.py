@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.keeping import BY_HAND, LEDGER, check_keeping, info
 from worker.errors import LedgerUnavailable
 from worker.redis import connect, translated
 
@@ -28,7 +29,7 @@ SKEW_WARNING_S: Final = 5.0
 #: A write as the ledger makes it, from a script; the key goes by itself.
 PROBE: Final = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)"
 
-_BY_HAND: Final = "INFO does not say; look by hand that"
+_PRIMARY: Final = "give the address of a primary in REDIS_URL (docs/redis.md)"
 
 #: What to do when the probe is refused, by the class that redis-py makes of it.
 _REFUSED: Final[Mapping[type[ResponseError], str]] = {
@@ -49,32 +50,22 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         except LedgerUnavailable as error:
             yield Finding("redis", Level.ERROR, f"{place}: {error}")
             return
-        info = _info(redis)
-        yield _version(info, place)
+        said = info(redis)
+        yield _version(said, place)
         yield _written(redis)
-        yield _role(info)
-        yield _append_only(info)
-        yield _eviction(info)
+        yield _role(said)
+        yield from check_keeping(redis, said, LEDGER)
         yield from _clock(redis)
 
 
-def _info(redis: Redis) -> Mapping[str, Any]:
-    """What Redis says of itself; nothing where it is forbidden to: managed ones forbid much, if rarely this."""
-    try:
-        info: Mapping[str, Any] = redis.info()
-    except ResponseError:
-        return {}
-    return info
-
-
-def _version(info: Mapping[str, Any], place: str) -> Finding:
-    text = str(info.get("redis_version", ""))
+def _version(said: Mapping[str, Any], place: str) -> Finding:
+    text = str(said.get("redis_version", ""))
     oldest = ".".join(map(str, OLDEST_VERSION))
     if not text:
         return Finding(
-            "redis", Level.WARNING, f"answers at {place}", f"{_BY_HAND} its version is {oldest} or newer"
+            "redis", Level.WARNING, f"answers at {place}", f"{BY_HAND} its version is {oldest} or newer"
         )
-    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {text}"
+    name = f"Valkey {said['valkey_version']}" if "valkey_version" in said else f"Redis {text}"
     if tuple(int(part) for part in text.split(".")[:2] if part.isdigit()) < OLDEST_VERSION:
         return Finding("redis", Level.ERROR, f"{name} at {place} is too old", f"use {oldest} or newer")
     return Finding("redis", Level.OK, f"{name} at {place}")
@@ -92,47 +83,28 @@ def _written(redis: Redis) -> Finding:
     return Finding("redis writes", Level.OK, "a script can write")
 
 
-def _role(info: Mapping[str, Any]) -> Finding:
-    match info.get("role"):
+def _role(said: Mapping[str, Any]) -> Finding:
+    # Valkey has another name for it.
+    mode = said.get("redis_mode") or said.get("server_mode")
+    if mode == "sentinel":
+        return Finding("redis role", Level.ERROR, "is a Sentinel", f"{_PRIMARY}; no Sentinel is needed")
+    if mode == "cluster":
+        return Finding(
+            "redis role", Level.ERROR, "is part of a cluster: regions cannot be waited for together", _PRIMARY
+        )
+    match said.get("role"):
         case "master":
-            return Finding("redis role", Level.OK, "primary")
+            return Finding("redis role", Level.OK, _primary(said.get("connected_slaves") or 0))
         case None:
-            return Finding("redis role", Level.WARNING, "cannot be read", f"{_BY_HAND} it is no replica")
-    return Finding("redis role", Level.ERROR, "is a replica", "give the primary in REDIS_URL")
+            return Finding("redis role", Level.WARNING, "cannot be read", f"{BY_HAND} it is no replica")
+    return Finding("redis role", Level.ERROR, "is a replica: nothing can be accepted or recorded", _PRIMARY)
 
 
-def _append_only(info: Mapping[str, Any]) -> Finding:
-    on, written = info.get("aof_enabled"), info.get("aof_last_write_status", "ok")
-    if on is None:
-        return Finding("append-only file", Level.WARNING, "cannot be read", f"{_BY_HAND} appendonly is yes")
-    if not on:
-        return Finding(
-            "append-only file",
-            Level.WARNING,
-            "is off: when Redis restarts, whatever was enqueued since its last snapshot is lost",
-            "set `appendonly yes` in its configuration",
-        )
-    if written != "ok":
-        return Finding(
-            "append-only file", Level.ERROR, "is on but cannot be written", "see Redis's log and its disk"
-        )
-    return Finding("append-only file", Level.OK, "on")
-
-
-def _eviction(info: Mapping[str, Any]) -> Finding:
-    policy = info.get("maxmemory_policy")
-    if policy is None:
-        return Finding(
-            "eviction", Level.WARNING, "cannot be read", f"{_BY_HAND} maxmemory-policy is noeviction"
-        )
-    if policy != "noeviction":
-        return Finding(
-            "eviction",
-            Level.ERROR,
-            f"maxmemory-policy is {policy}: when memory is short, Redis throws verifications away",
-            "set `maxmemory-policy noeviction`",
-        )
-    return Finding("eviction", Level.OK, "noeviction")
+def _primary(replicas: int) -> str:
+    if not replicas:
+        return "primary, without replicas"
+    number = "a replica" if replicas == 1 else f"{replicas} replicas"
+    return f"primary with {number}: a failover loses what was not copied yet (docs/redis.md)"
 
 
 def _clock(redis: Redis) -> Iterator[Finding]:

@@ -15,7 +15,6 @@ for _, id in ipairs(ended) do
   if seen[1] then
     if tonumber(seen[2] or 0) >= most_starts then
       quarantine(id, 'CRASHES_WORKERS', now, '')
-      redis.call('HSET', key('v:' .. id), 's', 'quarantined')
     else
       redis.call('HDEL', key('v:' .. id), 'b')
       redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
@@ -25,16 +24,29 @@ for _, id in ipairs(ended) do
   end
 end
 
+-- How many that were in a crashed batch travel together.
+local SURVIVORS = 8
+
 local function take(stage, most)
   local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
+  local survivors
   for _, id in ipairs(due) do
     redis.call('ZREM', key('due:' .. stage), id)
-    -- What was in a batch that crashed travels alone, so that it cannot take others with it again.
+    -- What was in a batch that crashed travels with few, and after a second crash alone: whatever kills workers takes
+    -- ever fewer with it, and the others are not held up by travelling one by one.
     local batch = together
-    if redis.call('HEXISTS', key('v:' .. id), 'c') == 1 then
+    local starts = tonumber(redis.call('HGET', key('v:' .. id), 'c')) or 0
+    if starts > 1 or (starts == 1 and (not survivors or #survivors >= 2 + SURVIVORS)) then
       batch = { together[1] .. #batches, stage }
       batches[#batches + 1] = batch
+    end
+    if starts == 1 then
+      if batch == together then
+        batch = survivors
+      else
+        survivors = batch
+      end
     end
     batch[#batch + 1] = id
     redis.call('HSET', key('v:' .. id), 'b', batch[1])
@@ -46,13 +58,21 @@ local function take(stage, most)
   return #due
 end
 
-local held = hold_until(now)
+-- While the breaker is tripped one verification at a time tries the vendor.
+local health = redis.call('HMGET', key('health'), 'trips', 'probe')
+local tripped, probing_until = tonumber(health[1]), tonumber(health[2]) or 0
+local held = math.max(hold_until(now), tripped and probing_until > now and probing_until or 0)
 local free, next_permit = permits(rate, now)
 take('routing', limit)
 take('archiving', limit)
 if held == 0 and free > 0 then
-  spend(rate, take('polling', math.min(limit, free)), now)
+  local taken = take('polling', tripped and 1 or math.min(limit, free))
+  spend(rate, taken, now)
   free, next_permit = permits(rate, now)
+  if tripped and taken > 0 then
+    held = now + lease
+    redis.call('HSET', key('health'), 'probe', digits(held))
+  end
 end
 
 -- The next moment at which a claim can take something.

@@ -8,22 +8,30 @@
 --   quarantine      zset    id -> moment at which it came here
 --   v:<id>          hash    the verification:
 --                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage`
---                     c starts without an outcome   p polls  n nulls in a row  f faults in a row
+--                     c starts without an outcome   p polls  n nulls in a row
+--                     f faults in a row for the same cause               a that cause
 --                     u 1 once the user's side is done    i transactionId of the newest answer
 --                     x context        o overallResult    r errorCode      w reason without a result
 --                     z settled at     k evidence complete: 1 or 0         y decision's name
 --                     d the decision as delivered         q reason of the quarantine
+--                     g stage before the quarantine       m moment at which a person retried it
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest MAX_EVENTS
 --   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>
 --   hold            hash    until, reason
+--   health          hash    trips: how often the breaker has tripped since the vendor last answered;
+--                           probe: until when the one verification that tries the vendor may take
+--   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
+--   failing:<reason> set    the ids: the breaker counts verifications, not calls
+--   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
 --   tat             string  GCRA's theoretical arrival time, the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
 --   alarm           hash    at, by: the dispatcher that promised to wake for the next due moment
 --
--- An id is in exactly one of due:*, leased and quarantine until it is done; `counts` is changed in the script that
--- moves it. So enqueued = waiting + in flight + quarantined + done, always.
+-- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
+-- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
 
 local MAX_EVENTS = 64
+local MAX_ACTS = 1000
 local STAGES = { 'routing', 'archiving', 'polling' }
 
 local function key(name)
@@ -46,6 +54,11 @@ local function note(id, now, event, detail, worker)
   redis.call('LTRIM', timeline, -MAX_EVENTS, -1)
 end
 
+local function act(now, name, detail, who)
+  redis.call('RPUSH', key('acts'), digits(now) .. '|' .. name .. '|' .. detail .. '|' .. who)
+  redis.call('LTRIM', key('acts'), -MAX_ACTS, -1)
+end
+
 local function wake()
   if redis.call('LLEN', key('wake')) == 0 then
     redis.call('RPUSH', key('wake'), '1')
@@ -63,7 +76,8 @@ end
 
 local function quarantine(id, reason, now, worker)
   redis.call('ZADD', key('quarantine'), digits(now), id)
-  redis.call('HSET', key('v:' .. id), 'q', reason)
+  local stage = redis.call('HGET', key('v:' .. id), 's')
+  redis.call('HSET', key('v:' .. id), 's', 'quarantined', 'g', stage, 'q', reason)
   redis.call('HDEL', key('v:' .. id), 'b', 'c')
   redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
   note(id, now, 'quarantined', reason, worker)
@@ -76,6 +90,26 @@ local function hold_until(now)
     return ends
   end
   return 0
+end
+
+local function forget_failures()
+  for _, reason in ipairs(redis.call('SMEMBERS', key('failing'))) do
+    redis.call('DEL', key('failing:' .. reason))
+  end
+  redis.call('DEL', key('failing'))
+end
+
+-- Let the region rest. A rest that ends later stays. Returns the moment at which it ends.
+local function hold(for_ms, reason, now)
+  local ends = now + for_ms
+  local already = hold_until(now)
+  if already >= ends then
+    return already
+  end
+  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason)
+  redis.call('PEXPIREAT', key('hold'), digits(ends))
+  redis.call('HINCRBY', key('counts'), 'hold:' .. reason, 1)
+  return ends
 end
 
 -- GCRA, the generic cell rate algorithm. `rate` is calls per second, 0 for no limit. A tenth of a second's worth may

@@ -1,12 +1,7 @@
--- ARGV: for_ms, reason
+-- ARGV: for_ms, reason, who ('' for the fleet itself)
 -- Lets the region rest; a rest that ends later stays. Returns the moment at which it ends.
 local now = now_ms()
-local ends = now + tonumber(ARGV[1])
-if hold_until(now) < ends then
-  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', ARGV[2])
-  redis.call('PEXPIREAT', key('hold'), digits(ends))
-  redis.call('HINCRBY', key('counts'), 'hold:' .. ARGV[2], 1)
-else
-  ends = hold_until(now)
+if ARGV[3] ~= '' then
+  act(now, 'hold', ARGV[2], ARGV[3])
 end
-return ends
+return hold(tonumber(ARGV[1]), ARGV[2], now)

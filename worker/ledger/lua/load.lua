@@ -12,7 +12,7 @@ for at = 4, #ARGV do
   local seen = redis.call('HMGET', verification, 'b', 's')
   if seen[1] == batch and seen[2] == stage then
     if held > 0 then
-      redis.call('HDEL', verification, 'b', 'c')
+      redis.call('HDEL', verification, 'b')
       redis.call('ZREM', key('leased'), id)
       make_due(id, stage, now, now)
     else

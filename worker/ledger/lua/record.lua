@@ -1,9 +1,9 @@
 -- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes:
---   { id, to = stage that follows, place = 'due' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
---     set = { field: value }, count = { counter: n }, event, detail }
---   due: wait in_ms; held: go on in the same batch; same: stay as it is, under the same holder
+--   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
+--     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
+--   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 1 it was made, 0 it was not.
+-- Returns for each write: 1 it was made, 2 it was made and the region rests because of it, 0 it was not.
 local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local holder = batch .. '/' .. stage
 local now = now_ms()
@@ -28,6 +28,15 @@ function place.due(write)
   make_due(write.id, write.to, now + write.in_ms, now)
 end
 
+function place.back(write)
+  redis.call('ZREM', key('leased'), write.id)
+  redis.call('HDEL', key('v:' .. write.id), 'b')
+  if redis.call('HINCRBY', key('v:' .. write.id), 'c', -1) <= 0 then
+    redis.call('HDEL', key('v:' .. write.id), 'c')
+  end
+  make_due(write.id, write.to, now, now)
+end
+
 function place.done(write)
   redis.call('ZREM', key('leased'), write.id)
   redis.call('HDEL', key('v:' .. write.id), 'b', 'c', 'x')
@@ -39,7 +48,34 @@ end
 function place.quarantine(write)
   redis.call('ZREM', key('leased'), write.id)
   quarantine(write.id, write.reason, now, worker)
-  redis.call('HSET', key('v:' .. write.id), 's', 'quarantined')
+end
+
+-- The breaker. What trips it says after how many verifications in a row, and for how long the region rests then: longer
+-- each time, until one that tries the vendor alone is answered. Returns whether the region rests because of it.
+local function trip(id, by)
+  if hold_until(now) > 0 then
+    if by.after == 1 then
+      hold(by.first_ms, by.reason, now)
+    end
+    return false -- begun before the rest: it says nothing new
+  end
+  redis.call('SADD', key('failing'), by.reason)
+  redis.call('SADD', key('failing:' .. by.reason), id)
+  local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
+  if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
+    return false
+  end
+  redis.call('HSET', key('health'), 'trips', trips + 1)
+  redis.call('HDEL', key('health'), 'probe')
+  hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
+  return true
+end
+
+local function answered()
+  forget_failures()
+  if redis.call('DEL', key('health')) == 1 then
+    wake()
+  end
 end
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
@@ -50,10 +86,16 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     for name, value in pairs(write.set) do
       redis.call('HSET', verification, name, value)
     end
+    local tripped = false
+    if write.trip then
+      tripped = trip(write.id, write.trip)
+    elseif write.answer then
+      answered()
+    end
     for counter, by in pairs(write.count) do
       redis.call('HINCRBY', key('counts'), counter, by)
     end
-    if write.event == 'settled' then
+    if write.event == 'settled' or write.event == 'settled_late' then
       redis.call('HSET', verification, 'z', digits(now))
     end
     if write.event then
@@ -63,7 +105,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.place == 'done' then
       redis.call('PEXPIRE', key('t:' .. write.id), digits(retention))
     end
-    answer[number] = 1
+    answer[number] = tripped and 2 or 1
   end
 end
 return answer

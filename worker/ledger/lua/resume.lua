@@ -1,7 +1,12 @@
--- No ARGV. Ends the region's rest now. Returns 1 if there was one, else 0.
+-- ARGV: who
+-- Ends the region's rest now, and trusts the vendor again. Returns 1 if there was a rest, else 0.
 local now = now_ms()
 local held = hold_until(now) > 0
-redis.call('DEL', key('hold'))
+if held then
+  act(now, 'resume', redis.call('HGET', key('hold'), 'reason'), ARGV[1])
+end
+redis.call('DEL', key('hold'), key('health'))
+forget_failures()
 if held then
   -- What waited for the end of the rest is due now, and some dispatcher should know.
   wake()

@@ -1,0 +1,65 @@
+"""SIGTERM: no new claim, running calls finish, what has not begun is given back at once, exit code 0."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
+
+if TYPE_CHECKING:
+    from tests.acceptance.fleet import Fleet
+    from worker.ledger.values import Status
+
+pytestmark = pytest.mark.timeout(180)
+
+#: So long that a verification whose lease had to lapse would fail the test by its wait.
+LONG_LEASE = {"EKYC_LEASE": "300"}
+
+
+def status_of(fleet: Fleet, name: str) -> Status:
+    status = fleet.ledger().status("ph", name)
+    assert status is not None
+    return status
+
+
+def test_what_runs_finishes_and_what_waits_is_given_back(fleet: Fleet) -> None:
+    """A thousand slow calls are more than one worker has hands for: it is stopped halfway, and another goes on."""
+    names = [f"pass-latency2s-{number}" for number in range(1000)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
+    first = fleet.worker("w1", **LONG_LEASE)
+    until(lambda: fleet.census().counts("ph").in_flight >= 600, "more is in flight than can run")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(timeout=60) == 0
+    assert "Traceback" not in fleet.log("w1")
+    counts = fleet.census().counts("ph")
+    assert counts.waiting > 0, "nothing was left over: the test shows nothing"
+    fleet.worker("w2", **LONG_LEASE)
+    fleet.await_done(1000)
+    assert len({message["id"] for message in fleet.delivered()}) == 1000
+    assert not [
+        name for name in names if "lease_expired" in [event.name for event in status_of(fleet, name).timeline]
+    ]
+
+
+def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
+    """Workers are replaced one after another while verifications come in; each is decided without a lapsed lease."""
+    names = [f"pass-latency1s-{number}" for number in range(600)]
+    running = [fleet.worker("a", **LONG_LEASE), fleet.worker("b", **LONG_LEASE)]
+    for step in range(3):
+        batch = names[step * 200 : (step + 1) * 200]
+        fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in batch])
+        until(lambda: fleet.census().counts("ph").in_flight, "work is under way")
+        fresh = fleet.worker(f"c{step}", **LONG_LEASE)
+        old = running.pop(0)
+        old.send_signal(signal.SIGTERM)
+        assert old.wait(timeout=60) == 0
+        running.append(fresh)
+    fleet.await_done(600)
+    assert not [
+        name for name in names if "lease_expired" in [event.name for event in status_of(fleet, name).timeline]
+    ]
+    assert len(fleet.delivered()) == 600

@@ -1,0 +1,159 @@
+"""The breaker: a region whose vendor is down rests, is tried by one verification, and opens when that is answered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from worker.ledger import Census, Ledger, writes
+from worker.ledger.scripts import prefix
+from worker.ledger.writes import Heard
+from worker.schedule import UNAUTHORISED, VENDOR_DOWN
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.ledger.values import Batch, Verification
+
+PH = prefix("ph")
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(10)])
+    return ledger
+
+
+def take(ledger: Ledger, limit: int = 64) -> tuple[Batch, list[Verification]]:
+    (batch,) = ledger.claim("ph", limit=limit).batches
+    return batch, ledger.load(batch)
+
+
+def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) -> None:
+    trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
+        kind
+    )
+    ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0, trip=trip) for one in ones])
+
+
+def rest_s(redis: Redis) -> float:
+    """How long the region still rests."""
+    counts = Census(redis).counts("ph")
+    now_s, micros = redis.time()
+    return (
+        sum(hold.until_ms for hold in counts.holds) / 1000 - (now_s + micros / 1e6) if counts.holds else 0.0
+    )
+
+
+def end_rest(redis: Redis) -> None:
+    redis.delete(f"{PH}hold")
+
+
+def test_a_few_failures_in_a_row_let_the_region_rest(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:4], "transient_fault")
+    assert Census(redis).counts("ph").holds == ()
+    answer(ledger, batch, ones[4:5], "transient_fault")
+    (hold,) = Census(redis).counts("ph").holds
+    assert hold.reason == "VENDOR_DOWN"
+    assert 3 < rest_s(redis) <= 5
+
+
+def test_an_answer_in_between_begins_the_count_anew(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:4], "transient_fault")
+    answer(ledger, batch, ones[4:5], "pending")
+    answer(ledger, batch, ones[5:9], "transient_fault")
+    assert Census(redis).counts("ph").holds == ()
+
+
+def test_one_verification_that_always_fails_trips_nothing(redis: Redis) -> None:
+    """It is counted once, however often it fails: the others go on."""
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest("bad", "ph")])
+    for _ in range(30):
+        batch, ones = take(ledger)
+        answer(ledger, batch, ones, "transient_fault")
+    assert Census(redis).counts("ph").holds == ()
+
+
+def test_what_was_under_way_when_it_tripped_does_not_trip_it_again(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    assert rest_s(redis) <= 5
+
+
+def test_after_the_rest_one_verification_tries_the_vendor(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    assert ledger.claim("ph", limit=64).batches == ()
+    end_rest(redis)
+    probe, (one,) = take(ledger)
+    assert ledger.claim("ph", limit=64).batches == ()
+    # It fails: a longer rest, at once.
+    answer(ledger, probe, [one], "transient_fault")
+    assert 5 < rest_s(redis) <= 10
+    end_rest(redis)
+    probe, (one,) = take(ledger)
+    # It is answered: everybody goes on.
+    answer(ledger, probe, [one], "pending")
+    batch, ones = take(ledger)
+    assert len(ones) == 10
+
+
+def test_a_probe_that_is_lost_is_followed_by_another(ledger: Ledger, redis: Redis) -> None:
+    """A worker dies with the only verification that may try the vendor: the region is not shut for ever."""
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    take(ledger)
+    redis.hset(f"{PH}health", "probe", 1)
+    for member, score in redis.zscan_iter(f"{PH}leased"):
+        redis.zincrby(f"{PH}leased", -score, member)
+    assert len(ledger.claim("ph", limit=64).batches) == 1
+
+
+def test_the_longest_rest_is_a_minute(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    for _ in range(8):
+        end_rest(redis)
+        probe, some = take(ledger)
+        answer(ledger, probe, some, "transient_fault")
+    assert 50 < rest_s(redis) <= 60
+
+
+def test_other_regions_go_on(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    ledger.enqueue([EnqueueRequest("elsewhere", "sg")])
+    assert len(ledger.claim("sg", limit=64).batches) == 1
+    assert [hold.region for hold in Census(redis).total(["ph", "sg"]).holds] == ["ph"]
+
+
+def test_an_operator_who_resumes_trusts_the_vendor_again(ledger: Ledger) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    assert ledger.resume("ph", who="maria")
+    assert len(take(ledger)[1]) == 10
+
+
+def test_one_id_that_is_refused_lets_nobody_rest_and_two_do(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:1], "unauthorised")
+    assert Census(redis).counts("ph").holds == ()
+    answer(ledger, batch, ones[1:2], "unauthorised")
+    (hold,) = Census(redis).counts("ph").holds
+    assert hold.reason == "IAM_FAILED"
+    assert rest_s(redis) > 50
+
+
+def test_different_faults_are_counted_apart(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:4], "transient_fault")
+    answer(ledger, batch, ones[4:5], "unauthorised")
+    assert Census(redis).counts("ph").holds == ()

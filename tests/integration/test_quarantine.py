@@ -1,0 +1,125 @@
+"""The quarantine: listed, retried, dropped, and everything a person did can be read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from worker.ledger import Census, Ledger, Quarantine, writes
+from worker.ledger.values import Stage
+from worker.ledger.writes import Heard
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """Three in quarantine for two reasons, one of them from its archive."""
+    ledger = Ledger(redis, worker="w1")
+    ledger.enqueue([EnqueueRequest(name, "ph") for name in ("a", "b", "c", "waits")])
+    (batch,) = ledger.claim("ph", limit=64).batches
+    by_name = {one.signature_id: one for one in ledger.load(batch)}
+    settled = writes.settle(by_name["c"], Heard("result"), overall_result="PASS", error_code="SUCCESS")
+    ledger.record(
+        batch,
+        [
+            writes.quarantine(
+                by_name["a"], reason="UNREADABLE", detail="data: no", heard=Heard("unreadable")
+            ),
+            writes.quarantine(by_name["b"], reason="UNREADABLE", heard=Heard("unreadable")),
+            settled,
+            writes.repoll(by_name["waits"], Heard("pending", nulls=1), in_s=60),
+        ],
+    )
+    archiving = type(batch)(batch.id, "ph", Stage.ARCHIVING, ("c",))
+    (one,) = ledger.load(archiving)
+    ledger.record(archiving, [writes.quarantine(one, reason="EVIDENCE_CONFLICT")])
+    return ledger
+
+
+@pytest.fixture
+def quarantine(redis: Redis, ledger: Ledger) -> Quarantine:
+    assert ledger
+    return Quarantine(redis, who="maria|x")
+
+
+def test_the_list_says_who_why_and_since_when(quarantine: Quarantine) -> None:
+    lines = list(quarantine.listed("ph"))
+    assert [(line.signature_id, line.reason, line.polls) for line in lines] == [
+        ("a", "UNREADABLE", 1),
+        ("b", "UNREADABLE", 1),
+        ("c", "EVIDENCE_CONFLICT", 1),
+    ]
+    assert all(line.since_ms >= line.enqueued_at_ms > 0 for line in lines)
+    assert list(quarantine.listed("sg")) == []
+
+
+def test_what_is_retried_is_due_where_it_was_and_keeps_its_history(
+    quarantine: Quarantine, ledger: Ledger, redis: Redis
+) -> None:
+    assert quarantine.retry("ph", ["a", "c", "waits", "nobody"]) == [True, True, False, False]
+    stages = {batch.stage: batch.signature_ids for batch in ledger.claim("ph", limit=64).batches}
+    assert stages == {Stage.POLLING: ("a",), Stage.ARCHIVING: ("c",)}
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert [(event.name, event.detail) for event in status.timeline] == [
+        ("refused", "data: no"),
+        ("quarantined", "UNREADABLE"),
+        ("retried", "UNREADABLE"),
+    ]
+    assert status.timeline[-1].worker == "maria/x"
+    assert status.verification.quarantine_reason is None
+    assert status.verification.retried_at_ms is not None
+    assert Census(redis).counts("ph").quarantine == {"UNREADABLE": 1}
+
+
+def test_a_retry_has_a_new_deadline(quarantine: Quarantine, ledger: Ledger, redis: Redis) -> None:
+    """It was enqueued an hour ago, and is retried now: waiting begins anew."""
+    redis.hincrby("ekyc:{ph}:v:a", "e", -3_600_000)
+    quarantine.retry("ph", ["a"])
+    (batch,) = ledger.claim("ph", limit=64).batches
+    (one,) = ledger.load(batch)
+    assert one.age_s < 60
+
+
+def test_what_is_dropped_ends_without_a_decision_and_is_recorded(
+    quarantine: Quarantine, ledger: Ledger, redis: Redis
+) -> None:
+    assert quarantine.drop("ph", ["a", "waits"], why="asked for by the user") == [True, False]
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.verification.stage is Stage.DROPPED
+    assert (status.timeline[-1].name, status.timeline[-1].detail) == ("dropped", "asked for by the user")
+    counts = Census(redis).counts("ph")
+    assert (counts.dropped, counts.quarantined) == (1, 2)
+    assert (
+        counts.enqueued
+        == counts.waiting + counts.in_flight + counts.done + counts.quarantined + counts.dropped
+    )
+    assert ledger.enqueue([EnqueueRequest("a", "ph")]) == [False]
+    assert redis.pttl("ekyc:{ph}:v:a") > 0
+
+
+def test_holds_by_people_are_recorded_with_their_names(quarantine: Quarantine, ledger: Ledger) -> None:
+    ledger.hold("ph", for_s=60, reason="maintenance", who="juan")
+    ledger.hold("ph", for_s=90, reason="VENDOR_BUSY")
+    ledger.resume("ph", who="maria")
+    acts = [(event.name, event.detail, event.worker) for event in quarantine.acts("ph")]
+    assert acts == [("hold", "maintenance", "juan"), ("resume", "VENDOR_BUSY", "maria")]
+
+
+def test_more_than_a_page_is_listed_and_retried(redis: Redis) -> None:
+    ledger, quarantine = Ledger(redis), Quarantine(redis, who="maria")
+    names = [f"v{number:04}" for number in range(450)]
+    ledger.enqueue([EnqueueRequest(name, "ph") for name in names])
+    while batches := ledger.claim("ph", limit=64).batches:
+        for batch in batches:
+            ledger.record(
+                batch, [writes.quarantine(one, reason="UNKNOWN_CODE") for one in ledger.load(batch)]
+            )
+    assert sorted(line.signature_id for line in quarantine.listed("ph")) == names
+    assert all(quarantine.retry("ph", names))
+    assert list(quarantine.listed("ph")) == []

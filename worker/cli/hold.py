@@ -1,0 +1,74 @@
+"""`ekyc hold` and `ekyc resume`: let a region rest, and end its rest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from worker.cli.moments import rfc3339, seconds
+from worker.cli.options import canonical, who_option, why_option
+from worker.ledger import Census, Ledger
+from worker.redis import connect
+from worker.settings import current
+
+#: What should rest for longer belongs out of ADVANCE_REGIONS.
+LONGEST_S: Final = 30 * 86_400.0
+
+region_argument = click.argument("region", metavar="REGION", callback=canonical)
+
+
+def duration(ctx: click.Context, param: click.Parameter, given: str) -> float:
+    """A callback for an option: how many seconds it means, more than none and at most `LONGEST_S`."""
+    try:
+        for_s = seconds(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if not 0 < for_s <= LONGEST_S:
+        raise click.BadParameter("must be more than nothing and at most 720h", ctx, param)
+    return for_s
+
+
+@click.command
+@region_argument
+@click.option(
+    "--for",
+    "for_s",
+    metavar="TIME",
+    required=True,
+    callback=duration,
+    help="How long, such as 30s, 10m or 2h; a bare number is seconds.",
+)
+@why_option
+@who_option
+def hold(region: str, for_s: float, why: str, who: str) -> None:
+    """Let a region rest: nothing of it is polled meanwhile.
+
+    What has settled is archived and decided all the same. Deadlines go on; but nothing is decided without
+    having asked the vendor once more after the rest. A rest that ends later stays; to shorten one, resume
+    first. It is recorded with name, time and reason, which `ekyc stats` shows.
+
+    Exit status: 0 it rests, 1 Redis does not answer, 2 what was given is wrong.
+    """
+    with connect(current().redis_url) as redis:
+        until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
+        holds = Census(redis).counts(region).holds
+    reason = holds[0].reason if holds else why
+    stays = "" if reason == why else ", as it did before: a rest that ends later stays"
+    click.echo(f"{region} rests until {rfc3339(until_ms)}: {reason}{stays}")
+
+
+@click.command
+@region_argument
+@who_option
+def resume(region: str, who: str) -> None:
+    """End a region's rest now, whoever ordered it.
+
+    The breaker begins anew, too: the region is polled at full speed again. Where what called for the rest
+    still lasts, the fleet lets the region rest again by itself. It is recorded with name and time.
+
+    Exit status: 0 it is polled, also where it did not rest; 1 Redis does not answer; 2 what was given is wrong.
+    """
+    with connect(current().redis_url) as redis:
+        rested = Ledger(redis).resume(region, who=who)
+    click.echo(f"{region} is polled again" if rested else f"{region} did not rest: nothing to resume")

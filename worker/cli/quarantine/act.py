@@ -1,0 +1,134 @@
+"""An act on many: who is meant, whether they really are, and how far it came."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from schemas.fields import SIGNATURE_ID
+from worker.cli.options import need_region
+from worker.cli.quarantine.roll import Roll, nobody, per_region
+from worker.errors import InvalidInput, LedgerUnavailable
+from worker.ledger.quarantine import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from redis import Redis
+
+    from worker.settings import Settings
+
+ids_argument = click.argument("signature_ids", metavar="[ID]...", nargs=-1)
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Those that an act is meant for."""
+
+    #: By region.
+    signature_ids: Mapping[str, Sequence[str]]
+    #: What there is to say of them to whoever is asked.
+    described: str
+
+    def __bool__(self) -> bool:
+        return bool(self.signature_ids)
+
+    @classmethod
+    def given(cls, signature_ids: Sequence[str], region: str) -> Chosen:
+        """Those whose ids were given. Raises ``InvalidInput``, which names the position of a bad one."""
+        faults = [
+            f"id number {position}: must be 1 to 64 of letters, digits, - and _"
+            for position, signature_id in enumerate(signature_ids, start=1)
+            if not SIGNATURE_ID.fullmatch(signature_id)
+        ]
+        if faults:
+            raise InvalidInput("\n".join([*faults, "nothing was changed"]))
+        once = tuple(dict.fromkeys(signature_ids))
+        return cls({region: once}, f"{len(once)} given by id, of {region}")
+
+    @classmethod
+    def found(cls, redis: Redis, regions: Sequence[str], reason: str | None) -> Chosen:
+        """All in quarantine, or all that are there for `reason`. Raises ``LedgerUnavailable``."""
+        roll = Roll.read(redis, regions, reason)
+        if not roll.entries:
+            return cls({}, nobody(regions, reason))
+        reasons = ", ".join(f"{name} {len(entries)}" for name, entries in roll.reasons().items())
+        where = ", ".join(f"{region} {count}" for region, count in per_region(roll.entries).items())
+        return cls(roll.signature_ids(), f"{len(roll.entries)} in quarantine: {reasons} ({where})")
+
+
+def choose(
+    redis: Redis, settings: Settings, *, signature_ids: Sequence[str], region: str | None, reason: str | None
+) -> Chosen:
+    """Those that the options of a command mean: the ids, or else whoever is in quarantine, for `reason` if given.
+
+    Raises ``InvalidInput`` and ``LedgerUnavailable``.
+    """
+    if signature_ids:
+        return Chosen.given(signature_ids, need_region(region, settings))
+    return Chosen.found(redis, (region,) if region else settings.regions, reason)
+
+
+def agreed(chosen: Chosen, verb: str) -> bool:
+    """Say how many are meant, and ask. Raises ``InvalidInput`` where there is nobody to be asked."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        raise InvalidInput(
+            f"{chosen.described}; nobody is here to be asked whether to {verb} them: give --yes"
+        )
+    click.echo(chosen.described, err=True)
+    try:
+        answer = click.confirm(f"{verb} them?", err=True)
+    except click.Abort:
+        click.echo("\nekyc: nothing was changed", err=True)
+        raise
+    if not answer:
+        click.echo("ekyc: nothing was changed", err=True)
+    return answer
+
+
+class Act:
+    """What is done to the chosen, a round trip at a time, and how many there were.
+
+    Parameters:
+        verb: the word for it, `retry`; `done`: once it is, `retried`.
+        do: does it to ids of one region, and says of each whether it was in quarantine.
+    """
+
+    def __init__(self, verb: str, done: str, do: Callable[[str, Sequence[str]], list[bool]]) -> None:
+        self._verb = verb
+        self._done = done
+        self._do = do
+        self._counts: Counter[bool] = Counter()
+
+    def on(self, chosen: Chosen, *, yes: bool, as_json: bool) -> int:
+        """Ask, unless told not to, act, and say what was done. Returns what the command should end with."""
+        if chosen:
+            if not yes and not agreed(chosen, self._verb):
+                return 1
+            self._do_all(chosen)
+        elif not as_json:
+            click.echo(chosen.described)
+            return 0
+        counts = {self._done: self._counts[True], "not_in_quarantine": self._counts[False]}
+        click.echo(json.dumps(counts) if as_json else str(self))
+        return 1 if self._counts[False] else 0
+
+    def _do_all(self, chosen: Chosen) -> None:
+        try:
+            for region, signature_ids in chosen.signature_ids.items():
+                for start in range(0, len(signature_ids), PAGE):
+                    self._counts.update(self._do(region, signature_ids[start : start + PAGE]))
+        except (KeyboardInterrupt, LedgerUnavailable):
+            if self._counts:
+                click.echo(f"ekyc: so far, at least: {self}", err=True)
+            raise
+
+    def __str__(self) -> str:
+        return f"{self._done} {self._counts[True]}, not in quarantine {self._counts[False]}"

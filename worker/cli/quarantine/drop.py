@@ -1,0 +1,56 @@
+"""`ekyc quarantine drop`: end them without a decision."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from worker.cli.options import json_option, region_option, who_option, why_option
+from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
+from worker.cli.quarantine.roll import reason_option
+from worker.ledger import Quarantine
+from worker.redis import connect
+from worker.settings import current
+
+
+@click.command
+@ids_argument
+@region_option
+@reason_option
+@why_option
+@who_option
+@yes_option
+@json_option
+@click.pass_context
+def drop(  # noqa: PLR0913 - one an option
+    ctx: click.Context,
+    *,
+    signature_ids: tuple[str, ...],
+    region: str | None,
+    reason: str | None,
+    why: str,
+    who: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """End them without a decision, for good.
+
+    Give signature ids (after -- where one begins with a dash), or --reason, which without --region means all
+    regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.
+
+    The pipeline is told nothing: tell it yourself. The evidence stays. Name, time and --why are in the history,
+    which is kept for EKYC_RETENTION; until then enqueueing such an id again changes nothing. --why must not
+    hold personal data. With --json: dropped, not_in_quarantine.
+
+    Exit status: 0 all were there, 1 some were not, or the answer was no, or Redis does not answer, 2 what was
+    given is wrong, or nobody could be asked; 130 Ctrl-C.
+    """
+    if bool(signature_ids) == (reason is not None):
+        raise click.UsageError("give either signature ids or --reason", ctx)
+    settings = current()
+    with connect(settings.redis_url) as redis:
+        chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
+        quarantine = Quarantine(redis, who=who, retention_s=settings.retention_s)
+        act = Act("drop", "dropped", partial(quarantine.drop, why=why))
+        ctx.exit(act.on(chosen, yes=yes, as_json=as_json))

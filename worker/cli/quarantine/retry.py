@@ -1,0 +1,55 @@
+"""`ekyc quarantine retry`: give them another chance."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli.options import json_option, must_be_polled, region_option, who_option
+from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
+from worker.cli.quarantine.roll import reason_option
+from worker.ledger import Quarantine
+from worker.redis import connect
+from worker.settings import current
+
+
+@click.command
+@ids_argument
+@region_option
+@reason_option
+@click.option("--all", "everybody", is_flag=True, help="All in quarantine.")
+@who_option
+@yes_option
+@json_option
+@click.pass_context
+def retry(  # noqa: PLR0913 - one an option
+    ctx: click.Context,
+    *,
+    signature_ids: tuple[str, ...],
+    region: str | None,
+    reason: str | None,
+    everybody: bool,
+    who: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Give them another chance, due now.
+
+    They go on at the stage where they stopped, and their deadline begins anew.
+
+    Give signature ids (after -- where one begins with a dash), or --reason, or --all. Without --region the last
+    two mean all regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.
+
+    Their history stays, and names who did this. With --json: retried, not_in_quarantine.
+
+    Exit status: 0 all were there, 1 some were not, or the answer was no, or Redis does not answer, 2 what was
+    given is wrong, or nobody could be asked; 130 Ctrl-C.
+    """
+    if [bool(signature_ids), reason is not None, everybody].count(True) != 1:
+        raise click.UsageError("give either signature ids, or --reason, or --all", ctx)
+    settings = current()
+    if region:
+        must_be_polled(region, settings)
+    with connect(settings.redis_url) as redis:
+        chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
+        act = Act("retry", "retried", Quarantine(redis, who=who).retry)
+        ctx.exit(act.on(chosen, yes=yes, as_json=as_json))

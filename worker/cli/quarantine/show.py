@@ -1,0 +1,127 @@
+"""`ekyc quarantine show`: what happened to one, where its raw answer is kept, and what can be done."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.options import json_option, need_region, region_option, well_formed
+from worker.cli.quarantine.reasons import REASONS, UNKNOWN
+from worker.cli.status import told
+from worker.errors import EkycError
+from worker.ledger.values import Stage
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.cli.story import Story
+    from worker.settings import Settings
+
+
+@click.command
+@click.argument("signature_id", metavar="ID", callback=well_formed)
+@region_option
+@json_option
+def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
+    """Show what happened to one, and what can be done.
+
+    That is its timeline, where its raw answer is kept, what its reason means, and the commands that follow.
+    The contents of evidence are personal data: they are named, never shown. What has left quarantine can be
+    shown, too.
+
+    With --json: as `ekyc status --json`, and files (URLs of what is kept; null: nobody could look), means and
+    todo (about the reason), and commands (by what they do; empty where it is not in quarantine).
+
+    Exit status: 0 it is known, 1 it is not, or Redis or the evidence store does not answer.
+    """
+    settings = current()
+    with connect(settings.redis_url) as redis:
+        story = told(redis, settings, need_region(region, settings), signature_id)
+    page = Page(story)
+    fault: EkycError | None = None
+    try:
+        page.files = kept(settings, story)
+    except EkycError as error:
+        # Whoever is called at night sees the rest all the same.
+        fault = error
+    click.echo(json.dumps(page.as_json()) if as_json else "\n".join(page.lines()))
+    if fault is not None:
+        raise fault
+
+
+def kept(settings: Settings, story: Story) -> list[str] | None:
+    """The URLs of what is kept of a verification; None where nobody says where evidence is kept.
+
+    Raises ``EvidenceUnavailable`` and ``ConfigError``.
+    """
+    if not settings.evidence_url:
+        return None
+    from worker.evidence.store import Evidence  # noqa: PLC0415 - obstore takes as long to import as all else here
+
+    region, signature_id = story.verification.region, story.verification.signature_id
+    evidence = Evidence(settings.evidence_url)
+    return [
+        f"{evidence.url(region, signature_id)}/{file.name}" for file in evidence.files(region, signature_id)
+    ]
+
+
+class Page:
+    """All that is shown of one verification in quarantine.
+
+    `files`: the URLs of what is kept; None: nobody could look.
+    """
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self.files: list[str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        advice = REASONS.get(self._reason or "", UNKNOWN) if self._reason else None
+        return self._story.as_json() | {
+            "files": self.files,
+            "means": advice and advice.means,
+            "todo": advice and advice.todo,
+            "commands": dict(self._commands()),
+        }
+
+    def lines(self) -> Iterator[str]:
+        yield from self._story.lines()
+        yield ""
+        yield from self._kept()
+        yield ""
+        if self._reason is None:
+            yield "It is not in quarantine: there is nothing to be done here."
+            return
+        advice = REASONS.get(self._reason, UNKNOWN)
+        yield f"{self._reason}: {advice.means}."
+        yield f"First {advice.todo}."
+        for name, command in self._commands():
+            yield f"  {name:<6} {command}"
+
+    @property
+    def _reason(self) -> str | None:
+        """Why it is in quarantine; None: it is not."""
+        known = self._story.verification
+        return (known.quarantine_reason or "") if known.stage is Stage.QUARANTINED else None
+
+    def _kept(self) -> Iterator[str]:
+        if self.files is None:
+            yield "Nobody looked for what is kept of it: EKYC_EVIDENCE_URL is not set here, or does not answer."
+        elif not self.files:
+            yield "No answer of the vendor is kept of it."
+        else:
+            yield "Kept of it, as it came (personal data: read it where it lies, copy it nowhere):"
+            yield from (f"  {url}" for url in self.files)
+
+    def _commands(self) -> Iterator[tuple[str, str]]:
+        if self._reason is None:
+            return
+        known = self._story.verification
+        # An id may begin with a dash.
+        which = f"--region {known.region} -- {known.signature_id}"
+        yield "retry", f"ekyc quarantine retry {which}"
+        yield "drop", f"ekyc quarantine drop --why TEXT {which}"

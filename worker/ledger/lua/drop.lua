@@ -1,0 +1,21 @@
+-- ARGV: who, why, retention_ms, id, id, …
+-- Ends verifications in quarantine without a decision. Returns for each id: 1 it was there, 0 it was not.
+local now = now_ms()
+local answer = {}
+for at = 4, #ARGV do
+  local id = ARGV[at]
+  local verification = key('v:' .. id)
+  if redis.call('ZREM', key('quarantine'), id) == 1 then
+    redis.call('HSET', verification, 's', 'dropped')
+    redis.call('HDEL', verification, 'x')
+    redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, 'q'), -1)
+    redis.call('HINCRBY', key('counts'), 'dropped', 1)
+    note(id, now, 'dropped', ARGV[2], ARGV[1])
+    redis.call('PEXPIRE', verification, ARGV[3])
+    redis.call('PEXPIRE', key('t:' .. id), ARGV[3])
+    answer[#answer + 1] = 1
+  else
+    answer[#answer + 1] = 0
+  end
+end
+return answer

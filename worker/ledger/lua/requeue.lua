@@ -1,0 +1,21 @@
+-- ARGV: who, id, id, …
+-- Takes verifications out of quarantine, due now at the stage they were at, with a new deadline.
+-- Returns for each id: 1 it was there, 0 it was not.
+local now = now_ms()
+local answer = {}
+for at = 2, #ARGV do
+  local id = ARGV[at]
+  local verification = key('v:' .. id)
+  if redis.call('ZREM', key('quarantine'), id) == 1 then
+    local seen = redis.call('HMGET', verification, 'g', 'q')
+    redis.call('HSET', verification, 's', seen[1], 'm', digits(now))
+    redis.call('HDEL', verification, 'q', 'g', 'n', 'f', 'c')
+    redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)
+    note(id, now, 'retried', seen[2], ARGV[1])
+    make_due(id, seen[1], now, now)
+    answer[#answer + 1] = 1
+  else
+    answer[#answer + 1] = 0
+  end
+end
+return answer

@@ -1,0 +1,85 @@
+"""The quarantine: those that a person must look at, and what a person may do with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger import record
+from worker.ledger.scripts import Scripts, plain, prefix
+from worker.ledger.values import Quarantined
+from worker.redis import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from redis import Redis
+
+    from worker.ledger.values import Event
+
+#: Ids per round trip.
+PAGE: Final = 200
+
+
+class Quarantine:
+    """Lists, retries and drops. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
+
+    Parameters:
+      redis: a client that answers bytes.
+      who: the person at work, for the record.
+      retention_s: how long one that is dropped is remembered.
+    """
+
+    def __init__(self, redis: Redis, *, who: str, retention_s: float = 7 * 86_400.0) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+        self._who = plain(who)
+        self._retention_ms = round(retention_s * 1000)
+
+    def listed(self, region: str) -> Iterator[Quarantined]:
+        """All of a region, the oldest first, read a page at a time: retry and drop after, not while, reading."""
+        base, start = prefix(region), 0
+        while True:
+            with translated():
+                page: list[Any] = self._redis.zrange(
+                    f"{base}quarantine", start, start + PAGE - 1, withscores=True
+                )
+            yield from self._lines(region, page)
+            if len(page) < PAGE:
+                return
+            start += PAGE
+
+    def retry(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
+        """Take them out, due now at the stage they were at, with a new deadline. False for each that was not there."""
+        return self._by_page("requeue", region, signature_ids, self._who)
+
+    def drop(self, region: str, signature_ids: Sequence[str], *, why: str) -> list[bool]:
+        """End them without a decision. False for each that was not there."""
+        return self._by_page("drop", region, signature_ids, self._who, plain(why), self._retention_ms)
+
+    def acts(self, region: str) -> tuple[Event, ...]:
+        """What people did to the region as a whole, the oldest first."""
+        with translated():
+            lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", 0, -1)
+        return tuple(record.event(line) for line in lines)
+
+    def _lines(self, region: str, page: list[Any]) -> Iterator[Quarantined]:
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            for signature_id, _ in page:
+                pipe.hmget(f"{prefix(region)}v:{signature_id.decode()}", "q", "e", "p")
+            rows = pipe.execute()
+        for (signature_id, since_ms), (reason, enqueued_at_ms, polls) in zip(page, rows, strict=True):
+            yield Quarantined(
+                signature_id=signature_id.decode(),
+                region=region,
+                reason=(reason or b"").decode(),
+                since_ms=int(since_ms),
+                enqueued_at_ms=int(enqueued_at_ms or 0),
+                polls=int(polls or 0),
+            )
+
+    def _by_page(self, script: str, region: str, ids: Sequence[str], *arguments: str | float) -> list[bool]:
+        answers: list[bool] = []
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            answers += [bool(answer) for answer in self._scripts.call(script, region, *arguments, *page)]
+        return answers
