@@ -113,7 +113,10 @@ class Fleet:
     def delivered(self) -> list[dict[str, Any]]:
         """Take what lies on the pipeline's queue: the messages as a pipeline in any language would see them."""
         taken: list[dict[str, Any]] = []
-        with Connection(self.broker_url or self.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
+        with (
+            Connection(self.broker_url or self.redis_url) as connection,
+            connection.SimpleQueue("onboarding") as queue,
+        ):
             while True:
                 try:
                     message = queue.get_nowait()
