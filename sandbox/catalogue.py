@@ -121,9 +121,7 @@ def _envelopes() -> tuple[Entry, ...]:
         Entry("tokenexpired", "IAM_FAILED once, and the token is revoked", _approved()),
         Entry("code-IAM_FAILED", "IAM_FAILED once, whatever the token", _approved()),
         Entry("code-ACCESS_DENIED", "ACCESS_DENIED once, whatever the token", _approved()),
-        Entry(
-            "code-IAM_FAILED-x2", "IAM_FAILED twice, also to a fresh token", _approved(), holds_region=True
-        ),
+        Entry("code-IAM_FAILED-x2", "IAM_FAILED twice, also to a fresh token", _approved()),
         Entry("busy", "SERVICE_BUSY once", _approved(), holds_region=True),
         Entry("code-RETRY_LATER", "RETRY_LATER once", _approved(), holds_region=True),
         Entry("retryafter1s", "SERVICE_BUSY with Retry-After: 1s", _approved(), holds_region=True),

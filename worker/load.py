@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: For how long a rest is remembered here: what was loaded before it has come to its turn by then, or was given back.
+HEARD_FOR_S: Final = 2.0
 
 
 class Load:
@@ -35,14 +39,15 @@ class Load:
 class Rests:
     """The rests that this process has heard of: what it has loaded already must not be asked any more.
 
-    A hint, as the ledger is the one to say: it spares the vendor the calls of batches that were under way.
+    The ledger is the one to say, and hands out nothing of a region that rests. This is for what was handed out before:
+    it is given back at once, so a moment is enough, and a rest that a person ends is over here too.
     """
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def begin(self, region: str, for_s: float) -> None:
-        self._until[region] = max(self._until.get(region, 0.0), time.monotonic() + for_s)
+        self._until[region] = time.monotonic() + min(for_s, HEARD_FOR_S)
 
     def resting(self, region: str) -> bool:
         return time.monotonic() < self._until.get(region, 0.0)

@@ -68,7 +68,6 @@ def test_every_documented_error_code_was_decided(figures: dict[str, Any]) -> Non
 def test_every_fault_of_the_account_made_its_region_rest_and_not_the_others(figures: dict[str, Any]) -> None:
     assert {(rest["region"], rest["reason"]) for rest in figures["rests"]} == {
         ("vn", "VENDOR_BUSY"),
-        ("global", "IAM_FAILED"),
         ("global", "OVER_QUERY_LIMIT"),
         ("global", "INSUFFICIENT_BALANCE"),
         ("global", "ACCOUNT_DISABLED"),

@@ -70,7 +70,6 @@ def test_faults_of_the_account_come_one_by_one() -> None:
     codes = [fault.code for one in plan(300).one_by_one for fault in parse(one.signature_id).faults]
     assert sorted(codes) == [
         "ACCOUNT_DISABLED",
-        "IAM_FAILED",
         "INSUFFICIENT_BALANCE",
         "OVER_QUERY_LIMIT",
         "SERVICE_DISABLED",

@@ -48,14 +48,17 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page_: Page) -> None:
 
 @each_page
 def test_every_command_exists_with_its_options(page_: Page) -> None:
-    context = click.Context(ekyc)
     for line in shell(page_):
         for words in re.findall(r"(?:^|[\s|])ekyc ((?:[^\s|]+ ?)+)", line):
             name, *arguments = words.split()
             if not re.fullmatch(r"[a-z]+", name):
                 continue
+            context = click.Context(ekyc)
             command = ekyc.get_command(context, name)
             assert command is not None, f"{page_.name}: ekyc {name}"
+            while isinstance(command, click.Group) and arguments and re.fullmatch(r"[a-z]+", arguments[0]):
+                command = command.get_command(context, arguments.pop(0))
+                assert command is not None, f"{page_.name}: {line}"
             known = {option for parameter in command.get_params(context) for option in parameter.opts}
             given = {word.partition("=")[0] for word in arguments if re.match(r"--\w", word)}
             assert given <= known, f"{page_.name}: {line}"

@@ -79,7 +79,7 @@ def test_every_code_of_the_vendors_is_in_the_pages_for_whoever_is_on_call() -> N
     # Not by attribute: there a function of the same name stands before the module.
     classify = import_module("worker.vendor.answers.classify")
     known = {*classify._BUSY, *classify._OURS_TO_FIX, *classify._SAYS_ALL}
-    told = page("docs/operations.md").text + page("docs/architecture.md").text
+    told = page("docs/operators.md").text + page("docs/architecture.md").text
     assert {code for code in known if f"`{code}`" not in told} == set()
 
 
