@@ -53,6 +53,8 @@ class Known:
     evidence: EvidenceState | None = None
     #: The stage it was at when it went to quarantine.
     before: Stage = Stage.POLLING
+    #: It is in quarantine because its workers crashed.
+    killer: bool = False
 
 
 def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
@@ -154,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
         one = self.known[name]
         if self.redis.zscore(prefix(REGION) + "quarantine", name) is not None:
             assert one.starts >= MOST_STARTS
-            one.before, one.stage, one.holder = one.stage, Stage.QUARANTINED, None
+            one.before, one.stage, one.holder, one.killer = one.stage, Stage.QUARANTINED, None, True
         elif self.redis.hget(f"{prefix(REGION)}v:{name}", "b") != f"{one.holder}{self._suffix(one)}".encode():
             assert one.starts < MOST_STARTS
             one.holder, one.due_at = None, self.now
@@ -272,7 +274,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if write.place is writes.Place.BACK:
             one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
             return
-        one.before, one.stage = one.stage, write.stage
+        one.before, one.stage, one.killer = one.stage, write.stage, False
         one.started = False
         if write.place is writes.Place.HELD:
             one.starts, one.until = 0, self.now + round(LEASE_S / TICK_S)
@@ -315,7 +317,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for name, was_there in zip(names, there, strict=True):
             if was_there:
                 one = self.known[name]
-                one.stage, one.due_at, one.starts = one.before, self.now, 0
+                # One that killed workers is as after two crashes: it travels alone.
+                one.stage, one.due_at, one.starts = one.before, self.now, 2 if one.killer else 0
 
     @rule(name=ids)
     def a_person_drops(self, name: str) -> None:

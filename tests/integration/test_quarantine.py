@@ -123,3 +123,14 @@ def test_more_than_a_page_is_listed_and_retried(redis: Redis) -> None:
     assert sorted(line.signature_id for line in quarantine.listed("ph")) == names
     assert all(quarantine.retry("ph", names))
     assert list(quarantine.listed("ph")) == []
+
+
+def test_a_retried_killer_of_workers_travels_alone(redis: Redis) -> None:
+    """A person gives it another chance, and it takes nobody along."""
+    ledger, quarantine = Ledger(redis), Quarantine(redis, who="maria")
+    ledger.enqueue([EnqueueRequest("killer", "ph"), EnqueueRequest("other", "ph")])
+    (batch,) = ledger.claim("ph", limit=1).batches
+    (one,) = ledger.load(batch)
+    ledger.record(batch, [writes.quarantine(one, reason="CRASHES_WORKERS")])
+    assert quarantine.retry("ph", [one.signature_id]) == [True]
+    assert sorted(len(batch.signature_ids) for batch in ledger.claim("ph", limit=64).batches) == [1, 1]

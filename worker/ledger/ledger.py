@@ -99,7 +99,7 @@ class Ledger:
 
         `who`: the person that wants it, for the record; empty for the fleet itself.
         """
-        return int(self._scripts.call("hold", region, round(for_s * 1000), reason, plain(who)))
+        return int(self._scripts.call("hold", region, round(for_s * 1000), plain(reason), plain(who)))
 
     def resume(self, region: str, *, who: str = "") -> bool:
         """End a region's rest now, and trust the vendor again. False: it had none."""

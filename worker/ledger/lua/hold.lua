@@ -4,4 +4,4 @@ local now = now_ms()
 if ARGV[3] ~= '' then
   act(now, 'hold', ARGV[2], ARGV[3])
 end
-return hold(tonumber(ARGV[1]), ARGV[2], now)
+return hold(tonumber(ARGV[1]), ARGV[2], now, ARGV[3] ~= '' and 'BY_HAND' or nil)

@@ -10,6 +10,10 @@ for at = 2, #ARGV do
     local seen = redis.call('HMGET', verification, 'g', 'q')
     redis.call('HSET', verification, 's', seen[1], 'm', digits(now))
     redis.call('HDEL', verification, 'q', 'g', 'n', 'f', 'c')
+    if seen[2] == 'CRASHES_WORKERS' then
+      -- As after a second crash: it travels alone, and takes nobody along.
+      redis.call('HSET', verification, 'c', 2)
+    end
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)
     note(id, now, 'retried', seen[2], ARGV[1])
     make_due(id, seen[1], now, now)
