@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-waiting lint format lock clean
+.PHONY: help demo test bench-waiting bench-idle lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -16,6 +16,9 @@ test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
 
 bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cost (5 minutes)
 	@$(BIN)/python benchmarks/waiting.py
+
+bench-idle: .venv/dev.stamp ## Measure what an idle fleet costs Redis, and how soon it polls (1 minute)
+	@$(BIN)/python benchmarks/idle.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
