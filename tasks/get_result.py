@@ -10,6 +10,7 @@ from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.app import app
 from worker.batches import give_back, next_stage, work_through
+from worker.errors import EvidenceConflict
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.messages import BROKEN, described
@@ -19,6 +20,7 @@ from worker.vendor.answers import OursToFix, Settled, UnknownId, Unreadable, rea
 if TYPE_CHECKING:
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
+    from worker.vendor.answers import Answer
 
 
 @app.task(name="tasks.get_result")
@@ -50,8 +52,18 @@ def poll(verification: Verification) -> Write:
         case Settled() | UnknownId() if write.stage is Stage.ARCHIVING:
             kept = evidence.keep_answer(region, signature_id, answer.raw)
             if kept != answer.raw:
-                write = policy.after(verification, read_again(kept, signature_id=signature_id))
+                earlier = read_again(kept, signature_id=signature_id)
+                if outcome(earlier) != outcome(answer):
+                    raise EvidenceConflict("OTHER_RESULT", "an answer with another result is kept already")
+                write = policy.after(verification, earlier)
     return write
+
+
+def outcome(answer: Answer) -> tuple[str, ...]:
+    """What an answer says in the end. Two answers may differ in transaction ids and links, but not in this."""
+    if isinstance(answer, Settled):
+        return (answer.kind, str(answer.result.overall_result), str(answer.result.error_code))
+    return (answer.kind,)
 
 
 def follow_up(batch: Batch) -> None:

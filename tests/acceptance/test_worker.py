@@ -273,3 +273,22 @@ def test_other_pools_are_refused(fleet: Fleet) -> None:
     ended = fleet.run("celery", "-A", "worker", "worker", "-P", "solo")
     assert ended.returncode == 2
     assert "ekyc: the worker runs in threads" in ended.stderr
+
+
+def test_a_kept_answer_that_says_something_else_is_for_a_person(fleet: Fleet) -> None:
+    """Promise 7: the ledger was lost, the evidence was not, and the vendor now says otherwise. Nobody is approved."""
+    fleet.worker()
+    fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph"), EnqueueRequest("CARD_NOT_FOUND-2", "ph")])
+    fleet.await_done(2)
+    answer = fleet.evidence / "ph" / "CARD_NOT_FOUND-2" / "answer.json"
+    forged = answer.read_bytes().replace(b"INCOMPLETE", b"PASS").replace(b"CARD_NOT_FOUND", b"SUCCESS")
+    answer.write_bytes(forged.replace(b"SUCCESS-2", b"CARD_NOT_FOUND-2"))
+    fleet.delivered()
+    with fleet.redis() as redis:
+        for name in redis.scan_iter("ekyc:{ph}:*"):
+            redis.delete(name)
+    fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph"), EnqueueRequest("CARD_NOT_FOUND-2", "ph")])
+    fleet.await_done(1)
+    until(lambda: fleet.census().counts("ph").quarantined, "the contradiction is in quarantine")
+    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_CONFLICT": 1}
+    assert [message["decision"]["signature_id"] for message in fleet.delivered()] == ["pass-1"]

@@ -71,7 +71,7 @@ def page(name: str) -> Page:
 
 
 def pages() -> list[Page]:
-    paths = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    paths = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
     return [page(str(path.relative_to(ROOT))) for path in paths]
 
 

@@ -92,9 +92,9 @@ def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
     """Watch the ledger live, with rates per second.
 
     They are those since the last look. On a terminal tables stay in their place; elsewhere it is one line a look.
-    Redis may go away and come back.
+    Once it has answered, Redis may go away and come back.
 
-    Exit status: 0, also after Ctrl-C; 1 where Redis did not answer the last look of --count.
+    Exit status: 0, also after Ctrl-C; 1 where Redis did not answer the first look, or the last of --count.
     """
     settings = current()
     failed = False
@@ -107,6 +107,8 @@ def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
                     face.show(seen, Rates.between(before, seen) if before else None)
                     before, failed = seen, False
                 except LedgerUnavailable as error:
+                    if before is None and count is None:
+                        raise
                     face.fail(error)
                     failed = True
                 if number == count:
