@@ -26,6 +26,8 @@ def configuration() -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url,
         "broker_connection_retry_on_startup": True,
+        # However long Redis is away: a fleet that has ended by itself would not come back with it.
+        "broker_connection_max_retries": None,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,

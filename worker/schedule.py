@@ -51,7 +51,7 @@ class Backoffs:
     pending: Backoff
     #: The vendor failed: `ERROR`, 5xx, a broken connection, HTML in the place of JSON.
     transient_fault: Backoff = Backoff(1.0, 2.0, 60.0)
-    #: The vendor does not know the id. It may lag just after creation: about 20 s on average, 40 s at most.
+    #: The vendor does not know the id. It may lag just after creation: about 22 s on average, 45 s at most.
     unknown_id: Backoff = Backoff(3.0, 2.0, 30.0, limit=5)
     #: The vendor refuses this id, while it may not refuse others: some 20 minutes in all.
     refused: Backoff = Backoff(10.0, 2.0, 600.0, limit=8)
