@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-waiting bench-idle lint format lock clean
+.PHONY: help demo test chaos chaos-short bench-waiting bench-idle lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -13,6 +13,12 @@ demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two w
 
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (a quarter of an hour)
+	@$(BIN)/python -m tests.chaos
+
+chaos-short: .venv/dev.stamp ## The same with 500 (two minutes)
+	@$(BIN)/python -m tests.chaos --version short
 
 bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cost (5 minutes)
 	@$(BIN)/python benchmarks/waiting.py

@@ -1,0 +1,91 @@
+"""Where evidence is kept, and the ways in which it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Far more than a run's evidence takes.
+SIZE_MB: Final = 256
+
+_BLOCK: Final = bytes(1024 * 1024)
+
+
+class Disk:
+    """The evidence's own disk: a tmpfs where this account may mount one, else a folder that cannot be full."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._root = folder
+        self.mounted = _mount(folder)
+        self.evidence = folder / "evidence"
+        self.evidence.mkdir(mode=0o700)
+
+    @property
+    def url(self) -> str:
+        return self.evidence.as_uri()
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """A plain file lies in the place of the evidence's folder: nothing can be read or written under it."""
+        away = self._root / "evidence.away"
+        self.evidence.rename(away)
+        self.evidence.touch()
+        try:
+            yield
+        finally:
+            self.evidence.unlink()
+            away.rename(self.evidence)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Not a byte more fits. Where the disk is none of its own, it fails instead."""
+        if not self.mounted:
+            with self.failing():
+                yield
+            return
+        ballast = self._root / "ballast"
+        try:
+            _fill(ballast)
+            yield
+        finally:
+            ballast.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Let the disk go. What it held lies in the folder afterwards, as where it was no disk of its own."""
+        if not self.mounted:
+            return
+        copy = self._root.with_name("copy")
+        shutil.copytree(self._root, copy)
+        subprocess.run(["umount", "--lazy", str(self._root)], check=False)
+        self.mounted = False
+        self._root.rmdir()
+        copy.rename(self._root)
+
+
+def _mount(folder: Path) -> bool:
+    options = f"size={SIZE_MB}m,mode=0700,uid={os.getuid()}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "ekyc-chaos", str(folder)]
+    with suppress(OSError):
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    return False
+
+
+def _fill(ballast: Path) -> None:
+    """Write until nothing more is taken: whole megabytes first, single bytes last."""
+    with ballast.open("wb", buffering=0) as file:
+        for block in (_BLOCK, _BLOCK[:4096], _BLOCK[:1]):
+            try:
+                while True:
+                    file.write(block)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise

@@ -1,0 +1,236 @@
+"""The faults: each breaks one thing for a while and mends it again, and says what it was able to touch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import redis as redis_py
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from sandbox.faults import Faults, Mode
+from tests.chaos.population import REGIONS
+from tests.chaos.watch import Key, Span, batches
+from worker import messages
+from worker.ledger.values import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.chaos.schedule import Strike
+    from tests.chaos.world import World
+
+T = TypeVar("T")
+
+#: Faults that may come between delivering a decision and recording it, or cut a batch off from the ledger.
+CRASHES: Final = frozenset(
+    {"worker_killed", "zombie", "valkey_killed", "valkey_frozen", "connections_dropped", "queue_flushed"}
+)
+#: Of these, the ones that are a worker's death.
+DEATHS: Final = frozenset({"worker_killed", "zombie"})
+
+#: A zombie that held nothing is let go, and frozen again: so often.
+_ZOMBIE_TRIES: Final = 3
+
+#: How often the queue is looked at while it is flushed, and batches while they are redelivered.
+_FLUSH_EVERY_S: Final = 0.002
+_REDELIVER_EVERY_S: Final = 0.1
+#: So many of the newest batches are.
+_REDELIVERED: Final = 20
+
+#: How often something is asked again of a Valkey that is away.
+_ASK_AGAIN_S: Final = 0.1
+
+#: Takes what lies on our tasks' queue.
+_TAKE: Final = """
+local lost = redis.call('LRANGE', 'celery', 0, -1)
+redis.call('DEL', 'celery')
+return lost
+"""
+
+#: Keys that a flush of the broker spares: the ledger's, our own, and the pipeline's queue, which is not ours to empty.
+_SPARED: Final = (b"ekyc:", b"chaos:", b"onboarding")
+
+
+@dataclass(slots=True)
+class Injected:
+    """A strike as it was carried out."""
+
+    strike: Strike
+    span: Span
+    #: Verifications that it is known to have touched. More is found out afterwards, see ``tests.chaos.touched``.
+    touched: set[Key] = field(default_factory=set)
+    note: str = ""
+
+
+def inject(world: World, strike: Strike) -> Injected:
+    """Carry out one strike, from its beginning to its end."""
+    injected = Injected(strike, Span(_now_ms(), 0))
+    FAULTS[strike.fault](world, strike, injected)
+    injected.span = Span(injected.span.begin_ms, _now_ms())
+    return injected
+
+
+def _worker_killed(world: World, strike: Strike, _: Injected) -> None:
+    world.crew.kill(strike.place)
+
+
+def _zombie(world: World, strike: Strike, injected: Injected) -> None:
+    """Frozen beyond its lease, until a lease of its has ended; then it goes on with what it thinks it holds."""
+    for turn in range(_ZOMBIE_TRIES):
+        before = _leases_ended(world)
+        worker = world.crew.freeze(strike.place)
+        try:
+            world.pause(strike.for_s)
+        finally:
+            worker.signal(signal.SIGCONT)
+        if _leases_ended(world) > before:
+            injected.note = f"at attempt {turn + 1}" if turn else ""
+            return
+        world.pause(1.0)
+    injected.note = "it held nothing"
+
+
+def _valkey_killed(world: World, _: Strike, injected: Injected) -> None:
+    injected.touched |= set(_patiently(world, world.watch.held))
+    lost = world.valkey.kill()
+    world.lost_writes += lost
+    injected.note = f"{lost} acknowledged writes lost" if lost else ""
+
+
+def _valkey_frozen(world: World, strike: Strike, injected: Injected) -> None:
+    injected.touched |= set(_patiently(world, world.watch.held))
+    world.valkey.freeze()
+    try:
+        world.pause(strike.for_s)
+    finally:
+        world.valkey.thaw()
+
+
+def _connections_dropped(world: World, _: Strike, injected: Injected) -> None:
+    injected.touched |= set(_patiently(world, world.watch.held))
+    with world.valkey.client() as client:
+        dropped = _patiently(world, lambda: client.execute_command("CLIENT", "KILL", "TYPE", "normal"))
+    injected.note = f"{dropped} connections"
+
+
+def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
+    """All that is the broker's goes, then every message for a while: mostly the queue is empty."""
+    lost: list[bytes] = []
+    with world.valkey.client() as client:
+        take = client.register_script(_TAKE)
+        end_at = time.monotonic() + strike.for_s
+        with suppress(redis_py.RedisError):
+            lost += take()
+            client.delete(*(key for key in client.scan_iter() if not key.startswith(_SPARED)))
+        while time.monotonic() < end_at:
+            with suppress(redis_py.RedisError):
+                lost += take()
+            world.pause(_FLUSH_EVERY_S)
+    injected.touched |= {key for message in lost for key in _named(message)}
+    injected.note = f"{len(lost)} messages lost"
+
+
+def _redelivery(world: World, strike: Strike, injected: Injected) -> None:
+    """The broker delivers messages of all stages again: of batches at work, and of batches that ended meanwhile."""
+    app = Celery("chaos", broker=world.valkey.url, set_as_current=False)
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    sent = 0
+    with app.connection_for_write() as connection:
+        producer = connection.Producer()
+        end_at = time.monotonic() + strike.for_s
+        while time.monotonic() < end_at:
+            with suppress(redis_py.RedisError, OperationalError, OSError):
+                seen |= batches(world.watch.held())
+                for (region, batch_id), signature_ids in list(seen.items())[-_REDELIVERED:]:
+                    injected.touched |= {(region, signature_id) for signature_id in signature_ids}
+                    for stage in messages.TASKS:
+                        messages.send(app, Batch(batch_id, region, stage, signature_ids), producer)
+                        sent += 1
+            world.pause(_REDELIVER_EVERY_S)
+    app.close()
+    injected.note = f"{sent} messages"
+
+
+def _vendor(faults: Faults) -> Callable[[World, Strike, Injected], None]:
+    def break_it(world: World, strike: Strike, _: Injected) -> None:
+        with world.vendor.broken(faults):
+            world.pause(strike.for_s)
+
+    return break_it
+
+
+def _vendor_refuses(world: World, strike: Strike, _: Injected) -> None:
+    with world.vendor.refusing():
+        world.pause(strike.for_s)
+
+
+def _images_fail(world: World, strike: Strike, _: Injected) -> None:
+    with world.vendor.images_failing():
+        world.pause(strike.for_s)
+
+
+def _evidence_fails(world: World, strike: Strike, _: Injected) -> None:
+    with world.disk.failing():
+        world.pause(strike.for_s)
+
+
+def _disk_full(world: World, strike: Strike, injected: Injected) -> None:
+    injected.note = "" if world.disk.mounted else "no tmpfs can be mounted here: it failed instead"
+    with world.disk.full():
+        world.pause(strike.for_s)
+
+
+FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
+    "worker_killed": _worker_killed,
+    "zombie": _zombie,
+    "valkey_killed": _valkey_killed,
+    "valkey_frozen": _valkey_frozen,
+    "connections_dropped": _connections_dropped,
+    "queue_flushed": _queue_flushed,
+    "redelivery": _redelivery,
+    "vendor_refuses": _vendor_refuses,
+    "vendor_5xx": _vendor(Faults(Mode.BROKEN)),
+    "vendor_garbage": _vendor(Faults(Mode.GARBAGE)),
+    "vendor_busy": _vendor(Faults(Mode.BUSY, retry_after_s=10)),
+    "vendor_rejects_tokens": _vendor(Faults(Mode.REJECT_TOKENS)),
+    "images_fail": _images_fail,
+    "evidence_fails": _evidence_fails,
+    "disk_full": _disk_full,
+}
+
+
+def _leases_ended(world: World) -> int:
+    with world.valkey.client() as client:
+        numbers = (
+            _patiently(world, partial(client.hget, f"ekyc:{{{region}}}:counts", "lease_expired"))
+            for region in REGIONS
+        )
+        return sum(int(number or 0) for number in numbers)
+
+
+def _patiently(world: World, ask: Callable[[], T]) -> T:
+    """What Valkey answers, once it does: another fault may keep it away just now."""
+    while True:
+        try:
+            return ask()
+        except redis_py.RedisError:
+            world.pause(_ASK_AGAIN_S)
+
+
+def _named(message: bytes) -> set[Key]:
+    """The verifications that one of our tasks' messages names."""
+    body: Any = json.loads(base64.b64decode(json.loads(message)["body"]))
+    region, _, signature_ids = body[0]
+    return {(region, signature_id) for signature_id in signature_ids}
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

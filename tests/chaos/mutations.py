@@ -1,0 +1,109 @@
+"""The suite can fail: run its short version on a copy of this tree from which a safeguard was taken.
+
+    python -m tests.chaos.mutations [NAME…] [--seed N]
+
+Ends with 0 where every mutation turned the suite red.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tests.chaos.crew import ROOT
+
+#: What a run needs of the tree.
+_NEEDED: Final = ("worker", "tasks", "schemas", "sandbox", "tests", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A safeguard, and how to take it away."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+
+    def mutated(self, text: str) -> str:
+        """Raises ``ValueError`` where the safeguard does not stand in `text` exactly once."""
+        if text.count(self.before) != 1:
+            raise ValueError(f"{self.name}: {self.file} no longer reads as this mutation expects")
+        return text.replace(self.before, self.after)
+
+
+MUTATIONS: Final = {
+    mutation.name: mutation
+    for mutation in (
+        Mutation(
+            "fence",
+            "worker/ledger/lua/record.lua",
+            "if redis.call('HGET', verification, 'b') ~= holder then",
+            "if redis.call('EXISTS', verification) == 0 then",
+        ),
+        Mutation(
+            "lease-sweep",
+            "worker/ledger/lua/claim.lua",
+            "for _, id in ipairs(ended) do",
+            "for _, id in ipairs({}) do",
+        ),
+        Mutation(
+            "load-once",
+            "worker/ledger/lua/load.lua",
+            "if seen[1] == batch and seen[2] == stage then",
+            "if seen[2] == stage then",
+        ),
+    )
+}
+
+
+@click.command
+@click.argument("names", nargs=-1, type=click.Choice(list(MUTATIONS)))
+@click.option("--seed", type=int, default=1, show_default=True)
+def main(names: tuple[str, ...], seed: int) -> None:
+    """Take one safeguard at a time from a copy of this tree, and see the suite go red."""
+    survived = [name for name in names or MUTATIONS if _green(MUTATIONS[name], seed)]
+    sys.exit(1 if survived else 0)
+
+
+def _green(mutation: Mutation, seed: int) -> bool:
+    with tempfile.TemporaryDirectory(prefix="ekyc-mutation-") as folder:
+        copy = Path(folder)
+        _copy(copy)
+        target = copy / mutation.file
+        target.write_text(mutation.mutated(target.read_text()))
+        report = copy / "report.md"
+        command = ["tests.chaos", "--version", "short", "--seed", str(seed), "--report", str(report)]
+        # What the red run keeps goes with the copy.
+        code = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=copy,
+            env=os.environ | {"TMPDIR": folder, "PYTHONPATH": folder},
+            check=False,
+            capture_output=True,
+        ).returncode
+        text = report.read_text() if report.exists() else ""
+        click.echo(f"{mutation.name}: {'SURVIVED' if code == 0 else f'red, exit code {code}'}")
+        click.echo("\n".join(line for line in text.splitlines() if line.startswith(("- **NO**", "  - "))))
+        return code == 0
+
+
+def _copy(folder: Path) -> None:
+    for name in _NEEDED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+if __name__ == "__main__":
+    main()

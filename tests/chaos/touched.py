@@ -1,0 +1,58 @@
+"""Which verifications each strike touched, as far as it can be told from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.chaos.faults import DEATHS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.chaos.delays import Delay
+    from tests.chaos.driver import Run
+    from tests.chaos.faults import Injected
+    from tests.chaos.watch import Key
+
+#: A countdown is recorded this long after its cause at the latest.
+_RECORDED_MS = 2000
+
+
+def touched(run: Run, found: Sequence[Delay]) -> list[set[Key]]:
+    """Of each strike of `run.injected`, in its order."""
+    return [one.touched | _touched(run, one, found) for one in run.injected]
+
+
+def _touched(run: Run, injected: Injected, found: Sequence[Delay]) -> set[Key]:
+    fault = injected.strike.fault
+    if fault in DEATHS:
+        return {delay.key for delay in found if injected in delay.crashes}
+    if fault == "images_fail":
+        names = {
+            one.signature_id
+            for one in run.asked
+            if one.answer == "images_fail" and _during(injected, one.at_ms)
+        }
+        return {key for key in run.state.records if key[1] in names}
+    if fault in {"evidence_fails", "disk_full"}:
+        return _faulted(run, injected, "EVIDENCE_UNAVAILABLE")
+    if fault.startswith("vendor_"):
+        names = {
+            one.signature_id for one in run.asked if one.call == "result" and _during(injected, one.at_ms)
+        }
+        return {key for key in run.state.records if key[1] in names} | _faulted(run, injected, "")
+    return set()
+
+
+def _faulted(run: Run, injected: Injected, detail: str) -> set[Key]:
+    """Those to whom a fault was noted meanwhile; `detail` says which, empty: any."""
+    return {
+        key
+        for key, record in run.state.records.items()
+        for moment in record.timeline
+        if moment.event == "fault" and detail in moment.detail and _during(injected, moment.at_ms)
+    }
+
+
+def _during(injected: Injected, at_ms: int) -> bool:
+    return injected.span.begin_ms <= at_ms <= injected.span.end_ms + _RECORDED_MS

@@ -1,0 +1,124 @@
+"""Watching the ledger while the run lasts: who holds what until when, and which region rests."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Final
+
+import redis as redis_py
+
+from tests.chaos.population import REGIONS
+from worker.errors import LedgerUnavailable
+from worker.ledger import Census
+
+if TYPE_CHECKING:
+    from tests.chaos.valkey import Valkey
+
+#: Between two looks.
+EVERY_S: Final = 0.2
+
+#: (region, signatureId)
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """That a batch held a verification, and until when at the latest. `holder`: as in ``lua/common.lua``."""
+
+    holder: str
+    until_ms: int
+
+    @property
+    def batch(self) -> str:
+        return self.holder.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From one moment to another."""
+
+    begin_ms: int
+    end_ms: int
+
+    def overlap_ms(self, other: Span) -> int:
+        return max(0, min(self.end_ms, other.end_ms) - max(self.begin_ms, other.begin_ms))
+
+
+@dataclass(slots=True)
+class Sights:
+    """All that was seen."""
+
+    #: Of each verification, one lease per holder, in the order in which they were seen.
+    leases: dict[Key, list[Lease]] = field(default_factory=dict)
+    rests: dict[str, list[Span]] = field(default_factory=dict)
+
+    def lease(self, key: Key, lease: Lease) -> None:
+        seen = self.leases.setdefault(key, [])
+        if seen and seen[-1].holder == lease.holder:
+            seen[-1] = lease
+        else:
+            seen.append(lease)
+
+    def rest(self, region: str, now_ms: int) -> None:
+        spans = self.rests.setdefault(region, [])
+        if spans and now_ms - spans[-1].end_ms < 3 * EVERY_S * 1000:
+            spans[-1] = Span(spans[-1].begin_ms, now_ms)
+        else:
+            spans.append(Span(now_ms, now_ms))
+
+
+class Watch(Thread):
+    """The thread that looks. What it cannot see, because Valkey is away, it does not see."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.sights = Sights()
+        self._redis = valkey.client()
+        self._census = Census(self._redis)
+        self._ended = Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            try:
+                for region in REGIONS:
+                    self._look(region)
+            except (redis_py.RedisError, LedgerUnavailable):
+                continue
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def held(self) -> dict[Key, Lease]:
+        """What is held right now. Raises ``redis.RedisError``."""
+        return {key: lease for region in REGIONS for key, lease in held(self._redis, region).items()}
+
+    def _look(self, region: str) -> None:
+        for key, lease in held(self._redis, region).items():
+            self.sights.lease(key, lease)
+        if self._census.counts(region).holds:
+            self.sights.rest(region, round(time.time() * 1000))
+
+
+def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:
+    """Who holds what in a region. Raises ``redis.RedisError``."""
+    leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1, withscores=True)
+    with redis.pipeline(transaction=False) as pipe:
+        for signature_id, _ in leased:
+            pipe.hget(f"ekyc:{{{region}}}:v:{signature_id.decode()}", "b")
+        holders = pipe.execute()
+    return {
+        (region, signature_id.decode()): Lease(holder.decode(), int(until))
+        for (signature_id, until), holder in zip(leased, holders, strict=True)
+        if holder
+    }
+
+
+def batches(leases: dict[Key, Lease]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The ids that each batch holds, by its region and id."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for (region, signature_id), lease in leases.items():
+        members.setdefault((region, lease.batch), []).append(signature_id)
+    return {batch: tuple(signature_ids) for batch, signature_ids in members.items()}

@@ -1,0 +1,137 @@
+"""All that a run stands on, and what the run writes down about it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from random import SystemRandom
+from socket import socket
+from threading import Event
+from typing import TYPE_CHECKING, Final, Self
+
+from tests.chaos.crew import Crew, spawn
+from tests.chaos.disk import Disk
+from tests.chaos.population import REGIONS
+from tests.chaos.valkey import Valkey
+from tests.chaos.vendor import Vendor
+from tests.chaos.watch import Watch
+from worker.ledger import Census, Ledger
+from worker.redis import connect
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+    from types import TracebackType
+
+    from tests.chaos.profile import Profile
+    from worker.ledger.values import Counts
+
+#: Below the ports that the kernel gives to outgoing connections: ours must be free when we come back to them.
+_PORTS: Final = range(20_000, 30_000)
+
+
+class Stopped(Exception):
+    """The run was ended from outside, or by a fault of its own, while this part of it slept."""
+
+
+@dataclass(slots=True)
+class World:
+    """Valkey, the vendor, the evidence's disk, the pipeline, and the crew.
+
+    Use it in ``with``: whatever happens, no process and no mount is left behind.
+    """
+
+    profile: Profile
+    seed: int
+    folder: Path
+    valkey: Valkey = field(init=False)
+    vendor: Vendor = field(init=False)
+    disk: Disk = field(init=False)
+    crew: Crew = field(init=False)
+    watch: Watch = field(init=False)
+    #: The ledger as an onboarding pipeline uses it.
+    ledger: Ledger = field(init=False)
+    census: Census = field(init=False)
+    lost_writes: int = 0
+    stopped: Event = field(default_factory=Event)
+    _pipeline: subprocess.Popen[bytes] = field(init=False)
+    _ends: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopped.set()
+        self._ends.close()
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    def pause(self, seconds: float) -> None:
+        """Sleep. Raises ``Stopped`` where the run ends meanwhile."""
+        if self.stopped.wait(seconds):
+            raise Stopped
+
+    def counts(self) -> Counts:
+        """Both regions in figures. Raises ``LedgerUnavailable``."""
+        return self.census.total(REGIONS)
+
+    def await_pipeline(self) -> None:
+        """Wait until the pipeline has taken all that lies on its queue, then end it."""
+        give_up_at = time.monotonic() + 30.0
+        with self.valkey.client() as client:
+            while client.llen("onboarding") and time.monotonic() < give_up_at:
+                self.pause(0.05)
+        self._pipeline.terminate()
+        self._pipeline.wait(10)
+
+    def _start(self) -> None:
+        """Each part that starts leaves word of how to end it, whatever state it is in by then."""
+        self.disk = Disk(self.folder / "disk")
+        self._ends.callback(self.disk.remove)
+        self.valkey = Valkey(self.folder / "valkey", free_port())
+        self._ends.callback(self.valkey.end)
+        self.valkey.start()
+        self.vendor = Vendor(free_port(), seed=self.seed, fault_rate=self.profile.fault_rate)
+        self.vendor.start()
+        self._ends.callback(self.vendor.stop)
+        self.ledger = Ledger(connect(self.valkey.url))
+        self.census = Census(connect(self.valkey.url))
+        self.watch = Watch(self.valkey)
+        self.watch.start()
+        self._ends.callback(self.watch.end)
+        command = ("tests.chaos.pipeline", self.valkey.url, str(self.journal))
+        self._pipeline = spawn(command, self.folder / "pipeline.log", {})
+        self._ends.callback(self._pipeline.kill)
+        self.crew = Crew(self.folder, self._environment())
+        self._ends.callback(self.crew.end)
+        self.crew.start(range(self.profile.workers))
+        self.crew.await_ready()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.vendor.environment(),
+            **self.profile.poll,
+            "REDIS_URL": self.valkey.url,
+            "ADVANCE_REGIONS": ",".join(REGIONS),
+            "EKYC_EVIDENCE_URL": self.disk.url,
+            "EKYC_LEASE": str(self.profile.lease_s),
+        }
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    while True:
+        port = SystemRandom().choice(_PORTS)
+        with socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -1,0 +1,293 @@
+"""The checks of the chaos suite go red for each thing that may go wrong, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.decision import decision_id
+from tests.chaos.checks import check
+from tests.chaos.delays import delays
+from tests.chaos.driver import Run
+from tests.chaos.faults import Injected
+from tests.chaos.pipeline import Received
+from tests.chaos.population import Traveller
+from tests.chaos.profile import SHORT
+from tests.chaos.report import page
+from tests.chaos.schedule import Strike
+from tests.chaos.state import Moment, Record
+from tests.chaos.touched import touched
+from tests.chaos.vendor import Asked
+from tests.chaos.watch import Lease, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Of all moments in these tests, in ms.
+T0 = 1_700_000_000_000
+
+DONE = ("ph", "pass-000001")
+BAD = ("sg", "nodata-000002")
+
+
+def received(key: tuple[str, str], at_ms: int = T0 + 2000, **changes: Any) -> Received:
+    region, signature_id = key
+    decision = {
+        "id": decision_id(region, signature_id),
+        "signature_id": signature_id,
+        "region": region,
+        "decision": "approve",
+        "overall_result": "PASS",
+        "error_code": "SUCCESS",
+        "reason": None,
+        "decided_at": "2026-01-01T00:00:00.000Z",
+        "evidence": {"url": f"file:///e/{region}/{signature_id}", "complete": True},
+        "context": {"application": 1},
+        "polls": 1,
+        "table": "1",
+    } | changes
+    body = json.dumps([[], {"decision": decision}, {}])
+    return Received(at_ms, decision_id(region, signature_id), f"onboarding.{decision['decision']}", body)
+
+
+def timeline(*events: tuple[int, str]) -> tuple[Moment, ...]:
+    return tuple(Moment(T0 + at_ms, event, "polling", "1@host") for at_ms, event in events)
+
+
+def killed(at_ms: int, fault: str = "worker_killed") -> Injected:
+    return Injected(Strike(1.0, fault, place=0), Span(T0 + at_ms, T0 + at_ms + 5))
+
+
+@pytest.fixture
+def run() -> Run:
+    """Two verifications: one is done, one is in quarantine, and all is as it should be."""
+    run = Run(SHORT, 1, began_ms=T0, finished_s=1.0, canaries_done=True)
+    run.accepted = [
+        Traveller(DONE[1], DONE[0], {"application": 1}, "approve"),
+        Traveller(BAD[1], BAD[0], {"application": 2}, None),
+    ]
+    run.received = [received(DONE)]
+    run.state.records = {
+        DONE: Record(
+            {"s": "done", "p": "1"},
+            timeline((1000, "settled"), (1500, "archived"), (1600, "decided"), (1700, "delivered")),
+            (),
+        ),
+        BAD: Record(
+            {"s": "quarantined", "q": "UNREADABLE", "p": "1"}, timeline((900, "quarantined")), ("quarantine",)
+        ),
+    }
+    run.state.counters = {
+        "ph": {"enqueued": 1, "done": 1, "polls": 1, "answer:result": 1, "decision:approve": 1},
+        "sg": {"enqueued": 1, "polls": 1, "answer:unreadable": 1, "quarantine:UNREADABLE": 1},
+    }
+    run.state.sets = {"ph": {}, "sg": {"quarantine": 1}}
+    run.state.evidence = {DONE: [], BAD: ["there is no manifest"]}
+    run.doing, run.exit_codes = {"w0": []}, {"w0": 0}
+    return run
+
+
+def red(run: Run) -> list[str]:
+    """What speaks against a run."""
+    return [line for one in check(run) for line in one.against]
+
+
+def test_a_run_in_which_all_went_well_is_green(run: Run) -> None:
+    assert red(run) == []
+    assert "run is green" in page(run, check(run), "command")
+
+
+def lose_the_decision(run: Run) -> None:
+    run.received = []
+
+
+def lose_the_record(run: Run) -> None:
+    del run.state.records[BAD]
+
+
+def quarantine_without_reason(run: Run) -> None:
+    run.state.records[BAD].fields["q"] = ""
+
+
+def decide_what_is_in_quarantine(run: Run) -> None:
+    run.received.append(received(BAD))
+
+
+def tell_of_a_stranger(run: Run) -> None:
+    run.received.append(received(("ph", "pass-999999")))
+
+
+def approve_a_forgery(run: Run) -> None:
+    run.accepted[0] = replace(run.accepted[0], decision="reject")
+
+
+def mix_up_contexts(run: Run) -> None:
+    run.received = [received(DONE, context={"application": 2})]
+
+
+def deliver_other_bytes(run: Run) -> None:
+    run.injected = [killed(2500)]
+    run.received.append(received(DONE, T0 + 3000, polls=2))
+
+
+def deliver_twice_without_a_crash(run: Run) -> None:
+    run.injected = [killed(60_000)]
+    run.received.append(received(DONE, T0 + 3000))
+
+
+def deliver_more_often_than_there_were_crashes(run: Run) -> None:
+    run.injected = [killed(2500)]
+    run.received += [received(DONE, T0 + 3000), received(DONE, T0 + 3100)]
+
+
+def keep_half_of_the_evidence(run: Run) -> None:
+    run.state.evidence[DONE] = ["back.jpg is missing"]
+
+
+def keep_no_evidence(run: Run) -> None:
+    del run.state.evidence[DONE]
+
+
+def leave_a_trace_in_a_set(run: Run) -> None:
+    run.state.records[DONE] = replace(run.state.records[DONE], places=("due:polling",))
+
+
+def settle_twice(run: Run) -> None:
+    record = run.state.records[DONE]
+    events = timeline((1000, "settled"), (1100, "settled"), (1500, "archived"), (1700, "delivered"))
+    run.state.records[DONE] = replace(record, timeline=events)
+
+
+def count_a_delivery_twice(run: Run) -> None:
+    run.state.counters["ph"]["decision:approve"] = 2
+
+
+def miss_a_poll(run: Run) -> None:
+    run.state.counters["ph"]["polls"] = 0
+
+
+def leave_a_lease(run: Run) -> None:
+    run.state.sets["ph"] = {"leased": 1}
+
+
+def never_finish(run: Run) -> None:
+    run.finished_s = None
+
+
+def hang_at_work(run: Run) -> None:
+    run.doing = {"w0": [{"id": "1"}]}
+
+
+def fall_silent(run: Run) -> None:
+    run.doing = {"w0": None}
+
+
+def desert(run: Run) -> None:
+    run.deserters = ["w0"]
+
+
+def ignore_sigterm(run: Run) -> None:
+    run.exit_codes = {"w0": None}
+
+
+def lie_for_a_minute(run: Run) -> None:
+    run.injected = [killed(100)]
+    run.state.records[DONE] = replace(
+        run.state.records[DONE],
+        timeline=timeline(
+            (5000, "lease_expired"), (61_000, "settled"), (61_500, "archived"), (61_700, "delivered")
+        ),
+    )
+
+
+def never_be_taken_up(run: Run) -> None:
+    run.state.records[BAD] = replace(run.state.records[BAD], timeline=timeline((5000, "lease_expired")))
+
+
+def leak(run: Run) -> None:
+    run.state.leaks = ["w0.log"]
+
+
+def forget(run: Run) -> None:
+    run.lost_writes = 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lose_the_decision, "has no decision and is not in quarantine"),
+        (lose_the_record, "the ledger does not know it"),
+        (quarantine_without_reason, "without a reason"),
+        (decide_what_is_in_quarantine, "stands in quarantine and was decided"),
+        (tell_of_a_stranger, "which nobody asked for"),
+        (approve_a_forgery, "came to approve, not to reject"),
+        (mix_up_contexts, "another context"),
+        (deliver_other_bytes, "came twice, with other bytes"),
+        (deliver_twice_without_a_crash, "nothing had crashed in between"),
+        (deliver_more_often_than_there_were_crashes, "2 second deliveries after 1 crashes"),
+        (keep_half_of_the_evidence, "back.jpg is missing"),
+        (keep_no_evidence, "there is none"),
+        (leave_a_trace_in_a_set, "done, and in due:polling"),
+        (settle_twice, "settled 2 times"),
+        (count_a_delivery_twice, "the counter decision:approve is 2, there are 1"),
+        (miss_a_poll, "the counter polls is 0"),
+        (leave_a_lease, "1 in leased"),
+        (never_finish, "was not done after"),
+        (hang_at_work, "still at work on 1 tasks"),
+        (fall_silent, "did not answer"),
+        (desert, "nobody had told it to"),
+        (ignore_sigterm, "did not end at SIGTERM"),
+        (lie_for_a_minute, "lay for 60.9 s after worker_killed"),
+        (never_be_taken_up, "was never taken up"),
+        (leak, "w0.log holds personal data"),
+        (forget, "1 writes that Valkey had acknowledged"),
+    ],
+)
+def test_what_goes_wrong_is_found(run: Run, spoil: Callable[[Run], None], says: str) -> None:
+    spoil(run)
+    assert [line for line in red(run) if says in line], red(run)
+    assert "run is red" in page(run, check(run), "command")
+
+
+def test_a_second_delivery_after_a_crash_is_no_fault(run: Run) -> None:
+    run.injected = [killed(2500)]
+    run.received.append(received(DONE, T0 + 9000))
+    assert red(run) == []
+
+
+def crashed(run: Run, *events: tuple[int, str]) -> Run:
+    """The first verification's holder was killed 100 ms in, 1 s after its lease of 5 s began."""
+    run.injected = [killed(100)]
+    run.state.records[DONE] = replace(run.state.records[DONE], timeline=timeline(*events))
+    run.sights.lease(DONE, Lease("batch/polling", T0 + 4100))
+    return run
+
+
+def test_a_delay_runs_from_the_kill_until_somebody_asks_the_vendor_again(run: Run) -> None:
+    crashed(run, (4200, "lease_expired"), (9000, "settled"))
+    run.asked = [Asked(T0 - 500, "result", DONE[1], "pending"), Asked(T0 + 4600, "result", DONE[1], "PASS")]
+    (delay,) = delays(run)
+    assert delay.delay_s == pytest.approx(4.5)
+    assert delay.after == "worker_killed"
+    assert touched(run, [delay]) == [{DONE}]
+
+
+def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region_rested(run: Run) -> None:
+    crashed(run, (4200, "lease_expired"), (10_100, "settled"))
+    run.injected.append(
+        Injected(Strike(1.0, "valkey_frozen", for_s=2.0), Span(T0 + 1000, T0 + 3000)),
+    )
+    run.sights.rests["ph"] = [Span(T0 + 2500, T0 + 7000), Span(T0 + 20_000, T0 + 30_000)]
+    (delay,) = delays(run)
+    assert delay.delay_s == pytest.approx(10.0 - 6.0)
+
+
+def test_a_lease_that_ends_though_nothing_had_crashed_is_told_apart(run: Run) -> None:
+    crashed(run, (4200, "lease_expired"), (9000, "settled"))
+    run.injected = [killed(-20_000), killed(8000)]
+    (delay,) = delays(run)
+    assert delay.crashes == ()
+    assert "1 ended without any fault" in page(run, check(run), "command")
