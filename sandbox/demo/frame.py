@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.ledger import Census
+from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,8 @@ def look(redis: Redis, regions: Sequence[str], deliveries: Deliveries, *, planne
     """Look at the ledger and at the pipeline. Raises ``LedgerUnavailable``."""
     deliveries.look()
     decided = {delivery.signature_id: delivery.name for delivery in deliveries.all}
-    seconds, micros = redis.time()
+    with translated():
+        seconds, micros = redis.time()
     return Frame(
         at_s=at_s,
         planned=planned,

@@ -27,7 +27,7 @@ _PAGE: Final = "(docs/redis.md)"
 #: What a power cut takes, by `appendfsync`.
 _FSYNC: Final = {
     "always": "on, synced at every write: a power cut takes nothing",
-    "everysec": "on, synced every second: a power cut or a kill may take the last second or two",
+    "everysec": "on, synced every second: a power cut the last second, and a kill on a busy machine as much",
 }
 
 
