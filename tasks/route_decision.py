@@ -11,7 +11,7 @@ from worker.app import app
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
+from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.services import services
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def route(batch: Batch, verifications: list[Verification]) -> None:
     )
     with app.producer_or_acquire() as producer:
         told = [
-            tell(one, out, producer)
-            for (one, out), how in zip(decided, fixed, strict=True)
-            if how is not Recorded.LOST
+            tell(one, out, producer) for (one, out), how in zip(decided, fixed, strict=True) if how.written
         ]
     ledger.record(batch, told)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, Recorded, Stage
+from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from worker.ledger import Ledger
-    from worker.ledger.values import Verification
+    from worker.ledger.values import Recorded, Verification
     from worker.ledger.writes import Write
     from worker.services import Services
 
@@ -68,7 +69,7 @@ def _worked_through(
             going_on = tuple(
                 write.signature_id
                 for write, how in zip(outcomes, recorded, strict=True)
-                if how is not Recorded.LOST and write.place is Place.HELD
+                if how.written and write.place is Place.HELD
             )
             if going_on:
                 yield going_on
@@ -145,7 +146,8 @@ def _hear_of_rests(
     services: Services, region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]
 ) -> None:
     for write, how in zip(outcomes, recorded, strict=True):
-        if how is Recorded.TRIPPED and write.trip:
+        if how.rests_until_ms and write.trip:
             services.rests.begin(region, write.trip.first_s)
             log = _log.error if write.trip.alarm else _log.warning
-            log("region_held", region=region, reason=write.trip.reason, at_least_s=write.trip.first_s)
+            until = datetime.fromtimestamp(how.rests_until_ms / 1000, UTC).isoformat(timespec="seconds")
+            log("region_held", region=region, reason=write.trip.reason, until=until)

@@ -16,7 +16,7 @@ from worker.schedule import UNAUTHORISED, VENDOR_DOWN
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Batch, Verification
+    from worker.ledger.values import Batch, Recorded, Verification
 
 PH = prefix("ph")
 
@@ -33,11 +33,11 @@ def take(ledger: Ledger, limit: int = 64) -> tuple[Batch, list[Verification]]:
     return batch, ledger.load(batch)
 
 
-def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) -> None:
+def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) -> list[Recorded]:
     trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
         kind
     )
-    ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0, trip=trip) for one in ones])
+    return ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0, trip=trip) for one in ones])
 
 
 def rest_s(redis: Redis) -> float:
@@ -57,9 +57,11 @@ def test_a_few_failures_in_a_row_let_the_region_rest(ledger: Ledger, redis: Redi
     batch, ones = take(ledger)
     answer(ledger, batch, ones[:4], "transient_fault")
     assert Census(redis).counts("ph").holds == ()
-    answer(ledger, batch, ones[4:5], "transient_fault")
+    (recorded,) = answer(ledger, batch, ones[4:5], "transient_fault")
     (hold,) = Census(redis).counts("ph").holds
     assert hold.reason == "VENDOR_DOWN"
+    # Who tripped it is told until when, for the log.
+    assert recorded.rests_until_ms == hold.until_ms
     assert 3 < rest_s(redis) <= 5
 
 

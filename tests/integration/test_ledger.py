@@ -81,9 +81,9 @@ def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None
     routing = at(batch, Stage.ROUTING)
     (one,) = ledger.load(routing)
     assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [
-        Recorded.WRITTEN
+        Recorded(written=True)
     ]
-    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded.WRITTEN]
+    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded(written=True)]
 
     counts = Census(redis).counts("ph")
     assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
@@ -217,9 +217,9 @@ def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:
     batch, (one,) = take(ledger)
     lapse_leases(redis)
     heir, (again,) = take(ledger)
-    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded.LOST]
+    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded(written=False)]
     assert ledger.renew(batch, ["a"]) == 0
-    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded.WRITTEN]
+    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded(written=True)]
 
 
 def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: Ledger, redis: Redis) -> None:

@@ -210,7 +210,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _goes_on(self, batch: Batch, verification: Verification) -> None:
         kind = {Stage.POLLING: "1", Stage.ARCHIVING: "1", Stage.ROUTING: "2"}[verification.stage]
         write = write_for(kind, verification, 0)
-        assert self.ledger.record(batch, [write]) == [Recorded.WRITTEN]
+        assert self.ledger.record(batch, [write]) == [Recorded(written=True)]
         self._apply(self.known[verification.signature_id], write)
         self._start(batch, write.stage)
 
@@ -253,7 +253,7 @@ class LedgerMachine(RuleBasedStateMachine):
             one = self.known[verification.signature_id]
             ours = self._holds(batch, one)
             write = write_for(kind, verification, in_ticks)
-            assert self.ledger.record(batch, [write]) == [Recorded(ours)]
+            assert self.ledger.record(batch, [write]) == [Recorded(written=bool(ours))]
             if ours:
                 self._apply(one, write)
 

@@ -171,7 +171,7 @@ class Ledger:
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
-        return [Recorded(answer) for answer in answers]
+        return [Recorded(answer > 0, answer if answer > 1 else 0) for answer in answers]
 
     def spend(self, region: str) -> float:
         """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""

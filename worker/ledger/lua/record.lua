@@ -3,7 +3,7 @@
 --     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 1 it was made, 2 it was made and the region rests because of it, 0 it was not.
+-- Returns for each write: 0 it was not made, 1 it was; where the region rests because of it, until when.
 local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local holder = batch .. '/' .. stage
 local now = now_ms()
@@ -51,24 +51,23 @@ function place.quarantine(write)
 end
 
 -- The breaker. What trips it says after how many verifications in a row, and for how long the region rests then: longer
--- each time, until one that tries the vendor alone is answered. Returns whether the region rests because of it.
+-- each time, until one that tries the vendor alone is answered. Returns until when the region rests because of it, or 1.
 local function trip(id, by)
   if hold_until(now) > 0 then
     if by.after == 1 then
       hold(by.first_ms, by.reason, now)
     end
-    return false -- begun before the rest: it says nothing new
+    return 1 -- begun before the rest: it says nothing new
   end
   redis.call('SADD', key('failing'), by.reason)
   redis.call('SADD', key('failing:' .. by.reason), id)
   local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
   if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
-    return false
+    return 1
   end
   redis.call('HSET', key('health'), 'trips', trips + 1)
   redis.call('HDEL', key('health'), 'probe')
-  hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
-  return true
+  return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end
 
 local function answered()
@@ -86,9 +85,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     for name, value in pairs(write.set) do
       redis.call('HSET', verification, name, value)
     end
-    local tripped = false
+    answer[number] = 1
     if write.trip then
-      tripped = trip(write.id, write.trip)
+      answer[number] = trip(write.id, write.trip)
     elseif write.answer then
       answered()
     end
@@ -105,7 +104,6 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.place == 'done' then
       redis.call('PEXPIRE', key('t:' .. write.id), digits(retention))
     end
-    answer[number] = tripped and 2 or 1
   end
 end
 return answer
