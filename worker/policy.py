@@ -81,7 +81,7 @@ class Policy:
     def after_error(self, verification: Verification, error: EkycError) -> Write:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
-            return writes.quarantine(verification, reason=error.cause)
+            return self._given_up(verification, error.cause)
         return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
 
     def after_unforeseen(self, verification: Verification) -> Write:
@@ -91,9 +91,15 @@ class Policy:
     def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
         if backoff.exhausted(verification.tries(cause)):
-            return writes.quarantine(verification, reason=cause)
+            return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
         return writes.retry(verification, in_s=countdown_s, cause=cause)
+
+    def _given_up(self, verification: Verification, cause: str) -> Write:
+        """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""
+        if verification.decision is not None and verification.stage is not Stage.ROUTING:
+            return writes.give_up(verification, cause=cause)
+        return writes.quarantine(verification, reason=cause)
 
     def _settled(self, verification: Verification, answer: answers.Settled) -> Write:
         result = answer.result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,21 @@ def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> Non
 def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None:
     write = policy.after_error(verification(), EvidenceConflict("OTHER_BYTES"))
     assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_CONFLICT")
+
+
+def test_what_fails_after_the_decision_is_given_up_not_quarantined(policy: Policy) -> None:
+    """The pipeline was told: evidence that cannot be had any more is no matter for a person."""
+    decided = verification(decision="{}", decision_name="review", faults=4, fault_cause="UNFORESEEN")
+    for write in (
+        policy.after_error(decided, EvidenceConflict("OTHER_BYTES")),
+        policy.after_unforeseen(decided),
+        policy.after_unforeseen(replace(decided, stage=Stage.ARCHIVING)),
+    ):
+        assert (write.place, write.event) == (Place.DONE, "given_up")
+        assert write.fields["k"] == EvidenceState.INCOMPLETE
+    # Fixed is not told: nobody may lose a decision on its way to the pipeline.
+    fixed = replace(decided, stage=Stage.ROUTING)
+    assert policy.after_unforeseen(fixed).place is Place.QUARANTINE
 
 
 def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:

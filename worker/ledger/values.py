@@ -169,7 +169,7 @@ class Counts:
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0
-    #: Seconds that the verification longest due has been due; 0: none is.
+    #: Seconds that the verification longest due has been due, but for what a rest keeps back; 0: none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)

@@ -163,6 +163,19 @@ def finish(verification: Verification, heard: Heard, *, event: str, detail: str)
     )
 
 
+def give_up(verification: Verification, *, cause: str) -> Write:
+    """The same for a fault of ours: what was decided stays, and the evidence is what it is."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields={"k": EvidenceState.INCOMPLETE.value},
+        counts={f"fault:{cause}": 1},
+        event="given_up",
+        detail=cause,
+    )
+
+
 def settle(
     verification: Verification, heard: Heard, *, overall_result: str | None, error_code: str | None
 ) -> Write:
