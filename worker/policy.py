@@ -95,6 +95,10 @@ class Policy:
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
         return writes.retry(verification, in_s=countdown_s, cause=cause)
 
+    def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
+        """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
+        return writes.wait(verification, in_s=not_for_s + backoff.countdown_s(0, self._random))
+
     def _given_up(self, verification: Verification, cause: str) -> Write:
         """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""
         if verification.decision is not None and verification.stage is not Stage.ROUTING:

@@ -271,6 +271,11 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
     )
 
 
+def wait(verification: Verification, *, in_s: float) -> Write:
+    """The same stage again after a countdown; nothing has failed."""
+    return Write(verification.signature_id, Place.DUE, verification.stage, in_s=in_s)
+
+
 def release(verification: Verification) -> Write:
     """Give it back untouched, due now: not begun, and nobody's fault."""
     return Write(verification.signature_id, Place.BACK, verification.stage)
