@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from worker.errors import ConfigError, EkycError, LedgerUnavailable
 from worker.redis import connect, translated
 from worker.services import services
 from worker.settings import current
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: How long to wait for a Redis that starts at the same time as we do.
 WAIT_FOR_REDIS_S: Final = 60.0
@@ -21,11 +25,19 @@ def check(pool: str) -> None:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
+        _check_health_file(parts.settings.health_file)
         _wait_for_redis()
         parts.evidence.check()
     except EkycError as error:
         print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
         raise SystemExit(error.exit_code) from None
+
+
+def _check_health_file(path: Path | None) -> None:
+    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"EKYC_HEALTH_FILE: the folder {path.parent} is not there, or we may not write to it"
+        )
 
 
 def _wait_for_redis() -> None:
