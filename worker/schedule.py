@@ -80,6 +80,9 @@ LINKS_WAIT_S: Final = 5.0
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
 ARCHIVE_FOR_S: Final = 24 * 3600.0
 
+#: Polls in a row that must have failed before the deadline ends the waiting: a vendor that is down has not said null.
+LAST_TRIES: Final = 5
+
 #: For how long after the deadline the vendor is still asked, at the longest countdown: a late answer is evidence.
 LATE_FOR_S: Final = 24 * 3600.0
 
@@ -90,7 +93,8 @@ ARCHIVE_ON_S: Final = 60.0
 BUSY_REST_S: Final = 10.0
 
 #: Several verifications in a row that got no answer: the vendor is down. One that always fails trips nothing.
-VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=60.0, reason="VENDOR_DOWN")
+#: Who tries it alone may fail by chance, and people wait meanwhile: four calls a minute hurt no vendor.
+VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=15.0, reason="VENDOR_DOWN")
 
 #: The vendor refuses fresh tokens: somebody has to mend the keys or the entitlement. Its code is the reason.
 UNAUTHORISED: Final = Trip(after=2, first_s=60.0, longest_s=60.0, reason="", alarm=True)

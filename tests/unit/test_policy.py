@@ -20,7 +20,7 @@ from worker.errors import (
 from worker.ledger.values import EvidenceState, Stage, Verification
 from worker.ledger.writes import Place, Trip
 from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
-from worker.schedule import BUSY_REST_S, LATE_FOR_S, Backoff, Backoffs
+from worker.schedule import BUSY_REST_S, LAST_TRIES, LATE_FOR_S, Backoff, Backoffs
 from worker.vendor import answers
 
 if TYPE_CHECKING:
@@ -87,13 +87,29 @@ def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
     assert waits(step) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(
-    "answer", [answers.Pending(submission_completed=True), answers.TransientFault("HTTP_500")]
-)
-def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy, answer: answers.Answer) -> None:
-    step = policy.after(verification(age_s=DEADLINE_S), answer)
+def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy) -> None:
+    step = policy.after(verification(age_s=DEADLINE_S), answers.Pending(submission_completed=True))
     assert step.stage is Stage.ROUTING
     assert step.fields["w"] == DEADLINE_PASSED
+
+
+@pytest.mark.parametrize("answer", [answers.TransientFault("HTTP_500"), answers.Busy(10.0)])
+def test_a_fault_at_the_deadline_is_no_null_and_a_vendor_that_only_fails_is_not_waited_for(
+    policy: Policy, answer: answers.Answer
+) -> None:
+    once = verification(age_s=DEADLINE_S, faults=LAST_TRIES - 2, fault_cause=answer.kind)
+    assert waits(policy.after(once, answer)) > 0
+    again = replace(once, faults=LAST_TRIES - 1)
+    step = policy.after(again, answer)
+    assert step.stage is Stage.ROUTING
+    assert step.fields["w"] == DEADLINE_PASSED
+    # What was the last straw is told.
+    assert step.detail in {"DEADLINE_PASSED HTTP_500", "DEADLINE_PASSED VENDOR_BUSY"}
+
+
+def test_a_busy_vendor_is_a_fault_in_the_story(policy: Policy) -> None:
+    write = policy.after(verification(), answers.Busy(10.0))
+    assert (write.event, write.detail) == ("fault", "VENDOR_BUSY")
 
 
 def test_a_result_is_taken_even_after_the_deadline(policy: Policy) -> None:
