@@ -37,7 +37,7 @@ class Consumer(consumer.Consumer):
         super().__init__(*args, **options)
 
     def stop(self) -> None:
-        """Stop, and give back now what Redis hands over while nobody takes it any more, not once the pool has drained."""
+        """Stop, and give back now, not once the pool has drained, what Redis hands over though nobody takes it."""
         super().stop()
         connection = self.connection
         if connection is not None and connection.transport.driver_type == "redis":
