@@ -44,7 +44,7 @@ def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
     Raises ``BrokerUnavailable``: then some may be there, and the same bytes go there again.
     """
     try:
-        with app.producer_or_acquire() as producer, producer.batch(len(decisions)):  # type: ignore[attr-defined]
+        with app.producer_or_acquire() as producer, producer.batch(len(decisions)):
             for outgoing in decisions:
                 _send(app, outgoing, producer)
     except BROKEN as error:
