@@ -1,0 +1,91 @@
+"""The vendor's time to answer, as far as it can be assumed. `docs/schedule.md` says where each figure comes from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from worker.rehearsal import Course, Span, Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Of the courses. Policies draw from another one: what they draw must have nothing to do with what they play.
+SEED: Final = 20261123
+POLICY_SEED: Final = 4
+
+#: A user in the vendor's flow: a document with two sides.
+USER: Final = Span(120.0, 360.0)
+#: The vendor, where a machine decides.
+MACHINE: Final = Span(6.0, 20.0)
+#: The vendor, where people look.
+PEOPLE: Final = Span(300.0, 1800.0)
+#: Users who were done before the enqueue.
+DONE: Final = Span(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A distribution of the time to answer, with a name for tables."""
+
+    name: str
+    about: str
+    draw: Callable[[int, Random], list[Course]]
+
+    def courses(self, number: int) -> list[Course]:
+        """The same every time, so that every policy plays the same."""
+        return self.draw(number, Random(SEED))
+
+
+def _silent(traffic: Traffic) -> Callable[[int, Random], list[Course]]:
+    """The same without `submissionCompleted`, should the vendor not set it before the result."""
+
+    def draw(number: int, random: Random) -> list[Course]:
+        return [Course(answered_s=course.answered_s) for course in traffic.courses(number, random)]
+
+    return draw
+
+
+def _anything(number: int, random: Random) -> list[Course]:
+    """Evenly between a second and an hour on a logarithmic scale: all that is known is "seconds to an hour"."""
+    shares = [(index + 0.5) / number for index in range(number)]
+    random.shuffle(shares)
+    return [Course(answered_s=math.exp(share * math.log(3600.0))) for share in shares]
+
+
+def _mixture(*, told: bool) -> Traffic:
+    return Traffic(USER, MACHINE, PEOPLE, looked_at=0.08, abandoned=0.23, never=0.02, told=told)
+
+
+SCENARIOS: Final = (
+    Scenario("quick", "enqueued when the user is done, a machine decides", Traffic(DONE, MACHINE).courses),
+    Scenario("slow", "enqueued when the user is done, people look", Traffic(DONE, PEOPLE).courses),
+    Scenario("user", "enqueued before the user begins, a machine decides", Traffic(USER, MACHINE).courses),
+    Scenario(
+        "user, told",
+        "the same, and the pipeline nudges when the user is done",
+        Traffic(USER, MACHINE, told=True).courses,
+    ),
+    Scenario(
+        "abandoned",
+        "the user never finishes; the vendor gives up after its hour",
+        Traffic(USER, MACHINE, abandoned=1.0).courses,
+    ),
+    Scenario(
+        "mixture",
+        "75 % finish, people look at 8 % of those; 23 % abandoned; 2 % never answered",
+        _mixture(told=False).courses,
+    ),
+    Scenario(
+        "mixture, told", "the same, and the pipeline nudges when users are done", _mixture(told=True).courses
+    ),
+    Scenario(
+        "anything",
+        "one second to one hour, evenly on a logarithmic scale, submissionCompleted never true",
+        _anything,
+    ),
+    Scenario("user, silent", "as user, submissionCompleted never true", _silent(Traffic(USER, MACHINE))),
+    Scenario("quick, silent", "as quick, submissionCompleted never true", _silent(Traffic(DONE, MACHINE))),
+)
