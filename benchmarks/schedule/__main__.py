@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.schedule import report
 from benchmarks.schedule.chart import Row, draw, most_polls
 from benchmarks.schedule.crowd import Crowd
-from benchmarks.schedule.figures import DEADLINE_S, compare, curve_of_family, curve_of_ours
-from benchmarks.schedule.peers import AS_WRITTEN, FAMILIES
+from benchmarks.schedule.figures import compare, curve_of_family, curve_of_ours
+from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, DOUBLING, FAMILIES
 from benchmarks.schedule.scenarios import POLICY_SEED, SCENARIOS
 from benchmarks.schedule.steps import steps
 from worker.policy import Policy
@@ -45,6 +45,7 @@ def main() -> None:
     settings = Settings()
     found = {scenario.name: compare(scenario, settings, NUMBER) for scenario in SCENARIOS}
     _print(report.comparisons(found))
+    _print(report.others(found))
     mixture = next(scenario for scenario in SCENARIOS if scenario.name == "mixture")
     _print(report.steps(steps(settings, mixture.courses(NUMBER))))
     _print(report.crowds(crowds(settings)))
@@ -65,7 +66,7 @@ def row(scenario: Scenario, comparison: Comparison, settings: Settings) -> Row:
         ours=curve_of_ours(settings, FACTORS, courses),
         default=comparison.ours,
         as_written=comparison.as_written,
-        at_equal_polls=comparison.at_equal_polls,
+        at_equal_polls=comparison.at_our_polls[DOUBLING.name],
     )
 
 

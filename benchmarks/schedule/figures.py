@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, DOUBLING
+from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, FAMILIES
 from benchmarks.schedule.scenarios import POLICY_SEED
 from worker.policy import Policy
 from worker.rehearsal import Figures, play
@@ -20,25 +20,24 @@ if TYPE_CHECKING:
     from worker.rehearsal import Course
     from worker.settings import Settings
 
-#: Halvings of the range in which a scale is looked for.
-_STEPS: Final = 16
+#: Halvings of the octave in which a scale is looked for.
+_STEPS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Ours beside plain `2^n`: as it is written, and scaled until it polls as often as we do, or a little more."""
+    """Ours beside `2 ** n` as written, and beside each family where it polls as often as we do, or a little more."""
 
     ours: Figures
     as_written: Figures
-    at_equal_polls: Figures
+    #: By the family's name.
+    at_our_polls: dict[str, Figures]
 
-    @property
-    def median_ratio(self) -> float:
-        return self.ours.median_s / self.at_equal_polls.median_s
+    def median_ratio(self, family: Family) -> float:
+        return self.ours.median_s / self.at_our_polls[family.name].median_s
 
-    @property
-    def p95_ratio(self) -> float:
-        return self.ours.p95_s / self.at_equal_polls.p95_s
+    def p95_ratio(self, family: Family) -> float:
+        return self.ours.p95_s / self.at_our_polls[family.name].p95_s
 
 
 def ours(settings: Settings, courses: Sequence[Course]) -> Figures:
@@ -57,7 +56,10 @@ def of_family(family: Family, scale: float, courses: list[Course]) -> Figures:
 
 def at_polls(family: Family, polls: float, courses: list[Course]) -> Figures:
     """The family at the largest scale at which it polls at least as often."""
-    low, high = 1e-5, 7200.0
+    low = 4096.0
+    while of_family(family, low, courses).polls < polls:
+        low /= 2
+    high = 2 * low
     for _ in range(_STEPS):
         middle = (low * high) ** 0.5
         if of_family(family, middle, courses).polls >= polls:
@@ -67,7 +69,9 @@ def at_polls(family: Family, polls: float, courses: list[Course]) -> Figures:
     return of_family(family, low, courses)
 
 
-def compare(scenario: Scenario, settings: Settings, number: int) -> Comparison:
+def compare(
+    scenario: Scenario, settings: Settings, number: int, families: Sequence[Family] = FAMILIES
+) -> Comparison:
     """Under `number` courses of a scenario."""
     courses = scenario.courses(number)
     mine = ours(settings, courses)
@@ -75,7 +79,7 @@ def compare(scenario: Scenario, settings: Settings, number: int) -> Comparison:
     return Comparison(
         ours=mine,
         as_written=Figures.of([AS_WRITTEN.play(course, random) for course in courses]),
-        at_equal_polls=at_polls(DOUBLING, mine.polls, courses),
+        at_our_polls={family.name: at_polls(family, mine.polls, courses) for family in families},
     )
 
 
@@ -86,7 +90,8 @@ def curve_of_ours(settings: Settings, factors: Sequence[float], courses: Sequenc
 
 def curve_of_family(family: Family, most_polls: float, courses: list[Course]) -> list[Figures]:
     """A peer from hardly ever to a little more than `most_polls`."""
-    curve, scale = [], 3600.0
+    curve: list[Figures] = []
+    scale = 3600.0
     while not curve or curve[-1].polls <= most_polls:
         curve.append(of_family(family, scale, courses))
         scale /= 1.5

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.schedule.peers import AUTORETRY, DOUBLING, FIXED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -13,14 +15,30 @@ if TYPE_CHECKING:
 
 
 def comparisons(found: Mapping[str, Comparison]) -> Iterator[str]:
-    """A row for each scenario."""
+    """A row for each scenario, beside plain `2^n`."""
     yield "| scenario | ours: polls, median, p95 | `2 ** n` as written | `2^n` at our polls | median | p95 |"
     yield "|---|---|---|---|---|---|"
     for name, one in found.items():
         yield (
-            f"| {name} | {_figures(one.ours)} | {_figures(one.as_written)} | {_figures(one.at_equal_polls)} "
-            f"| {change(one.median_ratio)} | {change(one.p95_ratio)} |"
+            f"| {name} | {_figures(one.ours)} | {_figures(one.as_written)} "
+            f"| {_delays(one.at_our_polls[DOUBLING.name])} "
+            f"| {change(one.median_ratio(DOUBLING))} | {change(one.p95_ratio(DOUBLING))} |"
         )
+
+
+def others(found: Mapping[str, Comparison]) -> Iterator[str]:
+    """A row for each scenario, beside the other families."""
+    yield "| scenario | ours | `retry_backoff` | median | p95 | fixed interval | median | p95 |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, one in found.items():
+        cells = [name, _delays(one.ours)]
+        for family in (AUTORETRY, FIXED):
+            cells += [
+                _delays(one.at_our_polls[family.name]),
+                change(one.median_ratio(family)),
+                change(one.p95_ratio(family)),
+            ]
+        yield f"| {' | '.join(cells)} |"
 
 
 def steps(found: Iterable[tuple[str, Figures]]) -> Iterator[str]:
@@ -40,7 +58,11 @@ def crowds(found: Mapping[str, Crowd]) -> Iterator[str]:
 
 
 def _figures(figures: Figures) -> str:
-    return f"{figures.polls:.1f}, {_seconds(figures.median_s)}, {_seconds(figures.p95_s)}"
+    return f"{figures.polls:.1f}, {_delays(figures)}"
+
+
+def _delays(figures: Figures) -> str:
+    return f"{_seconds(figures.median_s)}, {_seconds(figures.p95_s)}"
 
 
 def _seconds(delay_s: float) -> str:
@@ -49,4 +71,5 @@ def _seconds(delay_s: float) -> str:
 
 def change(ratio: float) -> str:
     """By how much something is more or less, with a true minus."""
-    return f"{ratio - 1:+.0%}".replace("-", "\N{MINUS SIGN}")
+    percent = round((ratio - 1) * 100)
+    return f"{percent:+d}%".replace("-", "\N{MINUS SIGN}") if percent else "0%"

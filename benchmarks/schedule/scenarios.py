@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from worker.rehearsal import Course, Span, Traffic
+from worker.schedule import USER_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,10 @@ USER: Final = Span(120.0, 360.0)
 MACHINE: Final = Span(6.0, 20.0)
 #: The vendor, where people look.
 PEOPLE: Final = Span(300.0, 1800.0)
+#: The vendor, quicker than we think it is.
+QUICKER: Final = Span(3.0, 10.0)
+#: How long after the enqueue a user opens the link.
+OPENED: Final = Span(60.0, 600.0)
 #: Users who were done before the enqueue.
 DONE: Final = Span(0.0, 0.0)
 
@@ -39,7 +44,7 @@ class Scenario:
         return self.draw(number, Random(SEED))
 
 
-def _silent(traffic: Traffic) -> Callable[[int, Random], list[Course]]:
+def _unflagged(traffic: Traffic) -> Callable[[int, Random], list[Course]]:
     """The same without `submissionCompleted`, should the vendor not set it before the result."""
 
     def draw(number: int, random: Random) -> list[Course]:
@@ -53,6 +58,13 @@ def _anything(number: int, random: Random) -> list[Course]:
     shares = [(index + 0.5) / number for index in range(number)]
     random.shuffle(shares)
     return [Course(answered_s=math.exp(share * math.log(3600.0))) for share in shares]
+
+
+def _opened_late(number: int, random: Random) -> list[Course]:
+    """Abandoned, should the vendor's hour begin when the link is opened."""
+    shares = [(index + 0.5) / number for index in range(number)]
+    random.shuffle(shares)
+    return [Course(answered_s=OPENED.quantile_s(share) + USER_TIMEOUT_S) for share in shares]
 
 
 def _mixture(*, told: bool) -> Traffic:
@@ -81,11 +93,13 @@ SCENARIOS: Final = (
     Scenario(
         "mixture, told", "the same, and the pipeline nudges when users are done", _mixture(told=True).courses
     ),
+    Scenario("quicker", "as quick, in half the time", Traffic(DONE, QUICKER).courses),
+    Scenario("opened late", "as abandoned, the hour begins when the link is opened", _opened_late),
+    Scenario("anything", "one second to one hour, evenly on a logarithmic scale, and no flag", _anything),
     Scenario(
-        "anything",
-        "one second to one hour, evenly on a logarithmic scale, submissionCompleted never true",
-        _anything,
+        "user, no flag", "as user, submissionCompleted is never true", _unflagged(Traffic(USER, MACHINE))
     ),
-    Scenario("user, silent", "as user, submissionCompleted never true", _silent(Traffic(USER, MACHINE))),
-    Scenario("quick, silent", "as quick, submissionCompleted never true", _silent(Traffic(DONE, MACHINE))),
+    Scenario(
+        "quick, no flag", "as quick, submissionCompleted is never true", _unflagged(Traffic(DONE, MACHINE))
+    ),
 )
