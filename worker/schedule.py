@@ -33,8 +33,11 @@ class Backoff:
 
     def ceiling_s(self, attempt: int) -> float:
         """The longest countdown after `attempt` (from 0) tries."""
-        # A large power overflows a float: the cap is reached long before.
-        return min(self.cap_s, self.first_s * self.factor ** min(attempt, 64))
+        try:
+            return min(self.cap_s, self.first_s * self.factor**attempt)
+        except OverflowError:
+            # What no float can hold is above any cap.
+            return self.cap_s
 
     def countdown_s(self, attempt: int, random: Random) -> float:
         """The countdown after `attempt` (from 0) tries."""

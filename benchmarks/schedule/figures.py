@@ -42,11 +42,7 @@ class Comparison:
 
 def ours(settings: Settings, courses: Sequence[Course]) -> Figures:
     """The policy that workers have under `settings`."""
-    return with_backoffs(Backoffs.from_settings(settings), courses)
-
-
-def with_backoffs(backoffs: Backoffs, courses: Sequence[Course]) -> Figures:
-    policy = Policy(backoffs, deadline_s=DEADLINE_S, random=Random(POLICY_SEED))
+    policy = Policy(Backoffs.from_settings(settings), deadline_s=DEADLINE_S, random=Random(POLICY_SEED))
     return Figures.of([play(policy, course) for course in courses])
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
-from worker.rehearsal import Played
+from worker.rehearsal import Played, evenly
 
 if TYPE_CHECKING:
     from random import Random
@@ -66,8 +66,7 @@ class Family:
     spread: float
 
     def play(self, scale: float, courses: list[Course], random: Random) -> list[Played]:
-        shares = [(index + 0.5) / len(courses) for index in range(len(courses))]
-        random.shuffle(shares)
+        shares = evenly(len(courses), random)
         return [
             self.peer.scaled(scale * self.spread ** (share - 0.5)).play(course, random)
             for share, course in zip(shares, courses, strict=True)

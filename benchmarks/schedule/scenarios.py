@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from worker.rehearsal import Course, Span, Traffic
+from worker.rehearsal import Course, Span, Traffic, evenly
 from worker.schedule import USER_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -55,16 +55,13 @@ def _unflagged(traffic: Traffic) -> Callable[[int, Random], list[Course]]:
 
 def _anything(number: int, random: Random) -> list[Course]:
     """Evenly between a second and an hour on a logarithmic scale: all that is known is "seconds to an hour"."""
-    shares = [(index + 0.5) / number for index in range(number)]
-    random.shuffle(shares)
-    return [Course(answered_s=math.exp(share * math.log(3600.0))) for share in shares]
+    return [Course(answered_s=math.exp(share * math.log(3600.0))) for share in evenly(number, random)]
 
 
 def _opened_late(number: int, random: Random) -> list[Course]:
     """Abandoned, should the vendor's hour begin when the link is opened."""
-    shares = [(index + 0.5) / number for index in range(number)]
-    random.shuffle(shares)
-    return [Course(answered_s=OPENED.quantile_s(share) + USER_TIMEOUT_S) for share in shares]
+    opened_s = (OPENED.quantile_s(share) for share in evenly(number, random))
+    return [Course(answered_s=at_s + USER_TIMEOUT_S) for at_s in opened_s]
 
 
 def _mixture(*, told: bool) -> Traffic:

@@ -16,6 +16,11 @@ def test_a_countdown_grows_by_its_factor_up_to_its_cap() -> None:
     assert [backoff.ceiling_s(attempt) for attempt in (0, 1, 2, 8, 9, 10)] == [2, 4, 8, 512, 600, 600]
 
 
+def test_every_factor_above_1_comes_to_the_cap() -> None:
+    assert Backoff(first_s=2, factor=1.01, cap_s=600).ceiling_s(600) == 600
+    assert Backoff(first_s=2.0, factor=1e300, cap_s=600).ceiling_s(5) == 600
+
+
 @given(
     attempt=st.integers(0, 10_000),
     first_s=st.floats(0.1, 60),

@@ -70,7 +70,7 @@ class Traffic:
 
     def courses(self, number: int, random: Random) -> list[Course]:
         """As many courses, in random order. Quantiles are taken evenly: few courses stand for many."""
-        kinds, users, vendors = (_evenly(number, random) for _ in range(3))
+        kinds, users, vendors = (evenly(number, random) for _ in range(3))
         return [self._course(*shares) for shares in zip(kinds, users, vendors, strict=True)]
 
     def _course(self, kind: float, user: float, vendor: float) -> Course:
@@ -89,7 +89,7 @@ class Traffic:
         )
 
 
-def _evenly(number: int, random: Random) -> list[float]:
+def evenly(number: int, random: Random) -> list[float]:
     """As many shares between 0 and 1, evenly spaced, shuffled."""
     shares = [(index + 0.5) / number for index in range(number)]
     random.shuffle(shares)
