@@ -16,6 +16,8 @@ from worker.schedule import (
     LAST_TRIES,
     LATE_FOR_S,
     UNAUTHORISED,
+    USER_TIMEOUT_S,
+    USER_TIMEOUT_SPREAD_S,
     VENDOR_DOWN,
     Backoffs,
 )
@@ -128,8 +130,19 @@ class Policy:
         )
         if verification.age_s >= self._deadline_s:
             return self._past_deadline(verification, heard)
-        countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
+        if answer.submission_completed or verification.submission_completed:
+            countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
+        else:
+            countdown_s = self._unsubmitted_s(verification, attempt)
         return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
+
+    def _unsubmitted_s(self, verification: Verification, attempt: int) -> float:
+        """The countdown while the user is at it. None leaps over the hour after which the vendor gives up on them."""
+        countdown_s = self.backoffs.unsubmitted.countdown_s(attempt, self._random)
+        left_s = USER_TIMEOUT_S - verification.age_s
+        if left_s <= 0:
+            return countdown_s
+        return min(countdown_s, left_s + self._random.uniform(0.0, USER_TIMEOUT_SPREAD_S))
 
     def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Write:
         heard = self._fault_heard(verification, answer)

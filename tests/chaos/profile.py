@@ -39,7 +39,7 @@ class Profile:
     patience_s: float = 300.0
     #: `EKYC_POLL_…`: the countdown of a null answer.
     poll: dict[str, str] = field(
-        default_factory=lambda: {"EKYC_POLL_FIRST": "0.5", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "5"}
+        default_factory=lambda: {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "5"}
     )
 
 
