@@ -62,6 +62,7 @@ class Work(Generic[_Item, _Outcome]):
         self._calls = calls
         self._kind = kind
         self._each = each
+        items = list(items)
         # The operations of a deque that are used here are atomic.
         self._left = deque(items)
         self._done: deque[tuple[_Item, _Outcome]] = deque()
