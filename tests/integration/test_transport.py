@@ -356,6 +356,21 @@ def test_calls_one_after_another_share_one_connection(session: requests.Session)
         assert server.connections == 1
 
 
+def test_a_request_is_sent_as_it_was_prepared(session: requests.Session) -> None:
+    with Stub(always(http(b"answer"))) as server, deadline(5.0):
+        url = f"{server.origin}/a path?b=c"
+        session.post(url, params={"d": "é"}, json={"e": 1}, headers={"user-agent": "else"})
+        (call,) = server.calls
+    assert (call.method, call.path, call.json()) == ("POST", "/a%20path?b=c&d=%C3%A9", {"e": 1})
+    assert call.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": "else",
+        "accept-encoding": "identity",
+        "content-length": str(len(call.body)),
+        "content-type": "application/json",
+    }
+
+
 def answering(odd: bytes) -> Callable[[Call], Iterable[Any]]:
     """Answer `/odd` with these bytes, and all else as one does."""
     return lambda call: [odd if call.path == "/odd" else http(b"answer")]

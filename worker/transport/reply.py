@@ -1,7 +1,7 @@
-"""A response as it comes out of a socket, by our own reader of HTTP/1.1.
+"""A response as it comes out of a socket, by a reader of HTTP/1.1 of our own.
 
-Measured, CPU of asking for one small answer over a connection that is kept: TODO µs. `urllib3`, on `http.client` and
-`email`, takes TODO µs for the same bytes, and the way through `requests.Session.send` TODO µs (`benchmarks/call.py`).
+Measured by `benchmarks/call.py`, CPU of a small POST over a connection that is kept: 544 µs by `requests.Session`, of
+which 207 by `urllib3` below it, and 100 by a session of ours. Why, and what was tried: docs/adr/0009-http-reader.md.
 """
 
 from __future__ import annotations

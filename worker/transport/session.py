@@ -33,9 +33,9 @@ def public_session(connect_timeout_s: float = CONNECT_TIMEOUT_S) -> requests.Ses
 
 
 class _Session(requests.Session):
-    """What `requests` does beside asking (cookies, redirects, hooks, authentication) is left out, not turned off.
+    """What `requests` does beside asking is left out: cookies, redirects, hooks, authentication.
 
-    That is a promise, and cheap: it costs 130 µs of CPU a call, whether or not it finds anything to do.
+    Looking for them takes `Session.send` 77 µs of CPU a call, and `Session.prepare_request` 50, when there are none.
     """
 
     def __init__(self, plain: BaseAdapter, tls: BaseAdapter) -> None:
@@ -49,7 +49,7 @@ class _Session(requests.Session):
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
         prepared.prepare_method(request.method)
-        prepared.prepare_url(request.url, request.params)
+        prepared.prepare_url(request.url, request.params or None)  # to encode none takes 12 µs
         prepared.prepare_headers({**self.headers, **request.headers})
         prepared.prepare_body(request.data, None, request.json)
         prepared.headers["Host"] = urlsplit(str(prepared.url)).netloc.rpartition("@")[2]
@@ -58,5 +58,5 @@ class _Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = self.get_adapter(str(request.url)).send(request)
         if not kwargs.get("stream"):
-            response.close()
+            response.close()  # who does not want the body gets the head
         return response

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from urllib3.util.connection import allowed_gai_family
 
@@ -19,23 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-#: How far the timeout of a socket may be off before it is set anew: that is a system call, and lets another thread take
-#: the interpreter. With 32 threads an exchange takes 49 µs of CPU where every operation does it, 31 µs where none does.
-SLACK_S: Final = 0.02
-
-
 class Socket(socket.socket):
-    """A socket whose every operation ends at the deadline of the thread that uses it, give or take `SLACK_S`."""
+    """A socket whose every operation ends at the deadline of the thread that uses it."""
 
     def restrain(self, at_most_s: float | None = None) -> None:
         """Give the next operation what is left. Raises ``TimeoutError`` where nothing is."""
         left_s = time_left_s()
         if not left_s:
             raise TimeoutError("the deadline has passed")
-        wanted_s = left_s if at_most_s is None else min(left_s, at_most_s)
-        present_s = self.gettimeout()
-        if present_s is None or abs(present_s - wanted_s) > SLACK_S:
-            self.settimeout(wanted_s)
+        self.settimeout(left_s if at_most_s is None else min(left_s, at_most_s))
 
     def recv(self, *args: Any) -> bytes:
         self.restrain()
