@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
 from marshmallow import ValidationError
@@ -55,6 +55,8 @@ class Settings:
     lease_s: float = 20.0
     #: How long the ledger remembers a verification after it is done; the evidence stays.
     retention_s: float = 7 * 86_400.0
+    #: For how long a process that starts waits for Redis, which may start beside it.
+    start_wait_s: float = 60.0
     #: A file whose mtime says that a worker's loop turns; None: none.
     health_file: Path | None = None
     #: Where `web` listens, as gunicorn takes it: `host:port` or `unix:/path`.
@@ -76,7 +78,7 @@ class Settings:
                 secret_key=env.str("ADVANCE_SECRET_KEY", ""),
                 regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
                 base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
-                evidence_url=env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or "",
+                evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
                 image_origins=tuple(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins) or ()),
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
@@ -89,6 +91,7 @@ class Settings:
                 batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
                 lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(min=5, max=3600)),
                 retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
+                start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
                 health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
                 web_bind=_web_bind(
                     env.str("EKYC_WEB_BIND", "", validate=_bind),
@@ -174,6 +177,14 @@ def _evidence_url(text: str) -> None:
     scheme = urlsplit(text).scheme
     if text and scheme not in {"file", "s3", "gs", "az"}:
         raise ValidationError("give a file:///, s3://, gs:// or az:// URL")
+
+
+def _absolute(url: str) -> str:
+    """`file:var/evidence` is meant from the folder in which the process was started."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return url
+    return Path(unquote(parts.path)).absolute().as_uri()
 
 
 def _lines(messages: object) -> str:
