@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench-waiting bench-idle bench-schedule bench-call lint format lock clean
+.PHONY: help demo test chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -20,6 +20,12 @@ chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (a q
 chaos-short: .venv/dev.stamp ## The same with 500 (two minutes)
 	@$(BIN)/python -m tests.chaos --version short
 
+bench: .venv/bench.stamp ## Measure ours beside Celery, dramatiq, taskiq, huey (40 minutes; ARGS="--only cpu" for a part)
+	@$(BIN)/python -m benchmarks.bench run $(ARGS)
+
+bench-smoke: .venv/bench.stamp ## Run every part of it with a few verifications: do all counts agree? (a minute)
+	@$(BIN)/python -m benchmarks.bench smoke $(ARGS)
+
 bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cost (5 minutes)
 	@$(BIN)/python benchmarks/waiting.py
 
@@ -31,6 +37,9 @@ bench-schedule: .venv/dev.stamp ## Play our countdowns against others, and draw 
 
 bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image cost in CPU (half a minute)
 	@$(BIN)/python benchmarks/call.py
+
+bench-evidence: .venv/dev.stamp ## Measure what keeping evidence on a local disk costs (1 minute)
+	@$(BIN)/python benchmarks/evidence.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -62,4 +71,9 @@ clean: ## Remove what the targets above made
 .venv/dev.stamp: requirements/dev.lock .venv/run.stamp
 	@echo "Installing what the tests need into .venv …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.venv/bench.stamp: requirements/bench.lock .venv/run.stamp
+	@echo "Installing what the benchmark needs into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
 	@touch $@

@@ -1,0 +1,45 @@
+"""What was measured, as JSON: parts that are measured apart meet in one file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+#: Each part is a list of records, and a record says in which sitting it was made.
+Results = dict[str, Any]
+
+
+def empty() -> Results:
+    return {"sittings": {}, "runs": [], "waiting": [], "targets": {}}
+
+
+def read(path: Path) -> Results:
+    """What a file holds; nothing where there is none."""
+    results: Results = json.loads(path.read_text()) if path.exists() else empty()
+    return results
+
+
+def write(path: Path, results: Results) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def merged(old: Results, new: Results) -> Results:
+    """Both; where both measured the same contender in the same profile, or the same target, the newer counts."""
+    targets = old["targets"] | new["targets"]
+    runs = _replaced(old["runs"], new["runs"], ("contender", "profile"))
+    waiting = _replaced(old["waiting"], new["waiting"], ("contender",))
+    used = {record["sitting"] for record in (*runs, *waiting, *targets.values())}
+    sittings = {name: about for name, about in (old["sittings"] | new["sittings"]).items() if name in used}
+    return {"sittings": sittings, "runs": runs, "waiting": waiting, "targets": targets}
+
+
+def _replaced(
+    old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], key: Sequence[str]
+) -> list[dict[str, Any]]:
+    again = {tuple(record[name] for name in key) for record in new}
+    return [record for record in old if tuple(record[name] for name in key) not in again] + list(new)
