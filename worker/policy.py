@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import writes
+from worker.ledger.timings import VENDOR_CALL
 from worker.ledger.values import EvidenceState, Stage
 from worker.ledger.writes import Heard, Trip
 from worker.schedule import (
@@ -67,7 +68,10 @@ class Policy:
 
     def after(self, verification: Verification, answer: Answer) -> Write:
         """What follows from the vendor's `answer`."""
-        return self._after[answer.kind](verification, answer)
+        write = self._after[answer.kind](verification, answer)
+        if answer.took_s is None:
+            return write
+        return replace(write, counts=write.counts | VENDOR_CALL.counters(answer.took_s))
 
     def after_delivery(self, verification: Verification, name: str) -> Write:
         """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
@@ -94,6 +98,10 @@ class Policy:
             return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
         return writes.retry(verification, in_s=countdown_s, cause=cause)
+
+    def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
+        """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
+        return writes.wait(verification, in_s=not_for_s + backoff.countdown_s(0, self._random))
 
     def _given_up(self, verification: Verification, cause: str) -> Write:
         """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""

@@ -74,6 +74,9 @@ class Backoffs:
 #: Tries to fetch an image before the decision is made without it.
 DECIDE_FIRST_AFTER: Final = 3
 
+#: For how long a decision waits until the vendor may be asked for fresh links; a longer rest keeps none back.
+LINKS_WAIT_S: Final = 5.0
+
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
 ARCHIVE_FOR_S: Final = 24 * 3600.0
 

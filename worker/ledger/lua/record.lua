@@ -77,6 +77,9 @@ local function answered()
   end
 end
 
+-- Writes of a batch count mostly the same: each counter is changed once.
+local counted = {}
+
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
   if redis.call('HGET', verification, 'b') ~= holder then
@@ -92,7 +95,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       answered()
     end
     for counter, by in pairs(write.count) do
-      redis.call('HINCRBY', key('counts'), counter, by)
+      counted[counter] = (counted[counter] or 0) + by
     end
     if write.event == 'settled' or write.event == 'settled_late' then
       redis.call('HSET', verification, 'z', digits(now))
@@ -105,5 +108,8 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       redis.call('PEXPIRE', key('t:' .. write.id), digits(retention))
     end
   end
+end
+for counter, by in pairs(counted) do
+  redis.call('HINCRBY', key('counts'), counter, by)
 end
 return answer
