@@ -1,4 +1,4 @@
-"""The file tree of our image around a process: all of it read-only, no shell in it, and a user without rights."""
+"""The file tree of our image around a process: read-only but for a few folders, no shell, a user without rights."""
 
 from __future__ import annotations
 
@@ -9,81 +9,86 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.acceptance.fleet import ROOT
 
-#: The `nonroot` of the image's base.
-USER: Final = "65532"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-#: Where the image keeps our packages, and where it may write evidence.
-HOME: Final = "/opt/ekyc"
-EVIDENCE: Final = "/var/lib/ekyc/evidence"
+#: The `nonroot` of the image's base.
+_USER: Final = "65532"
+
+#: Where the image has what is ours.
+_OURS: Final = "/opt/ekyc"
 
 _PRODUCT: Final = ("worker", "tasks", "schemas", "sandbox")
 
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """Runs commands by bubblewrap. `tmp` and `evidence` are the only folders that can be written.
+    """Runs Python in the place of a container, by bubblewrap.
 
     Parameters:
-        root: the unpacked file tree of an image that was built. None: one is put together from this interpreter, its
+        writable: the folders that can be written: where they are in the jail -> where they are outside.
+        image: the unpacked file tree of an image that was built. None: one is put together of this interpreter, its
             libraries, the packages that are installed beside it, and our sources.
     """
 
-    tmp: Path
-    evidence: Path
-    root: Path | None = None
+    writable: Mapping[str, Path]
+    image: Path | None = None
 
-    def command(self, *command: str) -> list[str]:
-        """The command that runs `command` in the jail; its environment is the caller's."""
+    def command(self, *arguments: str) -> list[str]:
+        """The command that runs Python with `arguments` as the only process of the jail."""
+        root = ["--ro-bind", str(self.image), "/"] if self.image else _stand_in()
+        python = f"{_OURS}/bin/python3" if self.image else "/usr/bin/python3"
         return [
-            "bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL",
-            "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session",
-            *(self._image(self.root) if self.root else self._stand_in()),
-            "--proc", "/proc", "--dev", "/dev",
-            "--bind", str(self.tmp), "/tmp", "--bind", str(self.evidence), EVIDENCE,
+            "bwrap", "--unshare-user", "--uid", _USER, "--gid", _USER, "--cap-drop", "ALL",
+            "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--die-with-parent", "--new-session",
+            *root, "--proc", "/proc", "--dev", "/dev",
+            *_binds("--bind", ((str(outside), inside) for inside, outside in self.writable.items())),
             "--remount-ro", "/", "--chdir", "/",
-            *command,
+            python, *arguments,
         ]  # fmt: skip
 
     def environment(self) -> dict[str, str]:
         """What the image sets."""
-        ours = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-        if self.root:
-            return ours | {"PATH": f"{HOME}/bin:/usr/bin"}
-        return ours | {"PATH": "/usr/bin", "PYTHONPATH": f"{HOME}:{HOME}/packages"}
-
-    @property
-    def python(self) -> str:
-        return f"{HOME}/bin/python3" if self.root else "/usr/bin/python3"
-
-    @staticmethod
-    def _image(root: Path) -> list[str]:
-        return ["--ro-bind", str(root), "/"]
-
-    @staticmethod
-    def _stand_in() -> list[str]:
-        library = str(Path(sys.base_prefix, "lib"))
-        places = {
-            **{path: path for path in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ssl", "/usr/share/zoneinfo", library)},
-            # The interpreter finds its library beside the place where it was installed.
-            os.path.realpath(sys.executable): os.path.realpath(sys.executable),
-            sysconfig.get_path("purelib"): f"{HOME}/packages",
-            **{str(ROOT / name): f"{HOME}/{name}" for name in _PRODUCT},
-            str(ROOT / "deploy" / "healthy.py"): f"{HOME}/healthy.py",
+        path = {} if self.image else {"PYTHONPATH": f"{_OURS}:{_OURS}/packages"}
+        return path | {
+            "PATH": f"{_OURS}/bin:/usr/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
         }
-        binds = [word for source, place in places.items() for word in ("--ro-bind-try", source, place)]
-        return [*binds, "--symlink", os.path.realpath(sys.executable), "/usr/bin/python3"]
 
 
-def why_not() -> str | None:
-    """Why there can be no jail on this machine, None: there can."""
+def inmate(process: subprocess.Popen[bytes]) -> int:
+    """The process in the jail that bubblewrap, `process`, has made: what a container's PID 1 would be."""
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(child)
+
+
+def why_not() -> str:
+    """Why there can be no jail on this machine; empty: there can."""
     if shutil.which("bwrap") is None:
-        return "bwrap is not installed (Debian: bubblewrap)"
-    tried = subprocess.run(
-        ["bwrap", "--unshare-user", "--ro-bind", "/", "/", "true"],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    return f"bwrap cannot be used here: {tried.stderr.strip()}" if tried.returncode else None
+        return "bwrap is not installed (Debian's bubblewrap)"
+    command = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    tried = subprocess.run(command, check=False, capture_output=True, text=True)
+    return f"bwrap may not be used here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+def _stand_in() -> list[str]:
+    """Libraries, the interpreter, packages and our sources; of the folders in which programs lie, nothing else."""
+    interpreter = os.path.realpath(sys.executable)
+    same = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ssl", interpreter)
+    binds = {
+        **{path: path for path in (*same, f"{sys.base_prefix}/lib")},
+        sysconfig.get_path("purelib"): f"{_OURS}/packages",
+        **{str(ROOT / name): f"{_OURS}/{name}" for name in _PRODUCT},
+        str(ROOT / "deploy" / "healthy.py"): f"{_OURS}/healthy.py",
+    }
+    link = [] if interpreter == "/usr/bin/python3" else ["--symlink", interpreter, "/usr/bin/python3"]
+    return [*_binds("--ro-bind-try", binds.items()), *link]
+
+
+def _binds(how: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [word for outside, inside in pairs for word in (how, outside, inside)]
