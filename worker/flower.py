@@ -8,6 +8,7 @@ of it, and only then Flower itself.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import sys
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 from environs import EnvError, FileAwareEnv
 from flower import command, urls
 from flower.views import monitor
-from marshmallow.validate import Range
 from tornado.options import Error, options
 from tornado.web import authenticated
 
@@ -106,8 +106,9 @@ def configure(argv: tuple[str, ...]) -> None:
     Flower will read them once more, and come to the same.
     """
     try:
-        for name, value in (DEFAULTS | _given()).items():
+        for name, value in DEFAULTS.items():
             options[name] = value
+        _translate()
         command.apply_env_options()
         command.apply_options(sys.argv[0], argv)
     except (Error, EnvError, ValueError, OSError) as error:
@@ -117,14 +118,12 @@ def configure(argv: tuple[str, ...]) -> None:
         _check_folder(Path(options.db).parent)
 
 
-def _given() -> dict[str, Any]:
-    """What Flower does not read by itself: `PORT`, as platforms give it, and a secret in a file."""
+def _translate() -> None:
+    """Into what Flower reads: a secret in a file, and `PORT`, as platforms give it."""
     env = FileAwareEnv(strip_whitespace=True)
-    given = {
-        "port": env.int("PORT", None, validate=Range(min=0, max=65_535)),
-        "basic_auth": env.list("FLOWER_BASIC_AUTH", None),
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    read = {"FLOWER_BASIC_AUTH": env.str("FLOWER_BASIC_AUTH", "")}
+    read["FLOWER_PORT"] = env.str("FLOWER_PORT", "") or env.str("PORT", "")
+    os.environ |= {name: value for name, value in read.items() if value}
 
 
 def _check_password(pairs: list[str]) -> None:

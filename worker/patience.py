@@ -66,7 +66,10 @@ def _knock(app: Celery) -> None:
         with app.connection_for_read(
             connect_timeout=BROKER_TIMEOUT_S, transport_options={"socket_timeout": BROKER_TIMEOUT_S}
         ) as connection:
-            connection.connect()
+            # Once each, where CELERY_BROKER_URL names several.
+            connection.ensure_connection(
+                max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
+            )
     except (AuthenticationError, AccessRefused):
         raise BrokerUnavailable(
             "the broker refuses our password: check CELERY_BROKER_URL, or REDIS_URL where that is not set"

@@ -73,9 +73,10 @@ class Pulse(threading.Thread):
             except Exception as error:  # noqa: BLE001 - a worker that works must not be taken for dead
                 _log.error("pulse_failed", error=type(error).__name__)
             self._stir.wait(BEAT_S)
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
         self._say(None)
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.unlink()
 
     def _beat(self) -> None:
         loop = self._loop

@@ -59,10 +59,8 @@ class Settings:
     start_wait_s: float = 60.0
     #: A file whose mtime says that a worker's loop turns; None: none.
     health_file: Path | None = None
-    #: Where `web` listens: `host:port`, or a host alone and the port is `port`, or `unix:/path`.
-    web_bind: str = "127.0.0.1"
-    #: What Heroku-like platforms give.
-    port: int = 8000
+    #: Where `web` listens, as gunicorn takes it: `host:port` or `unix:/path`.
+    web_bind: str = "127.0.0.1:8000"
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -93,8 +91,11 @@ class Settings:
                 retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
                 start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
                 health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
-                web_bind=env.str("EKYC_WEB_BIND", "", validate=_bind) or default.web_bind,
-                port=env.int("PORT", default.port, validate=Range(min=1, max=65_535)),
+                web_bind=_web_bind(
+                    env.str("EKYC_WEB_BIND", "", validate=_bind),
+                    # What Heroku-like platforms give.
+                    env.int("PORT", None, validate=Range(min=1, max=65_535)),
+                ),
             )
             env.seal()
         except EnvValidationError as error:
@@ -102,11 +103,6 @@ class Settings:
         except (ValueError, UnicodeDecodeError) as error:
             raise ConfigError(str(error)) from None
         return settings
-
-    @property
-    def web_address(self) -> str:
-        """Where `web` listens, as gunicorn takes it."""
-        return f"{self.web_bind}:{self.port}" if _HOST.fullmatch(self.web_bind) else self.web_bind
 
     def require_vendor(self) -> None:
         """Raises ``ConfigError`` where a key is missing without which no vendor can be asked."""
@@ -162,6 +158,12 @@ def _origin(text: str) -> None:
         or parts.username is not None
     ):
         raise ValidationError("give an origin and nothing more, such as https://images.example.com")
+
+
+def _web_bind(given: str | None, port: int | None) -> str:
+    # Loopback also where only a port is given: nobody outside was meant to be let in.
+    bind = given or "127.0.0.1"
+    return f"{bind}:{port or 8000}" if _HOST.fullmatch(bind) else bind
 
 
 def _bind(text: str) -> None:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import redis as redis_py
 from kombu import Connection
 
+from sandbox.server import Sandbox
 from worker.ledger import Census, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,12 +52,14 @@ class Fleet:
     def evidence(self) -> Path:
         return self.folder / "evidence"
 
-    def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *command: str, name: str, cwd: Path = ROOT, **environment: str
+    ) -> subprocess.Popen[bytes]:
         """Run a command of the product; its output goes to `<name>.log`."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=ROOT,
+                cwd=cwd,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -139,3 +140,26 @@ class Fleet:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def fleet_at(redis_url: str, folder: Path) -> Iterator[Fleet]:
+    """A vendor and the environment of a fleet on that Redis; no worker yet. At the end nothing of it is left running."""
+    keep = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+    with Sandbox() as vendor:
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        environment |= vendor.environment()
+        environment |= {
+            "REDIS_URL": redis_url,
+            "ADVANCE_REGIONS": "ph,sg",
+            "EKYC_EVIDENCE_URL": f"file://{folder / 'evidence'}",
+            "EKYC_POLL_FIRST": "0.2",
+            "EKYC_POLL_FACTOR": "1.2",
+            "EKYC_POLL_CAP": "1",
+            "EKYC_LEASE": "5",
+        }
+        fleet = Fleet(folder, redis_url, vendor, environment)
+        try:
+            yield fleet
+        finally:
+            fleet.stop()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")):
+        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")) or name == "PORT":
             monkeypatch.delenv(name)
 
 
@@ -106,3 +106,34 @@ def test_what_a_worker_cannot_do_without_is_asked_for() -> None:
         Settings().require_vendor()
     with pytest.raises(ConfigError, match="EKYC_EVIDENCE_URL is not set"):
         Settings().require_evidence()
+
+
+@pytest.mark.parametrize(
+    ("given", "port", "listens"),
+    [
+        (None, None, "127.0.0.1:8000"),
+        (None, "5000", "127.0.0.1:5000"),
+        ("0.0.0.0", "5000", "0.0.0.0:5000"),
+        ("[::1]", None, "[::1]:8000"),
+        ("0.0.0.0:80", "5000", "0.0.0.0:80"),
+        ("[::]:80", "5000", "[::]:80"),
+        ("unix:/run/ekyc.sock", "5000", "unix:/run/ekyc.sock"),
+    ],
+)
+def test_web_listens_on_the_loopback_unless_told_otherwise(
+    given: str | None, port: str | None, listens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform that gives a port has said nothing of who may reach it."""
+    for name, value in {"EKYC_WEB_BIND": given, "PORT": port}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert Settings.from_env().web_bind == listens
+
+
+@pytest.mark.parametrize(
+    "given", ["http://127.0.0.1:80", "127.0.0.1:", "127.0.0.1:0", "a b", "/run/ekyc.sock"]
+)
+def test_an_address_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKYC_WEB_BIND", given)
+    with pytest.raises(ConfigError, match="EKYC_WEB_BIND: give host:port"):
+        Settings.from_env()

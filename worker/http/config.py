@@ -24,7 +24,7 @@ except ConfigError as error:
     raise SystemExit(error.exit_code) from None
 
 wsgi_app = "worker.http.wsgi:app"
-bind = [_settings.web_address]
+bind = [_settings.web_bind]
 
 # One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
 # and `/healthz` has to answer all the same.
