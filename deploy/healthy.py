@@ -3,9 +3,9 @@
     python3 -I -S healthy.py /tmp/alive 60
     python3 -I -S healthy.py http://127.0.0.1:8000/healthz
 
-A file has to have been touched less than so many seconds ago, as a worker does while its loop turns; a page has to answer
-with status 200. Exit code 0 where it is so, 1 and one line where it is not. Without our packages it takes some ten
-milliseconds; `celery inspect ping` takes half a second of a core, and a message to every worker.
+A file has to have been touched less than so many seconds ago, as a worker does while its loop turns; a page has to
+answer with status 200. Exit code 0 where it is so, 1 and one line where it is not. Without our packages it takes some
+ten milliseconds; `celery inspect ping` takes half a second of a core, and a message to every worker.
 """
 
 from __future__ import annotations

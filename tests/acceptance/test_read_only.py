@@ -28,14 +28,17 @@ HEALTHY: Final = "/opt/ekyc/healthy.py"
 
 @pytest.fixture
 def jail(fleet: Fleet) -> Jail:
-    writable = {f"/{name}": fleet.folder / name for name in ("tmp", "var/lib/ekyc/evidence", "var/lib/ekyc/flower")}
+    names = ("tmp", "var/lib/ekyc/evidence", "var/lib/ekyc/flower")
+    writable = {f"/{name}": fleet.folder / name for name in names}
     for folder in writable.values():
         folder.mkdir(parents=True)
     fleet.environment |= {"EKYC_EVIDENCE_URL": "file:///var/lib/ekyc/evidence", "HOME": "/tmp"}
     return Jail(writable, Path(IMAGE) if IMAGE else None)
 
 
-def start(fleet: Fleet, jail: Jail, *arguments: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
+def start(
+    fleet: Fleet, jail: Jail, *arguments: str, name: str, **environment: str
+) -> subprocess.Popen[bytes]:
     """Run Python in the jail; its output goes to `<name>.log`."""
     with (fleet.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -91,16 +94,15 @@ def test_web_and_flower_start_there_and_their_health_checks_are_content(fleet: F
     web_port, flower_port = str(free_port()), str(free_port())
     web = start(
         fleet, jail, "-m", "gunicorn", "-c", "python:worker.http.config",
-        name="web", EKYC_WEB_BIND="0.0.0.0", PORT=web_port,
+        name="web", EKYC_WEB_BIND=f"127.0.0.1:{web_port}",
     )  # fmt: skip
     flower = start(
         fleet, jail, "-m", "celery", "-A", "worker", "flower",
         name="flower", FLOWER_BASIC_AUTH="somebody:a-long-password", FLOWER_PORT=flower_port,
         FLOWER_DB="/var/lib/ekyc/flower/state",
     )  # fmt: skip
-    for name, page in ("web", f"{web_port}/healthz"), ("flower", f"{flower_port}/healthcheck"):
-        url = f"http://127.0.0.1:{page}"
-        until(lambda url=url: healthy(jail, url), f"{name} answers")
+    until(lambda: healthy(jail, f"http://127.0.0.1:{web_port}/healthz"), "web answers")
+    until(lambda: healthy(jail, f"http://127.0.0.1:{flower_port}/healthcheck"), "Flower answers")
     assert not healthy(jail, f"http://127.0.0.1:{web_port}/readyz"), "there is no worker"
     end(fleet, web, "web")
     end(fleet, flower, "flower")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from tests.deploy.sources import DEPLOY, compose, pods, unit
 from tests.integration.image_host import JPEG, PNG, ImageHost
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
 
     import pytest
 
+
+def seconds(said: timedelta | str) -> float:
+    return said.total_seconds() if isinstance(said, timedelta) else float(said.removesuffix("s"))
+
+
 #: Of archiving a verification with two images.
 REQUESTS: Final = 7
 
 #: A request that fails late is tried once more, and hangs.
-REQUEST_S: Final = (objects.CLIENT["timeout"] + objects.RETRY["retry_timeout"]).total_seconds()
+REQUEST_S: Final = seconds(objects.CLIENT["timeout"]) + seconds(objects.RETRY["retry_timeout"])
 
 REDIS_S: Final = redis.TIMEOUT_S * (1 + redis.RETRIES)
 
@@ -53,13 +59,14 @@ def test_an_archive_makes_so_many_requests(tmp_path: Path, monkeypatch: pytest.M
 def test_every_way_to_deploy_waits_longer_than_the_slowest_archive() -> None:
     told_s = seconds(compose()["services"]["worker"]["stop_grace_period"])
     (unit_s,) = unit("ekyc-worker@.service")["TimeoutStopSec"]
-    assert told_s == pods()["worker"]["terminationGracePeriodSeconds"] == int(unit_s)
+    assert told_s == pods()["worker"]["terminationGracePeriodSeconds"] == seconds(unit_s)
     vendor_s = client.TOTAL_S + 2 * REQUEST_S + REDIS_S
     assert told_s > max(SLOWEST_S, vendor_s, Settings().lease_s)
 
 
 def test_the_files_name_how_long_that_is() -> None:
-    for file in ("docker-compose.yml", "kubernetes/base/worker.yaml", "systemd/ekyc-worker@.service", "README.md"):
+    files = "docker-compose.yml kubernetes/base/worker.yaml systemd/ekyc-worker@.service README.md"
+    for file in files.split():
         assert f" {SLOWEST_S:.0f} s" in (DEPLOY / file).read_text(), file
 
 
@@ -70,7 +77,3 @@ def test_a_process_that_waits_for_redis_is_not_taken_for_dead() -> None:
         probe = container["startupProbe"]
         assert probe["periodSeconds"] * probe["failureThreshold"] > wait_s
         assert seconds(compose()["services"][name]["healthcheck"]["start_period"]) > wait_s
-
-
-def seconds(text: Any) -> int:
-    return int(str(text).removesuffix("s"))
