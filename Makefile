@@ -40,7 +40,7 @@ lock: .venv/dev.stamp ## Renew the lock files
 	@sh requirements/lock.sh
 
 clean: ## Remove what the targets above made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var/demo
 
 # A stamp says: this environment holds exactly what that lock file names.
 .venv/bin/python:

@@ -46,8 +46,8 @@ DEFAULTS: Final = {
     "state_save_interval": 60_000,
     # Measured: 60 MB of memory, and a state of 3 MB that is saved in 0.7 s.
     "max_tasks": 10_000,
-    # Our workers send events by themselves. Asking for them would make every worker of this broker describe its tasks to
-    # Flower, those of a pipeline too, with their arguments.
+    # Our workers send events by themselves. Asking would make every worker of this broker describe its tasks, those of
+    # a pipeline too, with their arguments.
     "enable_events": False,
     # A worker's name may be that of a container: after a day without a sign of life it is forgotten. In seconds.
     "purge_offline_workers": 86_400,
@@ -63,8 +63,8 @@ _OCCUPIED: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 _HELP: Final = """Flower for this fleet.
 
 It asks for a password (FLOWER_BASIC_AUTH=name:password, or FLOWER_BASIC_AUTH_FILE), changes nothing (unless
-FLOWER_READ_ONLY=false), listens on 127.0.0.1 (FLOWER_ADDRESS) at port 5555 (FLOWER_PORT, or PORT), and keeps what it saw
-in var/flower/state (FLOWER_DB). All of it: docs/flower.md.
+FLOWER_READ_ONLY=false), listens on 127.0.0.1 (FLOWER_ADDRESS) at port 5555 (FLOWER_PORT, or PORT), and keeps what
+it saw in var/flower/state (FLOWER_DB). All of it: docs/flower.md.
 
 Flower's own options are given as --name=value, or as FLOWER_NAME in the environment.
 """

@@ -47,19 +47,19 @@ class Fleet:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     #: Where decisions are delivered, where that is not the ledger's Redis.
     broker_url: str = ""
+    #: In which folder commands are started.
+    cwd: Path = ROOT
 
     @property
     def evidence(self) -> Path:
         return self.folder / "evidence"
 
-    def start(
-        self, *command: str, name: str, cwd: Path = ROOT, **environment: str
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Run a command of the product; its output goes to `<name>.log`."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=cwd,
+                cwd=self.cwd,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -85,7 +85,7 @@ class Fleet:
         return subprocess.run(
             [sys.executable, "-m", *command],
             check=False,
-            cwd=ROOT,
+            cwd=self.cwd,
             env=self.environment | environment,
             input=stdin or "",
             capture_output=True,
@@ -144,7 +144,7 @@ class Fleet:
 
 @contextmanager
 def fleet_at(redis_url: str, folder: Path) -> Iterator[Fleet]:
-    """A vendor and the environment of a fleet on that Redis; no worker yet. At the end nothing of it is left running."""
+    """A vendor and the environment of a fleet on that Redis; no worker yet. Nothing of it is left running."""
     keep = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
     with Sandbox() as vendor:
         environment = {name: os.environ[name] for name in keep if name in os.environ}

@@ -67,7 +67,8 @@ class Checkout:
 @contextmanager
 def honcho(fleet: Fleet, checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
     """All that the Procfile names. It starts each in a session of its own, so it alone can end them."""
-    process = fleet.start("honcho", "start", name="honcho", cwd=checkout.folder)
+    fleet.cwd = checkout.folder
+    process = fleet.start("honcho", "start", name="honcho")
     try:
         yield process
     finally:
@@ -97,14 +98,19 @@ def test_honcho_start_brings_up_the_whole_product_in_whatever_order_and_ends_it_
     fleet.environment = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     with honcho(fleet, checkout) as process:
-        until(lambda: fleet.log("honcho").count("; waiting up to 60 s") == 2, "worker and Flower say that they wait")
+        until(
+            lambda: fleet.log("honcho").count("; waiting up to 60 s") == 2,
+            "worker and Flower say that they wait",
+        )
         until(lambda: ask(checkout.url("EKYC_WEB_BIND", "/healthz")).status == 200, "web lives")
         assert ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 503
         with (
             ValkeyServer(port=checkout.port("REDIS_URL"), data_dir=fleet.folder / "valkey"),
             Sandbox(port=checkout.port("ADVANCE_BASE_URL")),
         ):
-            until(lambda: ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 200, "web has seen a worker")
+            until(
+                lambda: ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 200, "web has seen a worker"
+            )
             until(lambda: ask(checkout.url("FLOWER_PORT", "/healthcheck")).status == 200, "Flower answers")
             ids = ["pass-1", "pass-2", "CARD_NOT_FOUND-3"]
             told = fleet.run("worker.cli", "enqueue", *ids, "--region", "ph", **checkout.settings)
@@ -116,7 +122,9 @@ def test_honcho_start_brings_up_the_whole_product_in_whatever_order_and_ends_it_
             fleet.redis_url = checkout.settings["REDIS_URL"]
             assert {each["decision"]["signature_id"] for each in fleet.delivered()} == set(ids)
             until(
-                lambda: "tasks.route_decision" in ask(checkout.url("FLOWER_PORT", "/api/tasks"), password).text,
+                lambda: (
+                    "tasks.route_decision" in ask(checkout.url("FLOWER_PORT", "/api/tasks"), password).text
+                ),
                 "Flower has seen it",
             )
             workers = json.loads(ask(checkout.url("FLOWER_PORT", "/workers?json=1"), password).text)["data"]

@@ -98,8 +98,12 @@ def test_web_waits_for_redis_and_for_a_worker_and_its_figures_are_those_of_stats
         assert figures["ekyc_workers"] == {"": 1}
         assert [row["name"] for row in stats["workers"]] == ["w1@test"]
 
+        fleet.run("worker.cli", "enqueue", "pass-latency4s-1", "--region", "ph")
+        until(lambda: scrape(url)["ekyc_verifications_in_flight"][""] == 1, "a slow call is under way")
         worker.send_signal(signal.SIGTERM)
         until(lambda: get(f"{url}/readyz")[0] == 503, "the worker has signed out")
+        polls = sum(scrape(url)["ekyc_polls_total"].values())
+        assert polls == stats["polls"], "it signs out before its last call ends"
         assert worker.wait(timeout=60) == 0
         assert scrape(url)["ekyc_workers"] == {"": 0}
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
 
 from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest

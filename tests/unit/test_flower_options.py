@@ -46,7 +46,9 @@ def test_where_nobody_says_otherwise_it_is_closed_read_only_and_remembers(tmp_pa
     assert (tmp_path / "var/flower").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_environment_counts_before_our_defaults_a_file_before_it_and_a_flag_before_all(tmp_path: Path) -> None:
+def test_the_environment_counts_before_our_defaults_a_file_before_it_and_a_flag_before_all(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "flowerconfig.py").write_text("max_tasks = 30\nmax_workers = 30\n")
     told = configured(
         "--max_tasks=40", FLOWER_MAX_TASKS="20", FLOWER_MAX_WORKERS="20", FLOWER_READ_ONLY="false"
@@ -64,7 +66,9 @@ def test_a_password_in_a_file_counts_before_the_variable(tmp_path: Path) -> None
     assert configured(FLOWER_BASIC_AUTH_FILE=str(tmp_path / "password")).basic_auth == ["boss:from a file"]
 
 
-@pytest.mark.parametrize("pairs", ["sesame", "ops:", ":sesame", "ops:sesame,more", "ops:sésame", "ops:a, two:b"])
+@pytest.mark.parametrize(
+    "pairs", ["sesame", "ops:", ":sesame", "ops:sesame,more", "ops:sésame", "ops:a, two:b"]
+)
 def test_what_is_no_name_and_password_is_refused_and_not_repeated(pairs: str) -> None:
     with pytest.raises(ConfigError, match="FLOWER_BASIC_AUTH: give name:password") as caught:
         configured(FLOWER_BASIC_AUTH=pairs)

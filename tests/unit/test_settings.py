@@ -51,6 +51,19 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         Settings.from_env()
 
 
+def test_evidence_may_lie_below_the_folder_in_which_a_process_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, meant in {
+        "file:var/my evidence": (tmp_path / "var/my evidence").as_uri(),
+        "file:///var/lib/ekyc": "file:///var/lib/ekyc",
+        "s3://bucket/ekyc": "s3://bucket/ekyc",
+    }.items():
+        monkeypatch.setenv("EKYC_EVIDENCE_URL", given)
+        assert Settings.from_env().evidence_url == meant
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADVANCE_SECRET_KEY", "sesame")
     monkeypatch.setenv("ADVANCE_ACCESS_KEY", "sesame")
@@ -80,6 +93,7 @@ def test_regions_take_aliases_and_are_named_once(monkeypatch: pytest.MonkeyPatch
         ("EKYC_BATCH", "1.5"),
         ("EKYC_LEASE", "nan"),
         ("EKYC_LEASE", "0"),
+        ("EKYC_START_WAIT", "-1"),
     ],
 )
 def test_a_bad_value_is_one_line_with_its_name(

@@ -47,8 +47,8 @@ def deliver(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
             producer=producer,
             ignore_result=True,
             # The context in it is the pipeline's own: Flower shows the id.
-            argsrepr="",
-            kwargsrepr=f"decision {outgoing.id}",
+            argsrepr=f"decision {outgoing.id}",
+            kwargsrepr="",
         )
     except (KombuError, OperationalError, OSError) as error:
         raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None

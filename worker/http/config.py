@@ -6,7 +6,9 @@ Names in small letters are gunicorn's settings; https://gunicorn.org/reference/s
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 from worker.decisions.table import Table
@@ -33,10 +35,14 @@ threads = 8
 
 logger_class = "worker.http.log.Log"
 
+# Where gunicorn's processes tell each other that they live: in memory, so that no slow disk makes one look dead, and a
+# read-only file system is no obstacle.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn names its file
+
 # Nobody controls it but by signals, and no file has to be written for that.
 control_socket_disable = True
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Say at once how things are: Redis may start after us."""
-    worker.wsgi.readiness.look()
+    """Say at once how things are: Redis may start after us. Beside the first requests, for it may hang."""
+    threading.Thread(target=worker.wsgi.readiness.look, name="first look", daemon=True).start()

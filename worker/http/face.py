@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: Who asks waits no longer: kubelet for 1 s, Prometheus for 10 s. A Redis that does not answer is tried twice.
+#: A Redis that hangs is given up after four times as long, for it is tried again. Prometheus waits for 10 s.
 REDIS_TIMEOUT_S: Final = 1.0
 
 

@@ -155,7 +155,8 @@ class Hold:
     region: str
     until_ms: int
     reason: str
-    #: The reason as it is counted: one word, of which there are few, also for what a person wrote.
+    #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
+    #: an older version ordered it.
     word: str = ""
 
 

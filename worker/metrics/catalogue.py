@@ -8,7 +8,7 @@ from worker.errors import BrokerUnavailable, EkycError, EvidenceUnavailable
 from worker.ledger.timings import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED, VENDOR_CALL
 from worker.ledger.values import EvidenceState
 from worker.metrics.figure import Figure, Spread, Tally
-from worker.metrics.label import Label, few
+from worker.metrics.label import OTHER, Label, few
 from worker.vendor.answers import Answer, TokenFault
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _now() -> Iterator[MetricOfRegion]:
         "ekyc_hold_until_timestamp_seconds",
         "When the region's rest ends, by Redis's clock; there only while it rests.",
         reason,
-        lambda reading: few({hold.word: hold.until_ms / 1000 for hold in reading.counts.holds}),
+        lambda reading: few({hold.word or OTHER: hold.until_ms / 1000 for hold in reading.counts.holds}),
     )
 
 
