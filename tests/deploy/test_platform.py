@@ -28,10 +28,9 @@ def test_it_has_the_processes_of_the_procfile() -> None:
 
 
 def test_every_variable_is_read_and_no_secret_is_given() -> None:
-    assert all(map(is_read, APP["env"]))
-    assert {name for name, variable in APP["env"].items() if "value" in variable} == {
-        "CELERY_WORKER_LOGLEVEL"
-    }
+    given = {name: variable["value"] for name, variable in APP["env"].items() if "value" in variable}
+    assert given == {"CELERY_WORKER_LOGLEVEL": "INFO", "PYTHONPATH": "."}
+    assert all(map(is_read, APP["env"].keys() - {"PYTHONPATH"}))
 
 
 def test_what_it_installs_is_what_is_locked() -> None:
