@@ -62,7 +62,8 @@ def healthy(jail: Jail, *probe: str) -> bool:
 def end(fleet: Fleet, process: subprocess.Popen[bytes], name: str) -> None:
     """SIGTERM to the container's PID 1, which has to end with 0 and to have complained of nothing."""
     os.kill(inmate(process), signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    until(lambda: process.poll() is not None, f"{name} ends; it said: {fleet.log(name)}")
+    assert process.returncode == 0, fleet.log(name)
     for word in ("Traceback", "Read-only file system", "Permission denied"):
         assert word not in fleet.log(name)
 
