@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench-waiting bench-idle lint format lock clean
+.PHONY: help demo test chaos chaos-short bench-waiting bench-idle bench-schedule bench-call lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -25,6 +25,12 @@ bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cos
 
 bench-idle: .venv/dev.stamp ## Measure what an idle fleet costs Redis, and how soon it polls (1 minute)
 	@$(BIN)/python benchmarks/idle.py
+
+bench-schedule: .venv/dev.stamp ## Play our countdowns against others, and draw docs/images/schedule.svg (half a minute)
+	@$(BIN)/python -m benchmarks.schedule --chart docs/images/schedule.svg
+
+bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image cost in CPU (half a minute)
+	@$(BIN)/python benchmarks/call.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -111,10 +111,10 @@ class ResultSchema(VendorRecord):
         older = data.pop("idv_result", None)
         newer = data.setdefault("overall_result", older)
         if None not in (newer, older) and newer is not older:
-            raise ValidationError("contradicts overallResult", "idvResult")
+            raise ValidationError({"idvResult": ["contradicts overallResult"]})
         codes = {data.get("error_code"), *(data.pop("error_codes", None) or ())} - {None}
         if "SUCCESS" in codes and len(codes) > 1:
-            raise ValidationError("contradicts SUCCESS", "errorCodes")
+            raise ValidationError({"errorCodes": ["contradicts SUCCESS"]})
         return data
 
 

@@ -153,7 +153,7 @@ def fleet_at(redis_url: str, folder: Path) -> Iterator[Fleet]:
             "REDIS_URL": redis_url,
             "ADVANCE_REGIONS": "ph,sg",
             "EKYC_EVIDENCE_URL": f"file://{folder / 'evidence'}",
-            "EKYC_POLL_FIRST": "0.2",
+            "EKYC_POLL_FIRST": "0.05",
             "EKYC_POLL_FACTOR": "1.2",
             "EKYC_POLL_CAP": "1",
             "EKYC_LEASE": "5",

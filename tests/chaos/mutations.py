@@ -46,7 +46,7 @@ MUTATIONS: Final = {
         Mutation(
             "fence",
             "worker/ledger/lua/record.lua",
-            "if redis.call('HGET', verification, 'b') ~= holder then",
+            "if seen[1] ~= holder then",
             "if redis.call('EXISTS', verification) == 0 then",
         ),
         Mutation(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,7 @@ from worker.metrics import Metrics
 from worker.policy import Policy
 from worker.redis import connect
 from worker.roster import Roster, Worker
-from worker.schedule import Backoff, Backoffs
+from worker.settings import Settings
 from worker.vendor import answers
 from worker.vendor.token_store import TokenStore
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from redis import Redis
+
+#: So patient that nothing comes back while a test runs.
+POLICY = Policy.from_settings(Settings(poll_first_s=600))
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -62,9 +64,8 @@ def samples(families: Iterable[Any]) -> Samples:
 
 def poll(ledger: Ledger, answer: answers.Answer, *, region: str = "ph", limit: int = 64) -> None:
     """Poll what is due, and record the same answer for all."""
-    policy = Policy(Backoffs(pending=Backoff(600, 1, 600)), deadline_s=7200, random=Random(1))
     for batch in ledger.claim(region, limit=limit).batches:
-        ledger.record(batch, [policy.after(one, answer) for one in ledger.load(batch)])
+        ledger.record(batch, [POLICY.after(one, answer) for one in ledger.load(batch)])
 
 
 def decide(ledger: Ledger, signature_id: str, *, error_code: str = "SUCCESS", name: str = "approve") -> None:
@@ -135,8 +136,7 @@ def test_a_write_of_a_batch_that_lost_its_lease_counts_nothing(redis: Redis, led
     ledger.enqueue([EnqueueRequest("a", "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    policy = Policy(Backoffs(pending=Backoff(600, 1, 600)), deadline_s=7200, random=Random(1))
-    write = policy.after(one, answers.Pending(submission_completed=False, took_s=0.2))
+    write = POLICY.after(one, answers.Pending(submission_completed=False, took_s=0.2))
     before = redis.hgetall("ekyc:{ph}:counts")
     ledger.record(replace(batch, id="another"), [write])
     assert redis.hgetall("ekyc:{ph}:counts") == before

@@ -89,6 +89,12 @@ def test_the_page_speaks_of_no_metric_that_is_not_there() -> None:
     assert spoken_of - known == set()
 
 
+def test_what_the_page_shows_of_an_answer_is_what_is_answered() -> None:
+    shown = re.findall(r"^# HELP (\S+) (.+)$", PAGE.text, re.MULTILINE)
+    assert shown
+    assert [DESCRIBED[name].documentation for name, _ in shown] == [told for _, told in shown]
+
+
 def test_every_value_that_is_there_from_the_start_is_in_the_catalogue_once() -> None:
     for metric in catalogue(Table.load(None)):
         if isinstance(metric, Tally):

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kombu import Queue
-from kombu.exceptions import KombuError, OperationalError
 
 from schemas.decision import dump_decision
 from worker.errors import BrokerUnavailable
+from worker.messages import BROKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
     from kombu import Producer
 
@@ -36,19 +38,28 @@ class Outgoing:
         return cls(decision.id, decision.decision, text)
 
 
-def deliver(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
-    """Put one decision on the pipeline's queue. The message's id is the decision's. Raises ``BrokerUnavailable``."""
+def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
+    """Put decisions on the pipeline's queue, in one go where the broker can. A message's id is its decision's.
+
+    Raises ``BrokerUnavailable``: then some may be there, and the same bytes go there again.
+    """
     try:
-        app.send_task(
-            f"onboarding.{outgoing.name}",
-            kwargs={"decision": json.loads(outgoing.text)},
-            task_id=outgoing.id,
-            queue=QUEUE,  # type: ignore[arg-type]
-            producer=producer,
-            ignore_result=True,
-            # The context in it is the pipeline's own: Flower shows the id.
-            argsrepr=f"decision {outgoing.id}",
-            kwargsrepr="",
-        )
-    except (KombuError, OperationalError, OSError) as error:
+        with app.producer_or_acquire() as producer, producer.batch(len(decisions)):
+            for outgoing in decisions:
+                _send(app, outgoing, producer)
+    except BROKEN as error:
         raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None
+
+
+def _send(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
+    app.send_task(
+        f"onboarding.{outgoing.name}",
+        kwargs={"decision": json.loads(outgoing.text)},
+        task_id=outgoing.id,
+        queue=QUEUE,  # type: ignore[arg-type]
+        producer=producer,
+        ignore_result=True,
+        # The context in it is the pipeline's own: Flower shows the id.
+        argsrepr=f"decision {outgoing.id}",
+        kwargsrepr="",
+    )

@@ -121,6 +121,7 @@ class Ledger:
             self._dispatcher,
             round(LONGEST_SLEEP_S * 1000),
             round(GRACE_S * 1000),
+            self._retention_ms,
         )
         batches = tuple(
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))

@@ -194,8 +194,10 @@ def settle(
     )
 
 
-def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_kept: bool) -> Write:
-    """There will be no result, for a `reason` the decision table knows."""
+def unsettled(
+    verification: Verification, heard: Heard, *, reason: str, cause: str = "", answer_kept: bool = False
+) -> Write:
+    """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
     stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
     fields = heard.fields(verification) | {"w": reason}
     if not answer_kept:
@@ -208,7 +210,7 @@ def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_k
         counts=heard.counts(),
         answer=heard.kind,
         event="settled",
-        detail=reason,
+        detail=" ".join(filter(None, (reason, cause))),
     )
 
 
