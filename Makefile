@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench-waiting bench-idle bench-schedule bench-call lint format lock clean
+.PHONY: help demo test chaos chaos-short bench-waiting bench-idle bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -31,6 +31,9 @@ bench-schedule: .venv/dev.stamp ## Play our countdowns against others, and draw 
 
 bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image cost in CPU (half a minute)
 	@$(BIN)/python benchmarks/call.py
+
+bench-evidence: .venv/dev.stamp ## Measure what keeping evidence on a local disk costs (1 minute)
+	@$(BIN)/python benchmarks/evidence.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

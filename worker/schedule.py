@@ -66,7 +66,7 @@ class Backoffs:
     #: An envelope code nobody knows.
     unknown_code: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
     #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first.
-    image: Backoff = Backoff(2.0, 2.0, 1800.0)
+    image: Backoff = Backoff(2.0, 2.0, 300.0)
     #: The pipeline's queue cannot be written.
     delivery: Backoff = Backoff(1.0, 2.0, 60.0)
     #: The evidence store cannot be read or written.
