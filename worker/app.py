@@ -54,6 +54,8 @@ def configuration() -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
+        # To restore a reduced count, threads of the pool and the main thread wait for each other on RabbitMQ, for ever.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_consumer": "worker.consumer:Consumer",
         "worker_hijack_root_logger": False,
         # For Flower.

@@ -80,6 +80,21 @@ def test_enqueued_by_name_while_workers_and_the_broker_die_everybody_gets_one_de
     assert all(message == first[message["id"]] for message in delivered)
 
 
+def test_a_broker_that_is_killed_takes_no_delivered_decision_along(fleet: Fleet, broker: RabbitMQ) -> None:
+    """A decision counts as delivered when RabbitMQ has said that it has it, on its disk."""
+    names = [f"noimages-{number:05d}" for number in range(NUMBER)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
+    fleet.worker("w0")
+    fleet.worker("w1")
+    fleet.await_delivered(NUMBER // 5)
+    broker.kill()
+    broker.start()
+    fleet.await_done(NUMBER)
+    first = {message["id"] for message in fleet.delivered()}
+    lost = [name for name in names if decision_id("ph", name) not in first]
+    assert not lost, f"{len(lost)} of {NUMBER}"
+
+
 def kill(*workers: subprocess.Popen[bytes]) -> None:
     for worker in workers:
         os.killpg(worker.pid, signal.SIGKILL)
