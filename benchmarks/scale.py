@@ -24,8 +24,8 @@ POLLS_AFTER_DEADLINE: Final = 144
 PEAK: Final = 3
 #: Processor time of a worker. docs/adr/0002-batches.md: 0.95 ms in batches of 64. Measured.
 POLL_MS: Final = 1.0
-#: What a decision adds to its poll, with two images in a local folder. From runs of the development: 3.5 to 5 ms for one
-#: that is answered at once. To be replaced by the figure of the bench.
+#: What a decision adds to its poll, with two images in a local folder. From runs of the development: 3.5 to 5 ms for
+#: one that is answered at once. To be replaced by the figure of the bench.
 DECISION_MS: Final = 4.0
 #: `make bench-done`, ledger and broker in one Valkey, synced at every write. Measured.
 REDIS_POLL_US: Final = 98
@@ -114,7 +114,7 @@ def short(number: float) -> str:
 
 def table() -> list[str]:
     """The rows of docs/scale.md."""
-    rows = {
+    rows: dict[str, list[float]] = {
         "a second, average": [one.average_per_s for one in SCALES],
         "a second, peak": [one.peak_per_s for one in SCALES],
         "vendor calls a second, peak": [one.polls_per_s for one in SCALES],
@@ -126,7 +126,9 @@ def table() -> list[str]:
         "Redis for those that are done, GB": [one.done_gb for one in SCALES],
         "evidence, GB a day": [one.evidence_gb_per_day for one in SCALES],
     }
-    return [f"| {what} | " + " | ".join(map(short, values)) + " |" for what, values in rows.items()]
+    return [
+        f"| {what} | " + " | ".join(short(value) for value in values) + " |" for what, values in rows.items()
+    ]
 
 
 def main() -> None:
