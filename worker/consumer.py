@@ -43,6 +43,13 @@ class Consumer(consumer.Consumer):
         if connection is not None and connection.transport.driver_type == "redis":
             ignore_errors(connection, connection.default_channel.close)  # type: ignore[attr-defined]
 
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Tidy up after a lost connection. A channel that is half gone may fail at it: that must not end the worker."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001 - kombu's, over a channel without its connection
+            _log.warning("connection_not_tidied", error=type(error).__name__)
+
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         handle = super().create_task_handler(*args, **options)
 

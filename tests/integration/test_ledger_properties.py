@@ -33,7 +33,7 @@ LEASE_S = 100.0
 TICK_S = 50.0
 
 #: As in `common.lua`.
-SUSPECT = 3
+SUSPECT = 4
 
 ids = st.sampled_from([f"v{number}" for number in range(8)])
 ticks = st.integers(0, 5)

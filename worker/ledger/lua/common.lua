@@ -35,7 +35,7 @@
 local MAX_EVENTS = 64
 local MAX_ACTS = 1000
 -- Starts without an outcome after which a verification is kept apart from others that may kill workers, too.
-local SUSPECT = 3
+local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
 
 local function key(name)
