@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ OLDER: Final = "575fa09d22dcccf042fa75c0ceff2bc9506e4849"
 @pytest.fixture
 def older(fleet: Fleet, tmp_path: Path) -> Fleet:
     """The same fleet, whose workers run from the older tree."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed: apt-get install git")
     tree = tmp_path / "older"
     packed = subprocess.run(
         ["git", "archive", "--format=tar", OLDER, "worker", "tasks", "schemas"],
