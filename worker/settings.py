@@ -61,6 +61,8 @@ class Settings:
     health_file: Path | None = None
     #: Where `web` listens, as gunicorn takes it: `host:port` or `unix:/path`.
     web_bind: str = "127.0.0.1:8000"
+    #: Where work that was given up is reported; empty: nowhere.
+    sentry_dsn: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -98,6 +100,7 @@ class Settings:
                     # What Heroku-like platforms give.
                     env.int("PORT", None, validate=Range(min=1, max=65_535)),
                 ),
+                sentry_dsn=env.str("SENTRY_DSN", ""),
             )
             env.seal()
         except EnvValidationError as error:

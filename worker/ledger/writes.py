@@ -76,6 +76,8 @@ class Write:
     answer: str = ""
     #: Why the region may have to rest.
     trip: Trip | None = None
+    #: What was raised, where something was: for whoever reports it. The ledger does not hear of it.
+    error: Exception | None = field(default=None, repr=False, compare=False)
 
     def packed(self) -> dict[str, Any]:
         """The shape of one element of the script's JSON."""
