@@ -12,7 +12,7 @@ demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two w
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (a quarter of an hour)
 	@$(BIN)/python -m tests.chaos
