@@ -146,6 +146,7 @@ def test_a_setting_that_cannot_be_used_is_one_line(fleet: Fleet, name: str, valu
 
 
 def test_a_health_file_that_cannot_be_written_is_one_line(fleet: Fleet) -> None:
-    ended = fleet.run("celery", "-A", "worker", "worker", EKYC_HEALTH_FILE="/nowhere/alive")
+    folder = fleet.folder / "missing"
+    ended = fleet.run("celery", "-A", "worker", "worker", EKYC_HEALTH_FILE=str(folder / "alive"))
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("ekyc: EKYC_HEALTH_FILE: the folder /nowhere")
+    assert ended.stderr.splitlines()[-1].startswith(f"ekyc: EKYC_HEALTH_FILE: the folder {folder}")
