@@ -38,10 +38,10 @@ def none_there() -> redis_py.Redis:
     return redis_py.Redis(port=1)
 
 
-def test_what_is_off_is_not_imported() -> None:
+def test_what_is_off_is_not_imported(tmp_path: Path) -> None:
     """(redis-py imports the SDK of OpenTelemetry wherever it is installed, whoever asks for traces.)"""
     environment = {
-        "ADVANCE_ACCESS_KEY": "k", "ADVANCE_SECRET_KEY": "s", "EKYC_EVIDENCE_URL": "file:///nowhere",
+        "ADVANCE_ACCESS_KEY": "k", "ADVANCE_SECRET_KEY": "s", "EKYC_EVIDENCE_URL": tmp_path.as_uri(),
         "OTEL_TRACES_EXPORTER": "none", "SENTRY_DSN": "",
     }  # fmt: skip
     ended = subprocess.run(
