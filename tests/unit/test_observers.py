@@ -21,6 +21,9 @@ _ALL_THAT_A_WORKER_NEEDS = """
 import sys
 from worker.services import services
 import tasks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 services()
 ours = ("worker.tracing", "worker.reporting", "sentry_sdk", "opentelemetry.instrumentation", "opentelemetry.exporter")
 print(*(name for name in ours if name in sys.modules))
