@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis as redis_py
@@ -17,13 +17,13 @@ from worker.observers import observers, traces_wanted
 from worker.settings import Settings
 from worker.tracing.spans import trace_id
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _ALL_THAT_A_WORKER_NEEDS = """
 import sys
 from worker.services import services
 import tasks
-
-if TYPE_CHECKING:
-    from pathlib import Path
 services()
 ours = ("worker.tracing", "worker.reporting", "sentry_sdk", "opentelemetry.instrumentation", "opentelemetry.exporter")
 print(*(name for name in ours if name in sys.modules))
