@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench bench-smoke bench-waiting bench-idle lint format lock clean
+.PHONY: help demo test chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two workers, a pipeline
 	@$(BIN)/ekyc demo
@@ -31,6 +31,21 @@ bench-waiting: .venv/dev.stamp ## Measure what 100,000 waiting verifications cos
 
 bench-idle: .venv/dev.stamp ## Measure what an idle fleet costs Redis, and how soon it polls (1 minute)
 	@$(BIN)/python benchmarks/idle.py
+
+bench-dispatchers: .venv/dev.stamp ## Eight dispatchers on a ledger with 1,000,000 waiting: fair, correct, and what it costs (5 minutes)
+	@$(BIN)/python -m benchmarks.dispatchers
+
+bench-done: .venv/dev.stamp ## Measure what a poll, a decision and a done verification cost Redis (1 minute)
+	@$(BIN)/python -m benchmarks.done
+
+bench-schedule: .venv/dev.stamp ## Play our countdowns against others, and draw docs/images/schedule.svg (half a minute)
+	@$(BIN)/python -m benchmarks.schedule --chart docs/images/schedule.svg
+
+bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image cost in CPU (half a minute)
+	@$(BIN)/python benchmarks/call.py
+
+bench-evidence: .venv/dev.stamp ## Measure what keeping evidence on a local disk costs (1 minute)
+	@$(BIN)/python benchmarks/evidence.py
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -111,14 +111,21 @@ class ResultSchema(VendorRecord):
         older = data.pop("idv_result", None)
         newer = data.setdefault("overall_result", older)
         if None not in (newer, older) and newer is not older:
-            raise ValidationError("contradicts overallResult", "idvResult")
+            raise ValidationError({"idvResult": ["contradicts overallResult"]})
         codes = {data.get("error_code"), *(data.pop("error_codes", None) or ())} - {None}
         if "SUCCESS" in codes and len(codes) > 1:
-            raise ValidationError("contradicts SUCCESS", "errorCodes")
+            raise ValidationError({"errorCodes": ["contradicts SUCCESS"]})
         return data
 
 
 _SCHEMA: Final = ResultSchema()
+
+_OUTCOME_SCHEMA: Final = ResultSchema(
+    only=(
+        *("signature_id", "overall_result", "idv_result", "error_code", "error_codes"),
+        *("doc_detail.front_image", "doc_detail.back_image"),
+    )
+)
 
 
 def load_result(data: Any, *, signature_id: str) -> Result:
@@ -127,8 +134,20 @@ def load_result(data: Any, *, signature_id: str) -> Result:
     Raises ``SchemaError`` for what cannot be read safely: no object, another id, no id on a settled result,
     a result that is none of those known or contradicts itself, a field of another type.
     """
+    return _load(_SCHEMA, data, signature_id)
+
+
+def load_outcome(data: Any, *, signature_id: str) -> Result:
+    """Read again what `load_result` has taken: how it ended, and the links of the images. All else is left out.
+
+    In a quarter of the time. Raises ``SchemaError`` as `load_result`, for what it reads.
+    """
+    return _load(_OUTCOME_SCHEMA, data, signature_id)
+
+
+def _load(schema: ResultSchema, data: Any, signature_id: str) -> Result:
     try:
-        result: Result = _SCHEMA.load(data)
+        result: Result = schema.load(data)
     except ValidationError as error:
         raise SchemaError.from_validation(error, prefix="data") from None
     if result.signature_id is None and result.settled:

@@ -12,7 +12,7 @@ from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.messages import BROKEN, described
-from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER
+from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
 from worker.services import services
 from worker.vendor.answers import Settled
 
@@ -46,27 +46,41 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
 
 def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
+    links = FreshLinks(verification)
     kept = archive(
         services().evidence,
         services().images,
         region=verification.region,
         signature_id=verification.signature_id,
-        refresh=lambda: ask_again(verification),
+        refresh=links.ask,
         final=verification.settled_for_s > ARCHIVE_FOR_S,
     )
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
         return writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
-    if verification.decision is None and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
+    policy, undecided = services().policy, verification.decision is None
+    if undecided and links.not_for_s > LINKS_WAIT_S:
         return writes.archived(verification, EvidenceState.PENDING)
-    policy = services().policy
+    if links.not_for_s:
+        # No fault of the images' host, and so no try.
+        return policy.later(verification, links.not_for_s, policy.backoffs.image)
+    if undecided and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
+        return writes.archived(verification, EvidenceState.PENDING)
     return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)
 
 
-def ask_again(verification: Verification) -> Result | None:
-    """Fresh links for links that died, within the region's rate. None: not now."""
-    region = verification.region
-    if services().ledger.spend(region) > 0:
-        return None
-    answer = services().client.get_result(region, verification.signature_id)
-    return answer.result if isinstance(answer, Settled) else None
+class FreshLinks:
+    """Fresh links of one verification, for links that died. `not_for_s`: for how long the vendor may not be asked."""
+
+    def __init__(self, verification: Verification) -> None:
+        self._verification = verification
+        self.not_for_s = 0.0
+
+    def ask(self) -> Result | None:
+        """The vendor's result once more, within the region's rests and rate. None: not now."""
+        region = self._verification.region
+        self.not_for_s = services().ledger.spend(region)
+        if self.not_for_s:
+            return None
+        answer = services().client.get_result(region, self._verification.signature_id)
+        return answer.result if isinstance(answer, Settled) else None

@@ -11,17 +11,17 @@ from worker.app import app
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
+from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.services import services
 
 if TYPE_CHECKING:
-    from kombu import Producer
+    from collections.abc import Sequence
 
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
 
 #: Decisions between two looks at whether the batch still holds them: some 10 ms of deliveries, far below any lease.
-SLICE: Final = 16
+SLICE: Final = 64
 
 
 @app.task(name="tasks.route_decision")
@@ -43,13 +43,9 @@ def route(batch: Batch, verifications: list[Verification]) -> None:
     fixed = ledger.record(
         batch, [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
     )
-    with app.producer_or_acquire() as producer:
-        told = [
-            tell(one, out, producer)
-            for (one, out), how in zip(decided, fixed, strict=True)
-            if how is not Recorded.LOST
-        ]
-    ledger.record(batch, told)
+    ours = [pair for pair, how in zip(decided, fixed, strict=True) if how.written]
+    if ours:
+        ledger.record(batch, tell(ours))
 
 
 def decide(verification: Verification) -> Outgoing:
@@ -78,10 +74,11 @@ def decide(verification: Verification) -> Outgoing:
     )
 
 
-def tell(verification: Verification, outgoing: Outgoing, producer: Producer) -> Write:
-    """Deliver one decision; where the queue cannot be written, later again."""
+def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Write]:
+    """Deliver decisions; where the queue cannot be written, later again."""
+    policy = services().policy
     try:
-        deliver(app, outgoing, producer)
+        deliver(app, [out for _, out in decided])
     except BrokerUnavailable as error:
-        return services().policy.after_error(verification, error)
-    return services().policy.after_delivery(verification, outgoing.name)
+        return [policy.after_error(one, error) for one, _ in decided]
+    return [policy.after_delivery(one, out.name) for one, out in decided]

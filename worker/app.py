@@ -19,6 +19,10 @@ CONCURRENCY: Final = 64
 #: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
 VISIBILITY_TIMEOUT_S: Final = 60
 
+#: How long one call of a Redis broker may take, in seconds. Consumers wait for a message for 1 s at a time. Without it
+#: a worker that is told to stop while Redis hangs would never end.
+BROKER_TIMEOUT_S: Final = 5
+
 
 def configuration() -> dict[str, Any]:
     """Celery's settings. Raises ``ConfigError``."""
@@ -31,6 +35,8 @@ def configuration() -> dict[str, Any]:
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_keepalive": True,
+            "socket_timeout": BROKER_TIMEOUT_S,
+            "socket_connect_timeout": BROKER_TIMEOUT_S,
             "health_check_interval": 30,
         },
         # What became of a verification stands in the ledger.
@@ -47,6 +53,8 @@ def configuration() -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
+        # To restore a reduced count, threads of the pool and the main thread wait for each other on RabbitMQ, for ever.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_consumer": "worker.consumer:Consumer",
         "worker_hijack_root_logger": False,
         # For Flower.

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
 from worker.ledger import writes
-from worker.ledger.values import Batch, Recorded, Stage
+from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
+    from worker.calls import Work
     from worker.ledger import Ledger
-    from worker.ledger.values import Verification
+    from worker.ledger.values import Recorded, Verification
     from worker.ledger.writes import Write
     from worker.services import Services
 
 _log = structlog.get_logger(__name__)
 
-#: How long the first to finish wait for others to be recorded with them: a tenth of a quick vendor's answer, so that a
-#: batch of quick answers costs one record and one message, and a slow one delays nobody.
+#: How long the first to finish wait for others to be recorded with them, in seconds and as a share of what their batch
+#: took until then, whichever is more: few records and messages, and nobody is delayed by more than a quarter.
 GATHER_S: Final = 0.02
+GATHER_SHARE: Final = 0.25
 
 #: How often a task that waits for slow calls looks up: whether its lease must be renewed, or the worker stops.
 LOOK_UP_S: Final = 0.25
@@ -60,21 +62,21 @@ def _worked_through(
     each: Callable[[Verification], Write],
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
-    under_way = {services.calls.submit(_outcome, services, each, one): one for one in verifications}
+    kind = f"{batch.region}/{batch.stage}"
+    work = services.calls.begin(kind, partial(_outcome, services, each), verifications)
     try:
-        for outcomes in _as_they_come(services, batch, under_way):
+        for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)
             _hear_of_rests(services, batch.region, outcomes, recorded)
             going_on = tuple(
                 write.signature_id
                 for write, how in zip(outcomes, recorded, strict=True)
-                if how is not Recorded.LOST and write.place is Place.HELD
+                if how.written and write.place is Place.HELD
             )
             if going_on:
                 yield going_on
     finally:
-        for future in under_way:
-            future.cancel()
+        work.take_back()
 
 
 def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batch:
@@ -82,25 +84,21 @@ def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batc
     return Batch(batch.id, batch.region, stage, tuple(signature_ids))
 
 
-def _as_they_come(
-    services: Services, batch: Batch, under_way: dict[Future[Write], Verification]
-) -> Iterator[list[Write]]:
+def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Write]) -> Iterator[list[Write]]:
+    began_at = time.monotonic()
     renew_every_s = services.ledger.lease_s / 4
-    renew_at = time.monotonic() + renew_every_s
-    pending = set(under_way)
-    while pending:
-        done, pending = wait(pending, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
-        if services.stopping.is_set():
-            unbegun = {future for future in pending if future.cancel()}
-            pending -= unbegun
-            yield [writes.release(under_way[future]) for future in unbegun]
-        if done and pending:
-            more, pending = wait(pending, timeout=GATHER_S)
-            done |= more
-        if done:
-            yield [future.result() for future in done]
-        if pending and time.monotonic() >= renew_at:
-            services.ledger.renew(batch, [under_way[future].signature_id for future in pending])
+    renew_at = began_at + renew_every_s
+
+    def gather_s() -> float:
+        return min(max(GATHER_S, GATHER_SHARE * (time.monotonic() - began_at)), LOOK_UP_S)
+
+    while work.pending:
+        if services.stopping.is_set() and (unbegun := work.take_back()):
+            yield [writes.release(one) for one in unbegun]
+        if outcomes := work.outcomes(timeout_s=LOOK_UP_S, gather_s=gather_s):
+            yield [write for _, write in outcomes]
+        if work.pending and time.monotonic() >= renew_at:
+            services.ledger.renew(batch, [one.signature_id for one in work.pending])
             renew_at = time.monotonic() + renew_every_s
 
 
@@ -145,7 +143,8 @@ def _hear_of_rests(
     services: Services, region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]
 ) -> None:
     for write, how in zip(outcomes, recorded, strict=True):
-        if how is Recorded.TRIPPED and write.trip:
+        if how.rests_until_ms and write.trip:
             services.rests.begin(region, write.trip.first_s)
             log = _log.error if write.trip.alarm else _log.warning
-            log("region_held", region=region, reason=write.trip.reason, at_least_s=write.trip.first_s)
+            until = datetime.fromtimestamp(how.rests_until_ms / 1000, UTC).isoformat(timespec="seconds")
+            log("region_held", region=region, reason=write.trip.reason, until=until)

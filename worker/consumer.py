@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from celery.worker import consumer
+from kombu.common import ignore_errors
 
 _CELERYS = consumer.Consumer.Blueprint
 
@@ -34,6 +35,20 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
         super().__init__(*args, **options)
+
+    def stop(self) -> None:
+        """Stop, and give back now, not once the pool has drained, what Redis hands over though nobody takes it."""
+        super().stop()
+        connection = self.connection
+        if connection is not None and connection.transport.driver_type == "redis":
+            ignore_errors(connection, connection.default_channel.close)  # type: ignore[attr-defined]
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Tidy up after a lost connection. A channel that is half gone may fail at it: that must not end the worker."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001 - kombu's, over a channel without its connection
+            _log.warning("connection_not_tidied", error=type(error).__name__)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         handle = super().create_task_handler(*args, **options)

@@ -83,7 +83,9 @@ class _Thread(threading.Thread):
         self._stopping = threading.Event()
         # Its own client: it sleeps on Redis, longer than others may wait for an answer.
         self._redis = connect(settings.redis_url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S)
-        self._ledger = Ledger(self._redis, lease_s=settings.lease_s, rate=settings.rate)
+        self._ledger = Ledger(
+            self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
+        )
 
     def stop(self) -> None:
         """No claim is made after this returns. Does not wait for the thread, which may sleep on Redis."""

@@ -13,8 +13,11 @@ from worker.schedule import (
     ACCOUNT,
     ARCHIVE_ON_S,
     BUSY_REST_S,
+    LAST_TRIES,
     LATE_FOR_S,
     UNAUTHORISED,
+    USER_TIMEOUT_S,
+    USER_TIMEOUT_SPREAD_S,
     VENDOR_DOWN,
     Backoffs,
 )
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 #: Why a verification is decided without a result; rows of the decision table.
 DEADLINE_PASSED: Final = "DEADLINE_PASSED"
 SIGNATURE_NOT_EXIST: Final = "SIGNATURE_NOT_EXIST"
+
+#: Why a region rests when the vendor asks for it.
+VENDOR_BUSY: Final = "VENDOR_BUSY"
 
 
 class Policy:
@@ -81,7 +87,7 @@ class Policy:
     def after_error(self, verification: Verification, error: EkycError) -> Write:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
-            return writes.quarantine(verification, reason=error.cause)
+            return self._given_up(verification, error.cause)
         return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
 
     def after_unforeseen(self, verification: Verification) -> Write:
@@ -91,9 +97,19 @@ class Policy:
     def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
         if backoff.exhausted(verification.tries(cause)):
-            return writes.quarantine(verification, reason=cause)
+            return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
         return writes.retry(verification, in_s=countdown_s, cause=cause)
+
+    def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
+        """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
+        return writes.wait(verification, in_s=not_for_s + backoff.countdown_s(0, self._random))
+
+    def _given_up(self, verification: Verification, cause: str) -> Write:
+        """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""
+        if verification.decision is not None and verification.stage is not Stage.ROUTING:
+            return writes.give_up(verification, cause=cause)
+        return writes.quarantine(verification, reason=cause)
 
     def _settled(self, verification: Verification, answer: answers.Settled) -> Write:
         result = answer.result
@@ -114,13 +130,24 @@ class Policy:
         )
         if verification.age_s >= self._deadline_s:
             return self._past_deadline(verification, heard)
-        countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
+        if answer.submission_completed or verification.submission_completed:
+            countdown_s = self.backoffs.pending.countdown_s(attempt, self._random)
+        else:
+            countdown_s = self._unsubmitted_s(verification, attempt)
         return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
+
+    def _unsubmitted_s(self, verification: Verification, attempt: int) -> float:
+        """The countdown while the user is at it. None leaps over the hour after which the vendor gives up on them."""
+        countdown_s = self.backoffs.unsubmitted.countdown_s(attempt, self._random)
+        left_s = USER_TIMEOUT_S - verification.age_s
+        if left_s <= 0:
+            return countdown_s
+        return min(countdown_s, left_s + self._random.uniform(0.0, USER_TIMEOUT_SPREAD_S))
 
     def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Write:
         heard = self._fault_heard(verification, answer)
-        if verification.age_s >= self._deadline_s:
-            return self._past_deadline(verification, heard)
+        if self._waited_enough(verification, answer.kind):
+            return self._past_deadline(verification, heard, cause=answer.cause)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(
             verification, heard, countdown_s, event="fault", detail=answer.cause, trip=VENDOR_DOWN
@@ -141,16 +168,20 @@ class Policy:
         ):
             return writes.finish(verification, heard, event="given_up", detail=SIGNATURE_NOT_EXIST)
         if self.backoffs.unknown_id.exhausted(verification.tries(answer.kind)):
-            return self._without_result(verification, heard, SIGNATURE_NOT_EXIST, answer_kept=True)
+            return writes.unsettled(verification, heard, reason=SIGNATURE_NOT_EXIST, answer_kept=True)
         countdown_s = self.backoffs.unknown_id.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
 
     def _busy(self, verification: Verification, answer: answers.Busy) -> Write:
         rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
         heard = self._fault_heard(verification, answer)
+        if self._waited_enough(verification, answer.kind):
+            return self._past_deadline(verification, heard, cause=VENDOR_BUSY)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
-        trip = Trip(after=1, first_s=rest_s, longest_s=rest_s, reason="VENDOR_BUSY")
-        return writes.repoll(verification, heard, in_s=countdown_s, trip=trip)
+        trip = Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY)
+        return writes.repoll(
+            verification, heard, in_s=countdown_s, event="fault", detail=VENDOR_BUSY, trip=trip
+        )
 
     def _unauthorised(self, verification: Verification, answer: answers.Unauthorised) -> Write:
         return self._refused(verification, answer, replace(UNAUTHORISED, reason=answer.code))
@@ -178,9 +209,14 @@ class Policy:
         heard = self._fault_heard(verification, answer)
         return self._for_a_person(verification, heard, answer.code, "")
 
-    def _past_deadline(self, verification: Verification, heard: Heard) -> Write:
+    def _waited_enough(self, verification: Verification, kind: str) -> bool:
+        """Whether the deadline has passed and the vendor fails again and again: its answer may never come."""
+        told = verification.decision is not None
+        return verification.age_s >= self._deadline_s and (told or verification.tries(kind) + 1 >= LAST_TRIES)
+
+    def _past_deadline(self, verification: Verification, heard: Heard, *, cause: str = "") -> Write:
         if verification.decision is None:
-            return self._without_result(verification, heard, DEADLINE_PASSED, answer_kept=False)
+            return writes.unsettled(verification, heard, reason=DEADLINE_PASSED, cause=cause)
         if verification.age_s >= self._deadline_s + LATE_FOR_S:
             return writes.finish(verification, heard, event="given_up", detail=DEADLINE_PASSED)
         return writes.repoll(verification, heard, in_s=self.backoffs.pending.cap_s)
@@ -205,11 +241,6 @@ class Policy:
         # The last poll is at the deadline. What comes after it has no deadline to meet.
         in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
         return writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail, trip=trip)
-
-    def _without_result(
-        self, verification: Verification, heard: Heard, reason: str, *, answer_kept: bool
-    ) -> Write:
-        return writes.unsettled(verification, heard, reason=reason, answer_kept=answer_kept)
 
     def _fault_heard(self, verification: Verification, answer: Answer) -> Heard:
         return Heard(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from worker.calls import Calls
 from worker.decisions.table import Table
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
@@ -38,7 +38,7 @@ class Services:
     images: Images
     table: Table
     policy: Policy
-    calls: ThreadPoolExecutor
+    calls: Calls
     load: Load
     rests: Rests
     #: Set when the worker has been told to stop: nothing new is begun.
@@ -64,7 +64,7 @@ class Services:
             images=Images(settings.image_origins),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
-            calls=ThreadPoolExecutor(CALLS, thread_name_prefix="call"),
+            calls=Calls(CALLS),
             load=Load(),
             rests=Rests(),
             stopping=Event(),

@@ -40,7 +40,7 @@ class Settings:
     #: None: the packaged table.
     decisions_file: Path | None = None
     poll_first_s: float = 2.0
-    poll_factor: float = 2.0
+    poll_factor: float = 1.35
     poll_cap_s: float = 600.0
     poll_deadline_s: float = 7200.0
     #: Vendor calls per second and region for the whole fleet; None: no limit but what the vendor says.
@@ -71,7 +71,9 @@ class Settings:
                 image_origins=tuple(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins) or ()),
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
-                poll_factor=env.float("EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1)),
+                poll_factor=env.float(
+                    "EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)
+                ),
                 poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),
                 poll_deadline_s=env.float("EKYC_POLL_DEADLINE", default.poll_deadline_s, validate=above_zero),
                 rate=env.float("EKYC_RATE", None, validate=above_zero),

@@ -78,10 +78,10 @@ class Ground:
         countdown_s = profile.countdown_s
         self._environment |= {
             "BENCH_COUNTDOWN_S": str(countdown_s),
-            # Ours draws a countdown evenly between 0 and this: the mean is the same.
-            "EKYC_POLL_FIRST": str(countdown_s * 2),
+            # Ours draws a countdown evenly between half of this and all of it: the mean is the same.
+            "EKYC_POLL_FIRST": str(countdown_s * 4 / 3),
             "EKYC_POLL_FACTOR": "1",
-            "EKYC_POLL_CAP": str(countdown_s * 2),
+            "EKYC_POLL_CAP": str(countdown_s * 4 / 3),
             "EKYC_POLL_DEADLINE": str(max(7200.0, countdown_s * 10)),
         }
 

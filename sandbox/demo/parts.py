@@ -31,7 +31,7 @@ PIPELINE: Final = "pipeline"
 _OURS: Final = ("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS")
 
 #: Countdowns for people who watch. The vendor wants far longer ones, and they are the default.
-_COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.5", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
+_COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
 
 _START_S: Final = 45.0
 

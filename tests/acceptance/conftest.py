@@ -26,7 +26,7 @@ def fleet(redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
             "REDIS_URL": redis_url,
             "ADVANCE_REGIONS": "ph,sg",
             "EKYC_EVIDENCE_URL": f"file://{tmp_path / 'evidence'}",
-            "EKYC_POLL_FIRST": "0.2",
+            "EKYC_POLL_FIRST": "0.05",
             "EKYC_POLL_FACTOR": "1.2",
             "EKYC_POLL_CAP": "1",
             "EKYC_LEASE": "5",

@@ -110,6 +110,12 @@ class Fleet:
     def await_done(self, number: int, region: str = "ph") -> None:
         until(lambda: self.census().counts(region).done >= number, f"{number} verifications are done")
 
+    def await_delivered(self, number: int, region: str = "ph") -> None:
+        def count() -> int:
+            return sum(self.census().counts(region).decisions.values())
+
+        until(lambda: count() >= number, f"{number} decisions are delivered")
+
     def delivered(self) -> list[dict[str, Any]]:
         """Take what lies on the pipeline's queue: the messages as a pipeline in any language would see them."""
         taken: list[dict[str, Any]] = []

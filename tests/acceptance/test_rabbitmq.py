@@ -1,20 +1,26 @@
-"""The core of the promises with RabbitMQ as the broker, where Debian's package is installed."""
+"""The core of the chaos suite with RabbitMQ as the broker, where Debian's package is installed."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+import time
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from celery import Celery
 
+from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
-from tests.acceptance.rabbitmq import installed, rabbitmq
+from tests.acceptance.rabbitmq import RabbitMQ, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from collections.abc import Iterable, Iterator
 
     from tests.acceptance.fleet import Fleet
 
@@ -23,31 +29,115 @@ pytestmark = [
     pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)"),
 ]
 
+#: How many are enqueued by name, in rounds; in each of them both workers are killed. One in ten has images.
+NUMBER: Final = 2000
+ROUNDS: Final = 3
+
+#: Enqueued while the ledger keeps still: more than two workers take at a time, which is 64 each.
+BURST: Final = 200
+
+#: The workers are killed when so many of their calls wait for the ledger.
+HELD: Final = 32
+
+#: For how long the ledger may at most be kept from changing.
+PAUSE_MS: Final = 60_000
+
+#: Four leases: when nothing more was done for so long, nothing more will be.
+REST_S: Final = 20.0
+
 
 @pytest.fixture
-def broker(fleet: Fleet) -> Iterator[str]:
-    with rabbitmq(fleet.folder) as url:
-        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = url
-        yield url
+def broker(fleet: Fleet) -> Iterator[RabbitMQ]:
+    with RabbitMQ(fleet.folder) as broker:
+        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = broker.url
+        yield broker
 
 
-def test_a_killed_worker_and_an_enqueue_by_name_lose_nobody(fleet: Fleet, broker: str) -> None:
-    """Enqueued by Celery name while workers are killed: on RabbitMQ the message itself survives, and so do we."""
-    pipeline = Celery("pipeline", broker=broker)
-    first = fleet.worker("w1")
-    names = [f"pass-latency1s-{number}" for number in range(60)]
-    for name in names:
-        pipeline.send_task("tasks.enqueue", kwargs={"signature_id": name, "region": "ph", "context": None})
-    until(lambda: fleet.census().counts("ph").in_flight, "work is under way")
-    os.killpg(first.pid, signal.SIGKILL)
-    fleet.worker("w2")
-    fleet.await_done(60)
+def test_enqueued_by_name_while_workers_and_the_broker_die_everybody_gets_one_decision(
+    fleet: Fleet, broker: RabbitMQ
+) -> None:
+    """What the broker has confirmed is decided, though workers die with enqueues begun and not yet in the ledger."""
+    names = [f"{'noimages' if number % 10 else 'pass'}-{number:05d}" for number in range(NUMBER)]
+    to_go = iter(names)
+    for number in range(ROUNDS):
+        workers = [fleet.worker(f"w{2 * number}"), fleet.worker(f"w{2 * number + 1}")]
+        with ledger_paused(fleet):
+            enqueue(broker, islice(to_go, BURST))
+            until(partial(held, fleet), "the workers have begun what they cannot end")
+            kill(*workers)
+        if number == 0:
+            broker.kill()
+            broker.start()
+        enqueue(broker, islice(to_go, NUMBER // ROUNDS - BURST))
+    enqueue(broker, to_go)
+    fleet.worker("last")
+    await_rest(fleet)
     delivered = fleet.delivered()
-    assert sorted({message["decision"]["signature_id"] for message in delivered}) == sorted(names)
-    assert len({message["id"] for message in delivered}) == 60
+    first = {message["id"]: message for message in delivered}
+    lost = [name for name in names if decision_id("ph", name) not in first]
+    assert not lost, f"{len(lost)} of {NUMBER}"
+    assert len(first) == NUMBER
+    assert all(message == first[message["id"]] for message in delivered)
 
 
-def test_the_dispatcher_sees_rabbitmqs_queue(fleet: Fleet, broker: str) -> None:
+def test_a_broker_that_is_killed_takes_no_delivered_decision_along(fleet: Fleet, broker: RabbitMQ) -> None:
+    """A decision counts as delivered when RabbitMQ has said that it has it, on its disk."""
+    names = [f"noimages-{number:05d}" for number in range(NUMBER)]
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
+    fleet.worker("w0")
+    fleet.worker("w1")
+    fleet.await_delivered(NUMBER // 5)
+    broker.kill()
+    broker.start()
+    fleet.await_done(NUMBER)
+    first = {message["id"] for message in fleet.delivered()}
+    lost = [name for name in names if decision_id("ph", name) not in first]
+    assert not lost, f"{len(lost)} of {NUMBER}"
+
+
+def kill(*workers: subprocess.Popen[bytes]) -> None:
+    for worker in workers:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def enqueue(broker: RabbitMQ, names: Iterable[str]) -> None:
+    """Returns once the broker has confirmed all of them: from then on they are its."""
+    options = {"confirm_publish": True}
+    with Celery("pipeline", broker=broker.url, broker_transport_options=options, set_as_current=False) as app:
+        for name in names:
+            app.send_task("tasks.enqueue", kwargs={"signature_id": name, "region": "ph", "context": None})
+
+
+@contextmanager
+def ledger_paused(fleet: Fleet) -> Iterator[None]:
+    """Whoever wants to change the ledger waits; who dies meanwhile has changed nothing."""
+    with fleet.redis() as redis:
+        redis.client_pause(PAUSE_MS, all=False)
+        try:
+            yield
+        finally:
+            redis.client_unpause()
+
+
+def await_rest(fleet: Fleet) -> None:
+    """Until all are done, or no more are for a while."""
+    done, since = -1, time.monotonic()
+    while done < NUMBER and time.monotonic() < since + REST_S:
+        time.sleep(0.2)
+        now = fleet.census().counts("ph").done
+        if now != done:
+            done, since = now, time.monotonic()
+
+
+def held(fleet: Fleet) -> bool:
+    """Whether many calls wait for the ledger."""
+    with fleet.redis() as redis:
+        clients = redis.client_list()
+    return sum(client["cmd"] == "evalsha" and "b" in client["flags"] for client in clients) >= HELD
+
+
+def test_the_dispatcher_sees_rabbitmqs_queue(fleet: Fleet, broker: RabbitMQ) -> None:
     """Claims are made while nobody waits in the queue, whichever broker has the queue."""
     assert broker
     fleet.worker("w1")

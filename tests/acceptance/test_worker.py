@@ -7,7 +7,8 @@ import os
 import signal
 import time
 import urllib.request
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
@@ -157,6 +158,9 @@ def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
     fleet.ledger().enqueue([EnqueueRequest("retryafter3s-1", "ph")])
     (hold,) = until(lambda: fleet.census().counts("ph").holds, "the region rests")
     assert hold.reason == "VENDOR_BUSY"
+    said = until(lambda: lines_of(fleet, "region_held"), "a log says so")
+    ends = datetime.fromtimestamp(hold.until_ms / 1000, UTC).isoformat(timespec="seconds")
+    assert [(line["region"], line["reason"], line["until"]) for line in said] == [("ph", "VENDOR_BUSY", ends)]
     fleet.ledger().enqueue([EnqueueRequest("pass-2", "ph"), EnqueueRequest("pass-3", "sg")])
     fleet.await_done(1, "sg")
     if time.time() * 1000 < hold.until_ms:
@@ -164,6 +168,12 @@ def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
     fleet.await_done(2)
     first_asked_ms = fleet.vendor.verifications()["pass-2"]["first_asked_at_ms"]
     assert first_asked_ms >= hold.until_ms - 50
+
+
+def lines_of(fleet: Fleet, event: str) -> list[dict[str, Any]]:
+    """What the logs of both workers say of one event."""
+    logs = (fleet.log("w1") + fleet.log("w2")).splitlines()
+    return [json.loads(line) for line in logs if f'"event": "{event}"' in line]
 
 
 def test_inspect_lists_the_tasks(fleet: Fleet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from schemas.errors import SchemaError
 from tests.chaos.delays import delays
 from tests.chaos.faults import DEATHS
 from tests.chaos.population import REGIONS
+from tests.chaos.touched import touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,8 +29,12 @@ LONGEST_DELAY_S: Final = 30.0
 #: What may come between delivering a decision and recording that it was delivered.
 _BETWEEN: Final = DEATHS | {"valkey_killed", "valkey_frozen", "connections_dropped"}
 
-#: How long a delivered decision may lie before the pipeline has it.
+#: How long a delivered decision may lie before the pipeline has it, and how long before its delivery is recorded.
 _ON_ITS_WAY_MS: Final = 2000
+_UNRECORDED_MS: Final = 5000
+
+#: Of all that travel so many must be decided: a few are meant for quarantine.
+_LEAST_DECIDED: Final = 0.9
 
 #: Events of which a verification that is done has exactly one. With a full timeline the first may have gone.
 _ONCE: Final = ("settled", "archived", "delivered")
@@ -81,14 +87,27 @@ def quarantined(run: Run) -> dict[str, list[str]]:
     return found
 
 
+def kills(run: Run) -> list[Injected]:
+    """Deaths of workers that were ready: others would prove nothing."""
+    return [one for one in run.injected if one.strike.fault == "worker_killed" and one.ready]
+
+
 def _lost(run: Run) -> Iterator[str]:
     delivered = {received.message_id for received in run.received}
+    least = math.ceil(_LEAST_DECIDED * run.profile.verifications)
+    if len(delivered) < least:
+        yield f"{len(delivered)} were decided, and at least {least} must be"
     for one in run.accepted:
         record = run.state.records.get((one.region, one.signature_id))
         in_quarantine = record is not None and "quarantine" in record.places
         decided = decision_id(one.region, one.signature_id) in delivered
         if in_quarantine and not (record and record.fields.get("q")):
             yield f"{one.signature_id} stands in quarantine without a reason"
+        if in_quarantine and one.decision is not None:
+            yield (
+                f"{one.signature_id} stands in quarantine for {record and record.fields.get('q')}, "
+                f"and had to come to {one.decision}"
+            )
         if in_quarantine and decided:
             yield f"{one.signature_id} stands in quarantine and was decided"
         if not in_quarantine and not decided:
@@ -138,10 +157,17 @@ def _too_many(run: Run) -> Iterator[str]:
     found, causes = duplicates(run), crashes(run)
     if len(found) > len(causes):
         yield f"{len(found)} second deliveries after {len(causes)} crashes"
-    moments = [moment for one in causes for moment in (one.span.begin_ms, one.span.end_ms)]
     for first, second in found:
-        if not any(first.at_ms - _ON_ITS_WAY_MS <= moment <= second.at_ms for moment in moments):
-            yield f"{second.message_id} came twice and nothing had crashed in between"
+        if not any(_came_between(one, first, second) for one in causes):
+            yield f"{second.message_id} came twice, and nothing had cut its delivery off from the ledger"
+
+
+def _came_between(crash: Injected, first: Received, second: Received) -> bool:
+    """Whether a crash may have kept the first delivery from being recorded: its sender's, or Valkey's, just then."""
+    if crash.strike.fault in DEATHS and crash.pid != first.sender_pid:
+        return False
+    begin_ms, end_ms = first.at_ms - _ON_ITS_WAY_MS, min(first.at_ms + _UNRECORDED_MS, second.at_ms)
+    return crash.span.begin_ms <= end_ms and crash.span.end_ms >= begin_ms
 
 
 def _evidence(run: Run) -> Iterator[str]:
@@ -247,20 +273,39 @@ def _forgotten(run: Run) -> Iterator[str]:
         yield f"{run.lost_writes} writes that Valkey had acknowledged were gone: this run proves nothing about losses"
 
 
+def _missed(run: Run) -> Iterator[str]:
+    """A run that breaks nothing proves nothing."""
+    most: dict[str, int] = {}
+    for one, keys in zip(run.injected, touched(run, delays(run)), strict=True):
+        most[one.strike.fault] = max(most.get(one.strike.fault, 0), len(keys))
+    yield from (f"{fault} touched nobody" for fault, number in most.items() if not number)
+    if len(kills(run)) < run.profile.least_kills:
+        yield f"{len(kills(run))} workers that were ready were killed, not {run.profile.least_kills}"
+
+
+def _too_gentle(run: Run) -> Iterator[str]:
+    """Within four standard deviations: chance alone goes further once in 16,000 runs."""
+    rate, answers = run.profile.fault_rate, run.usual.answers
+    if abs(run.usual.faults - rate * answers) > 4 * math.sqrt(rate * (1 - rate) * answers) or not answers:
+        yield f"{run.usual.faults} of {answers} answers outside of outages were faults"
+
+
 def _leaked(run: Run) -> Iterator[str]:
     yield from (f"{name} holds personal data" for name in run.state.leaks)
 
 
 _CHECKS: Final[dict[str, Callable[[Run], Iterable[str]]]] = {
-    "every accepted verification has one decision at the pipeline, or stands in quarantine with a reason": _lost,
+    "every accepted verification has one decision at the pipeline, or stands in quarantine if it had to": _lost,
     "every decision is the one that its verification had to come to": _wrong,
     "a second delivery has the same bytes": _different,
-    "there are no more second deliveries than crashes, and each follows one": _too_many,
+    "there are no more second deliveries than crashes, and each follows one that cut it off": _too_many,
     "the evidence of all that is decided is complete, and its hashes hold": _evidence,
     "the ledger's records, sets and counters agree": _ledger,
     "nothing is left leased or due": _left,
     "no worker is stuck": _stuck,
     f"a crash delays nobody by more than {LONGEST_DELAY_S:.0f} s": _delayed,
     "no personal data outside of the evidence store": _leaked,
+    "every kind of fault touched somebody, and enough workers were killed": _missed,
+    "faults struck the vendor's answers, of tokens, results and images, as often as they should": _too_gentle,
     "Valkey kept what it had acknowledged": _forgotten,
 }

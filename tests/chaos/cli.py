@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -52,9 +53,10 @@ def main(name: str, seed: int | None, report: Path | None, *, keep: bool, plan: 
         shutil.rmtree(folder, ignore_errors=True)
         click.echo("interrupted: nothing is left behind", err=True)
         sys.exit(130)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is: the suite has found nothing
+        traceback.print_exc()
         click.echo(f"the suite itself failed; what it left: {folder}", err=True)
-        raise
+        sys.exit(BROKEN)
     checks = check(result)
     text = page(result, checks, command)
     click.echo(f"\n{text}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,9 @@ _LOOK_S: Final = 0.5
 #: Of the driver's own environment, nothing else reaches a worker.
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
+#: What Celery logs of each task: once that it was received, and once how it ended.
+_TASK: Final = re.compile(rb"Task tasks\.\w+\[([^\]]+)\] (received)?")
+
 
 @dataclass(slots=True)
 class Worker:
@@ -45,6 +50,13 @@ class Worker:
 
     def ended(self) -> bool:
         return self.process.poll() is not None
+
+    def at_work(self) -> bool:
+        """Whether it has a task in hands, by its log."""
+        begun: Counter[bytes] = Counter()
+        for task, received in _TASK.findall(self.log.read_bytes()):
+            begun[task] += 1 if received else -1
+        return any(number > 0 for number in begun.values())
 
     def signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
@@ -67,6 +79,8 @@ class Crew:
     refused: int = 0
     #: Those that were ready, and ended though nobody had told them to.
     deserters: list[str] = field(default_factory=list)
+    #: The places of those that are frozen: nobody else may touch them.
+    frozen: set[int] = field(default_factory=set)
     _started: int = 0
     _lock: Lock = field(default_factory=Lock)
     _ended: Event = field(default_factory=Event)
@@ -88,8 +102,13 @@ class Crew:
                 raise RuntimeError(f"not every worker gets ready: see the logs in {self.folder}")
             time.sleep(0.05)
 
-    def kill(self, place: int) -> None:
-        """`kill -9` the worker of a place, and put another there."""
+    def at_work(self, place: int) -> bool:
+        """Whether the worker of a place lives, was ready once, and has a task in hands."""
+        worker = self.workers[place]
+        return place not in self.frozen and not worker.ended() and worker.ready() and worker.at_work()
+
+    def kill(self, place: int) -> Worker:
+        """`kill -9` the worker of a place, and put another there. Returns who died."""
         with self._lock:
             worker = self.workers[place]
             if worker.ended():
@@ -97,12 +116,20 @@ class Crew:
             worker.signal(signal.SIGKILL)
             worker.process.wait()
             self._fill(place)
+            return worker
 
     def freeze(self, place: int) -> Worker:
-        """Stop the worker of a place in the middle of whatever it does; send it SIGCONT to let it go on."""
+        """Stop the worker of a place in the middle of whatever it does."""
         with self._lock:
+            self.frozen.add(place)
             self.workers[place].signal(signal.SIGSTOP)
             return self.workers[place]
+
+    def thaw(self, place: int) -> None:
+        """Let it go on."""
+        with self._lock:
+            self.workers[place].signal(signal.SIGCONT)
+            self.frozen.discard(place)
 
     def stop(self) -> dict[str, int | None]:
         """SIGTERM to all, and how each ended; None: it did not, and was killed."""

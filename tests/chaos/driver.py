@@ -15,6 +15,7 @@ from tests.chaos.faults import inject
 from tests.chaos.population import traveller, waves
 from tests.chaos.schedule import schedule
 from tests.chaos.state import State, gather
+from tests.chaos.vendor import Tally
 from tests.chaos.watch import Sights
 from tests.chaos.world import World
 from worker.errors import LedgerUnavailable
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 #: Enqueued when all is over, to see that every part still works; and how long that may take.
 CANARIES: Final = 12
-CANARIES_S: Final = 30.0
+CANARIES_S: Final = 60.0
+
+#: For each worker to say what it is doing.
+_ANSWER_S: Final = 20.0
 
 #: Between two tries to enqueue, and between two looks at how far the fleet is.
 _RETRY_S: Final = 0.2
@@ -61,7 +65,9 @@ class Run:
     enqueue_retries: int = 0
     received: list[Received] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
-    answers: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: The vendor's answers while it was as usual, and in outages.
+    usual: Tally = field(default_factory=Tally)
+    outages: Tally = field(default_factory=Tally)
     state: State = field(default_factory=State)
     sights: Sights = field(default_factory=Sights)
     lost_writes: int = 0
@@ -90,7 +96,8 @@ def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
         world.await_pipeline()
         world.watch.end()
         result.sights, result.lost_writes = world.watch.sights, world.lost_writes
-        result.asked, result.answers = world.vendor.asked, world.vendor.answers()
+        result.asked = world.vendor.asked
+        result.usual, result.outages = world.vendor.usual, world.vendor.outages
         result.received = pipeline.read(world.journal)
         result.state = gather(world)
     result.took_s = time.monotonic() - began
@@ -175,6 +182,8 @@ def _look_for_the_stuck(world: World, result: Run) -> None:
         traveller(random, world.profile.verifications + number, world.seed, "n1")
         for number in range(CANARIES)
     )
+    # An image that fails three times in a row comes a minute later, and nobody would be stuck.
+    world.vendor.calm()
     world.crew.await_ready()
     _enqueue(world, result, canaries)
     give_up_at = time.monotonic() + CANARIES_S
@@ -182,11 +191,11 @@ def _look_for_the_stuck(world: World, result: Run) -> None:
         world.pause(_LOOK_S)
         result.canaries_done = _are_done(world, canaries)
     app = Celery("chaos", broker=world.valkey.url, set_as_current=False)
-    answers = app.control.inspect(timeout=3.0).active() or {}
+    names = [worker.name for worker in world.crew.workers.values()]
+    asked = [f"{name}@chaos" for name in names]
+    answers = app.control.inspect(asked, timeout=_ANSWER_S, limit=len(asked)).active() or {}
     app.close()
-    result.doing = {
-        worker.name: answers.get(f"{worker.name}@chaos") for worker in world.crew.workers.values()
-    }
+    result.doing = {name: answers.get(f"{name}@chaos") for name in names}
 
 
 def _are_done(world: World, canaries: tuple[Traveller, ...]) -> bool:

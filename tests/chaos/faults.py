@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import signal
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -19,6 +18,7 @@ from sandbox.faults import Faults, Mode
 from tests.chaos.population import REGIONS
 from tests.chaos.watch import Key, Span, batches
 from worker import messages
+from worker.errors import EvidenceUnavailable
 from worker.ledger.values import Batch
 
 if TYPE_CHECKING:
@@ -35,6 +35,15 @@ CRASHES: Final = frozenset(
 )
 #: Of these, the ones that are a worker's death.
 DEATHS: Final = frozenset({"worker_killed", "zombie"})
+
+#: The seed says when a strike may come at the earliest. It waits so long for something to hit, and strikes then anyway.
+MOMENT_S: Final = 20.0
+
+#: A fault that has hit nothing lasts at most so much longer than planned.
+LONGER_S: Final = 20.0
+
+#: What a timeline says where the evidence store failed.
+NO_EVIDENCE: Final = EvidenceUnavailable.cause
 
 #: A zombie that held nothing is let go, and frozen again: so often.
 _ZOMBIE_TRIES: Final = 3
@@ -68,18 +77,55 @@ class Injected:
     #: Verifications that it is known to have touched. More is found out afterwards, see ``tests.chaos.touched``.
     touched: set[Key] = field(default_factory=set)
     note: str = ""
+    #: Of the worker that it killed or froze.
+    pid: int = 0
+    #: Whether that worker was ready.
+    ready: bool = False
 
 
 def inject(world: World, strike: Strike) -> Injected:
-    """Carry out one strike, from its beginning to its end."""
-    injected = Injected(strike, Span(_now_ms(), 0))
-    FAULTS[strike.fault](world, strike, injected)
-    injected.span = Span(injected.span.begin_ms, _now_ms())
+    """Carry out one strike, once there is something to hit and no other of its lane lasts, from beginning to end."""
+    planned = time.monotonic()
+    with world.turns.get(strike.fault, nullcontext()):
+        while not _worth_it(world, strike) and time.monotonic() < planned + MOMENT_S:
+            world.pause(_ASK_AGAIN_S)
+        injected = Injected(strike, Span(_now_ms(), 0))
+        late_s = time.monotonic() - planned
+        FAULTS[strike.fault](world, strike, injected)
+        injected.span = Span(injected.span.begin_ms, _now_ms())
+    notes = (f"begun {late_s:.0f} s later" if late_s >= 1 else "", injected.note)
+    injected.note = "; ".join(filter(None, notes))
     return injected
 
 
-def _worker_killed(world: World, strike: Strike, _: Injected) -> None:
-    world.crew.kill(strike.place)
+def _worth_it(world: World, strike: Strike) -> bool:
+    """Whether there is something to hit: for a worker's death a task in its hands, for all else a lease."""
+    if strike.fault in DEATHS:
+        return world.crew.at_work(strike.place)
+    try:
+        return bool(world.watch.held())
+    except redis_py.RedisError:
+        return False
+
+
+def _last(world: World, strike: Strike, hit: Callable[[], object]) -> None:
+    """As long as planned, and then until it has hit something, within reason."""
+    world.pause(strike.for_s)
+    give_up_at = time.monotonic() + LONGER_S
+    while not hit() and time.monotonic() < give_up_at:
+        world.pause(_ASK_AGAIN_S)
+
+
+def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
+    # A zombie is to come back.
+    while strike.place in world.crew.frozen:
+        world.pause(_ASK_AGAIN_S)
+    worker = world.crew.kill(strike.place)
+    injected.pid, injected.ready = worker.process.pid, worker.ready()
+    if not injected.ready:
+        injected.note = "it was still starting: does not count"
+    elif not worker.at_work():
+        injected.note = "it had nothing in hands"
 
 
 def _zombie(world: World, strike: Strike, injected: Injected) -> None:
@@ -87,11 +133,12 @@ def _zombie(world: World, strike: Strike, injected: Injected) -> None:
     for turn in range(_ZOMBIE_TRIES):
         before = _leases_ended(world)
         worker = world.crew.freeze(strike.place)
+        injected.pid, injected.ready = worker.process.pid, worker.ready()
         try:
             world.pause(strike.for_s)
         finally:
-            worker.signal(signal.SIGCONT)
-        if _leases_ended(world) > before:
+            world.crew.thaw(strike.place)
+        if worker.at_work() and _leases_ended(world) > before:
             injected.note = f"at attempt {turn + 1}" if turn else ""
             return
         world.pause(1.0)
@@ -126,11 +173,11 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
     lost: list[bytes] = []
     with world.valkey.client() as client:
         take = client.register_script(_TAKE)
-        end_at = time.monotonic() + strike.for_s
+        planned_at = time.monotonic() + strike.for_s
         with suppress(redis_py.RedisError):
             lost += take()
             client.delete(*(key for key in client.scan_iter() if not key.startswith(_SPARED)))
-        while time.monotonic() < end_at:
+        while time.monotonic() < planned_at or (not lost and time.monotonic() < planned_at + LONGER_S):
             with suppress(redis_py.RedisError):
                 lost += take()
             world.pause(_FLUSH_EVERY_S)
@@ -145,8 +192,8 @@ def _redelivery(world: World, strike: Strike, injected: Injected) -> None:
     sent = 0
     with app.connection_for_write() as connection:
         producer = connection.Producer()
-        end_at = time.monotonic() + strike.for_s
-        while time.monotonic() < end_at:
+        planned_at = time.monotonic() + strike.for_s
+        while time.monotonic() < planned_at or (not sent and time.monotonic() < planned_at + LONGER_S):
             with suppress(redis_py.RedisError, OperationalError, OSError):
                 seen |= batches(world.watch.held())
                 for (region, batch_id), signature_ids in list(seen.items())[-_REDELIVERED:]:
@@ -162,30 +209,32 @@ def _redelivery(world: World, strike: Strike, injected: Injected) -> None:
 def _vendor(faults: Faults) -> Callable[[World, Strike, Injected], None]:
     def break_it(world: World, strike: Strike, _: Injected) -> None:
         with world.vendor.broken(faults):
-            world.pause(strike.for_s)
+            asked = len(world.vendor.asked)
+            _last(world, strike, lambda: _asked_since(world, asked, "result"))
 
     return break_it
 
 
-def _vendor_refuses(world: World, strike: Strike, _: Injected) -> None:
+def _vendor_refuses(world: World, strike: Strike, injected: Injected) -> None:
     with world.vendor.refusing():
-        world.pause(strike.for_s)
+        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, ""))
 
 
 def _images_fail(world: World, strike: Strike, _: Injected) -> None:
     with world.vendor.images_failing():
-        world.pause(strike.for_s)
+        asked = len(world.vendor.asked)
+        _last(world, strike, lambda: _asked_since(world, asked, "image"))
 
 
-def _evidence_fails(world: World, strike: Strike, _: Injected) -> None:
+def _evidence_fails(world: World, strike: Strike, injected: Injected) -> None:
     with world.disk.failing():
-        world.pause(strike.for_s)
+        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, NO_EVIDENCE))
 
 
 def _disk_full(world: World, strike: Strike, injected: Injected) -> None:
     injected.note = "" if world.disk.mounted else "no tmpfs can be mounted here: it failed instead"
     with world.disk.full():
-        world.pause(strike.for_s)
+        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, NO_EVIDENCE))
 
 
 FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
@@ -214,6 +263,26 @@ def _leases_ended(world: World) -> int:
             for region in REGIONS
         )
         return sum(int(number or 0) for number in numbers)
+
+
+def _asked_since(world: World, number: int, call: str) -> bool:
+    """Whether the vendor was asked for a result, or an image, after it had been asked `number` times."""
+    return any(one.call == call for one in world.vendor.asked[number:])
+
+
+def _noted_since(world: World, since_ms: int, cause: str) -> bool:
+    """Whether a fault for `cause`, empty: for any, stands at the end of a timeline; of all that was ever held."""
+    with world.valkey.client() as client, client.pipeline(transaction=False) as pipe:
+        for region, signature_id in list(world.watch.sights.leases):
+            pipe.lrange(f"ekyc:{{{region}}}:t:{signature_id}", -1, -1)
+        try:
+            ends = pipe.execute()
+        except redis_py.RedisError:
+            return False
+    events = (line.decode().split("|", 3) for lines in ends for line in lines)
+    return any(
+        event == "fault" and cause in detail and int(at_ms) >= since_ms for at_ms, event, detail, _ in events
+    )
 
 
 def _patiently(world: World, ask: Callable[[], T]) -> T:

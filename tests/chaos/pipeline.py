@@ -49,6 +49,13 @@ class Received:
     message_id: str
     task: str
     body: str
+    #: Who sent it by Celery's word: `gen<pid>@<host>`.
+    origin: str
+
+    @property
+    def sender_pid(self) -> int:
+        """The process that delivered it."""
+        return int(self.origin.partition("@")[0].removeprefix("gen"))
 
     @property
     def decision(self) -> dict[str, Any]:
@@ -107,6 +114,7 @@ def _line(message: bytes) -> bytes:
         "message_id": content["headers"]["id"],
         "task": content["headers"]["task"],
         "body": base64.b64decode(content["body"]).decode(),
+        "origin": content["headers"]["origin"],
     }
     return json.dumps(received).encode() + b"\n"
 

@@ -31,15 +31,17 @@ class Profile:
     workers: int
     #: Worker kills, spread over the whole of `travel_s`.
     kills: int
+    #: How many of them must have hit a worker that was ready, or the run proves too little.
+    least_kills: int
     lease_s: float
     lanes: tuple[Lane, ...]
-    #: The share of all vendor answers that are faults at random.
+    #: The share of all answers of the vendor, tokens and images among them, that are faults at random.
     fault_rate: float = 0.2
     #: How long the fleet may take to finish once nothing is broken any more.
     patience_s: float = 300.0
     #: `EKYC_POLL_…`: the countdown of a null answer.
     poll: dict[str, str] = field(
-        default_factory=lambda: {"EKYC_POLL_FIRST": "0.5", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "5"}
+        default_factory=lambda: {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "5"}
     )
 
 
@@ -50,6 +52,7 @@ SHORT: Final = Profile(
     travel_s=56.0,
     workers=2,
     kills=6,
+    least_kills=4,
     lease_s=5.0,
     lanes=(
         Lane((("images_fail", 8.0),), 2.0, 12.0),
@@ -68,6 +71,7 @@ LONG: Final = Profile(
     travel_s=660.0,
     workers=3,
     kills=36,
+    least_kills=30,
     lease_s=20.0,
     lanes=(
         Lane((("images_fail", 75.0), ("images_fail", 60.0)), 10.0, 480.0),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.checks import crashes, duplicates, quarantined
+from tests.chaos.checks import crashes, duplicates, kills, quarantined
 from tests.chaos.delays import delays
 from tests.chaos.faults import DEATHS
 from tests.chaos.touched import touched
@@ -82,11 +81,14 @@ def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
     yield f"- {len(run.accepted)} verifications accepted, {decided} decided; {_quarantine(run)}."
     seconds = len(duplicates(run))
     yield f"- {len(run.injected)} faults, {len(crashes(run))} that may cause a second delivery; {seconds} came."
+    yield (
+        f"- {len(kills(run))} workers were killed that were ready; at least {run.profile.least_kills} must be. "
+        f"{run.refused_starts} did not start, because what they stand on was broken, and were replaced."
+    )
     yield f"- {_delay(found)}"
     polls = sum(counters.get("polls", 0) for counters in run.state.counters.values())
-    yield f"- {polls} answers of the vendor recorded; {_spoilt(run)} of all it gave were faults."
+    yield f"- {polls} polls recorded. {_spoilt(run)}"
     yield f"- `enqueue` failed {run.enqueue_retries} times and was called again."
-    yield f"- {run.refused_starts} workers did not start, because what they stand on was broken, and were replaced."
     if run.finished_s is not None:
         minutes = run.took_s / 60
         yield f"- The fleet was done {run.finished_s:.0f} s after the last fault; the run took {minutes:.1f} minutes."
@@ -113,11 +115,13 @@ def _delay(found: Sequence[Delay]) -> str:
 
 
 def _spoilt(run: Run) -> str:
-    results = Counter(run.answers.get("result", {}))
-    good = sum(
-        number for name, number in results.items() if name in {"pending", "PASS", "FAIL", "INCOMPLETE"}
+    """The faults that ids ask for themselves are not among these."""
+    answers = run.usual.answers + run.outages.answers
+    faults = run.usual.faults + run.outages.faults
+    return (
+        f"The vendor gave {answers} answers (tokens, results, images): {run.usual.share:.1%} were faults at random "
+        f"while it was as usual, {faults / max(1, answers):.1%} were faults with those of its outages."
     )
-    return f"{1 - good / max(1, results.total()):.0%}"
 
 
 def _faults(run: Run, found: Sequence[Delay]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.chaos.faults import DEATHS
+from tests.chaos.faults import DEATHS, NO_EVIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def _touched(run: Run, injected: Injected, found: Sequence[Delay]) -> set[Key]:
         }
         return {key for key in run.state.records if key[1] in names}
     if fault in {"evidence_fails", "disk_full"}:
-        return _faulted(run, injected, "EVIDENCE_UNAVAILABLE")
+        return _faulted(run, injected, NO_EVIDENCE)
     if fault.startswith("vendor_"):
         names = {
             one.signature_id for one in run.asked if one.call == "result" and _during(injected, one.at_ms)

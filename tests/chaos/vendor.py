@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
-from sandbox import answers
-from sandbox.faults import Faults, Mode
+from sandbox import answers, images
+from sandbox.faults import Faults, Mode, draw
+from sandbox.scenario import Fault, Kind
 from sandbox.server import Sandbox
 
 if TYPE_CHECKING:
@@ -17,6 +20,15 @@ if TYPE_CHECKING:
     from sandbox.app import Exchange
     from sandbox.reply import Reply
     from sandbox.request import Request
+
+#: What strikes images at random: faults that pass. A page or nothing in the place of an image, with HTTP 200, is
+#: refused for good, and then the evidence could not be complete.
+_IMAGE_FAULTS: Final = (
+    Fault(Kind.HTTP, status=500),
+    Fault(Kind.HTTP, status=503),
+    Fault(Kind.TRUNCATED),
+    Fault(Kind.RESET),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +42,54 @@ class Asked:
     answer: str
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many answers were given, and how many of them were faults. Safe to use from many threads."""
+
+    answers: int = 0
+    faults: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def count(self, *, fault: bool) -> None:
+        with self._lock:
+            self.answers += 1
+            self.faults += fault
+
+    @property
+    def share(self) -> float:
+        return self.faults / max(1, self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted(Faults):
+    """Faults of the sandbox that are counted."""
+
+    tally: Tally = field(default_factory=Tally)
+
+    def strike(self, draw: bytes, *, token_call: bool = False) -> Fault | None:
+        # Not by `super`: slots make the class anew, and it would look for the old one.
+        fault = Faults.strike(self, draw, token_call=token_call)
+        self.tally.count(fault=fault is not None)
+        return fault
+
+
 class Vendor:
     """A sandbox on a port of its own.
 
     Parameters:
       port: where it listens, also after it refused connections.
       seed: of ids and of random faults.
-      fault_rate: the share of all answers that are faults at random.
+      fault_rate: the share of all answers, of tokens, results and images, that are faults at random.
     """
 
     def __init__(self, port: int, *, seed: int, fault_rate: float) -> None:
         self._port = port
         self._seed = seed
-        self._usual = Faults(Mode.MIXED, fault_rate)
+        #: Answers outside of outages, and those within.
+        self.usual, self.outages = Tally(), Tally()
+        self._usual = _Counted(Mode.MIXED, fault_rate, tally=self.usual)
         self._images_fail = False
+        self._image_calls = count()
         self.asked: list[Asked] = []
         self._sandbox = self._made()
         self._answer_image = self._sandbox._app.vendor.image
@@ -59,19 +105,17 @@ class Vendor:
     def environment(self) -> dict[str, str]:
         return self._sandbox.environment()
 
-    def answers(self) -> dict[str, dict[str, int]]:
-        """How often each call was answered how."""
-        stats: dict[str, Any] = self._sandbox.stats()
-        return {
-            "result": stats["answers"],
-            "token": stats["token_answers"],
-            "image": stats["image_answers"],
-        }
+    def calm(self) -> None:
+        """No more faults but those that ids ask for."""
+        self._usual = _Counted()
+        self._sandbox.set_faults(self._usual)
 
     @contextmanager
     def broken(self, faults: Faults) -> Iterator[None]:
         """Every answer of the vendor's is that fault."""
-        self._sandbox.set_faults(faults)
+        self._sandbox.set_faults(
+            _Counted(faults.mode, faults.share, faults.retry_after_s, tally=self.outages)
+        )
         try:
             yield
         finally:
@@ -106,7 +150,12 @@ class Vendor:
 
     def _image(self, request: Request, signature_id: str, side: str) -> Reply:
         if self._images_fail:
+            self.outages.count(fault=True)
             return answers.page(503, "Service Unavailable", name="images_fail")
+        chance = draw(self._seed, "image", next(self._image_calls))
+        if self._usual.strike(chance):
+            fault = _IMAGE_FAULTS[chance[7] % len(_IMAGE_FAULTS)]
+            return images.reply(signature_id, side, fault, location="")
         return self._answer_image(request, signature_id, side)
 
     def _note(self, exchange: Exchange, took_s: float) -> None:

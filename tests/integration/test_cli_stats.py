@@ -56,7 +56,7 @@ def finish(ledger: Ledger, region: str) -> None:
     ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
     routing = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
-    assert all(ledger.record(routing, [writes.delivered(one, name="approve")]))
+    assert all(how.written for how in ledger.record(routing, [writes.delivered(one, name="approve")]))
 
 
 def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc, ledger: Ledger) -> None:
@@ -87,6 +87,8 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         "quarantine": {"UNREADABLE": 1},
     }
     assert set(regions) == {"ph", "sg"}
+    # One is due in the region that rests: it waits for nobody's hands.
+    assert (regions["sg"]["waiting"], regions["sg"]["oldest_due_s"]) == (1, 0)
     for name in ("enqueued", "waiting", "in_flight", "done", "quarantined", "dropped", "polls"):
         assert figures[name] == sum(region[name] for region in regions.values())
 

@@ -44,14 +44,14 @@ class Desk:
         for step in steps:
             (one,) = self.ledger.load(batch)
             write = step(one)
-            assert all(self.ledger.record(batch, [write]))
+            assert all(how.written for how in self.ledger.record(batch, [write]))
             batch = replace(batch, stage=write.stage)
 
     def deliver(self, one: Verification) -> Write:
         """Fix the decision, and return the write that is next."""
         batch = Batch(self.status().batch_id or "", "ph", Stage.ROUTING, ("one",))
         decided = writes.decide(one, name="approve", decision=json.dumps(DECISION))
-        assert all(self.ledger.record(batch, [decided]))
+        assert all(how.written for how in self.ledger.record(batch, [decided]))
         return writes.delivered(one, name="approve")
 
     def status(self) -> Status:
@@ -117,6 +117,8 @@ def test_one_in_its_countdown_says_when_it_is_due_and_what_was_answered(ekyc: Ek
 def test_a_region_that_rests_is_named_with_its_reason(ekyc: Ekyc, desk: Desk) -> None:
     desk.ledger.hold("ph", for_s=600, reason="VENDOR_BUSY")
     text, document = story(ekyc)
+    # No lack of workers, then.
+    assert ": its region rests\n" in text
     assert "more (VENDOR_BUSY)" in text
     assert document["hold"]["reason"] == "VENDOR_BUSY"
 

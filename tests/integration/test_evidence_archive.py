@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from shutil import rmtree
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -336,6 +339,43 @@ def test_of_two_workers_that_seal_at_once_both_tell_of_the_same_manifest(
     host.says["/front"] = overtake
     assert archiving() == other()
     assert verify(evidence, REGION, ID) == []
+
+
+def test_of_many_workers_at_the_same_verification_at_once_all_tell_the_same(
+    tmp_path: Path, host: ImageHost
+) -> None:
+    raw = answer(host.serve("/front", JPEG), host.serve("/back", PNG))
+    images, at_once = Images((host.origin,)), Barrier(8)
+
+    def work(evidence: Evidence) -> tuple[bytes, Archived]:
+        at_once.wait()
+        kept = evidence.keep_answer(REGION, ID, raw)
+        return kept, archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None)
+
+    with ThreadPoolExecutor(at_once.parties) as pool:
+        for turn in range(5):
+            place = tmp_path / str(turn)
+            workers = [Evidence(place.as_uri()) for _ in range(at_once.parties)]
+            assert set(pool.map(work, workers)) == {(raw, whole(raw, JPEG, PNG))}
+            assert verify(workers[0], REGION, ID) == []
+            assert len(list((place / REGION / ID).iterdir())) == 4
+
+
+def test_an_image_whose_answer_is_gone_is_not_kept_alone(
+    archiving: Archiving, host: ImageHost, folder: Path
+) -> None:
+    """Somebody removed the evidence, as a person may ask, while an image was on its way."""
+    archiving.settled(host.serve("/front", JPEG), None)
+    serve = host.says["/front"]
+
+    def remove(request: Any) -> None:
+        rmtree(folder)
+        serve(request)
+
+    host.says["/front"] = remove
+    with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
+        archiving()
+    assert not folder.exists()
 
 
 def test_nothing_personal_is_logged(

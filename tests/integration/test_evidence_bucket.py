@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import textwrap
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import pytest
 
+from tests.integration.image_host import JPEG, PNG, ImageHost
 from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.evidence.archive import archive
+from worker.evidence.images import Images
+from worker.evidence.manifest import FileEntry, verify
 from worker.evidence.store import Evidence
 
 if TYPE_CHECKING:
@@ -40,7 +50,8 @@ class Bucket:
 
             def do_GET(self) -> None:
                 bucket.requests += 1
-                kept = bucket.objects.get(self.path)
+                path, _, query = self.path.partition("?")
+                kept = bucket.listing(parse_qs(query)["prefix"][0]) if query else bucket.objects.get(path)
                 self.reply(bucket.status or (404 if kept is None else 200), kept)
 
             def do_POST(self) -> None:
@@ -62,6 +73,15 @@ class Bucket:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+
+    def listing(self, prefix: str) -> bytes:
+        found = "".join(
+            f"<Contents><Key>{path.removeprefix('/bucket/')}</Key><Size>{len(body)}</Size>"
+            '<ETag>"1"</ETag><LastModified>2025-01-01T00:00:00.000Z</LastModified></Contents>'
+            for path, body in self.objects.items()
+            if path.startswith(f"/bucket/{prefix}")
+        )
+        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
 
 
 @pytest.fixture
@@ -102,6 +122,42 @@ def test_other_bytes_under_the_same_name_are_refused(evidence: Evidence) -> None
         evidence.keep(REGION, ID, "front.jpg", b"another image")
 
 
+def test_archiving_into_a_bucket_reads_the_answer_once_and_nothing_twice(
+    bucket: Bucket, evidence: Evidence
+) -> None:
+    with ImageHost().running() as host:
+        images = Images((host.origin,))
+        document = {"docFrontImage": host.serve("/front", JPEG), "docBackImage": host.serve("/back", PNG)}
+        data = {"signatureId": ID, "overallResult": "PASS", "errorCode": "SUCCESS", "docDetail": document}
+        evidence.keep_answer(REGION, ID, json.dumps({"code": "SUCCESS", "data": data}).encode())
+        bucket.requests = 0
+        first = archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None)
+        assert first.complete
+        assert bucket.requests == 5, "a listing, the answer, two images, the manifest"
+        assert archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None) == first
+        assert host.asked == ["/front", "/back"]
+    assert verify(evidence, REGION, ID) == []
+    assert sorted(path.rpartition("/")[2] for path in bucket.objects) == [
+        "answer.json",
+        "back.png",
+        "front.jpg",
+        "manifest.json",
+    ]
+
+
+def test_another_image_in_a_bucket_is_not_replaced(bucket: Bucket, evidence: Evidence) -> None:
+    evidence.keep(REGION, ID, "front.jpg", b"image")
+    same, other = (
+        FileEntry("front.jpg", "front", len(body), sha256(body).hexdigest(), "image/jpeg", "")
+        for body in (b"image", b"another image")
+    )
+    with evidence.adding(REGION, ID) as add:
+        add(same, b"image")
+    with pytest.raises(EvidenceConflict), evidence.adding(REGION, ID) as add:
+        add(other, b"another image")
+    assert evidence.read(REGION, ID, "front.jpg") == b"image"
+
+
 def test_a_bucket_that_does_not_let_go_of_a_probe_is_a_good_place(evidence: Evidence) -> None:
     evidence.check()
 
@@ -135,3 +191,28 @@ def test_a_bucket_that_is_not_there_is_told_in_one_line(
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(EvidenceUnavailable, match=r"s3://bucket/ekyc: it does not answer; check"):
         Evidence("s3://bucket/ekyc").answer(REGION, ID)
+
+
+def test_a_bucket_used_before_a_fork_says_so_after_it_instead_of_hanging(bucket: Bucket) -> None:
+    """The threads of obstore do not survive a fork, and it would wait for them for ever."""
+    script = """
+        import os
+        from worker.evidence.store import Evidence
+        evidence = Evidence("s3://bucket/ekyc")
+        evidence.check()
+        if not os.fork():
+            try:
+                evidence.check()
+            except RuntimeError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.wait()
+    """
+    child = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "before this process was forked" in child.stdout, child.stderr

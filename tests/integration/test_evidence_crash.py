@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,18 +11,53 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.image_host import JPEG, PNG, ImageHost
+from worker.evidence.archive import archive
+from worker.evidence.images import Images
+from worker.evidence.manifest import verify
 from worker.evidence.store import Evidence, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
 BODY = bytes(range(256)) * 400
 
+#: How a child begins. Where it is told so, it does as on a file system that knows no files without a name.
+PRELUDE = """
+    import os, resource, signal, sys, time
+    from worker.evidence import drafts
+    from worker.evidence.store import Evidence
+    if "STAGED" in os.environ:
+        drafts._NAMELESS = 0
+    evidence = Evidence(sys.argv[1])
+"""
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "evidence"
+
+
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost().running() as host:
+        yield host
+
+
+@pytest.fixture(params=["nameless", "staged"])
+def leaves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many files a killed write leaves: none, where files without a name are known."""
+    if request.param == "nameless":
+        return 0
+    monkeypatch.setenv("STAGED", "1")
+    return 1
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    script = textwrap.dedent(PRELUDE) + textwrap.dedent(script)
+    return [sys.executable, "-c", script, *map(str, arguments)]
 
 
 def assert_nothing_counts_and_the_next_worker_can_write(root: Path) -> None:
@@ -34,71 +70,52 @@ def assert_nothing_counts_and_the_next_worker_can_write(root: Path) -> None:
     assert evidence.usage() == Usage(files=1, size_bytes=len(BODY))
 
 
-def test_killed_while_the_bytes_are_being_written(root: Path) -> None:
+def test_killed_while_the_bytes_are_being_written(root: Path, leaves: int) -> None:
     """The kernel kills the child with a signal after half of the bytes."""
-    child = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent(
-                """
-                import resource, signal, sys
-                from worker.evidence.store import Evidence
-                evidence = Evidence(sys.argv[1])
-                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-                resource.setrlimit(resource.RLIMIT_FSIZE, (51_200, 51_200))
-                evidence.keep("ph", "f302f5d2454a85c2", "front.jpg", bytes(range(256)) * 400)
-                """
-            ),
-            root.as_uri(),
-        ],
-        timeout=60,
-        check=False,
-    )
+    script = """
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (51_200, 51_200))
+        evidence.keep("ph", "f302f5d2454a85c2", "front.jpg", bytes(range(256)) * 400)
+    """
+    child = subprocess.run(command(script, root.as_uri()), timeout=60, check=False)
     assert child.returncode == -signal.SIGXFSZ
-    (left,) = (root / REGION / ID).iterdir()
-    assert left.stat().st_size == 51_200
+    left = list((root / REGION / ID).iterdir())
+    assert [file.stat().st_size for file in left] == [51_200] * leaves
     assert_nothing_counts_and_the_next_worker_can_write(root)
 
 
-def test_killed_between_the_bytes_and_their_name(root: Path) -> None:
+def test_killed_between_the_bytes_and_their_name(root: Path, leaves: int) -> None:
     """`kill -9` at the moment when all bytes are written and none has its name yet."""
     script = """
-        import os, sys, time
-        from worker.evidence.store import Evidence
         def wait(descriptor):
             print("written", flush=True)
             time.sleep(60)
-        evidence = Evidence(sys.argv[1])
-        os.makedirs(sys.argv[2])
         os.fsync = wait
+        os.makedirs(sys.argv[2])
         evidence.keep("ph", "f302f5d2454a85c2", "front.jpg", bytes(range(256)) * 400)
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), root.as_uri(), str(root / REGION / ID)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    arguments = command(script, root.as_uri(), root / REGION / ID)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "written\n"
         child.kill()
-    (left,) = (root / REGION / ID).iterdir()
-    assert left.read_bytes() == BODY
+    left = list((root / REGION / ID).iterdir())
+    assert [file.read_bytes() for file in left] == [BODY] * leaves
     assert_nothing_counts_and_the_next_worker_can_write(root)
 
 
 def test_killed_at_random_every_name_that_can_be_seen_is_whole(root: Path) -> None:
     """Twenty workers that write without end, each killed at another moment."""
     script = """
-        import sys
-        from worker.evidence.store import Evidence
-        evidence = Evidence(sys.argv[1])
         print("ready", flush=True)
         for n in range(100_000):
             evidence.keep("ph", f"{sys.argv[2]}-{n}", "front.jpg", bytes(range(256)) * 400)
             print(n, flush=True)
     """
     for worker in range(20):
-        command = [sys.executable, "-c", textwrap.dedent(script), root.as_uri(), str(worker)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        arguments = command(script, root.as_uri(), worker)
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             for _ in range(2 + worker % 3):
                 child.stdout.readline()
@@ -106,3 +123,73 @@ def test_killed_at_random_every_name_that_can_be_seen_is_whole(root: Path) -> No
     seen = list(root.rglob("front.jpg"))
     assert seen
     assert all(file.read_bytes() == BODY for file in seen)
+
+
+def answer(signature_id: str, front: str, back: str) -> bytes:
+    document = {"docFrontImage": front, "docBackImage": back}
+    data = {
+        "signatureId": signature_id,
+        "overallResult": "PASS",
+        "errorCode": "SUCCESS",
+        "docDetail": document,
+    }
+    return json.dumps({"code": "SUCCESS", "data": data}).encode()
+
+
+def test_killed_before_any_step_the_next_worker_completes_it_and_fetches_nothing_twice(
+    root: Path, host: ImageHost, leaves: int
+) -> None:
+    """A worker is killed before its first call of the system, another before its second, and so on to the last."""
+    script = """
+        from worker.evidence.archive import archive
+        from worker.evidence.images import Images
+
+        def counted(call):
+            def count(*arguments, **options):
+                global left
+                left -= 1
+                if not left:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*arguments, **options)
+            return count
+
+        for name in ("mkdir", "open", "write", "fsync", "link", "close", "unlink"):
+            setattr(os, name, counted(getattr(os, name)))
+        for step in range(1, 100):
+            left, name = step, f"killed-{step}"
+            worker = os.fork()
+            if not worker:
+                evidence.keep_answer("ph", name, sys.argv[2].replace("ID", name).encode())
+                images = Images((sys.argv[3],))
+                archive(evidence, images, region="ph", signature_id=name, refresh=lambda: None)
+                os._exit(0)
+            left = 0
+            if os.waitpid(worker, 0)[1] == 0:
+                break
+        print(step - 1)
+    """
+    front, back = host.serve("/front", JPEG), host.serve("/back", PNG)
+    raw = answer("ID", front, back).decode()
+    child = subprocess.run(
+        command(script, root.as_uri(), raw, host.origin),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    steps = int(child.stdout)
+    assert 20 < steps < 80
+
+    evidence, images = Evidence(root.as_uri()), Images((host.origin,))
+    bodies = {"/front": ("front.jpg", JPEG), "/back": ("back.png", PNG)}
+    for name in (f"killed-{step}" for step in range(1, steps + 1)):
+        kept = {file.name for file in evidence.files(REGION, name)}
+        assert len(list((root / REGION / name).glob("*"))) - len(kept) <= leaves * 2
+        host.asked.clear()
+        evidence.keep_answer(REGION, name, answer(name, front, back))
+        assert archive(evidence, images, region=REGION, signature_id=name, refresh=lambda: None).complete
+        missing = [path for path, (file, _) in bodies.items() if file not in kept]
+        assert host.asked == ([] if "manifest.json" in kept else missing)
+        assert all(evidence.read(REGION, name, file) == body for file, body in bodies.values())
+        assert verify(evidence, REGION, name) == []

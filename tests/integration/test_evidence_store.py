@@ -56,6 +56,7 @@ def test_of_two_answers_the_first_one_counts(evidence: Evidence) -> None:
 
 
 def test_of_two_manifests_the_first_one_counts(evidence: Evidence) -> None:
+    evidence.keep_answer(REGION, ID, b"{}")
     first = evidence.keep_manifest(manifest("SUCCESS"))
     assert evidence.keep_manifest(manifest("ERROR")) == first
     assert evidence.manifest(REGION, ID) == first
@@ -150,6 +151,15 @@ def test_many_threads_that_keep_different_answers_all_get_the_one_that_was_first
     assert [file.name for file in evidence.files(REGION, ID)] == ["answer.json"]
 
 
+def test_no_descriptor_stays_open(evidence: Evidence) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for body in (b"first", b"second"):
+        evidence.keep_answer(REGION, ID, body)
+        evidence.files(REGION, ID)
+        evidence.check()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_usage_counts_files_and_bytes(evidence: Evidence) -> None:
     assert evidence.usage() == Usage(files=0, size_bytes=0)
     evidence.keep_answer(REGION, ID, b"12345")
@@ -242,39 +252,45 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(root: Path) -> None:
     assert files == [Path("ph/small/front.jpg")]
 
 
-def test_a_store_made_before_a_fork_works_after_it(root: Path) -> None:
+def test_of_files_kept_together_on_a_full_disk_none_is_seen(root: Path) -> None:
+    child = in_child(
+        """
+        import resource, sys
+        from worker.evidence.manifest import FileEntry
+        from worker.evidence.store import Evidence
+        from worker.errors import EvidenceUnavailable
+        evidence = Evidence(sys.argv[1])
+        evidence.keep_answer("ph", "one", b"{}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        try:
+            with evidence.adding("ph", "one") as add:
+                add(FileEntry("front.jpg", "front", 5_000, "", "image/jpeg", ""), bytes(5_000))
+                add(FileEntry("back.jpg", "back", 50_000, "", "image/jpeg", ""), bytes(50_000))
+        except EvidenceUnavailable as error:
+            print(error)
+        """,
+        root.as_uri(),
+    )
+    assert child.returncode == 0, child.stderr
+    assert "file too large" in child.stdout
+    assert [file.name for file in (root / "ph" / "one").iterdir()] == ["answer.json"]
+
+
+@pytest.mark.parametrize("used", ["", "evidence.check()"])
+def test_a_store_made_before_a_fork_works_after_it(root: Path, used: str) -> None:
     """Celery makes its worker processes by forking."""
     child = in_child(
         """
         import os, sys
         from worker.evidence.store import Evidence
         evidence = Evidence(sys.argv[1])
+        exec(sys.argv[2])
         if not os.fork():
             evidence.check()
             os._exit(0)
         sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
         """,
         root.as_uri(),
+        used,
     )
     assert child.returncode == 0, child.stderr
-
-
-def test_a_store_used_before_a_fork_says_so_after_it_instead_of_hanging(root: Path) -> None:
-    """The threads of obstore do not survive a fork, and it would wait for them for ever."""
-    child = in_child(
-        """
-        import os, sys
-        from worker.evidence.store import Evidence
-        evidence = Evidence(sys.argv[1])
-        evidence.check()
-        if not os.fork():
-            try:
-                evidence.check()
-            except RuntimeError as error:
-                print(error, flush=True)
-            os._exit(0)
-        os.wait()
-        """,
-        root.as_uri(),
-    )
-    assert "before this process was forked" in child.stdout

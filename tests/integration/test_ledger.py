@@ -81,9 +81,9 @@ def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None
     routing = at(batch, Stage.ROUTING)
     (one,) = ledger.load(routing)
     assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [
-        Recorded.WRITTEN
+        Recorded(written=True)
     ]
-    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded.WRITTEN]
+    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded(written=True)]
 
     counts = Census(redis).counts("ph")
     assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
@@ -217,9 +217,9 @@ def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:
     batch, (one,) = take(ledger)
     lapse_leases(redis)
     heir, (again,) = take(ledger)
-    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded.LOST]
+    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded(written=False)]
     assert ledger.renew(batch, ["a"]) == 0
-    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded.WRITTEN]
+    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded(written=True)]
 
 
 def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: Ledger, redis: Redis) -> None:
@@ -318,14 +318,65 @@ def test_a_nudge_makes_due_now_and_only_who_waits_to_be_polled(ledger: Ledger) -
     assert ledger.claim("ph", limit=64).batches[0].signature_ids == ("a",)
 
 
-def test_a_timeline_is_bounded(ledger: Ledger) -> None:
+def story_of(ledger: Ledger, *causes: str) -> list[str]:
+    """The timeline of one whose tries fail like this, one after the other."""
     enqueue(ledger, "a")
-    for _ in range(80):
+    for cause in causes:
         batch, (one,) = take(ledger)
-        ledger.record(batch, [writes.retry(one, in_s=0, cause="EVIDENCE_UNAVAILABLE")])
+        ledger.record(batch, [writes.retry(one, in_s=0, cause=cause)])
     status = ledger.status("ph", "a")
     assert status is not None
-    assert len(status.timeline) == 64
+    return [event.detail for event in status.timeline]
+
+
+def test_a_timeline_is_bounded(ledger: Ledger) -> None:
+    assert len(story_of(ledger, *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 40)) == 64
+
+
+def test_a_fault_that_comes_again_and_again_is_counted_and_pushes_nothing_out(ledger: Ledger) -> None:
+    many = ["EVIDENCE_UNAVAILABLE"] * 80
+    assert story_of(ledger, "IMAGE_UNAVAILABLE", *many, "IMAGE_UNAVAILABLE") == [
+        "IMAGE_UNAVAILABLE",
+        "EVIDENCE_UNAVAILABLE",
+        "EVIDENCE_UNAVAILABLE x79",
+        "IMAGE_UNAVAILABLE",
+    ]
+
+
+def test_of_those_that_were_in_many_crashes_one_at_a_time_is_under_way(ledger: Ledger, redis: Redis) -> None:
+    """A crash takes all that its process holds: whoever is claimed with the killer would be quarantined with it."""
+    enqueue(ledger, "killer", "victim")
+    for _ in range(4):
+        for batch in ledger.claim("ph", limit=64).batches:
+            ledger.load(batch)
+        let_leases_lapse(redis)
+    (suspect,) = ledger.claim("ph", limit=64).batches
+    (first,) = ledger.load(suspect)
+    make_due(redis)
+    assert ledger.claim("ph", limit=64).batches == ()
+    # It comes to an outcome: the other one may go.
+    ledger.record(suspect, [writes.repoll(first, Heard("pending"), in_s=600)])
+    make_due(redis, but_not=first.signature_id)
+    (other,) = ledger.claim("ph", limit=64).batches
+    assert other.signature_ids != suspect.signature_ids
+    # It kills its worker: that is the fifth time, and the first one is not kept back by it.
+    ledger.load(other)
+    let_leases_lapse(redis)
+    make_due(redis)
+    assert [batch.signature_ids for batch in ledger.claim("ph", limit=64).batches] == [suspect.signature_ids]
+    assert redis.zrange(f"{prefix('ph')}quarantine", 0, -1) == [other.signature_ids[0].encode()]
+
+
+def let_leases_lapse(redis: Redis) -> None:
+    """All leases end now, and so does what lasts as long as one."""
+    for member, _ in redis.zscan_iter(f"{prefix('ph')}leased"):
+        redis.zadd(f"{prefix('ph')}leased", {member: 0})
+
+
+def make_due(redis: Redis, but_not: str = "") -> None:
+    for member, _ in redis.zscan_iter(f"{prefix('ph')}due:polling"):
+        if member.decode() != but_not:
+            redis.zadd(f"{prefix('ph')}due:polling", {member: 0})
 
 
 def test_the_commands_of_a_claim_do_not_grow_with_the_number_waiting(redis: Redis, ledger: Ledger) -> None:

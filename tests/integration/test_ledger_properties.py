@@ -32,6 +32,9 @@ LEASE_S = 100.0
 #: Durations are multiples of this, so that the milliseconds a run takes decide nothing.
 TICK_S = 50.0
 
+#: As in `common.lua`.
+SUSPECT = 4
+
 ids = st.sampled_from([f"v{number}" for number in range(8)])
 ticks = st.integers(0, 5)
 #: Picks from what there is, modulo its length: what a run draws must not depend on the order of Redis's milliseconds.
@@ -55,6 +58,8 @@ class Known:
     before: Stage = Stage.POLLING
     #: It is in quarantine because its workers crashed.
     killer: bool = False
+    #: It was claimed after so many starts that no other such one may be under way.
+    suspect: bool = False
 
 
 def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
@@ -67,9 +72,7 @@ def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
         (Stage.POLLING, 1): lambda: writes.settle(
             verification, heard, overall_result="PASS", error_code="SUCCESS"
         ),
-        (Stage.POLLING, 2): lambda: writes.unsettled(
-            verification, heard, reason="DEADLINE_PASSED", answer_kept=False
-        ),
+        (Stage.POLLING, 2): lambda: writes.unsettled(verification, heard, reason="DEADLINE_PASSED"),
         (Stage.ARCHIVING, 0): lambda: writes.retry(
             verification, in_s=in_ticks * TICK_S, cause="IMAGE_UNAVAILABLE"
         ),
@@ -127,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
-        """A claim takes what is due and nothing else; what crashed before travels alone."""
+        """A claim takes what is due and nothing else; what crashed before travels alone, and of the worst, one goes."""
         lapsed = [name for name, one in self.known.items() if one.holder and one.until <= self.now]
         claim = self.ledger.claim(REGION, limit=limit)
         # Which of several lapsed leases a bounded claim sweeps is its own affair: ask where they went.
@@ -149,6 +152,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert one.starts == self.known[batch.signature_ids[0]].starts
                 one.holder, one.started, one.due_at = batch.id, False, None
                 one.until = self.now + round(LEASE_S / TICK_S)
+                one.suspect = one.starts >= SUSPECT
+        suspects = [one for one in self.known.values() if one.suspect and one.holder and one.until > self.now]
+        assert len(suspects) <= 1
         for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING):
             self._nothing_left_behind(stage, limit, taken)
 
@@ -156,7 +162,14 @@ class LedgerMachine(RuleBasedStateMachine):
         one = self.known[name]
         if self.redis.zscore(prefix(REGION) + "quarantine", name) is not None:
             assert one.starts >= MOST_STARTS
+            assert not one.decided or one.stage is Stage.ROUTING
             one.before, one.stage, one.holder, one.killer = one.stage, Stage.QUARANTINED, None, True
+        elif self.redis.hget(f"{prefix(REGION)}v:{name}", "s") == b"done":
+            # The pipeline has its decision already.
+            assert one.starts >= MOST_STARTS
+            assert one.decided
+            assert one.stage is not Stage.ROUTING
+            one.stage, one.holder = Stage.DONE, None
         elif self.redis.hget(f"{prefix(REGION)}v:{name}", "b") != f"{one.holder}{self._suffix(one)}".encode():
             assert one.starts < MOST_STARTS
             one.holder, one.due_at = None, self.now
@@ -170,7 +183,10 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         left = [one for one in self.known.values() if one.stage is stage and one.due_at is not None]
         of_stage = [name for name in taken if self.known[name].stage is stage]
-        assert len(of_stage) == limit or not [one for one in left if (one.due_at or 0) <= self.now]
+        due = [one for one in left if (one.due_at or 0) <= self.now]
+        # A suspect may have to wait for another one, and has been looked at all the same.
+        suspects = [one for one in due if one.starts >= SUSPECT]
+        assert len(of_stage) + len(suspects) >= limit or len(due) == len(suspects)
 
     @rule(pick=picks, stage=stages)
     def load(self, pick: int, stage: Stage) -> None:
@@ -210,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _goes_on(self, batch: Batch, verification: Verification) -> None:
         kind = {Stage.POLLING: "1", Stage.ARCHIVING: "1", Stage.ROUTING: "2"}[verification.stage]
         write = write_for(kind, verification, 0)
-        assert self.ledger.record(batch, [write]) == [Recorded.WRITTEN]
+        assert self.ledger.record(batch, [write]) == [Recorded(written=True)]
         self._apply(self.known[verification.signature_id], write)
         self._start(batch, write.stage)
 
@@ -253,7 +269,7 @@ class LedgerMachine(RuleBasedStateMachine):
             one = self.known[verification.signature_id]
             ours = self._holds(batch, one)
             write = write_for(kind, verification, in_ticks)
-            assert self.ledger.record(batch, [write]) == [Recorded(ours)]
+            assert self.ledger.record(batch, [write]) == [Recorded(written=bool(ours))]
             if ours:
                 self._apply(one, write)
 
@@ -277,7 +293,8 @@ class LedgerMachine(RuleBasedStateMachine):
         one.before, one.stage, one.killer = one.stage, write.stage, False
         one.started = False
         if write.place is writes.Place.HELD:
-            one.starts, one.until = 0, self.now + round(LEASE_S / TICK_S)
+            one.starts, one.suspect = 0, False
+            one.until = self.now + round(LEASE_S / TICK_S)
             return
         one.holder, one.starts = None, 0
         if write.place is writes.Place.DUE:
@@ -343,6 +360,11 @@ class LedgerMachine(RuleBasedStateMachine):
         for name in ("due:polling", "due:archiving", "due:routing", "leased"):
             for member, _ in self.redis.zscan_iter(base + name):
                 self.redis.zincrby(base + name, -shift, member)
+        left_ms = self.redis.pttl(f"{base}suspect")
+        if 0 <= left_ms <= shift:
+            self.redis.delete(f"{base}suspect")
+        elif left_ms > 0:
+            self.redis.pexpire(f"{base}suspect", left_ms - round(shift))
         for key, field in (("hold", "until"), ("alarm", "at")):
             if self.redis.hexists(base + key, field):
                 self.redis.hincrby(base + key, field, -round(shift))

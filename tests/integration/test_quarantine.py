@@ -108,7 +108,7 @@ def test_holds_by_people_are_recorded_with_their_names(quarantine: Quarantine, l
     ledger.hold("ph", for_s=90, reason="VENDOR_BUSY")
     ledger.resume("ph", who="maria")
     acts = [(event.name, event.detail, event.worker) for event in quarantine.acts("ph")]
-    assert acts == [("hold", "maintenance", "juan"), ("resume", "VENDOR_BUSY", "maria")]
+    assert acts == [("hold", "maintenance (for 60 s)", "juan"), ("resume", "VENDOR_BUSY", "maria")]
 
 
 def test_more_than_a_page_is_listed_and_retried(redis: Redis) -> None:

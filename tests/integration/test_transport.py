@@ -11,6 +11,7 @@ import subprocess
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from shutil import which
 from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import requests
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, http
 from worker import transport
 from worker.transport import MIB, BodyTooLarge, deadline, fault, read_bounded
+from worker.transport.adapter import POOLS
 from worker.transport.deadline import time_left_s, wait_for
 from worker.transport.sockets import TLSSocket
 
@@ -213,7 +215,10 @@ def chunk(body: bytes) -> bytes:
     return f"{len(body):x}\r\n".encode() + body + b"\r\n"
 
 
-CHUNKED = {"framed": False, "Transfer_Encoding": "chunked"}
+def chunked(raw: bytes) -> bytes:
+    """A response whose chunks, as they are, are these."""
+    return http(raw, framed=False, Transfer_Encoding="chunked")
+
 
 WHOLE = {
     "with a length": http(b"answer"),
@@ -255,6 +260,11 @@ TRUNCATED = {
     "between chunks": http(chunk(b"ans"), framed=False, Transfer_Encoding="chunked"),
     "before the last chunk": http(b"", framed=False, Transfer_Encoding="chunked"),
     "a chunk without a size": http(b"zz\r\nans", framed=False, Transfer_Encoding="chunked"),
+    "a chunk longer than its size": chunked(b"2\r\nans\r\n0\r\n\r\n"),
+    "within the last chunk": chunked(chunk(b"ans") + b"0\r\n"),
+    "within the headers": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n",
+    "within the status": b"HTTP/1.1 2",
+    "behind an interim response": b"HTTP/1.1 100 Continue\r\n\r\n",
 }
 
 
@@ -346,6 +356,115 @@ def test_calls_one_after_another_share_one_connection(session: requests.Session)
         assert server.connections == 1
 
 
+def test_a_request_is_sent_as_it_was_prepared(session: requests.Session) -> None:
+    with Stub(always(http(b"answer"))) as server, deadline(5.0):
+        url = f"{server.origin}/a path?b=c"
+        session.post(url, params={"d": "é"}, json={"e": 1}, headers={"user-agent": "else"})
+        (call,) = server.calls
+    assert (call.method, call.path, call.json()) == ("POST", "/a%20path?b=c&d=%C3%A9", {"e": 1})
+    assert call.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": "else",
+        "accept-encoding": "identity",
+        "content-length": str(len(call.body)),
+        "content-type": "application/json",
+    }
+
+
+def answering(odd: bytes) -> Callable[[Call], Iterable[Any]]:
+    """Answer `/odd` with these bytes, and all else as one does."""
+    return lambda call: [odd if call.path == "/odd" else http(b"answer")]
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+KEPT = {
+    "interim responses before it": b"HTTP/1.1 100 Continue\r\n\r\n"
+    b"HTTP/1.1 103 X\r\nA: b\r\n\r\n" + http(b"odd"),
+    "chunks with extensions": chunked(b"3;a=b\r\nodd\r\n" + LAST_CHUNK),
+    "chunks with trailers": chunked(chunk(b"odd") + b"0\r\nA: b\r\nC: d\r\n\r\n"),
+    "chunks of a byte": chunked(b"".join(chunk(bytes([byte])) for byte in b"odd") + LAST_CHUNK),
+    "lines without carriage returns": b"HTTP/1.1 200 OK\nContent-Length: 3\n\nodd",
+    "no reason in its status": b"HTTP/1.1 200\r\nContent-Length: 3\r\n\r\nodd",
+    "the same length twice": http(b"odd", Content_length="3"),
+    "an older version that keeps it": http(b"odd", Connection="keep-alive").replace(b"1.1", b"1.0", 1),
+}
+
+NOT_KEPT = {
+    "the word that it is the last": http(b"odd", Connection="close"),
+    "an older version": http(b"odd").replace(b"1.1", b"1.0", 1),
+    "a line behind it": http(b"odd") + b"\r\n",
+    "another answer behind it": http(b"odd") + http(b"another person's"),
+    "bytes behind its chunks": chunked(chunk(b"odd") + LAST_CHUNK + b"HTTP/1.1 "),
+    "a length beside chunks": http(
+        chunk(b"odd") + LAST_CHUNK, Transfer_Encoding="chunked", Content_Length="3"
+    ),
+    "a line that is no header": http(b"odd").replace(b"\r\n", b"\r\nno header\r\n", 1),
+}
+
+
+@pytest.mark.parametrize("odd", KEPT.values(), ids=KEPT)
+def test_a_connection_is_used_again_after_an_odd_answer_with_a_clear_end(
+    session: requests.Session, odd: bytes
+) -> None:
+    with Stub(answering(odd)) as server:
+        assert get(session, f"{server.origin}/odd") == b"odd"
+        assert get(session, server.origin) == b"answer"
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("odd", NOT_KEPT.values(), ids=NOT_KEPT)
+def test_a_connection_is_not_used_again_where_more_may_come(session: requests.Session, odd: bytes) -> None:
+    with Stub(answering(odd)) as server:
+        assert get(session, f"{server.origin}/odd") == b"odd"
+        assert get(session, server.origin) == b"answer"
+        assert server.connections == 2
+
+
+def test_a_connection_on_which_something_came_unasked_is_not_used_again(session: requests.Session) -> None:
+    """Be it another answer: who comes next would take it for theirs."""
+    came = Event()
+
+    def reply(call: Call) -> Iterator[Any]:
+        yield http(b"answer")
+        if call.path == "/odd":
+            yield 0.05
+            yield http(b"another person's")
+            came.set()
+
+    with Stub(reply) as server:
+        assert get(session, f"{server.origin}/odd") == b"answer"
+        assert came.wait(5)
+        assert get(session, server.origin) == b"answer"
+        assert server.connections == 2
+
+
+def test_a_question_that_got_no_answer_is_not_asked_twice(session: requests.Session) -> None:
+    """Whoever calls decides whether to ask again; also where the connection had been used before."""
+    with Stub(lambda call: [HANG_UP] if call.path == "/odd" else [http(b"answer")]) as server:
+        assert get(session, server.origin) == b"answer"
+        assert failing(session, f"{server.origin}/odd") == "RESET"
+        assert server.paths() == ["/", "/odd"]
+
+
+def test_more_hosts_than_pools_are_asked_in_turn(session: requests.Session) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Stub(always(http(b"answer")))) for _ in range(POOLS + 2)]
+        for server in servers * 2:
+            assert get(session, server.origin) == b"answer"
+
+
+def test_a_header_with_a_line_break_is_not_sent(session: requests.Session) -> None:
+    """It would be two headers, the second of somebody else's making."""
+    with Stub(always(http(b"answer"))) as server, deadline(5.0):
+        for value in ("a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1"):
+            request = session.prepare_request(requests.Request("GET", server.origin))
+            request.headers["X-ACCESS-TOKEN"] = value
+            with pytest.raises(requests.exceptions.InvalidHeader):
+                session.send(request)
+        assert server.calls == []
+
+
 def test_many_threads_use_one_session_at_once_and_keep_their_connections(session: requests.Session) -> None:
     threads_at_once = 64
     meet = Barrier(threads_at_once)
@@ -422,6 +541,25 @@ def test_what_is_no_http_is_called_so(session: requests.Session) -> None:
         assert failing(session, server.origin) == "NOT_HTTP"
     with Stub(always(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200, HANG_UP)) as server:
         assert failing(session, server.origin) == "NOT_HTTP"
+
+
+ENDLESS = {
+    "a greeting that waits for ours": always(b"220 mail.example ESMTP\r\n", 60.0),
+    "a header": endless(b"HTTP/1.1 200 OK\r\nA: ", bytes(65536)),
+    "headers": endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1000),
+    "the size of a chunk": endless(chunked(b""), b"0" * 65536),
+    "trailers": endless(chunked(b"0\r\n"), b"A: b\r\n" * 1000),
+    "two lengths": always(http(b"answer", Content_length="7"), 60.0),
+}
+
+
+@pytest.mark.parametrize("reply", ENDLESS.values(), ids=ENDLESS)
+def test_what_comes_to_no_end_is_no_http(
+    session: requests.Session, reply: Callable[[Call], Iterable[Any]]
+) -> None:
+    """And is given up long before the deadline."""
+    with Stub(reply) as server:
+        assert failing(session, server.origin, total_s=25.0) == "NOT_HTTP"
 
 
 def test_a_name_that_nobody_knows_is_called_so(
@@ -579,6 +717,28 @@ def test_a_public_session_connects_to_the_address_that_was_checked(
         assert get(public, f"http://images.example:{server.port}/") == b"answer"
         assert names == ["images.example", "127.0.0.1"]
         assert server.calls[0].headers["host"] == f"images.example:{server.port}"
+
+
+@pytest.mark.parametrize(("remembered_s", "lookups"), [(30.0, 1), (0.0, 3)])
+def test_a_name_is_remembered_with_its_checked_address_for_a_while(
+    public: requests.Session, monkeypatch: pytest.MonkeyPatch, remembered_s: float, lookups: int
+) -> None:
+    """An image more of a host that was just asked costs no lookup; but hosts move, one day."""
+    true_lookup = socket.getaddrinfo
+    names: list[str] = []
+
+    def lookup(host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        names.append(host)
+        return true_lookup("127.0.0.1", port, *args, **kwargs)
+
+    allow_loopback(public)
+    monkeypatch.setattr("worker.transport.adapter.REMEMBERED_S", remembered_s)
+    with Stub(always(http(b"answer"))) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        for _ in range(3):
+            assert get(public, f"http://images.example:{server.port}/") == b"answer"
+        assert names.count("images.example") == lookups
+        assert server.connections == 1
 
 
 def test_a_public_session_keeps_the_same_promises(

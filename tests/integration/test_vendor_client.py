@@ -235,7 +235,7 @@ def test_an_answer_about_another_person_is_unreadable(client: Client, vendor: Ve
 
 #: How the vendor refuses a token, and what that means for a verification: nothing, and its region rests.
 REFUSALS: dict[str, tuple[list[Any], Answer]] = {
-    "keys": ([http(envelope("PARAMETER_ERROR"))], AccountFault("PARAMETER_ERROR", transaction_id=TID)),
+    "keys": ([http(envelope("PARAMETER_ERROR"))], AccountFault("TOKEN_PARAMETER_ERROR", transaction_id=TID)),
     "account": ([http(envelope("ACCOUNT_DISABLED"))], AccountFault("ACCOUNT_DISABLED", transaction_id=TID)),
     "busy": ([http(b"", 429, Retry_After="30")], Busy(30.0)),
     "down": ([http(b"", 500)], TransientFault("HTTP_500")),
@@ -316,7 +316,7 @@ def test_a_probe_of_a_vendor_that_refuses_our_keys(client: Client, vendor: Vendo
     vendor.grants = lambda: [http(envelope("PARAMETER_ERROR"))]
     probe = client.probe("ph")
     assert probe.reachable
-    assert probe.refusal == AccountFault("PARAMETER_ERROR", transaction_id=TID)
+    assert probe.refusal == AccountFault("TOKEN_PARAMETER_ERROR", transaction_id=TID)
     assert probe.clock_skew_s is None
 
 

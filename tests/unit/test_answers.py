@@ -430,25 +430,25 @@ TOKEN_ANSWERS: dict[str, tuple[Exchange, Token | TokenFault]] = {
     ),
     "our signature is wrong": (
         exchange(envelope("PARAMETER_ERROR")),
-        AccountFault("PARAMETER_ERROR", transaction_id=TID),
+        AccountFault("TOKEN_PARAMETER_ERROR", transaction_id=TID),
     ),
     "our request is wrong": (
         exchange(envelope("CLIENT_ERROR")),
-        AccountFault("CLIENT_ERROR", transaction_id=TID),
+        AccountFault("TOKEN_CLIENT_ERROR", transaction_id=TID),
     ),
     "our account is closed": (
         exchange(envelope("ACCOUNT_DISABLED")),
         AccountFault("ACCOUNT_DISABLED", transaction_id=TID),
     ),
-    "we may not": (exchange(envelope("IAM_FAILED")), AccountFault("IAM_FAILED", transaction_id=TID)),
-    "we may not, by status": (exchange(HTML, 401), AccountFault("HTTP_401")),
+    "we may not": (exchange(envelope("IAM_FAILED")), AccountFault("TOKEN_IAM_FAILED", transaction_id=TID)),
+    "we may not, by status": (exchange(HTML, 401), AccountFault("TOKEN_HTTP_401")),
     "a code nobody knows": (
         exchange(envelope("KEY_ROTATED")),
-        AccountFault("KEY_ROTATED", transaction_id=TID),
+        AccountFault("TOKEN_KEY_ROTATED", transaction_id=TID),
     ),
     "a code of another call": (
         exchange(envelope("SIGNATURE_NOT_EXIST")),
-        AccountFault("UNKNOWN_ID", transaction_id=TID),
+        AccountFault("TOKEN_UNKNOWN_ID", transaction_id=TID),
     ),
     "busy": (exchange(envelope("SERVICE_BUSY"), Retry_After="10s"), Busy(10.0, transaction_id=TID)),
     "busy, by status": (exchange(HTML, 429), Busy(None)),

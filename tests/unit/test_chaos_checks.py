@@ -20,7 +20,7 @@ from tests.chaos.report import page
 from tests.chaos.schedule import Strike
 from tests.chaos.state import Moment, Record
 from tests.chaos.touched import touched
-from tests.chaos.vendor import Asked
+from tests.chaos.vendor import Asked, Tally
 from tests.chaos.watch import Lease, Span
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Of all moments in these tests, in ms.
 T0 = 1_700_000_000_000
+
+#: The process that delivers.
+SENDER = 41
 
 DONE = ("ph", "pass-000001")
 BAD = ("sg", "nodata-000002")
@@ -50,21 +53,24 @@ def received(key: tuple[str, str], at_ms: int = T0 + 2000, **changes: Any) -> Re
         "table": "1",
     } | changes
     body = json.dumps([[], {"decision": decision}, {}])
-    return Received(at_ms, decision_id(region, signature_id), f"onboarding.{decision['decision']}", body)
+    task = f"onboarding.{decision['decision']}"
+    return Received(at_ms, decision_id(region, signature_id), task, body, f"gen{SENDER}@host")
 
 
 def timeline(*events: tuple[int, str]) -> tuple[Moment, ...]:
     return tuple(Moment(T0 + at_ms, event, "polling", "1@host") for at_ms, event in events)
 
 
-def killed(at_ms: int, fault: str = "worker_killed") -> Injected:
-    return Injected(Strike(1.0, fault, place=0), Span(T0 + at_ms, T0 + at_ms + 5))
+def killed(at_ms: int, pid: int = SENDER) -> Injected:
+    strike, span = Strike(1.0, "worker_killed", place=0), Span(T0 + at_ms, T0 + at_ms + 5)
+    return Injected(strike, span, {DONE}, pid=pid, ready=True)
 
 
 @pytest.fixture
 def run() -> Run:
     """Two verifications: one is done, one is in quarantine, and all is as it should be."""
-    run = Run(SHORT, 1, began_ms=T0, finished_s=1.0, canaries_done=True)
+    profile = replace(SHORT, verifications=1, least_kills=0)
+    run = Run(profile, 1, began_ms=T0, finished_s=1.0, canaries_done=True, usual=Tally(1000, 190))
     run.accepted = [
         Traveller(DONE[1], DONE[0], {"application": 1}, "approve"),
         Traveller(BAD[1], BAD[0], {"application": 2}, None),
@@ -116,6 +122,14 @@ def decide_what_is_in_quarantine(run: Run) -> None:
     run.received.append(received(BAD))
 
 
+def quarantine_the_innocent(run: Run) -> None:
+    run.accepted[1] = replace(run.accepted[1], decision="approve")
+
+
+def quarantine_nearly_all(run: Run) -> None:
+    run.profile = replace(run.profile, verifications=3)
+
+
 def tell_of_a_stranger(run: Run) -> None:
     run.received.append(received(("ph", "pass-999999")))
 
@@ -136,6 +150,16 @@ def deliver_other_bytes(run: Run) -> None:
 def deliver_twice_without_a_crash(run: Run) -> None:
     run.injected = [killed(60_000)]
     run.received.append(received(DONE, T0 + 3000))
+
+
+def deliver_twice_after_the_death_of_another(run: Run) -> None:
+    run.injected = [killed(2500, pid=SENDER + 1)]
+    run.received.append(received(DONE, T0 + 9000))
+
+
+def deliver_twice_long_before_the_crash(run: Run) -> None:
+    run.injected = [killed(20_000)]
+    run.received.append(received(DONE, T0 + 30_000))
 
 
 def deliver_more_often_than_there_were_crashes(run: Run) -> None:
@@ -207,6 +231,23 @@ def never_be_taken_up(run: Run) -> None:
     run.state.records[BAD] = replace(run.state.records[BAD], timeline=timeline((5000, "lease_expired")))
 
 
+def strike_at_nothing(run: Run) -> None:
+    run.injected = [Injected(Strike(1.0, "redelivery", for_s=4.0), Span(T0, T0 + 4000))]
+
+
+def kill_who_was_still_starting(run: Run) -> None:
+    run.profile = replace(run.profile, least_kills=2)
+    run.injected = [killed(100), replace(killed(200), ready=False)]
+
+
+def spare_the_answers(run: Run) -> None:
+    run.usual = Tally(1000, 140)
+
+
+def answer_nothing(run: Run) -> None:
+    run.usual = Tally()
+
+
 def leak(run: Run) -> None:
     run.state.leaks = ["w0.log"]
 
@@ -221,12 +262,16 @@ def forget(run: Run) -> None:
         (lose_the_decision, "has no decision and is not in quarantine"),
         (lose_the_record, "the ledger does not know it"),
         (quarantine_without_reason, "without a reason"),
+        (quarantine_the_innocent, "for UNREADABLE, and had to come to approve"),
+        (quarantine_nearly_all, "1 were decided, and at least 3 must be"),
         (decide_what_is_in_quarantine, "stands in quarantine and was decided"),
         (tell_of_a_stranger, "which nobody asked for"),
         (approve_a_forgery, "came to approve, not to reject"),
         (mix_up_contexts, "another context"),
         (deliver_other_bytes, "came twice, with other bytes"),
-        (deliver_twice_without_a_crash, "nothing had crashed in between"),
+        (deliver_twice_without_a_crash, "nothing had cut its delivery off"),
+        (deliver_twice_after_the_death_of_another, "nothing had cut its delivery off"),
+        (deliver_twice_long_before_the_crash, "nothing had cut its delivery off"),
         (deliver_more_often_than_there_were_crashes, "2 second deliveries after 1 crashes"),
         (keep_half_of_the_evidence, "back.jpg is missing"),
         (keep_no_evidence, "there is none"),
@@ -242,6 +287,10 @@ def forget(run: Run) -> None:
         (ignore_sigterm, "did not end at SIGTERM"),
         (lie_for_a_minute, "lay for 60.9 s after worker_killed"),
         (never_be_taken_up, "was never taken up"),
+        (strike_at_nothing, "redelivery touched nobody"),
+        (kill_who_was_still_starting, "1 workers that were ready were killed, not 2"),
+        (spare_the_answers, "140 of 1000 answers outside of outages were faults"),
+        (answer_nothing, "0 of 0 answers"),
         (leak, "w0.log holds personal data"),
         (forget, "1 writes that Valkey had acknowledged"),
     ],
@@ -254,6 +303,13 @@ def test_what_goes_wrong_is_found(run: Run, spoil: Callable[[Run], None], says: 
 
 def test_a_second_delivery_after_a_crash_is_no_fault(run: Run) -> None:
     run.injected = [killed(2500)]
+    run.received.append(received(DONE, T0 + 9000))
+    assert red(run) == []
+
+
+def test_a_second_delivery_after_valkey_was_away_is_no_fault_whoever_sent_it(run: Run) -> None:
+    strike, span = Strike(1.0, "valkey_frozen", for_s=6.0), Span(T0 + 1000, T0 + 7000)
+    run.injected = [Injected(strike, span, {DONE})]
     run.received.append(received(DONE, T0 + 9000))
     assert red(run) == []
 
@@ -278,7 +334,7 @@ def test_a_delay_runs_from_the_kill_until_somebody_asks_the_vendor_again(run: Ru
 def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region_rested(run: Run) -> None:
     crashed(run, (4200, "lease_expired"), (10_100, "settled"))
     run.injected.append(
-        Injected(Strike(1.0, "valkey_frozen", for_s=2.0), Span(T0 + 1000, T0 + 3000)),
+        Injected(Strike(1.0, "valkey_frozen", for_s=2.0), Span(T0 + 1000, T0 + 3000), {DONE}),
     )
     run.sights.rests["ph"] = [Span(T0 + 2500, T0 + 7000), Span(T0 + 20_000, T0 + 30_000)]
     (delay,) = delays(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,15 @@ from worker.errors import (
 from worker.ledger.values import EvidenceState, Stage, Verification
 from worker.ledger.writes import Place, Trip
 from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
-from worker.schedule import BUSY_REST_S, LATE_FOR_S, Backoff, Backoffs
+from worker.schedule import (
+    BUSY_REST_S,
+    LAST_TRIES,
+    LATE_FOR_S,
+    USER_TIMEOUT_S,
+    USER_TIMEOUT_SPREAD_S,
+    Backoff,
+    Backoffs,
+)
 from worker.vendor import answers
 
 if TYPE_CHECKING:
@@ -38,7 +47,8 @@ class Longest(Random):
 
 @pytest.fixture
 def policy() -> Policy:
-    return Policy(Backoffs(pending=Backoff(2, 2, 600)), deadline_s=DEADLINE_S, random=Longest())
+    backoffs = Backoffs(pending=Backoff(2, 2, 600), unsubmitted=Backoff(10, 2, 600))
+    return Policy(backoffs, deadline_s=DEADLINE_S, random=Longest())
 
 
 def verification(age_s: float = 60, **fields: Any) -> Verification:
@@ -56,10 +66,56 @@ def waits(step: Write) -> float:
 
 @pytest.mark.parametrize(("nulls", "expected_s"), [(0, 2), (1, 4), (5, 64), (30, 600)])
 def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float) -> None:
-    step = policy.after(verification(nulls=nulls), answers.Pending(submission_completed=False))
+    known = verification(nulls=nulls, submission_completed=True)
+    step = policy.after(known, answers.Pending(submission_completed=True))
     assert waits(step) == expected_s
     assert step.fields["n"] == str(nulls + 1)
     assert step.trip is None
+
+
+@pytest.mark.parametrize(("nulls", "expected_s"), [(0, 10), (1, 20), (5, 320), (30, 600)])
+def test_while_the_user_is_at_it_null_waits_longer(policy: Policy, nulls: int, expected_s: float) -> None:
+    step = policy.after(verification(nulls=nulls), answers.Pending(submission_completed=False))
+    assert waits(step) == expected_s
+    assert step.fields["n"] == str(nulls + 1)
+
+
+def test_who_has_submitted_stays_submitted(policy: Policy) -> None:
+    """An answer that has forgotten it makes nobody wait for a user who is done."""
+    known = verification(nulls=1, submission_completed=True)
+    step = policy.after(known, answers.Pending(submission_completed=False))
+    assert waits(step) == 4
+    assert step.fields["u"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "expected_s"),
+    [
+        (3500, 100 + USER_TIMEOUT_SPREAD_S),  # in the place of 600 s
+        (2000, 600),  # ends before it
+        (USER_TIMEOUT_S - 1, 1 + USER_TIMEOUT_SPREAD_S),
+        (USER_TIMEOUT_S, 600),  # the hour is over
+    ],
+)
+def test_no_countdown_leaps_over_the_hour_after_which_the_vendor_gives_up(
+    policy: Policy, age_s: float, expected_s: float
+) -> None:
+    step = policy.after(verification(age_s=age_s, nulls=30), answers.Pending(submission_completed=False))
+    assert waits(step) == expected_s
+
+
+def test_whose_user_is_done_has_no_hour(policy: Policy) -> None:
+    known = verification(age_s=3500, nulls=30, submission_completed=True)
+    assert waits(policy.after(known, answers.Pending(submission_completed=True))) == 600
+
+
+def test_those_whose_hour_ends_together_are_polled_within_a_minute_of_it() -> None:
+    long = Backoffs(Backoff(600, 1, 600), Backoff(600, 1, 600, shortest=1.0))
+    policy = Policy(long, deadline_s=DEADLINE_S, random=Random(3))
+    pending = answers.Pending(submission_completed=False)
+    after_s = [waits(policy.after(verification(age_s=3500), pending)) - 100 for _ in range(600)]
+    assert all(0 <= one <= USER_TIMEOUT_SPREAD_S for one in after_s)
+    assert all(sum(1 for one in after_s if tenth <= one < tenth + 6) > 30 for tenth in range(0, 60, 6))
 
 
 def test_the_countdown_begins_anew_when_the_submission_is_completed(policy: Policy) -> None:
@@ -76,8 +132,8 @@ def test_the_countdown_begins_anew_when_the_submission_is_completed(policy: Poli
 def test_a_fault_in_between_does_not_reset_the_null_countdown(policy: Policy) -> None:
     fault = policy.after(verification(nulls=6), answers.TransientFault("HTTP_503"))
     assert fault.fields["n"] == "6"
-    null = policy.after(verification(nulls=6, faults=1), answers.Pending(submission_completed=False))
-    assert waits(null) == 128
+    null = policy.after(verification(nulls=5, faults=1), answers.Pending(submission_completed=False))
+    assert waits(null) == 320
     assert null.fields["f"] == "0"
 
 
@@ -86,13 +142,29 @@ def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
     assert waits(step) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(
-    "answer", [answers.Pending(submission_completed=True), answers.TransientFault("HTTP_500")]
-)
-def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy, answer: answers.Answer) -> None:
-    step = policy.after(verification(age_s=DEADLINE_S), answer)
+def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy) -> None:
+    step = policy.after(verification(age_s=DEADLINE_S), answers.Pending(submission_completed=True))
     assert step.stage is Stage.ROUTING
     assert step.fields["w"] == DEADLINE_PASSED
+
+
+@pytest.mark.parametrize("answer", [answers.TransientFault("HTTP_500"), answers.Busy(10.0)])
+def test_a_fault_at_the_deadline_is_no_null_and_a_vendor_that_only_fails_is_not_waited_for(
+    policy: Policy, answer: answers.Answer
+) -> None:
+    once = verification(age_s=DEADLINE_S, faults=LAST_TRIES - 2, fault_cause=answer.kind)
+    assert waits(policy.after(once, answer)) > 0
+    again = replace(once, faults=LAST_TRIES - 1)
+    step = policy.after(again, answer)
+    assert step.stage is Stage.ROUTING
+    assert step.fields["w"] == DEADLINE_PASSED
+    # What was the last straw is told.
+    assert step.detail in {"DEADLINE_PASSED HTTP_500", "DEADLINE_PASSED VENDOR_BUSY"}
+
+
+def test_a_busy_vendor_is_a_fault_in_the_story(policy: Policy) -> None:
+    write = policy.after(verification(), answers.Busy(10.0))
+    assert (write.event, write.detail) == ("fault", "VENDOR_BUSY")
 
 
 def test_a_result_is_taken_even_after_the_deadline(policy: Policy) -> None:
@@ -122,7 +194,7 @@ def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> No
             answers.AccountFault("INSUFFICIENT_BALANCE"),
             Trip(1, 300.0, 300.0, "INSUFFICIENT_BALANCE", alarm=True),
         ),
-        (answers.TransientFault("HTTP_503"), Trip(5, 5.0, 60.0, "VENDOR_DOWN")),
+        (answers.TransientFault("HTTP_503"), Trip(5, 5.0, 15.0, "VENDOR_DOWN")),
     ],
 )
 def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: Trip) -> None:
@@ -187,6 +259,21 @@ def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None
     assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_CONFLICT")
 
 
+def test_what_fails_after_the_decision_is_given_up_not_quarantined(policy: Policy) -> None:
+    """The pipeline was told: evidence that cannot be had any more is no matter for a person."""
+    decided = verification(decision="{}", decision_name="review", faults=4, fault_cause="UNFORESEEN")
+    for write in (
+        policy.after_error(decided, EvidenceConflict("OTHER_BYTES")),
+        policy.after_unforeseen(decided),
+        policy.after_unforeseen(replace(decided, stage=Stage.ARCHIVING)),
+    ):
+        assert (write.place, write.event) == (Place.DONE, "given_up")
+        assert write.fields["k"] == EvidenceState.INCOMPLETE
+    # Fixed is not told: nobody may lose a decision on its way to the pipeline.
+    fixed = replace(decided, stage=Stage.ROUTING)
+    assert policy.after_unforeseen(fixed).place is Place.QUARANTINE
+
+
 def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     assert waits(policy.after_unforeseen(verification())) == 5
     assert policy.after_unforeseen(verification(faults=4, fault_cause="UNFORESEEN")).place is Place.QUARANTINE
@@ -195,14 +282,17 @@ def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: P
 def test_every_answer_has_its_row() -> None:
     """A new kind of answer without a row would fail when it first comes, at night."""
     kinds = {cls.kind for cls in answers.Answer.__args__}
-    assert set(Policy(Backoffs(Backoff(1, 1, 1)), deadline_s=1, random=Random())._after) == kinds
+    assert (
+        set(Policy(Backoffs(Backoff(1, 1, 1), Backoff(1, 1, 1)), deadline_s=1, random=Random())._after)
+        == kinds
+    )
 
 
 def test_every_error_names_a_countdown_that_exists() -> None:
     def of(cls: type[EkycError]) -> list[type[EkycError]]:
         return [cls, *(one for sub in cls.__subclasses__() for one in of(sub))]
 
-    backoffs = Backoffs(Backoff(1, 1, 1))
+    backoffs = Backoffs(Backoff(1, 1, 1), Backoff(1, 1, 1))
     assert LedgerUnavailable in of(EkycError)
     for cls in of(EkycError):
         assert isinstance(getattr(backoffs, cls.backoff), Backoff)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.document import DocEvent, QualityLabels, Sides
 from schemas.errors import SchemaError
-from schemas.result import DocDetail, OverallResult, Result, load_result
+from schemas.result import DocDetail, OverallResult, Result, load_outcome, load_result
 from tests.unit import vendor_examples
 from tests.unit.vendor_examples import SIGNATURE_ID
 
@@ -94,6 +94,36 @@ def test_the_vendors_pending_example_is_read_though_it_has_no_id() -> None:
     assert result.doc_detail is not None
     assert result.doc_detail.front_image == "https://abc.com/idFrontImage.jpg"
     assert result.doc_detail.quality_labels == Sides()
+
+
+@pytest.mark.parametrize("data", [PASSED, FAILED, PENDING], ids=["passed", "failed", "pending"])
+def test_read_again_an_answer_comes_to_the_same_outcome_and_links(data: Any) -> None:
+    whole = load_result(data, signature_id=SIGNATURE_ID)
+    again = load_outcome(data, signature_id=SIGNATURE_ID)
+    assert whole.doc_detail is not None
+    assert again == Result(
+        signature_id=whole.signature_id,
+        overall_result=whole.overall_result,
+        error_code=whole.error_code,
+        doc_detail=DocDetail(
+            front_image=whole.doc_detail.front_image, back_image=whole.doc_detail.back_image
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signatureId": "another"},
+        {"overallResult": "MAYBE"},
+        {"idvResult": "FAIL"},
+        {"errorCodes": ["LIVENESS_ATTACK"]},
+        {"docDetail": {"docFrontImage": 7}},
+    ],
+)
+def test_what_an_outcome_cannot_be_is_refused_also_when_read_again(changes: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError):
+        load_outcome(PASSED | changes, signature_id=SIGNATURE_ID)
 
 
 # What its other pages and its habits add

@@ -27,7 +27,7 @@ def test_without_an_environment_the_defaults_of_the_interface_hold() -> None:
     assert settings == Settings()
     assert (settings.poll_first_s, settings.poll_factor, settings.poll_cap_s, settings.poll_deadline_s) == (
         2.0,
-        2.0,
+        1.35,
         600.0,
         7200.0,
     )
@@ -75,6 +75,7 @@ def test_regions_take_aliases_and_are_named_once(monkeypatch: pytest.MonkeyPatch
         ("EKYC_POLL_FIRST", "soon"),
         ("EKYC_POLL_FIRST", "0"),
         ("EKYC_POLL_FACTOR", "0.5"),
+        ("EKYC_POLL_FACTOR", "1e9"),
         ("EKYC_RATE", "-1"),
         ("EKYC_BATCH", "0"),
         ("EKYC_BATCH", "1.5"),

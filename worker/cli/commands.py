@@ -24,6 +24,7 @@ BUILT_IN: Final = {
     "hold": "worker.cli.hold:hold",
     "resume": "worker.cli.hold:resume",
     "doctor": "worker.cli.doctor:doctor",
+    "poll-plan": "worker.cli.poll_plan:poll_plan",
 }
 
 #: Entry points of this group are commands, too. Ours win over theirs of the same name.

@@ -11,6 +11,7 @@ import click
 from worker.cli.checks.broker import check_broker
 from worker.cli.checks.files import check_decisions, check_evidence
 from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.holds import check_holds
 from worker.cli.checks.ledger import check_ledger
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor
 from worker.cli.options import json_option
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: What a fault is filed under, and the check that may raise it.
 CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "redis": check_ledger,
+    "holds": check_holds,
     "broker": check_broker,
     "decision table": check_decisions,
     "evidence": check_evidence,

@@ -50,12 +50,15 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
 
     Exit status: 0 it rests, 1 Redis does not answer, 2 what was given is wrong.
     """
-    with connect(current().redis_url) as redis:
+    settings = current()
+    with connect(settings.redis_url) as redis:
         until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
         holds = Census(redis).counts(region).holds
     reason = holds[0].reason if holds else why
     stays = "" if reason == why else ", as it did before: a rest that ends later stays"
     click.echo(f"{region} rests until {rfc3339(until_ms)}: {reason}{stays}")
+    if region not in settings.regions:
+        click.echo(f"ADVANCE_REGIONS does not name {region} here: `ekyc stats` will not show it", err=True)
 
 
 @click.command

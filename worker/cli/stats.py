@@ -22,10 +22,10 @@ def stats(region: str | None, *, as_json: bool) -> None:
     """Show the ledger in figures: what waits, what is done, and how.
 
     With --json: waiting, in_flight, done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long
-    the one longest due has been due), decisions, error_codes, answers and faults (counts by name of all that
-    ever happened), quarantine (of those there now, by reason), evidence_files, evidence_bytes, holds (region,
-    reason, until), under regions the same for each, and acts (the newest of those of people on whole regions:
-    at, region, act, why, who).
+    the one longest due has been due, but for what a rest keeps back), decisions, error_codes, answers and
+    faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
+    evidence_files, evidence_bytes, holds (region, reason, until), under regions the same for each, and acts
+    (the newest of those of people on whole regions: at, region, act, why, who).
     """
     settings = current()
     regions = (region,) if region else settings.regions

@@ -127,7 +127,10 @@ class Story:
             # Between two of the ledger's moves.
             return "due now"
         in_s = (self._status.due_at_ms - self._status.now_ms) / 1000
-        return f"due in {span(in_s)}" if in_s > 0 else f"due since {span(-in_s)}: no worker was free yet"
+        if in_s > 0:
+            return f"due in {span(in_s)}"
+        rests = self._hold and self._verification.stage is Stage.POLLING
+        return f"due since {span(-in_s)}: " + ("its region rests" if rests else "no worker has taken it yet")
 
     def _facts(self) -> Iterator[tuple[str, str | None]]:
         known = self._verification

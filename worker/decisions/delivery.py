@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from kombu import Queue
-from kombu.exceptions import KombuError, OperationalError
+from kombu.pools import producers
 
 from schemas.decision import dump_decision
 from worker.errors import BrokerUnavailable
+from worker.messages import BROKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
     from celery import Celery
     from kombu import Producer
 
@@ -36,19 +41,40 @@ class Outgoing:
         return cls(decision.id, decision.decision, text)
 
 
-def deliver(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
-    """Put one decision on the pipeline's queue. The message's id is the decision's. Raises ``BrokerUnavailable``."""
+def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
+    """Put decisions on the pipeline's queue, in one go where the broker can. A message's id is its decision's.
+
+    Raises ``BrokerUnavailable``: then some may be there, and the same bytes go there again.
+    """
     try:
-        app.send_task(
-            f"onboarding.{outgoing.name}",
-            kwargs={"decision": json.loads(outgoing.text)},
-            task_id=outgoing.id,
-            queue=QUEUE,  # type: ignore[arg-type]
-            producer=producer,
-            ignore_result=True,
-            # The context in it is the pipeline's own: Flower shows the id.
-            argsrepr="",
-            kwargsrepr=f"decision {outgoing.id}",
-        )
-    except (KombuError, OperationalError, OSError) as error:
+        with _producer(app) as producer, producer.batch(len(decisions)):
+            for outgoing in decisions:
+                _send(app, outgoing, producer)
+    except BROKEN as error:
         raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None
+
+
+def _producer(app: Celery) -> AbstractContextManager[Any]:
+    """One whose broker says what it has: Redis does so for every command, RabbitMQ only where it was asked to.
+
+    By a connection of its own, because on a shared one task events would wait for those answers, too.
+    """
+    if not urlsplit(app.conf.broker_url).scheme.endswith(("amqp", "amqps")):
+        return app.producer_or_acquire()
+    confirming = app.connection_for_write(transport_options={"confirm_publish": True})
+    producer: AbstractContextManager[Any] = producers[confirming].acquire(block=True)
+    return producer
+
+
+def _send(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
+    app.send_task(
+        f"onboarding.{outgoing.name}",
+        kwargs={"decision": json.loads(outgoing.text)},
+        task_id=outgoing.id,
+        queue=QUEUE,  # type: ignore[arg-type]
+        producer=producer,
+        ignore_result=True,
+        # The context in it is the pipeline's own: Flower shows the id.
+        argsrepr="",
+        kwargsrepr=f"decision {outgoing.id}",
+    )

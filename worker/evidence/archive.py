@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from schemas.envelope import load_envelope
 from schemas.errors import SchemaError
-from schemas.result import load_result
+from schemas.result import load_outcome
 from worker.errors import EvidenceConflict, EvidenceUnavailable
-from worker.evidence.collection import Links, collect, rfc3339
+from worker.evidence import layout
+from worker.evidence.collection import Links, collect, entry_of, rfc3339
 from worker.evidence.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from schemas.result import Result
     from worker.evidence.images import Images
     from worker.evidence.manifest import FileEntry, Missing
-    from worker.evidence.store import Evidence
+    from worker.evidence.store import Evidence, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +61,59 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     where no answer is kept, because another worker may see it; ``EvidenceConflict`` where what lies there
     cannot be what was kept.
     """
-    manifest = evidence.manifest(region, signature_id)
-    if manifest is None:
-        envelope, result = _answer(evidence, region, signature_id)
-        links = Links(result, refresh)
-        found = collect(evidence, images, links, region=region, signature_id=signature_id)
-        if found.pending and not final:
-            return _archived(found.files, found.missing, pending=True)
-        manifest = evidence.keep_manifest(
-            Manifest(
-                signature_id=signature_id,
-                region=region,
-                overall_result=result.overall_result if result else None,
-                error_code=result.error_code if result else None,
-                transaction_id=envelope.transaction_id,
-                archived_at=rfc3339(datetime.now(UTC)),
-                complete=not found.missing,
-                files=tuple(sorted(found.files, key=lambda file: file.name)),
-                missing=tuple(found.missing),
-            )
+    files = {file.name: file for file in evidence.files(region, signature_id)}
+    if layout.MANIFEST in files and (manifest := evidence.manifest(region, signature_id)):
+        # Who wrote it may have been killed before its name was on the disk.
+        evidence.settle(region, signature_id)
+        return _archived(manifest.files, manifest.missing)
+
+    answer = _answer(evidence, region, signature_id, files.pop(layout.ANSWER, None))
+    links = Links(answer.result, refresh)
+    found = collect(evidence, images, links, files.values(), region=region, signature_id=signature_id)
+    kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))
+    if found.pending and not final:
+        return _archived(kept, found.missing, pending=True)
+    manifest = evidence.keep_manifest(
+        Manifest(
+            signature_id=signature_id,
+            region=region,
+            overall_result=answer.result.overall_result if answer.result else None,
+            error_code=answer.result.error_code if answer.result else None,
+            transaction_id=answer.envelope.transaction_id,
+            archived_at=rfc3339(datetime.now(UTC)),
+            complete=not found.missing,
+            files=kept,
+            missing=tuple(found.missing),
         )
+    )
     return _archived(manifest.files, manifest.missing)
 
 
-def _answer(evidence: Evidence, region: str, signature_id: str) -> tuple[Envelope, Result | None]:
-    raw = evidence.answer(region, signature_id)
-    if raw is None:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The answer that is kept. An id that the vendor does not know has one too, and no result in it."""
+
+    entry: FileEntry
+    envelope: Envelope
+    result: Result | None
+
+
+def _answer(evidence: Evidence, region: str, signature_id: str, file: StoredFile | None) -> _Answer:
+    raw = evidence.answer(region, signature_id) if file else None
+    if file is None or raw is None:
         raise EvidenceUnavailable(
             f"no answer is kept at {evidence.url(region, signature_id)}: "
             "is EKYC_EVIDENCE_URL the same place for all workers?"
         )
     try:
         envelope = load_envelope(raw)
-        # An id that the vendor does not know has an answer too, and no result in it.
-        if envelope.code != "SUCCESS" or envelope.data is None:
-            return envelope, None
-        return envelope, load_result(envelope.data, signature_id=signature_id)
+        settled = envelope.code == "SUCCESS" and envelope.data is not None
+        result = load_outcome(envelope.data, signature_id=signature_id) if settled else None
     except SchemaError as error:
         raise EvidenceConflict(
             "ANSWER_UNREADABLE", f"the answer kept at {evidence.url(region, signature_id)}: {error}"
         ) from None
+    return _Answer(entry_of(file, raw), envelope, result)
 
 
 def _archived(files: Sequence[FileEntry], missing: Sequence[Missing], *, pending: bool = False) -> Archived:

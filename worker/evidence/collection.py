@@ -15,11 +15,11 @@ from worker.evidence.manifest import FileEntry, Missing
 from worker.transport import deadline, time_left_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from schemas.result import Result
     from worker.evidence.images import Image, Images
-    from worker.evidence.store import Evidence
+    from worker.evidence.store import Evidence, StoredFile
 
 log = structlog.get_logger(__name__)
 
@@ -74,21 +74,27 @@ class Collection:
     pending: bool = False
 
 
-def collect(
-    evidence: Evidence, images: Images, links: Links, *, region: str, signature_id: str
+def collect(  # noqa: PLR0913 - the verification is given by name
+    evidence: Evidence,
+    images: Images,
+    links: Links,
+    listed: Iterable[StoredFile],
+    *,
+    region: str,
+    signature_id: str,
 ) -> Collection:
-    """Fetch and keep the images that are not kept yet.
+    """Fetch and keep the images that are not among the files `listed`.
 
     Every image gets its share of the time that is left, so that a host that hangs on the first does not keep
     the second from us for ever.
     """
-    collection = Collection(_kept(evidence, region, signature_id))
+    collection = Collection(list(_kept(evidence, listed, region, signature_id)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
-    with deadline(TIMEOUT_S):
+    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add:
         for turn, side in enumerate(wanted):
             try:
                 with deadline(time_left_s() / (len(wanted) - turn)):
-                    image = links.fetch(images, side)
+                    collection.files.append(_bring(links, images, side, add))
             except (ImageRefused, ImageUnavailable) as error:
                 reason = error.reason if isinstance(error, ImageRefused) else ImageUnavailable.cause
                 collection.missing.append(Missing(side, reason))
@@ -96,30 +102,35 @@ def collect(
                 log.warning(
                     "image_missing", region=region, signature_id=signature_id, side=side, why=str(error)
                 )
-            else:
-                collection.files.append(_keep(evidence, image, side, region, signature_id))
     return collection
 
 
-def _keep(evidence: Evidence, image: Image, side: str, region: str, signature_id: str) -> FileEntry:
+def _bring(links: Links, images: Images, side: str, add: Callable[[FileEntry, bytes], None]) -> FileEntry:
+    # A function of its own, so that the bytes of one image are let go of before the next ones come.
+    image = links.fetch(images, side)
     name = f"{side}.{layout.EXTENSIONS[image.media_type]}"
-    evidence.keep(region, signature_id, name, image.body)
-    return FileEntry(name, side, len(image.body), image.sha256, image.media_type, rfc3339(datetime.now(UTC)))
+    kept_at = rfc3339(datetime.now(UTC))
+    entry = FileEntry(name, side, len(image.body), image.sha256, image.media_type, kept_at)
+    add(entry, image.body)
+    return entry
 
 
-def _kept(evidence: Evidence, region: str, signature_id: str) -> list[FileEntry]:
-    """What earlier calls kept: the answer, and images. Told by their bytes, as an auditor would."""
-    files = []
-    for file in evidence.files(region, signature_id):
-        role, _, extension = file.name.partition(".")
-        if role not in {"answer", *layout.SIDES}:
-            continue
-        body = evidence.read(region, signature_id, file.name)
-        if body is not None:
-            digest = hashlib.sha256(body).hexdigest()
-            kept_at = rfc3339(file.kept_at)
-            files.append(FileEntry(file.name, role, len(body), digest, _MEDIA_TYPES[extension], kept_at))
-    return files
+def _kept(
+    evidence: Evidence, listed: Iterable[StoredFile], region: str, signature_id: str
+) -> Iterator[FileEntry]:
+    """The images that earlier calls kept."""
+    for file in listed:
+        if file.name.partition(".")[0] in layout.SIDES:
+            body = evidence.read(region, signature_id, file.name)
+            if body is not None:
+                yield entry_of(file, body)
+
+
+def entry_of(file: StoredFile, body: bytes) -> FileEntry:
+    """What a manifest says of a file that was kept earlier. Told by its bytes, as an auditor would."""
+    role, _, extension = file.name.partition(".")
+    digest = hashlib.sha256(body).hexdigest()
+    return FileEntry(file.name, role, len(body), digest, _MEDIA_TYPES[extension], rfc3339(file.kept_at))
 
 
 def rfc3339(moment: datetime) -> str:

@@ -1,34 +1,17 @@
-"""Files that are written once, under one URL: a local folder or a bucket, by way of obstore."""
+"""What a place for evidence can do, be it a local folder or a bucket."""
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Protocol
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import from_url
-
-from worker.errors import ConfigError, EvidenceUnavailable
-from worker.evidence.local import FOLDER_MODE, LocalFolder
+from worker.errors import EvidenceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
-
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
-
-#: A bucket that hangs must not eat the lease of 20 s: obstore alone would wait 30 s, and try for 3 minutes.
-CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=8)}
-RETRY: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
-
-#: How the variables begin in which obstore looks for a bucket's credentials.
-ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,112 +23,62 @@ class Found:
     kept_at: datetime
 
 
-class Objects:
-    """The files under `url`; safe to share between threads, and made before a fork but not used before it.
+class Together(Protocol):
+    """Files that are written into one folder together."""
 
-    Raises ``ConfigError`` for a URL that cannot be used, ``EvidenceUnavailable`` for whatever obstore or the
-    operating system raise. A bucket is not asked before it is needed.
+    #: The names that were there already: those files stay as they are. Complete at the end of the block.
+    taken: list[str]
+
+    def add(self, name: str, body: bytes) -> None:
+        """Write a file if there is none, whole or not at all."""
+
+
+class Objects(Protocol):
+    """Files under `url`, each written once; safe to share between threads, and made before a fork.
+
+    Every method raises ``EvidenceUnavailable`` for whatever the place does.
     """
 
-    #: The process that obstore's threads run in. They do not survive a fork: the child would wait for ever.
-    _process: ClassVar[int | None] = None
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.query or parts.fragment or "@" in parts.netloc:
-            raise ConfigError("EKYC_EVIDENCE_URL: give the place alone; secrets belong in the environment")
-        self.url = url.rstrip("/")
-        if parts.scheme == "file":
-            with _clear("written", self.url):
-                root = _folder(parts.netloc, unquote(parts.path))
-                self._store = from_url(root.as_uri())
-            self._local: LocalFolder | None = LocalFolder(root, self._store)
-        else:
-            self._store = _bucket(url, parts.scheme)
-            self._local = None
+    url: str
 
     def create(self, path: str, body: bytes) -> bool:
-        """Write a file if there is none, whole or not at all: True; False: there is one already."""
-        with self._use("written"):
-            if self._local is not None:
-                return self._local.create(path, body)
-            try:
-                self._store.put(path, body, mode="create", use_multipart=False)
-            except AlreadyExistsError:
-                return False
-            return True
+        """Write a file if there is none, whole or not at all: True; False: there is one already.
+
+        Either way what is there now stays, whatever happens to the power.
+        """
+
+    def together(self, folder: str) -> AbstractContextManager[Together]:
+        """Write files, in a block, into a folder in which one was created.
+
+        They can be seen, and stay, at the end of the block at the latest. Where the block raises, they may be lost.
+        """
+
+    def settle(self, folder: str) -> None:
+        """See to it that the files that can be seen in a folder stay, whoever put them there."""
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None: there is no such file."""
-        with self._use("read"):
-            try:
-                return bytes(self._store.get(path).bytes())
-            except FileNotFoundError:
-                return None
 
     def remove(self, path: str) -> None:
-        with self._use("removed"):
-            self._store.delete(path)
+        """Remove a file that is there."""
 
-    def list(self, folder: str | None = None) -> Iterator[Found]:
-        """Every file under `folder`; None: under the URL."""
-        with self._use("listed"):
-            for chunk in self._store.list(folder, chunk_size=1000):
-                for found in chunk:
-                    yield Found(found["path"], found["size"], found["last_modified"])
-
-    @contextmanager
-    def _use(self, doing: str) -> Iterator[None]:
-        if Objects._process not in {None, os.getpid()}:
-            raise RuntimeError("evidence was in use before this process was forked: use it after only")
-        Objects._process = os.getpid()
-        with _clear(doing, self.url):
-            yield
+    def list(self, folder: str = "") -> Iterator[Found]:
+        """Every file under `folder`; without one, under the URL."""
 
 
-def _folder(host: str, path: str) -> Path:
-    root = Path(path)
-    if host or not root.is_absolute():
-        raise ConfigError("EKYC_EVIDENCE_URL: a local folder is given as file:///path, with three slashes")
-    root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    return root.resolve()
-
-
-def _bucket(url: str, scheme: str) -> ObjectStore:
-    if scheme not in ENVIRONMENT:
-        raise ConfigError("EKYC_EVIDENCE_URL: give a file:///, s3://, gs:// or az:// URL")
-    # Options given here take the place of those in the environment, so the one that local buckets need is
-    # carried over.
-    plain = os.environ.get(f"{ENVIRONMENT[scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
-    try:
-        return from_url(url, client_options={**CLIENT, "allow_http": plain}, retry_config=RETRY)
-    except (BaseError, ValueError):
-        raise ConfigError(
-            f"EKYC_EVIDENCE_URL: no bucket can be made of this URL and the {ENVIRONMENT[scheme]}_… variables"
-        ) from None
+def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
+    """One line for what went wrong: a library's own words run over many, and may quote a signed URL."""
+    return EvidenceUnavailable(
+        f"evidence cannot be {doing} at {url}: {cause}; "
+        "check EKYC_EVIDENCE_URL, the rights of this account and the space left there"
+    )
 
 
 @contextmanager
-def _clear(doing: str, url: str) -> Iterator[None]:
-    """Say in one line what went wrong. obstore's own words run over many, and may quote a signed URL."""
+def clear(doing: str, url: str) -> Iterator[None]:
+    """Tell in one line what the operating system raises."""
     try:
         yield
-    except (BaseError, OSError, ValueError) as error:
-        raise EvidenceUnavailable(
-            f"evidence cannot be {doing} at {url}: {_cause(error)}; "
-            "check EKYC_EVIDENCE_URL, the rights of this account and the space left there"
-        ) from None
-
-
-def _cause(error: Exception) -> str:
-    text = str(error)
-    if number := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", text):
-        return os.strerror(int(number[1] or number[2])).lower()
-    if "169.254.169.254" in text or "metadata.google.internal" in text:
-        return "no credentials were found in the environment"
-    if isinstance(error, UnauthenticatedError):
-        return "the credentials are not accepted"
-    if isinstance(error, PermissionDeniedError):
-        return "permission denied"
-    status = re.search(r"status code: (\d{3})", text)
-    return f"it answers HTTP {status[1]}" if status else "it does not answer"
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in a path
+        cause = getattr(error, "strerror", None) or "there can be no such path"
+        raise unavailable(doing, url, cause.lower()) from None

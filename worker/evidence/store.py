@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from schemas.errors import SchemaError
-from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable
 from worker.evidence import layout
+from worker.evidence.bucket import ENVIRONMENT, Bucket
+from worker.evidence.local import LocalFolder
 from worker.evidence.manifest import dump_manifest, load_manifest
-from worker.evidence.objects import Objects
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from worker.evidence.manifest import Manifest
+    from worker.evidence.manifest import FileEntry, Manifest
+    from worker.evidence.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Evidence:
     """
 
     def __init__(self, url: str) -> None:
-        self._objects = Objects(url)
+        self._objects = _objects(url)
 
     def url(self, region: str, signature_id: str) -> str:
         """Where the evidence of a verification lies."""
@@ -65,16 +69,37 @@ class Evidence:
         self.keep(region, signature_id, name, raw)
         return name
 
+    @contextmanager
+    def adding(self, region: str, signature_id: str) -> Iterator[Callable[[FileEntry, bytes], None]]:
+        """Keep, in a block, files of a verification whose answer is kept: together, which costs less.
+
+        They are kept at the end of the block. Where it raises, they may have to be brought again.
+        Raises ``EvidenceConflict`` at the end where other bytes lie under one of their names.
+        """
+        folder, digests = layout.folder(region, signature_id), {}
+        with self._objects.together(folder) as files:
+
+            def add(entry: FileEntry, body: bytes) -> None:
+                digests[layout.path(region, signature_id, entry.name)] = entry.sha256
+                files.add(entry.name, body)
+
+            yield add
+        for path in (f"{folder}/{name}" for name in files.taken):
+            if hashlib.sha256(self._kept(path)).hexdigest() != digests[path]:
+                raise self._conflict(path)
+
     def keep_manifest(self, manifest: Manifest) -> Manifest:
-        """Keep the manifest, and return the one that is kept, which may be one that came earlier."""
+        """Keep the manifest beside the answer, and return the one that is kept, which may have come earlier."""
         path = layout.path(manifest.region, manifest.signature_id, layout.MANIFEST)
-        return self._manifest(path, self._keep_first(path, dump_manifest(manifest)))
+        with self._objects.together(layout.folder(manifest.region, manifest.signature_id)) as files:
+            files.add(layout.MANIFEST, dump_manifest(manifest))
+        return self._manifest(path, self._kept(path)) if files.taken else manifest
 
     def keep(self, region: str, signature_id: str, name: str, body: bytes) -> None:
         """Keep one file. Raises ``EvidenceConflict`` where other bytes lie under its name."""
         path = layout.path(region, signature_id, name)
         if self._keep_first(path, body) != body:
-            raise EvidenceConflict("OTHER_BYTES", f"{self._objects.url}/{path} holds other bytes already")
+            raise self._conflict(path)
 
     def answer(self, region: str, signature_id: str) -> bytes | None:
         """The vendor's answer as it was kept, None: there is none yet."""
@@ -100,6 +125,10 @@ class Evidence:
         kept = (file for file in found if layout.FILE_NAME.fullmatch(file.name))
         return tuple(sorted(kept, key=lambda file: file.name))
 
+    def settle(self, region: str, signature_id: str) -> None:
+        """See to it that what can be seen of a verification stays, whoever put it there."""
+        self._objects.settle(layout.folder(region, signature_id))
+
     def usage(self) -> Usage:
         """How much evidence there is. Lists every file: for the demo's report, not for production."""
         sizes = [
@@ -121,15 +150,30 @@ class Evidence:
             raise EvidenceUnavailable(f"evidence written at {self._objects.url} cannot be read back")
 
     def _keep_first(self, path: str, body: bytes) -> bytes:
-        if self._objects.create(path, body):
-            return body
+        return body if self._objects.create(path, body) else self._kept(path)
+
+    def _kept(self, path: str) -> bytes:
         kept = self._objects.read(path)
         if kept is None:
             raise EvidenceUnavailable(f"{self._objects.url}/{path} is being written or removed by others")
         return kept
+
+    def _conflict(self, path: str) -> EvidenceConflict:
+        return EvidenceConflict("OTHER_BYTES", f"{self._objects.url}/{path} holds other bytes already")
 
     def _manifest(self, path: str, raw: bytes) -> Manifest:
         try:
             return load_manifest(raw)
         except SchemaError as error:
             raise EvidenceConflict("MANIFEST_UNREADABLE", f"{self._objects.url}/{path}: {error}") from None
+
+
+def _objects(url: str) -> Objects:
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError("EKYC_EVIDENCE_URL: give the place alone; secrets belong in the environment")
+    if parts.scheme == "file":
+        return LocalFolder(url, parts.netloc, parts.path)
+    if parts.scheme not in ENVIRONMENT:
+        raise ConfigError("EKYC_EVIDENCE_URL: give a file:///, s3://, gs:// or az:// URL")
+    return Bucket(url, parts.scheme)

@@ -38,7 +38,10 @@ class Census:
                 pipe.zrange(base + name, 0, 0, withscores=True)
             time, counters, hold, leased, quarantined, *rest = pipe.execute()
         now_ms = time[0] * 1000 + time[1] // 1000
-        oldest_due_ms = min((first[0][1] for first in rest[3:] if first), default=now_ms)
+        holds = _holds(region, hold, now_ms)
+        # What a rest keeps back waits for nobody's hands.
+        takeable = rest[4:] if holds else rest[3:]
+        oldest_due_ms = min((first[0][1] for first in takeable if first), default=now_ms)
         return Counts(
             waiting=sum(rest[:3]),
             in_flight=leased,
@@ -55,7 +58,7 @@ class Census:
             evidence_bytes=int(counters.get(b"evidence_bytes", 0)),
             answers=_named(counters, b"answer:"),
             quarantine=_named(counters, b"quarantine:"),
-            holds=_holds(region, hold, now_ms),
+            holds=holds,
         )
 
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:

@@ -121,6 +121,7 @@ class Ledger:
             self._dispatcher,
             round(LONGEST_SLEEP_S * 1000),
             round(GRACE_S * 1000),
+            self._retention_ms,
         )
         batches = tuple(
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))
@@ -171,7 +172,7 @@ class Ledger:
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
-        return [Recorded(answer) for answer in answers]
+        return [Recorded(answer > 0, answer if answer > 1 else 0) for answer in answers]
 
     def spend(self, region: str) -> float:
         """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""

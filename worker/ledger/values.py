@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 
 class Stage(StrEnum):
@@ -18,14 +18,14 @@ class Stage(StrEnum):
     DROPPED = "dropped"
 
 
-class Recorded(IntEnum):
+@dataclass(frozen=True, slots=True)
+class Recorded:
     """What became of a write."""
 
-    #: The batch no longer holds the verification: nothing changed.
-    LOST = 0
-    WRITTEN = 1
-    #: Written, and the region rests because of it.
-    TRIPPED = 2
+    #: False: the batch no longer holds the verification, and nothing changed.
+    written: bool
+    #: The region rests because of it, until then; 0: it does not.
+    rests_until_ms: int = 0
 
 
 class EvidenceState(StrEnum):
@@ -169,7 +169,7 @@ class Counts:
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0
-    #: Seconds that the verification longest due has been due; 0: none is.
+    #: Seconds that the verification longest due has been due, but for what a rest keeps back; 0: none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)

@@ -163,6 +163,19 @@ def finish(verification: Verification, heard: Heard, *, event: str, detail: str)
     )
 
 
+def give_up(verification: Verification, *, cause: str) -> Write:
+    """The same for a fault of ours: what was decided stays, and the evidence is what it is."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields={"k": EvidenceState.INCOMPLETE.value},
+        counts={f"fault:{cause}": 1},
+        event="given_up",
+        detail=cause,
+    )
+
+
 def settle(
     verification: Verification, heard: Heard, *, overall_result: str | None, error_code: str | None
 ) -> Write:
@@ -180,8 +193,10 @@ def settle(
     )
 
 
-def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_kept: bool) -> Write:
-    """There will be no result, for a `reason` the decision table knows."""
+def unsettled(
+    verification: Verification, heard: Heard, *, reason: str, cause: str = "", answer_kept: bool = False
+) -> Write:
+    """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
     stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
     fields = heard.fields(verification) | {"w": reason}
     if not answer_kept:
@@ -194,7 +209,7 @@ def unsettled(verification: Verification, heard: Heard, *, reason: str, answer_k
         counts=heard.counts(),
         answer=heard.kind,
         event="settled",
-        detail=reason,
+        detail=" ".join(filter(None, (reason, cause))),
     )
 
 
@@ -256,6 +271,11 @@ def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
         event="fault",
         detail=cause,
     )
+
+
+def wait(verification: Verification, *, in_s: float) -> Write:
+    """The same stage again after a countdown; nothing has failed."""
+    return Write(verification.signature_id, Place.DUE, verification.stage, in_s=in_s)
 
 
 def release(verification: Verification) -> Write:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Final
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Final, cast
 
 import requests
 from requests.exceptions import ContentDecodingError
-from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
-    from urllib3 import HTTPResponse
+    from worker.transport.reply import Reply
 
 MIB: Final = 1024 * 1024
 
@@ -23,29 +23,18 @@ class BodyTooLarge(requests.RequestException):
 
 
 def read_bounded(response: requests.Response, max_bytes: int) -> bytes:
-    """The whole body of a streamed response: at most `max_bytes`, on the wire as well as unpacked.
+    """The whole body of a response of our sessions: at most `max_bytes`, on the wire as well as unpacked.
 
     Raises ``BodyTooLarge``, and another ``requests.RequestException`` where the body does not arrive whole.
     """
     coding = response.headers.get("Content-Encoding", "identity").lower()
     try:
-        body = _read(response.raw, max_bytes)
-    except HTTPError as error:
+        body = cast("Reply", response.raw).body(max_bytes)
+    except BodyTooLarge:
+        raise
+    except (OSError, HTTPException) as error:
         raise requests.ConnectionError(error) from error
     return body if coding == "identity" else _unpacked(body, coding, max_bytes)
-
-
-def _read(raw: HTTPResponse, max_bytes: int) -> bytes:
-    if (raw.length_remaining or 0) > max_bytes:
-        raise BodyTooLarge
-    parts: list[bytes] = []
-    room_bytes = max_bytes + 1
-    while part := raw.read(room_bytes, decode_content=False):
-        parts.append(part)
-        room_bytes -= len(part)
-        if not room_bytes:
-            raise BodyTooLarge
-    return b"".join(parts)
 
 
 def _unpacked(packed: bytes, coding: str, max_bytes: int) -> bytes:

@@ -35,7 +35,8 @@ _BY_NAME: Final = {
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """Connects, unless it is the Redis of the ledger; another Redis is asked the same as that one."""
     if settings.broker_url == settings.redis_url:
-        yield Finding("broker", Level.OK, "the ledger's Redis")
+        # Whether that answers is another check's to tell.
+        yield Finding("broker", Level.OK, "the same Redis as the ledger's")
         yield _by_name("redis")
         return
     try:

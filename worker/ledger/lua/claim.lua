@@ -1,8 +1,9 @@
--- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms
+-- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
+--   retention_ms
 -- Returns { sleep_ms, { batch id, stage, id, … }, … }: what was claimed, and for how long nothing more will be due.
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
-local longest_sleep, grace = tonumber(ARGV[7]), tonumber(ARGV[8])
+local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local now = now_ms()
 local batches = {}
 
@@ -11,9 +12,17 @@ local batches = {}
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
-  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c')
+  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c', 'd')
   if seen[1] then
-    if tonumber(seen[2] or 0) >= most_starts then
+    local starts = tonumber(seen[2]) or 0
+    if starts >= SUSPECT then
+      no_longer_suspect(id)
+    end
+    if starts >= most_starts and seen[3] and seen[1] ~= 'routing' then
+      -- The pipeline has its decision: evidence that cannot be had is no matter for a person.
+      note(id, now, 'given_up', 'CRASHES_WORKERS', '')
+      finish(id, retention)
+    elseif starts >= most_starts then
       quarantine(id, 'CRASHES_WORKERS', now, '')
     else
       redis.call('HDEL', key('v:' .. id), 'b')
@@ -26,17 +35,25 @@ end
 
 -- How many that were in a crashed batch travel together.
 local SURVIVORS = 8
+-- How long one that has to wait for another suspect waits until it is looked at again, in ms.
+local AFTER_A_SUSPECT = 500
+
+-- A crash takes all that its process has in hands, whatever their batches. So of those that were there at several
+-- crashes one at a time is under way, and it shows which of them it was.
+local function may_go(id, starts)
+  return starts < SUSPECT or redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
+end
 
 local function take(stage, most)
   local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
   local survivors
-  for _, id in ipairs(due) do
-    redis.call('ZREM', key('due:' .. stage), id)
+  local taken = 0
+
+  local function put(id, starts)
     -- What was in a batch that crashed travels with few, and after a second crash alone: whatever kills workers takes
     -- ever fewer with it, and the others are not held up by travelling one by one.
     local batch = together
-    local starts = tonumber(redis.call('HGET', key('v:' .. id), 'c')) or 0
     if starts > 1 or (starts == 1 and (not survivors or #survivors >= 2 + SURVIVORS)) then
       batch = { together[1] .. #batches, stage }
       batches[#batches + 1] = batch
@@ -49,13 +66,24 @@ local function take(stage, most)
       end
     end
     batch[#batch + 1] = id
+    redis.call('ZREM', key('due:' .. stage), id)
     redis.call('HSET', key('v:' .. id), 'b', batch[1])
     redis.call('ZADD', key('leased'), digits(now + lease), id)
+    taken = taken + 1
+  end
+
+  for _, id in ipairs(due) do
+    local starts = tonumber(redis.call('HGET', key('v:' .. id), 'c')) or 0
+    if may_go(id, starts) then
+      put(id, starts)
+    else
+      redis.call('ZADD', key('due:' .. stage), digits(now + AFTER_A_SUSPECT), id)
+    end
   end
   if #together > 2 then
     batches[#batches + 1] = together
   end
-  return #due
+  return taken
 end
 
 -- While the breaker is tripped one verification at a time tries the vendor.

@@ -23,6 +23,7 @@
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
 --   failing:<reason> set    the ids: the breaker counts verifications, not calls
 --   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
+--   suspect         string  the one verification under way that was started SUSPECT times without an outcome
 --   tat             string  GCRA's theoretical arrival time, the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
 --   alarm           hash    at, by: the dispatcher that promised to wake for the next due moment
@@ -32,6 +33,8 @@
 
 local MAX_EVENTS = 64
 local MAX_ACTS = 1000
+-- Starts without an outcome after which a verification is kept apart from others that may kill workers, too.
+local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
 
 local function key(name)
@@ -48,10 +51,31 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- A fault that comes again and again would push the story out of a timeline that is bounded: from the third of a kind
+-- on the last line counts them.
+local function count_fault(timeline, now, cause, worker)
+  local last = redis.call('LRANGE', timeline, -2, -1)
+  local like = '^%d+|fault|' .. string.gsub(cause, '%W', '%%%0')
+  if #last < 2 or not string.find(last[1], like .. '[ |]') then
+    return false
+  end
+  local times = string.match(last[2], like .. ' x(%d+)|') or string.match(last[2], like .. '|') and 1
+  if not times then
+    return false
+  end
+  redis.call('LSET', timeline, -1, digits(now) .. '|fault|' .. cause .. ' x' .. (times + 1) .. '|' .. (worker or ''))
+  return true
+end
+
 local function note(id, now, event, detail, worker)
   local timeline = key('t:' .. id)
-  redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. (detail or '') .. '|' .. (worker or ''))
-  redis.call('LTRIM', timeline, -MAX_EVENTS, -1)
+  if event == 'fault' and count_fault(timeline, now, detail, worker) then
+    return
+  end
+  local length = redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. (detail or '') .. '|' .. (worker or ''))
+  if length > MAX_EVENTS then
+    redis.call('LTRIM', timeline, -MAX_EVENTS, -1)
+  end
 end
 
 local function act(now, name, detail, who)
@@ -81,6 +105,27 @@ local function quarantine(id, reason, now, worker)
   redis.call('HDEL', key('v:' .. id), 'b', 'c')
   redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
   note(id, now, 'quarantined', reason, worker)
+end
+
+-- Nothing more will come of it: it is remembered for a while.
+local function finish(id, retention)
+  redis.call('HDEL', key('v:' .. id), 'b', 'c', 'x')
+  redis.call('HSET', key('v:' .. id), 's', 'done')
+  redis.call('HINCRBY', key('counts'), 'done', 1)
+  redis.call('PEXPIRE', key('v:' .. id), digits(retention))
+  redis.call('PEXPIRE', key('t:' .. id), digits(retention))
+end
+
+local function still_suspect(id, lease)
+  if redis.call('GET', key('suspect')) == id then
+    redis.call('PEXPIRE', key('suspect'), digits(lease))
+  end
+end
+
+local function no_longer_suspect(id)
+  if redis.call('GET', key('suspect')) == id then
+    redis.call('DEL', key('suspect'))
+  end
 end
 
 -- The region's rest, and when it ends; 0 where there is none.

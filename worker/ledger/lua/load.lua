@@ -5,7 +5,7 @@
 local batch, stage, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local now = now_ms()
 local held = stage == 'polling' and hold_until(now) or 0
-local answer = { now }
+local answer, leases = { now }, {}
 for at = 4, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
@@ -14,13 +14,20 @@ for at = 4, #ARGV do
     if held > 0 then
       redis.call('HDEL', verification, 'b')
       redis.call('ZREM', key('leased'), id)
+      no_longer_suspect(id)
       make_due(id, stage, now, now)
     else
       redis.call('HSET', verification, 'b', batch .. '/' .. stage)
-      redis.call('HINCRBY', verification, 'c', 1)
-      redis.call('ZADD', key('leased'), digits(now + lease), id)
+      if redis.call('HINCRBY', verification, 'c', 1) > SUSPECT then
+        redis.call('SET', key('suspect'), id, 'PX', digits(lease))
+      end
+      leases[#leases + 1] = digits(now + lease)
+      leases[#leases + 1] = id
       answer[#answer + 1] = { id, redis.call('HGETALL', verification) }
     end
   end
+end
+if #leases > 0 then
+  redis.call('ZADD', key('leased'), unpack(leases))
 end
 return answer

@@ -1,30 +1,48 @@
--- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes:
+-- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 1 it was made, 2 it was made and the region rests because of it, 0 it was not.
+-- Returns for each write: 0 it was not made, 1 it was; where the region rests because of it, until when.
 local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local holder = batch .. '/' .. stage
 local now = now_ms()
 local answer = {}
 
+-- Scores and ids for one ZADD: a command has its price, and a batch many verifications.
+local leases = {}
+
+local function lease_anew(id)
+  leases[#leases + 1] = digits(now + lease)
+  leases[#leases + 1] = id
+end
+
+local function store(verification, fields)
+  local flat = {}
+  for name, value in pairs(fields) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = value
+  end
+  if #flat > 0 then
+    redis.call('HSET', verification, unpack(flat))
+  end
+end
+
+-- Where a verification is after a write. Its fields, `write.set`, are stored before.
 local place = {}
 
 function place.same(write)
-  redis.call('ZADD', key('leased'), digits(now + lease), write.id)
+  lease_anew(write.id)
 end
 
 function place.held(write)
-  redis.call('HSET', key('v:' .. write.id), 's', write.to, 'b', batch)
   redis.call('HDEL', key('v:' .. write.id), 'c')
-  redis.call('ZADD', key('leased'), digits(now + lease), write.id)
+  lease_anew(write.id)
 end
 
 function place.due(write)
   redis.call('ZREM', key('leased'), write.id)
   redis.call('HDEL', key('v:' .. write.id), 'b', 'c')
-  redis.call('HSET', key('v:' .. write.id), 's', write.to)
   make_due(write.id, write.to, now + write.in_ms, now)
 end
 
@@ -39,10 +57,7 @@ end
 
 function place.done(write)
   redis.call('ZREM', key('leased'), write.id)
-  redis.call('HDEL', key('v:' .. write.id), 'b', 'c', 'x')
-  redis.call('HSET', key('v:' .. write.id), 's', 'done')
-  redis.call('HINCRBY', key('counts'), 'done', 1)
-  redis.call('PEXPIRE', key('v:' .. write.id), digits(retention))
+  finish(write.id, retention)
 end
 
 function place.quarantine(write)
@@ -51,61 +66,77 @@ function place.quarantine(write)
 end
 
 -- The breaker. What trips it says after how many verifications in a row, and for how long the region rests then: longer
--- each time, until one that tries the vendor alone is answered. Returns whether the region rests because of it.
+-- each time, until one that tries the vendor alone is answered. Returns until when the region rests because of it, or 1.
 local function trip(id, by)
-  if hold_until(now) > 0 then
-    if by.after == 1 then
-      hold(by.first_ms, by.reason, now)
-    end
-    return false -- begun before the rest: it says nothing new
+  local resting = hold_until(now)
+  if resting > 0 then
+    -- Begun before the rest: it says nothing new, unless it asks for a longer one.
+    local ends = by.after == 1 and hold(by.first_ms, by.reason, now) or resting
+    return ends > resting and ends or 1
   end
   redis.call('SADD', key('failing'), by.reason)
   redis.call('SADD', key('failing:' .. by.reason), id)
   local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
   if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
-    return false
+    return 1
   end
   redis.call('HSET', key('health'), 'trips', trips + 1)
   redis.call('HDEL', key('health'), 'probe')
-  hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
-  return true
+  return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end
 
+-- Nothing has failed since the vendor last answered, as far as this call knows.
+local sound = false
+
 local function answered()
-  forget_failures()
-  if redis.call('DEL', key('health')) == 1 then
-    wake()
+  -- What was asked before a rest says nothing of the vendor now.
+  if not sound and hold_until(now) == 0 then
+    forget_failures()
+    if redis.call('DEL', key('health')) == 1 then
+      wake()
+    end
+    sound = true
   end
 end
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  if redis.call('HGET', verification, 'b') ~= holder then
+  local seen = redis.call('HMGET', verification, 'b', 'c')
+  if seen[1] ~= holder then
     answer[number] = 0
   else
-    for name, value in pairs(write.set) do
-      redis.call('HSET', verification, name, value)
+    local fields = write.set
+    if write.place == 'held' or write.place == 'due' then
+      fields.s = write.to
     end
-    local tripped = false
+    if write.place == 'held' then
+      fields.b = batch
+    end
+    if write.event == 'settled' or write.event == 'settled_late' then
+      fields.z = digits(now)
+    end
+    store(verification, fields)
+    answer[number] = 1
     if write.trip then
-      tripped = trip(write.id, write.trip)
+      sound = false
+      answer[number] = trip(write.id, write.trip)
     elseif write.answer then
       answered()
     end
     for counter, by in pairs(write.count) do
       redis.call('HINCRBY', key('counts'), counter, by)
     end
-    if write.event == 'settled' or write.event == 'settled_late' then
-      redis.call('HSET', verification, 'z', digits(now))
-    end
     if write.event then
       note(write.id, now, write.event, write.detail, worker)
     end
     place[write.place](write)
-    if write.place == 'done' then
-      redis.call('PEXPIRE', key('t:' .. write.id), digits(retention))
+    if (tonumber(seen[2]) or 0) > SUSPECT then
+      local after = write.place == 'same' and still_suspect or no_longer_suspect
+      after(write.id, lease)
     end
-    answer[number] = tripped and 2 or 1
   end
+end
+if #leases > 0 then
+  redis.call('ZADD', key('leased'), unpack(leases))
 end
 return answer

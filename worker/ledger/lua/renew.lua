@@ -6,6 +6,7 @@ local held = 0
 for at = 3, #ARGV do
   if redis.call('HGET', key('v:' .. ARGV[at]), 'b') == holder then
     redis.call('ZADD', key('leased'), digits(now + lease), ARGV[at])
+    still_suspect(ARGV[at], lease)
     held = held + 1
   end
 end

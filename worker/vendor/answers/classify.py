@@ -90,10 +90,11 @@ def classify_token(exchange: Exchange, *, now: float) -> Token | TokenFault:
         case Busy() | AccountFault() | TransientFault():
             return answer
         case Unauthorised(code) | OursToFix(code) | UnknownCode(code):
-            return AccountFault(code, transaction_id=answer.transaction_id)
+            # The same words mean something else of a result.
+            return AccountFault(f"TOKEN_{code}", transaction_id=answer.transaction_id)
         case Unreadable(cause):
             return TransientFault(cause, transaction_id=answer.transaction_id)
-    return AccountFault(answer.kind.upper(), transaction_id=answer.transaction_id)
+    return AccountFault(f"TOKEN_{answer.kind.upper()}", transaction_id=answer.transaction_id)
 
 
 def _open(exchange: Exchange, now: float) -> Envelope | Answer:

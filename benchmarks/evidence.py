@@ -1,0 +1,122 @@
+"""What keeping evidence in a local folder costs, beside the same files written without any promise.
+
+    python benchmarks/evidence.py [--folder var] [--verifications 500] [--rounds 5] [--json]
+
+For each verification: an answer of 1 kB, two images of 60 kB that come from memory, and a manifest. Ours keeps the
+answer, reads it again as another worker would, hashes and keeps the images, seals them; all is synced to the disk. The
+other way makes a folder and writes four files. Both by one thread and by 64, in turns; medians of the rounds.
+
+Nothing is removed before the end: a file system without a journal passes over the places of what was removed a short
+while ago, one by one, and takes many times as long for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from worker.evidence.archive import archive
+from worker.evidence.images import Image, Images
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGION = "ph"
+PHOTO = b"\xff\xd8\xff" + os.urandom(60_000)
+THREADS = (1, 64)
+
+
+class Memory:
+    """Images that come from nowhere; their hash is taken, as of those that come over the network."""
+
+    def fetch(self, url: str) -> Image:
+        del url
+        return Image(PHOTO, "image/jpeg", sha256(PHOTO).hexdigest())
+
+
+def answer(signature_id: str) -> bytes:
+    links = {"docFrontImage": "https://images.example/front", "docBackImage": "https://images.example/back"}
+    text = {side: {"name": "x" * 100, "address": "x" * 200} for side in ("front", "back")}
+    data = {"signatureId": signature_id, "overallResult": "PASS", "errorCode": "SUCCESS"}
+    data |= {"docDetail": links | {"ocrInfo": text}}
+    return json.dumps({"code": "SUCCESS", "data": data, "transactionId": "d3fde1547eeaf226"}).encode()
+
+
+def ours(folder: Path) -> Callable[[str], None]:
+    evidence, images = Evidence(folder.as_uri()), cast("Images", Memory())
+
+    def keep(signature_id: str) -> None:
+        evidence.keep_answer(REGION, signature_id, answer(signature_id))
+        archive(evidence, images, region=REGION, signature_id=signature_id, refresh=lambda: None)
+
+    return keep
+
+
+def plain(folder: Path) -> Callable[[str], None]:
+    folder.mkdir(parents=True)
+
+    def keep(signature_id: str) -> None:
+        place = folder / signature_id
+        place.mkdir()
+        (place / "answer.json").write_bytes(answer(signature_id))
+        (place / "front.jpg").write_bytes(PHOTO)
+        (place / "back.jpg").write_bytes(PHOTO)
+        (place / "manifest.json").write_bytes(bytes(800))
+
+    return keep
+
+
+def measure(keep: Callable[[str], None], threads: int, verifications: int) -> dict[str, float]:
+    """Wall and processor time of this process, in microseconds for each verification."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(keep, (f"warm-{n}" for n in range(threads))))
+        wall, cpu = time.perf_counter(), time.process_time()
+        list(pool.map(keep, (f"id-{n}" for n in range(verifications))))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall_us": wall / verifications * 1e6, "cpu_us": cpu / verifications * 1e6}
+
+
+def figures(folder: Path, verifications: int, rounds: int) -> list[dict[str, Any]]:
+    taken: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for turn in range(rounds):
+        for threads in THREADS:
+            for way in (ours, plain):
+                keep = way(folder / f"{way.__name__}-{threads}-{turn}")
+                taken.setdefault((way.__name__, threads), []).append(measure(keep, threads, verifications))
+    return [
+        {"way": way, "threads": threads}
+        | {name: round(statistics.median(one[name] for one in rows)) for name in rows[0]}
+        for (way, threads), rows in taken.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=Path("var"), help="on the disk to be measured")
+    parser.add_argument("--verifications", type=int, default=500, help="in each round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-evidence-", dir=arguments.folder) as folder:
+        rows = figures(Path(folder), arguments.verifications, arguments.rounds)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print("{way:5} {threads:3} threads: {wall_us:6} us, {cpu_us:6} us of processor time".format(**row))
+
+
+if __name__ == "__main__":
+    main()

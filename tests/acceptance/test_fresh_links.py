@@ -1,0 +1,75 @@
+"""Links that died while the vendor may not be asked for fresh ones: nobody's fault, and no decision waits for long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from worker.evidence.store import Evidence
+from worker.ledger import writes
+from worker.ledger.values import EvidenceState, Stage
+from worker.ledger.writes import Heard
+from worker.settings import Settings
+from worker.vendor.answers import Settled
+from worker.vendor.client import Client
+
+if TYPE_CHECKING:
+    from tests.acceptance.fleet import Fleet
+    from worker.ledger.values import Status
+
+pytestmark = pytest.mark.timeout(180)
+
+ID = "pass-imgexpired-1"
+
+
+def settled_with_dead_links(fleet: Fleet) -> None:
+    """Its answer is kept, its links are dead, and its images are due: what a crash after the poll leaves."""
+    ledger = fleet.ledger()
+    ledger.enqueue([EnqueueRequest(ID, "ph")])
+    (batch,) = ledger.claim("ph", limit=1).batches
+    (one,) = ledger.load(batch)
+    vendor = fleet.vendor.environment()
+    keys = Settings(
+        access_key=vendor["ADVANCE_ACCESS_KEY"],
+        secret_key=vendor["ADVANCE_SECRET_KEY"],
+        base_url=vendor["ADVANCE_BASE_URL"],
+    )
+    with fleet.redis() as redis:
+        answer = Client(keys, redis).get_result("ph", ID)
+    assert isinstance(answer, Settled)
+    Evidence(f"file://{fleet.evidence}").keep_answer("ph", ID, answer.raw)
+    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+    archiving = replace(batch, stage=Stage.ARCHIVING)
+    ledger.record(archiving, [writes.release(one) for one in ledger.load(archiving)])
+
+
+def status(fleet: Fleet) -> Status:
+    status = fleet.ledger().status("ph", ID)
+    assert status is not None
+    return status
+
+
+def events(fleet: Fleet) -> list[str]:
+    return [event.name for event in status(fleet).timeline]
+
+
+def test_a_short_rest_is_waited_for(fleet: Fleet) -> None:
+    settled_with_dead_links(fleet)
+    # Long enough that a worker which has just started meets it.
+    fleet.ledger().hold("ph", for_s=5, reason="VENDOR_DOWN")
+    fleet.worker()
+    fleet.await_done(1)
+    assert status(fleet).verification.evidence is EvidenceState.COMPLETE
+    assert events(fleet) == ["settled", "archived", "decided", "delivered"]
+
+
+def test_a_long_rest_keeps_no_decision_back(fleet: Fleet) -> None:
+    settled_with_dead_links(fleet)
+    fleet.ledger().hold("ph", for_s=600, reason="INSUFFICIENT_BALANCE")
+    fleet.worker()
+    fleet.await_delivered(1)
+    assert status(fleet).verification.evidence is EvidenceState.PENDING
+    assert events(fleet) == ["settled", "decide_first", "decided", "delivered"]

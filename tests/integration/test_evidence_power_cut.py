@@ -1,0 +1,132 @@
+"""What a power cut takes: nothing of what the ledger was told, and of all else whole files or none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.image_host import JPEG, PNG, ImageHost
+from worker.evidence.archive import archive
+from worker.evidence.images import Images
+from worker.evidence.manifest import verify
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGION, ID = "ph", "f302f5d2454a85c2"
+
+
+class Killed(BaseException):
+    """A worker that goes no further. What it leaves open is closed, as the kernel would."""
+
+
+class Disk:
+    """Knows what a power cut would take: bytes that were not synced, and names in folders that were not.
+
+    Raises ``Killed`` in place of the call of the system that `kills` counts down to.
+    """
+
+    CALLS = ("mkdir", "write", "fsync", "link")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kills = 0
+        self._bytes: set[int] = set()
+        self._names: set[tuple[int, str]] = set()
+        self._real = {name: getattr(os, name) for name in self.CALLS}
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self._watched(name))
+
+    @property
+    def lost(self) -> set[str]:
+        """The names that would be gone."""
+        return {name for _, name in self._names}
+
+    def _watched(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.kills -= 1
+            if not self.kills:
+                raise Killed
+            returned = self._real[name](*arguments, **options)
+            getattr(self, f"_{name}")(*arguments, **options)
+            return returned
+
+        return call
+
+    def _mkdir(self, path: Path, mode: int) -> None:
+        del mode
+        self._names.add((path.parent.stat().st_ino, path.name))
+
+    def _write(self, descriptor: int, _: Any) -> None:
+        self._bytes.add(os.fstat(descriptor).st_ino)
+
+    def _fsync(self, descriptor: int) -> None:
+        node = os.fstat(descriptor).st_ino
+        self._bytes.discard(node)
+        self._names = {(folder, name) for folder, name in self._names if folder != node}
+
+    def _link(self, source: str, name: str, *, dst_dir_fd: int) -> None:
+        assert Path(source).stat().st_ino not in self._bytes, f"{name} may be empty after a power cut"
+        if name == "manifest.json":
+            assert not self.lost & {"answer.json", "front.jpg", "back.png"}, "it may be sealed and not whole"
+        self._names.add((os.fstat(dst_dir_fd).st_ino, name))
+
+
+@pytest.fixture
+def host() -> Iterator[ImageHost]:
+    with ImageHost().running() as host:
+        yield host
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def answer(front: str, back: str) -> bytes:
+    document = {"docFrontImage": front, "docBackImage": back}
+    data = {"signatureId": ID, "overallResult": "PASS", "errorCode": "SUCCESS", "docDetail": document}
+    return json.dumps({"code": "SUCCESS", "data": data}).encode()
+
+
+@pytest.fixture(params=["nameless", "staged"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if request.param == "staged":
+        monkeypatch.setattr("worker.evidence.drafts._NAMELESS", 0)
+    return tmp_path
+
+
+def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_at_whatever_step(
+    folder: Path, host: ImageHost, disk: Disk
+) -> None:
+    """The worker that goes on where another was killed may find what that one had not synced."""
+    raw = answer(host.serve("/front", JPEG), host.serve("/back", PNG))
+    images = Images((host.origin,))
+
+    def settle(evidence: Evidence) -> None:
+        assert evidence.keep_answer(REGION, ID, raw) == raw
+        assert not disk.lost
+
+    def seal(evidence: Evidence) -> None:
+        assert archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None).complete
+        assert not disk.lost
+
+    for step in range(1, 100):
+        disk.kills = 0
+        place = folder / str(step)
+        killed, other = Evidence(place.as_uri()), Evidence(place.as_uri())
+        disk.kills = step
+        for stage in (settle, seal):
+            try:
+                stage(killed)
+            except Killed:
+                stage(other)
+        assert verify(other, REGION, ID) == []
+        assert len(list((place / REGION / ID).iterdir())) == 4
+        if disk.kills > 0:  # it came to its end alive
+            break
+    assert 15 < step < 40

@@ -1,0 +1,119 @@
+"""Evidence in a bucket of S3, Google or Azure, by way of obstore."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import from_url
+
+from worker.errors import ConfigError
+from worker.evidence.objects import Found, Objects, Together, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ClientConfig, RetryConfig
+
+#: A bucket that hangs must not eat the lease of 20 s: obstore alone would wait 30 s, and try for 3 minutes.
+CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=8)}
+RETRY: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
+
+#: How the variables begin in which obstore looks for a bucket's credentials.
+ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+
+
+class Bucket(Objects):
+    """The objects under a URL of a bucket, which answers only when it has kept what it was given.
+
+    Made before a fork it works after it; used before a fork it does not. It is not asked before it is needed.
+    Raises ``ConfigError`` for a URL, or credentials, of which no bucket can be made.
+    """
+
+    #: The process that obstore's threads run in. They do not survive a fork: the child would wait for ever.
+    _process: ClassVar[int | None] = None
+
+    def __init__(self, url: str, scheme: str) -> None:
+        self.url = url.rstrip("/")
+        # Options given here take the place of those in the environment, so the one that local buckets need is
+        # carried over.
+        plain = os.environ.get(f"{ENVIRONMENT[scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
+        try:
+            self._store = from_url(url, client_options={**CLIENT, "allow_http": plain}, retry_config=RETRY)
+        except (BaseError, ValueError):
+            raise ConfigError(
+                f"EKYC_EVIDENCE_URL: no bucket can be made of this URL and the {ENVIRONMENT[scheme]}_… variables"
+            ) from None
+
+    def create(self, path: str, body: bytes) -> bool:
+        with self._use("written"):
+            try:
+                self._store.put(path, body, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+    @contextmanager
+    def together(self, folder: str) -> Iterator[Together]:
+        yield _Puts(self, folder)
+
+    def settle(self, folder: str) -> None:
+        """What can be seen in a bucket stays."""
+
+    def read(self, path: str) -> bytes | None:
+        with self._use("read"):
+            try:
+                return bytes(self._store.get(path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def remove(self, path: str) -> None:
+        with self._use("removed"):
+            self._store.delete(path)
+
+    def list(self, folder: str = "") -> Iterator[Found]:
+        with self._use("listed"):
+            for chunk in self._store.list(folder or None, chunk_size=1000):
+                for found in chunk:
+                    yield Found(found["path"], found["size"], found["last_modified"])
+
+    @contextmanager
+    def _use(self, doing: str) -> Iterator[None]:
+        if Bucket._process not in {None, os.getpid()}:
+            raise RuntimeError("evidence was in use before this process was forked: use it after only")
+        Bucket._process = os.getpid()
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as error:
+            raise unavailable(doing, self.url, _cause(error)) from None
+
+
+class _Puts(Together):
+    """A bucket answers only when it has kept what it was given: there is nothing to be done at the end."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self.taken = []
+        self._bucket = bucket
+        self._folder = folder
+
+    def add(self, name: str, body: bytes) -> None:
+        if not self._bucket.create(f"{self._folder}/{name}", body):
+            self.taken.append(name)
+
+
+def _cause(error: Exception) -> str:
+    text = str(error)
+    if number := re.search(r"\(os error (\d+)\)", text):
+        return os.strerror(int(number[1])).lower()
+    if "169.254.169.254" in text or "metadata.google.internal" in text:
+        return "no credentials were found in the environment"
+    if isinstance(error, UnauthenticatedError):
+        return "the credentials are not accepted"
+    if isinstance(error, PermissionDeniedError):
+        return "permission denied"
+    status = re.search(r"status code: (\d{3})", text)
+    return f"it answers HTTP {status[1]}" if status else "it does not answer"

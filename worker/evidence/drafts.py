@@ -1,0 +1,98 @@
+"""Files that have their bytes and no name yet: how local files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from worker.evidence.objects import Together, clear
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+#: Evidence is personal data: for the account that runs the workers, and for nobody else.
+FILE_MODE: Final = 0o600
+
+#: What opens a file without a name, to which one can be linked by way of `/proc`; 0: this system knows none.
+_NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_dir() else 0
+
+#: What a file system answers that knows none, NFS among them.
+_KNOWS_NONE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    name: str
+    descriptor: int
+    #: The way to its bytes.
+    path: str
+    #: It has a name after all.
+    staged: bool = False
+
+
+class Drafts(Together):
+    """Files for a folder. Use it in a `with`: what is not published by its end is gone, and so it is after a kill.
+
+    Where files without a name are not known, a kill leaves one that is called `staged-…` beside the evidence, which
+    goes when that folder goes.
+    """
+
+    def __init__(self, folder: str, url: str) -> None:
+        self.taken = []
+        self._folder = folder
+        self._url = url
+        self._drafts: list[_Draft] = []
+
+    def add(self, name: str, body: bytes) -> None:
+        with clear("written", self._url):
+            draft = self._open(name)
+            self._drafts.append(draft)
+            rest = memoryview(body)
+            while rest:
+                rest = rest[os.write(draft.descriptor, rest) :]
+
+    def publish(self) -> None:
+        """Give all their names, once all their bytes are on the disk; then see to it that the names are, too."""
+        with clear("written", self._url):
+            for draft in self._drafts:
+                os.fsync(draft.descriptor)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                for draft in self._drafts:
+                    try:
+                        os.link(draft.path, draft.name, dst_dir_fd=folder)
+                    except FileExistsError:
+                        self.taken.append(draft.name)
+                # Also where all were taken: whoever put them there may have been killed before this line.
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _open(self, name: str) -> _Draft:
+        if _NAMELESS:
+            try:
+                descriptor = os.open(self._folder, _NAMELESS | os.O_WRONLY, FILE_MODE)
+                return _Draft(name, descriptor, f"/proc/self/fd/{descriptor}")
+            except OSError as error:
+                if error.errno not in _KNOWS_NONE:
+                    raise
+        path = f"{self._folder}/staged-{uuid4().hex}"
+        return _Draft(name, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE), path, staged=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for draft in self._drafts:
+            os.close(draft.descriptor)
+            if draft.staged:
+                with suppress(OSError):
+                    Path(draft.path).unlink()
