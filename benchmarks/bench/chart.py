@@ -30,7 +30,7 @@ _RULE: Final = "#e4e7eb"
 _FONT: Final = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"'
 
 #: Ours, the queues, and the limit without one: told apart also where colours are not.
-_FILLS: Final = {OURS: "#0b7285", BARE: "#dee2e6"}
+_FILLS: Final = {OURS: "#0b69c7", BARE: "#dee2e6"}
 _OTHERS: Final = "#a5b4c4"
 
 
