@@ -46,17 +46,19 @@ def fill(page: Path, text: str) -> None:
 
 
 def _sittings(results: Results) -> str:
-    lines = []
-    for when, about in results["sittings"].items():
-        machine = about["machine"]
-        versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-        lines.append(
-            f"Measured {when.partition('T')[0]} on {machine['cores']} cores ({machine['architecture']}), "
-            f"{machine['memory_gb']} GB, {machine['system']}, {machine['filesystem']}; {versions}."
-        )
-    if len(lines) > 1:
-        lines.append("Not all of it in one sitting: a ratio across sittings is a hint, no more.")
+    lines = dict.fromkeys(_sitting(when, about) for when, about in results["sittings"].items())
+    if len(results["sittings"]) > 1:
+        lines["Not all of it in one sitting: a ratio across sittings is a hint, no more."] = None
     return "\n".join(lines)
+
+
+def _sitting(when: str, about: dict[str, Any]) -> str:
+    machine = about["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"Measured {when.partition('T')[0]} on {machine['cores']} cores ({machine['architecture']}), "
+        f"{machine['memory_gb']} GB, {machine['system']}, {machine['filesystem']}; {versions}."
+    )
 
 
 def _goals(found: Sequence[Goal]) -> str:

@@ -81,8 +81,8 @@ class Rounds:
             for run in reversed(self.runs)
             if (run["contender"], run["profile"]) == (entry.contender.name, profile.name)
         }
-        best: float = max(first.values(), default=0.0)
-        return first.get(entry.variant.name, 0.0) < SITS_OUT_BELOW * best
+        pace = first.get(entry.variant.name)
+        return pace is not None and pace < SITS_OUT_BELOW * max(first.values())
 
     def _run(self, entry: Entry, profile: Profile, number: int) -> None:
         what = f"round {number} · {profile.name} · {entry.name}"
