@@ -9,6 +9,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import redis as redis_py
@@ -36,6 +37,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "var"
 
 REGION: Final = "ph"
+
+#: Set where somebody wants the benchmark to end: then every wait on any ground does.
+ending: Final = Event()
 
 #: What a contender may hold in memory before its run is ended.
 MOST_MEMORY_BYTES: Final = 6_000_000_000
@@ -103,6 +107,8 @@ class Ground:
         give_up_at, weigh_at = time.monotonic() + within_s, 0.0
         while not done():
             self._processes.check()
+            if ending.is_set():
+                raise BenchFailed(f"{what}: interrupted")
             if feeding:
                 feeding.failed()
             now = time.monotonic()
