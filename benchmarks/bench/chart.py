@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH: Final = 880
 _MARGIN: Final = 24
 _NAMES: Final = 128
-_VALUES: Final = 190
+_VALUES: Final = 220
 _BAR: Final = 20
 _ROW: Final = 28
 _TITLE: Final = 44
@@ -30,7 +30,7 @@ _RULE: Final = "#e4e7eb"
 _FONT: Final = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"'
 
 #: Ours, the queues, and the limit without one: told apart also where colours are not.
-_FILLS: Final = {OURS: "#0b7285", BARE: "#dee2e6"}
+_FILLS: Final = {OURS: "#0b69c7", BARE: "#dee2e6"}
 _OTHERS: Final = "#a5b4c4"
 
 
@@ -96,11 +96,11 @@ def _waiting(results: Results) -> list[Panel]:
         Bar(
             step["contender"],
             Spread.of([step["taken_per_s"]]),
-            f"{step['worker_bytes_each']:,.0f} bytes of workers each",
+            f"{step['worker_bytes_each']:,.0f} bytes each",
         )
         for step in steps
     ]
-    return [Panel(f"waiting – {fewest:,} taken up and left to wait for days", bars)]
+    return [Panel(f"waiting – {fewest:,} taken up and left to wait; bytes of workers' memory", bars)]
 
 
 def _panel(panel: Panel, top: int) -> str:

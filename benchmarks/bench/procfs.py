@@ -39,6 +39,13 @@ def cpu_s(roots: Iterable[int]) -> float:
     return sum(stat.cpu_s for stat in families(roots).values())
 
 
+def busy_s() -> float:
+    """CPU seconds that the whole machine has used so far, for whomever, its host's other guests included."""
+    with (_PROC / "stat").open() as stream:
+        user, nice, system, _, _, irq, softirq, steal, *_ = map(int, stream.readline().split()[1:])
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+
+
 def memory_bytes(roots: Iterable[int]) -> int:
     """What these processes and their descendants hold, pages that several share counted once (PSS)."""
     total = 0

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from benchmarks.bench.results import Results
     from benchmarks.bench.summary import Standing
 
+#: Below this the machine had nothing else to do: what an idle Linux and the clock of the measurement come to.
+QUIET_CORES: Final = 0.15
+
 #: What a page has around the part that is written by `fill`.
 BEGIN: Final = "<!-- bench: from here on written by `python -m benchmarks.bench` -->"
 END: Final = "<!-- bench: to here -->"
@@ -43,17 +46,19 @@ def fill(page: Path, text: str) -> None:
 
 
 def _sittings(results: Results) -> str:
-    lines = []
-    for when, about in results["sittings"].items():
-        machine = about["machine"]
-        versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-        lines.append(
-            f"Measured {when.partition('T')[0]} on {machine['cores']} cores ({machine['architecture']}), "
-            f"{machine['memory_gb']} GB, {machine['system']}, {machine['filesystem']}; {versions}."
-        )
-    if len(lines) > 1:
-        lines.append("Not all of it in one sitting: a ratio across sittings is a hint, no more.")
+    lines = dict.fromkeys(_sitting(when, about) for when, about in results["sittings"].items())
+    if len(results["sittings"]) > 1:
+        lines["Not all of it in one sitting: a ratio across sittings is a hint, no more."] = None
     return "\n".join(lines)
+
+
+def _sitting(when: str, about: dict[str, Any]) -> str:
+    machine = about["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"Measured {when.partition('T')[0]} on {machine['cores']} cores ({machine['architecture']}), "
+        f"{machine['memory_gb']} GB, {machine['system']}, {machine['filesystem']}; {versions}."
+    )
 
 
 def _goals(found: Sequence[Goal]) -> str:
@@ -102,8 +107,13 @@ def _profile(results: Results, name: str) -> str:
     )
     rows = [_standing(one, ours) for one in found]
     notes = [f"{one.contender}: {fault}" for one in found for fault in one.disagreements]
-    odd = f"\n\nCounts that disagree: {'; '.join(notes)}." if notes else ""
-    return f"### {name}: {PROFILES[name].about}\n\n{_table(head, rows)}{odd}"
+    parts = [f"### {name}: {PROFILES[name].about}", _table(head, rows)]
+    if notes:
+        parts.append(f"Counts that disagree: {'; '.join(notes)}.")
+    others_cores = max((one.others_cores for one in found), default=0.0)
+    if others_cores > QUIET_CORES:
+        parts.append(f"**Disturbed**: other programs kept up to {others_cores:.1f} cores busy meanwhile.")
+    return "\n\n".join(parts)
 
 
 def _standing(one: Standing, ours: float | None) -> tuple[str, ...]:

@@ -31,8 +31,9 @@ WARM_S: Final = 4.0
 #: Fewer say little about a rate.
 _FEWEST: Final = 400
 
-#: How much longer than planned a run may take before it counts as not finished.
+#: How much longer than planned a run may take before it counts as not finished, and how long in any case.
 _PATIENCE: Final = 8
+_PATIENCE_S: Final = 60.0
 
 _T = TypeVar("_T")
 
@@ -80,8 +81,8 @@ class Rounds:
             for run in reversed(self.runs)
             if (run["contender"], run["profile"]) == (entry.contender.name, profile.name)
         }
-        best: float = max(first.values(), default=0.0)
-        return first.get(entry.variant.name, 0.0) < SITS_OUT_BELOW * best
+        pace = first.get(entry.variant.name)
+        return pace is not None and pace < SITS_OUT_BELOW * max(first.values())
 
     def _run(self, entry: Entry, profile: Profile, number: int) -> None:
         what = f"round {number} · {profile.name} · {entry.name}"
@@ -109,7 +110,7 @@ def measure(entry: Entry, profile: Profile, seconds: float, where: Path) -> Figu
         run = Run(fresh, entry.contender, entry.variant)
         pace = run.start(profile, count=_PILOT, for_s=WARM_S)
         count = max(_FEWEST, round(pace * seconds))
-        return run.let_through(profile, count, within_s=seconds * _PATIENCE)
+        return run.let_through(profile, count, within_s=max(_PATIENCE_S, seconds * _PATIENCE))
 
 
 def line(figures: Figures) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ class Figures:
     Parameters:
       seconds: from the first enqueue to the last decision on its queue; `per_s` follows from it.
       cpu_s: of the contender's processes in that time; of the vendor's stand-in `vendor_cpu_s`.
+      others_cores: how many cores were busy with what does not belong to the benchmark. It should be none.
       memory_mb: the most that the processes held, shared pages counted once.
       disagreements: where a count is not what the job asks for; empty: all agree.
     """
@@ -44,11 +46,33 @@ class Figures:
     per_s: float
     cpu_s: float
     vendor_cpu_s: float
+    others_cores: float
     memory_mb: float
     disagreements: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """CPU seconds so far: of the contender, of the vendor's stand-in, and of all that is not the benchmark's."""
+
+    workers_s: float
+    vendor_s: float
+    others_s: float
+
+    @classmethod
+    def now(cls, ground: Ground) -> Cpu:
+        others_s = procfs.busy_s() - procfs.cpu_s([os.getpid()])
+        return cls(procfs.cpu_s(ground.pids), procfs.cpu_s([ground.vendor.pid]), others_s)
+
+    def since(self, before: Cpu) -> Cpu:
+        return Cpu(
+            self.workers_s - before.workers_s,
+            self.vendor_s - before.vendor_s,
+            self.others_s - before.others_s,
+        )
 
 
 class Run:
@@ -86,14 +110,13 @@ class Run:
         prefix = f"{profile.name}{self._turn}-"
         seen = queue.length(ground.redis)
         calls = ground.vendor.calls()
-        cpu_s, vendor_cpu_s = procfs.cpu_s(ground.pids), procfs.cpu_s([ground.vendor.pid])
+        before = Cpu.now(ground)
         feeding = ground.feed(self.contender, prefix, count)
         ground.until(
             lambda: queue.length(ground.redis) >= seen + count, feeding, within_s=within_s, what=self.name
         )
         ended_at = time.time()
-        cpu_s = procfs.cpu_s(ground.pids) - cpu_s
-        vendor_cpu_s = procfs.cpu_s([ground.vendor.pid]) - vendor_cpu_s
+        used = Cpu.now(ground).since(before)
         seconds = ended_at - feeding.lines()[-1]["began_at"]
         ground.weigh(self.name)
         arrived = queue.since(ground.redis, seen)
@@ -106,8 +129,9 @@ class Run:
             count=count,
             seconds=round(seconds, 3),
             per_s=round(count / seconds, 1),
-            cpu_s=round(cpu_s, 2),
-            vendor_cpu_s=round(vendor_cpu_s, 2),
+            cpu_s=round(used.workers_s, 2),
+            vendor_cpu_s=round(used.vendor_s, 2),
+            others_cores=round(used.others_s / seconds, 2),
             memory_mb=round(ground.peak_memory_bytes / 1e6, 1),
             disagreements=tuple(
                 disagreements(ground.folder.evidence / REGION, expected, profile.polls, arrived, made)

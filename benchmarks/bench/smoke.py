@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.bench.ground import ground
+from benchmarks.bench.ground import ending, ground
 from benchmarks.bench.profile import PROFILES, REAL
 from benchmarks.bench.rounds import FAILURES, line
 from benchmarks.bench.run import Run
@@ -41,13 +41,20 @@ def smoke(entries: Sequence[Entry], where: Path, tell: Callable[[str], None]) ->
             faults.append(f"{name}: {error}")
 
     firsts = first_variants(entries)
+    parts: list[tuple[str, Callable[[], list[str]]]] = [("targets", partial(_targets, where, tell))]
+    for entry in entries:
+        profiles = list(PROFILES.values()) if entry in firsts else [REAL]
+        parts.append((entry.name, partial(_profiles, entry, profiles, where, tell)))
+    parts += [(f"{entry.name}, waiting", partial(_waiting, entry, where, tell)) for entry in firsts]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for entry in entries:
-            profiles = list(PROFILES.values()) if entry in firsts else [REAL]
-            pool.submit(check, entry.name, partial(_profiles, entry, profiles, where, tell))
-        for entry in firsts:
-            pool.submit(check, f"{entry.name}, waiting", partial(_waiting, entry, where, tell))
-        pool.submit(check, "targets", partial(_targets, where, tell))
+        checks = [pool.submit(check, *part) for part in parts]
+        try:
+            for done in as_completed(checks):
+                done.result()
+        except BaseException:
+            ending.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     return faults
 
 

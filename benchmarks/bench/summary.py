@@ -31,7 +31,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A contender in one profile, in its best variant. `per_s` is None where it did not finish once."""
+    """A contender in one profile, in its best variant.
+
+    Parameters:
+      per_s: None where it did not finish once.
+      others: its other variants, and what they came to in the rounds that they were in.
+      others_cores: the most cores that programs beside the benchmark kept busy meanwhile.
+      disagreements: where counts were not what the job asks for.
+    """
 
     contender: str
     variant: str
@@ -39,8 +46,8 @@ class Standing:
     per_s: Spread | None
     cpu_ms: float
     memory_mb: float
-    #: Its other variants, and what they came to in the rounds that they were in.
     others: tuple[tuple[str, float], ...]
+    others_cores: float
     disagreements: tuple[str, ...]
 
 
@@ -73,6 +80,7 @@ def _standing(contender: str, runs: Sequence[dict[str, Any]]) -> Standing:
         cpu_ms=round(median(run["cpu_s"] / run["count"] * 1000 for run in finished), 2) if finished else 0.0,
         memory_mb=max((run["memory_mb"] for run in finished), default=0.0),
         others=tuple((name, per_s) for name, per_s in pace.items() if name != best),
+        others_cores=max((run["others_cores"] for run in finished), default=0.0),
         disagreements=tuple(fault for run in finished for fault in run["disagreements"]),
     )
 

@@ -128,7 +128,8 @@ def _bodies(url: str) -> dict[str, bytes]:
     links = (f"{url}/images/@ID@/front.jpg", f"{url}/images/@ID@/back.jpg")
     asked_at_ms = round(time.time() * 1000)
     scenario = parse("pass-1")
-    waiting, done = Pending(submission_completed=False), Settled()
+    # The user is done: from here on the vendor is waited for, and nobody else.
+    waiting, done = Pending(submission_completed=True), Settled()
     return {
         "pending.json": answers.pending(Given(scenario, waiting, 0, asked_at_ms), waiting, (None, None)).body,
         "settled.json": answers.settled(Given(scenario, done, 0, asked_at_ms), "@ID@", links).body,

@@ -63,7 +63,9 @@ class Step:
     Parameters:
       asked, waiting: how many should wait, and how many were polled and do.
       taken_per_s: how many were enqueued, taken up and polled in a second.
-      worker_bytes_each, redis_bytes_each: by how much memory grew for each, by least squares.
+      worker_bytes_each: by how much the workers grew for each that was polled, by least squares: not all of what
+        they grow by is for those who wait.
+      redis_bytes_each: by how much Redis grew for each in all: it holds them from the enqueue on.
       failure: why it went no further.
     """
 
@@ -119,6 +121,7 @@ class Waiting:
         if before and hopeless:
             return self._ended(number, before.waiting, before.taken_per_s, (), hopeless)
         samples = Samples(fresh, already)
+        samples.look()
         began_at = time.monotonic()
         try:
             feeding = fresh.feed(run.contender, f"forever-{number}-", number - already)
@@ -138,7 +141,8 @@ class Waiting:
         self, asked: int, waiting: int, taken_per_s: float, samples: Sequence[Sample], failure: str | None
     ) -> Step:
         grown = [sample for sample in samples if sample.waiting >= _GROWN_AT * waiting]
-        last = grown[-1] if grown else Sample(0, 0, 0)
+        first, last = (samples[0], samples[-1]) if samples else (Sample(0, 0, 0), Sample(0, 0, 0))
+        added = last.waiting - first.waiting
         return Step(
             contender=self.entry.contender.name,
             variant=self.entry.variant.name,
@@ -148,7 +152,7 @@ class Waiting:
             workers_mb=round(last.workers_bytes / 1e6, 1),
             redis_mb=round(last.redis_bytes / 1e6, 1),
             worker_bytes_each=_slope([(one.waiting, one.workers_bytes) for one in grown]),
-            redis_bytes_each=_slope([(one.waiting, one.redis_bytes) for one in grown]),
+            redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) if added else 0.0,
             failure=failure,
         )
 

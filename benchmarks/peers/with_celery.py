@@ -19,8 +19,12 @@ app.conf.update(
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
     task_queues=[Queue("celery")],
-    # A countdown longer than this is run more than once; the default is an hour.
-    broker_transport_options={"visibility_timeout": 6 * 3600},
+    broker_transport_options={
+        # A countdown that is longer is run more than once; the default is an hour.
+        "visibility_timeout": 14 * 86_400,
+        # More than gevent has hands: redis-py's own limit of 100 breaks the connection, and then tasks run twice.
+        "max_connections": 1000,
+    },
 )
 
 

@@ -1,0 +1,91 @@
+"""The tables and the picture of the benchmark, drawn from its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.bench.chart import chart
+from benchmarks.bench.lineup import CONTENDERS
+from benchmarks.bench.report import BEGIN, END, fill, report
+from tests.unit.bench_results import results, run, step, unfinished
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+MEASURED = results(
+    run("ours", 1000.0),
+    run("ours", 800.0),
+    run("dramatiq", 500.0),
+    run("dramatiq", 500.0, others_cores=0.7),
+    unfinished("taskiq"),
+    waiting=[step("ours", 100_000, 2000.0), step("taskiq", 100_000, 30.0, failure="not done after 100 s")],
+    targets={"claim": {"few": 1000, "many": 10**6, "few_ms": [1.0], "many_ms": [1.2], "sitting": "x"}},
+)
+
+
+def bars(picture: str) -> list[ET.Element]:
+    """Without the background."""
+    return ET.fromstring(picture).findall(f"{SVG}rect")[1:]
+
+
+def words(picture: str) -> list[str]:
+    return ["".join(text.itertext()) for text in ET.fromstring(picture).findall(f"{SVG}text")]
+
+
+def test_bars_of_a_panel_share_a_scale() -> None:
+    ours, dramatiq, *_ = (float(bar.attrib["width"]) for bar in bars(chart(MEASURED)))
+    assert ours / dramatiq == pytest.approx(900 / 500, rel=0.01)
+
+
+def test_every_contender_is_named_with_its_rate_also_one_that_did_not_finish() -> None:
+    said = words(chart(MEASURED))
+    assert {"ours", "900", "dramatiq", "500", "taskiq", "did not finish"} <= set(said)
+
+
+def test_nothing_of_a_picture_is_outside_of_it() -> None:
+    drawn = ET.fromstring(chart(MEASURED))
+    width, height = map(float, drawn.attrib["viewBox"].split()[2:])
+    for bar in drawn.findall(f"{SVG}rect")[1:]:
+        at = {name: float(bar.attrib[name]) for name in ("x", "y", "width", "height")}
+        assert at["x"] + at["width"] <= width
+        assert at["y"] + at["height"] <= height
+    assert all(0 < float(text.attrib["y"]) < height for text in drawn.findall(f"{SVG}text"))
+
+
+def test_a_picture_of_nothing_is_a_picture() -> None:
+    assert bars(chart(results())) == []
+
+
+def test_the_table_says_what_ours_is_beside_each() -> None:
+    rows = [line for line in report(MEASURED).splitlines() if line.startswith("| dramatiq | **500**")]
+    assert len(rows) == 1
+    assert "| 1.80 × |" in rows[0]
+
+
+def test_the_table_says_who_did_not_finish_and_who_was_disturbed() -> None:
+    text = report(MEASURED)
+    assert "| taskiq | did not finish |" in text
+    assert "not done after 100 s" in text
+    assert "up to 0.7 cores" in text
+
+
+def test_every_contender_says_what_it_promises() -> None:
+    text = report(results())
+    assert all(
+        f"| {contender.name} | {contender.promises.survives_kill} |" in text for contender in CONTENDERS
+    )
+
+
+def test_tables_replace_those_of_the_page_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    fill(page, "new")
+    assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="no marks"):
+        fill(page, "new")
