@@ -12,7 +12,7 @@ demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two w
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (a quarter of an hour)
 	@$(BIN)/python -m tests.chaos
@@ -61,7 +61,7 @@ lock: .venv/dev.stamp ## Renew the lock files
 	@sh requirements/lock.sh
 
 clean: ## Remove what the targets above made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var/demo
 
 # A stamp says: this environment holds exactly what that lock file names.
 .venv/bin/python:

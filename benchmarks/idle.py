@@ -32,7 +32,10 @@ LOOK_S = 10.0
 ENQUEUED = 60
 
 #: What only scripts send. `evalsha` stands for them.
-IN_SCRIPTS = {"time", "hget", "hmget", "hset", "zrange", "zrangebyscore", "get", "exists", "hexists"}
+IN_SCRIPTS = {
+    *("time", "hget", "hmget", "hset", "zrange", "zrangebyscore", "get", "exists", "hexists"),
+    *("zadd", "zremrangebyscore", "pexpire"),
+}
 
 
 def sent(client: redis_py.Redis) -> int:

@@ -38,8 +38,8 @@ def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None
 
 def route(batch: Batch, verifications: list[Verification]) -> None:
     """Decide some. The first record makes sure that the batch still holds them, and for how long it does."""
-    ledger = services().ledger
-    decided = [(one, decide(one)) for one in verifications]
+    ledger, each = services().ledger, services().around(batch, decide)
+    decided = [(one, each(one)) for one in verifications]
     fixed = ledger.record(
         batch, [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
     )

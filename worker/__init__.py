@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,12 +17,12 @@ def __getattr__(name: str) -> Any:
     if name != "celery":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from worker.app import app  # noqa: PLC0415 - see `celery` above
+    from worker.ending import end_with  # noqa: PLC0415
     from worker.errors import ConfigError  # noqa: PLC0415
 
     try:
         app.conf.broker_url  # noqa: B018 - reads the environment
     except ConfigError as error:
         # The command that asked would print a traceback of any exception but this.
-        print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
-        raise SystemExit(error.exit_code) from None
+        end_with(error)
     return app

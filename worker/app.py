@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from celery import Celery
@@ -64,6 +65,12 @@ def configuration() -> dict[str, Any]:
 
 app = Celery("ekyc")
 app.add_defaults(configuration)
+
+# The `celery` command loads what plugins bring before it loads us.
+if "flower.command" in sys.modules:
+    from worker.flower import surround
+
+    surround(app)
 
 
 @setup_logging.connect

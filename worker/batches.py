@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -63,7 +64,8 @@ def _worked_through(
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
     kind = f"{batch.region}/{batch.stage}"
-    work = services.calls.begin(kind, partial(_outcome, services, each), verifications)
+    outcome = services.around(batch, partial(_outcome, services, each))
+    work = services.calls.begin(kind, outcome, verifications)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)
@@ -117,7 +119,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             cause=error.cause,
             error=str(error),
         )
-        return services.policy.after_error(verification, error)
+        return replace(services.policy.after_error(verification, error), error=error)
     except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
         _log.error(
@@ -128,7 +130,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             error=type(error).__name__,
             at=_where(error),
         )
-        return services.policy.after_unforeseen(verification)
+        return replace(services.policy.after_unforeseen(verification), error=error)
 
 
 def _where(error: Exception) -> str:

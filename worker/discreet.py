@@ -20,7 +20,8 @@ class Discreet(request.Request):
             described = _described(self.args, self.kwargs)
         except Exception:  # noqa: BLE001 - whatever is in a body: it ends this message, and not the worker
             raise InvalidTaskError("the body is not that of a task") from None
-        self._argsrepr, self._kwargsrepr = "", described
+        # Where Flower's page of tasks has its column, as with `worker.messages.described`.
+        self._argsrepr, self._kwargsrepr = described, ""
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
 
     def info(self, safe: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in celery

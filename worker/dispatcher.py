@@ -7,19 +7,22 @@ it is made and a lease is not spent on a queue. Any number of dispatchers may ru
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from celery import bootsteps
 from celery.worker import state
 
-from worker import messages
+from worker import __version__, messages
 from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.messages import BROKEN
+from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect
+from worker.roster import Roster, Worker
 from worker.services import CALLS, services
 from worker.settings import current
 
@@ -42,6 +45,9 @@ LOOK_AGAIN_S: Final = 0.005
 #: How long to wait before trying Redis again after it failed.
 RETRY_S: Final = 1.0
 
+#: How long the pulse waits for Redis: it should beat, whether it can say so or not.
+PULSE_TIMEOUT_S: Final = 1.0
+
 
 class Dispatcher(bootsteps.StartStopStep):
     """The bootstep: starts the thread with the consumer, and stops it first when the worker stops."""
@@ -51,6 +57,7 @@ class Dispatcher(bootsteps.StartStopStep):
     def __init__(self, parent: Consumer, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._thread: _Thread | None = None
+        self._pulse: Pulse | None = None
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
@@ -64,14 +71,30 @@ class Dispatcher(bootsteps.StartStopStep):
 
         self._thread = _Thread(parent.app, current(), hands=hands)
         self._thread.start()
+        if self._pulse is None:
+            self._pulse = _pulse(parent.hostname)
+            self._pulse.start()
+        self._pulse.follow(self._thread)
 
     def stop(self, parent: Consumer) -> None:
         del parent
+        if self._pulse is not None:
+            self._pulse.follow(None)
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
 
-    shutdown = stop
+    def shutdown(self, parent: Consumer) -> None:
+        """The worker ends."""
+        self.stop(parent)
+        if self._pulse is not None:
+            self._pulse.end()
+
+
+def _pulse(name: str) -> Pulse:
+    settings = current()
+    worker = Worker(name, services().table.version, __version__)
+    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, settings.health_file)
 
 
 class _Thread(threading.Thread):
@@ -80,6 +103,8 @@ class _Thread(threading.Thread):
         self._app = app
         self._settings = settings
         self._hands = hands
+        #: For the pulse.
+        self.turned_at = time.monotonic()
         self._stopping = threading.Event()
         # Its own client: it sleeps on Redis, longer than others may wait for an answer.
         self._redis = connect(settings.redis_url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S)
@@ -93,6 +118,7 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.is_set():
+            self.turned_at = time.monotonic()
             try:
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
@@ -108,6 +134,7 @@ class _Thread(threading.Thread):
         self._app.amqp.queues[self._settings.queue].bind(channel).declare()
         with connection.Producer() as producer:
             while not self._stopping.is_set():
+                self.turned_at = time.monotonic()
                 if self._hands() <= 0 or self._waiting(channel) > 0:
                     self._stopping.wait(LOOK_AGAIN_S)
                     continue

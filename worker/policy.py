@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import writes
+from worker.ledger.timings import VENDOR_CALL
 from worker.ledger.values import EvidenceState, Stage
 from worker.ledger.writes import Heard, Trip
 from worker.schedule import (
@@ -73,7 +74,10 @@ class Policy:
 
     def after(self, verification: Verification, answer: Answer) -> Write:
         """What follows from the vendor's `answer`."""
-        return self._after[answer.kind](verification, answer)
+        write = self._after[answer.kind](verification, answer)
+        if answer.took_s is None:
+            return write
+        return replace(write, counts=write.counts | VENDOR_CALL.counters(answer.took_s))
 
     def after_delivery(self, verification: Verification, name: str) -> Write:
         """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""

@@ -15,12 +15,14 @@ from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
 from worker.load import Load, Rests
+from worker.observers import observers
 from worker.policy import Policy
 from worker.redis import connect
 from worker.settings import current
 from worker.vendor.client import Client
 
 if TYPE_CHECKING:
+    from worker.observers import Around
     from worker.settings import Settings
 
 #: HTTP calls that one process has under way at a time: a thread costs some 40 kB, and mostly waits.
@@ -41,6 +43,8 @@ class Services:
     calls: Calls
     load: Load
     rests: Rests
+    #: Traces and error reports, where they are switched on.
+    around: Around
     #: Set when the worker has been told to stop: nothing new is begun.
     stopping: Event
 
@@ -67,6 +71,7 @@ class Services:
             calls=Calls(CALLS),
             load=Load(),
             rests=Rests(),
+            around=observers(settings, redis),
             stopping=Event(),
         )
 

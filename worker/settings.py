@@ -6,10 +6,12 @@ be given as ``NAME_FILE``, a path whose content is the value; meant for secrets.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
 from marshmallow import ValidationError
@@ -19,6 +21,9 @@ from schemas.fields import REGION_ALIASES, REGIONS, canonical_region
 from worker.errors import ConfigError
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_BIND: Final = re.compile(rf"(?:{_HOST.pattern})(?::[1-9][0-9]{{0,4}})?|unix:/.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,14 @@ class Settings:
     lease_s: float = 20.0
     #: How long the ledger remembers a verification after it is done; the evidence stays.
     retention_s: float = 7 * 86_400.0
+    #: For how long a process that starts waits for Redis, which may start beside it.
+    start_wait_s: float = 60.0
+    #: A file whose mtime says that a worker's loop turns; None: none.
+    health_file: Path | None = None
+    #: Where `web` listens, as gunicorn takes it: `host:port` or `unix:/path`.
+    web_bind: str = "127.0.0.1:8000"
+    #: Where work that was given up is reported; empty: nowhere.
+    sentry_dsn: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -67,7 +80,7 @@ class Settings:
                 secret_key=env.str("ADVANCE_SECRET_KEY", ""),
                 regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
                 base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
-                evidence_url=env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or "",
+                evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
                 image_origins=tuple(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins) or ()),
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
@@ -80,6 +93,14 @@ class Settings:
                 batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
                 lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(min=5, max=3600)),
                 retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
+                start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
+                health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
+                web_bind=_web_bind(
+                    env.str("EKYC_WEB_BIND", "", validate=_bind),
+                    # What Heroku-like platforms give.
+                    env.int("PORT", None, validate=Range(min=1, max=65_535)),
+                ),
+                sentry_dsn=env.str("SENTRY_DSN", ""),
             )
             env.seal()
         except EnvValidationError as error:
@@ -144,10 +165,29 @@ def _origin(text: str) -> None:
         raise ValidationError("give an origin and nothing more, such as https://images.example.com")
 
 
+def _web_bind(given: str | None, port: int | None) -> str:
+    # Loopback also where only a port is given: nobody outside was meant to be let in.
+    bind = given or "127.0.0.1"
+    return f"{bind}:{port or 8000}" if _HOST.fullmatch(bind) else bind
+
+
+def _bind(text: str) -> None:
+    if text and not _BIND.fullmatch(text):
+        raise ValidationError("give host:port, a host alone, or unix:/path, such as 127.0.0.1:8000")
+
+
 def _evidence_url(text: str) -> None:
     scheme = urlsplit(text).scheme
     if text and scheme not in {"file", "s3", "gs", "az"}:
         raise ValidationError("give a file:///, s3://, gs:// or az:// URL")
+
+
+def _absolute(url: str) -> str:
+    """`file:var/evidence` is meant from the folder in which the process was started."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return url
+    return Path(unquote(parts.path)).absolute().as_uri()
 
 
 def _lines(messages: object) -> str:

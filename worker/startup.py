@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import Final
+import os
+from typing import TYPE_CHECKING
 
-from worker.errors import ConfigError, EkycError, LedgerUnavailable
-from worker.redis import connect, translated
+from worker.ending import end_with
+from worker.errors import ConfigError, EkycError
+from worker.patience import await_redis
 from worker.services import services
-from worker.settings import current
 
-#: How long to wait for a Redis that starts at the same time as we do.
-WAIT_FOR_REDIS_S: Final = 60.0
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def check(pool: str) -> None:
@@ -21,28 +20,15 @@ def check(pool: str) -> None:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
-        _wait_for_redis()
+        _check_health_file(parts.settings.health_file)
+        await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         parts.evidence.check()
     except EkycError as error:
-        print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
-        raise SystemExit(error.exit_code) from None
+        end_with(error)
 
 
-def _wait_for_redis() -> None:
-    redis = connect(current().redis_url)
-    give_up_at = time.monotonic() + WAIT_FOR_REDIS_S
-    told = False
-    while True:
-        try:
-            with translated():
-                redis.ping()
-        except LedgerUnavailable as error:
-            if time.monotonic() > give_up_at:
-                raise
-            if not told:
-                print(f"ekyc: {error}; waiting up to {WAIT_FOR_REDIS_S:.0f} s", file=sys.stderr)  # noqa: T201
-                told = True
-            time.sleep(0.5)
-        else:
-            redis.close()
-            return
+def _check_health_file(path: Path | None) -> None:
+    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"EKYC_HEALTH_FILE: the folder {path.parent} is not there, or we may not write to it"
+        )

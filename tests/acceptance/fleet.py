@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import redis as redis_py
 from kombu import Connection
 
+from sandbox.server import Sandbox
 from worker.ledger import Census, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +47,8 @@ class Fleet:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     #: Where decisions are delivered, where that is not the ledger's Redis.
     broker_url: str = ""
+    #: In which folder commands are started.
+    cwd: Path = ROOT
 
     @property
     def evidence(self) -> Path:
@@ -58,7 +59,7 @@ class Fleet:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=ROOT,
+                cwd=self.cwd,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -84,7 +85,7 @@ class Fleet:
         return subprocess.run(
             [sys.executable, "-m", *command],
             check=False,
-            cwd=ROOT,
+            cwd=self.cwd,
             env=self.environment | environment,
             input=stdin or "",
             capture_output=True,
@@ -139,3 +140,26 @@ class Fleet:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def fleet_at(redis_url: str, folder: Path) -> Iterator[Fleet]:
+    """A vendor and the environment of a fleet on that Redis; no worker yet. Nothing of it is left running."""
+    keep = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+    with Sandbox() as vendor:
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        environment |= vendor.environment()
+        environment |= {
+            "REDIS_URL": redis_url,
+            "ADVANCE_REGIONS": "ph,sg",
+            "EKYC_EVIDENCE_URL": f"file://{folder / 'evidence'}",
+            "EKYC_POLL_FIRST": "0.05",
+            "EKYC_POLL_FACTOR": "1.2",
+            "EKYC_POLL_CAP": "1",
+            "EKYC_LEASE": "5",
+        }
+        fleet = Fleet(folder, redis_url, vendor, environment)
+        try:
+            yield fleet
+        finally:
+            fleet.stop()

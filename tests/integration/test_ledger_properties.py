@@ -254,7 +254,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert [one.signature_id for one in loaded] == held
         for verification in loaded:
             one = self.known[verification.signature_id]
-            one.started, one.until = True, self.now + round(LEASE_S / TICK_S)
+            self._lease_anew(one)
+            one.started = True
             one.starts += 1
             self.writers.append((message, verification))
 
@@ -285,7 +286,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if "k" in write.fields:
             one.evidence = EvidenceState(write.fields["k"])
         if write.place is writes.Place.SAME:
-            one.until = self.now + round(LEASE_S / TICK_S)
+            self._lease_anew(one)
             return
         if write.place is writes.Place.BACK:
             one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
@@ -309,7 +310,12 @@ class LedgerMachine(RuleBasedStateMachine):
             ours = self._holds(batch, one)
             assert self.ledger.renew(batch, [verification.signature_id]) == int(ours)
             if ours:
-                one.until = self.now + round(LEASE_S / TICK_S)
+                self._lease_anew(one)
+
+    def _lease_anew(self, one: Known) -> None:
+        # Its lease had ended, and nobody had noticed yet: another suspect may have gone since.
+        one.suspect = one.suspect and one.until > self.now
+        one.until = self.now + round(LEASE_S / TICK_S)
 
     @rule(name=ids)
     def nudge(self, name: str) -> None:

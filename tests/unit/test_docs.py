@@ -115,6 +115,9 @@ def test_pictures_are_whole_and_need_nothing_from_elsewhere() -> None:
     for picture in pictures:
         ET.parse(picture)
         assert not re.search(r"https:|url\([^#]|/tmp/|/home/", picture.read_text()), picture.name
+    for drawn in (ROOT / "docs" / "images").glob("*.png"):
+        assert drawn.read_bytes().startswith(b"\x89PNG\r\n\x1a\n"), drawn.name
+        assert drawn.read_bytes().endswith(b"IEND\xaeB`\x82"), drawn.name
 
 
 def test_the_changelog_names_the_version_there_is() -> None:

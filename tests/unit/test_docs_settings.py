@@ -8,15 +8,17 @@ from dataclasses import fields
 from typing import Final
 
 import pytest
+from tornado.options import options
 
 from sandbox.cli import sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 from tests.unit.docs_pages import ROOT, codes, page
 from worker.app import CONCURRENCY
+from worker.flower import DEFAULTS
 from worker.settings import Settings
 
-#: Read by Celery and Flower, not by us.
-_THEIRS: Final = ("CELERY_WORKER_", "FLOWER_")
+#: Read by Celery, Flower and OpenTelemetry, not by us.
+_THEIRS: Final = ("CELERY_WORKER_", "FLOWER_", "OTEL_")
 
 _SOURCE: Final = (ROOT / "worker" / "settings.py").read_text()
 _READ: Final = set(re.findall(r'env\.\w+\(\s*"(\w+)"', _SOURCE))
@@ -31,6 +33,8 @@ _FIELDS: Final = {
     "EKYC_BATCH": "batch",
     "EKYC_LEASE": "lease_s",
     "EKYC_RETENTION": "retention_s",
+    "EKYC_START_WAIT": "start_wait_s",
+    "EKYC_WEB_BIND": "web_bind",
     "REDIS_URL": "redis_url",
 }
 
@@ -55,7 +59,8 @@ def documented() -> dict[str, str]:
 
 def test_the_source_is_read_as_it_is_written() -> None:
     """Should somebody write `from_env` otherwise, the tests below would compare nothing."""
-    assert len(_READ) == len(fields(Settings))
+    # PORT is the one that has no field of its own.
+    assert len(_READ - {"PORT"}) == len(fields(Settings))
 
 
 def test_the_readme_has_every_variable_and_no_other() -> None:
@@ -98,3 +103,27 @@ def test_what_stands_behind_a_hash_can_be_used_as_it_is(monkeypatch: pytest.Monk
     used = Settings.from_env()
     for name in _FIELDS:
         assert getattr(used, _FIELDS[name]) == getattr(Settings(), _FIELDS[name]), name
+
+
+def test_the_page_on_flower_has_every_default_of_ours_and_says_what_flowers_own_is() -> None:
+    """`options` still holds what Flower itself defines: nothing has been configured here."""
+    rows = {codes(row[0])[0]: row for row in page("docs/flower.md").rows("variable | here")}
+    for name, default in DEFAULTS.items():
+        _, here, theirs, _ = rows.pop(f"FLOWER_{name.upper()}")
+        assert codes(here) == [_as_variable(default)], name
+        if theirs.startswith("`"):
+            assert codes(theirs) == [_as_variable(options[name])], name
+    assert rows.keys() == {"FLOWER_BASIC_AUTH", "FLOWER_PORT"}
+    assert codes(rows["FLOWER_PORT"][2]) == [_as_variable(options["port"])]
+
+
+def test_the_examples_defaults_of_flower_are_ours() -> None:
+    stated = example(defaults=True)
+    unset = {name for name in stated if name.startswith("FLOWER_")} - example(defaults=False).keys()
+    assert unset == {"FLOWER_ADDRESS", "FLOWER_READ_ONLY", "FLOWER_DB", "FLOWER_MAX_TASKS"}
+    for name in unset:
+        assert stated[name] == _as_variable(DEFAULTS[name.removeprefix("FLOWER_").lower()]), name
+
+
+def _as_variable(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -129,6 +129,18 @@ def test_the_countdown_begins_anew_when_the_submission_is_completed(policy: Poli
     assert later.event == ""
 
 
+def test_how_long_the_call_took_is_counted_with_its_answer(policy: Policy) -> None:
+    asked = policy.after(verification(), answers.TransientFault("HTTP_503", took_s=0.3))
+    assert asked.counts == {
+        "polls": 1,
+        "answer:transient_fault": 1,
+        "took:vendor_call:0.5": 1,
+        "took:vendor_call:ms": 300,
+    }
+    without_a_token = policy.after(verification(), answers.TransientFault("TOKEN_TIMEOUT"))
+    assert without_a_token.counts == {"polls": 1, "answer:transient_fault": 1}
+
+
 def test_a_fault_in_between_does_not_reset_the_null_countdown(policy: Policy) -> None:
     fault = policy.after(verification(nulls=6), answers.TransientFault("HTTP_503"))
     assert fault.fields["n"] == "6"

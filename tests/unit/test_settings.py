@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")):
+        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")) or name == "PORT":
             monkeypatch.delenv(name)
 
 
@@ -51,6 +51,19 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         Settings.from_env()
 
 
+def test_evidence_may_lie_below_the_folder_in_which_a_process_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, meant in {
+        "file:var/my evidence": (tmp_path / "var/my evidence").as_uri(),
+        "file:///var/lib/ekyc": "file:///var/lib/ekyc",
+        "s3://bucket/ekyc": "s3://bucket/ekyc",
+    }.items():
+        monkeypatch.setenv("EKYC_EVIDENCE_URL", given)
+        assert Settings.from_env().evidence_url == meant
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADVANCE_SECRET_KEY", "sesame")
     monkeypatch.setenv("ADVANCE_ACCESS_KEY", "sesame")
@@ -81,6 +94,7 @@ def test_regions_take_aliases_and_are_named_once(monkeypatch: pytest.MonkeyPatch
         ("EKYC_BATCH", "1.5"),
         ("EKYC_LEASE", "nan"),
         ("EKYC_LEASE", "0"),
+        ("EKYC_START_WAIT", "-1"),
     ],
 )
 def test_a_bad_value_is_one_line_with_its_name(
@@ -107,3 +121,34 @@ def test_what_a_worker_cannot_do_without_is_asked_for() -> None:
         Settings().require_vendor()
     with pytest.raises(ConfigError, match="EKYC_EVIDENCE_URL is not set"):
         Settings().require_evidence()
+
+
+@pytest.mark.parametrize(
+    ("given", "port", "listens"),
+    [
+        (None, None, "127.0.0.1:8000"),
+        (None, "5000", "127.0.0.1:5000"),
+        ("0.0.0.0", "5000", "0.0.0.0:5000"),
+        ("[::1]", None, "[::1]:8000"),
+        ("0.0.0.0:80", "5000", "0.0.0.0:80"),
+        ("[::]:80", "5000", "[::]:80"),
+        ("unix:/run/ekyc.sock", "5000", "unix:/run/ekyc.sock"),
+    ],
+)
+def test_web_listens_on_the_loopback_unless_told_otherwise(
+    given: str | None, port: str | None, listens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform that gives a port has said nothing of who may reach it."""
+    for name, value in {"EKYC_WEB_BIND": given, "PORT": port}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert Settings.from_env().web_bind == listens
+
+
+@pytest.mark.parametrize(
+    "given", ["http://127.0.0.1:80", "127.0.0.1:", "127.0.0.1:0", "a b", "/run/ekyc.sock"]
+)
+def test_an_address_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKYC_WEB_BIND", given)
+    with pytest.raises(ConfigError, match="EKYC_WEB_BIND: give host:port"):
+        Settings.from_env()

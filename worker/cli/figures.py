@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.moments import rfc3339
 from worker.ledger import Census
 from worker.ledger.census import added_up
+from worker.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.ledger.values import Counts
+    from worker.roster import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Look:
     at_s: float
     total: Counts
     regions: dict[str, Counts]
+    #: Those seen lately.
+    workers: tuple[Worker, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -40,7 +44,8 @@ class Look:
     def as_json(self) -> dict[str, Any]:
         """All regions together, and under `regions` each by itself."""
         return _as_json(self.total) | {
-            "regions": {region: _as_json(counts) for region, counts in self.regions.items()}
+            "regions": {region: _as_json(counts) for region, counts in self.regions.items()},
+            "workers": [asdict(worker) for worker in self.workers],
         }
 
 
@@ -66,7 +71,7 @@ class Rates:
 def look(redis: Redis, regions: Sequence[str]) -> Look:
     """Look at the ledger once. Raises ``LedgerUnavailable``."""
     parts = Census(redis).by_region(regions)
-    return Look(time.monotonic(), added_up(parts.values()), parts)
+    return Look(time.monotonic(), added_up(parts.values()), parts, Roster(redis).present())
 
 
 def _as_json(counts: Counts) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from worker.cli.acts import Act
     from worker.cli.figures import Look, Rates
     from worker.ledger.values import Counts
+    from worker.roster import Worker
 
 #: What there is to say where nothing was ever enqueued.
 NOTHING_YET: Final = (
@@ -46,7 +48,7 @@ def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> 
     """All figures of one look; with `rates`, what happens per second; with `acts`, what people did to who rests."""
     counts = look.total
     if look.empty:
-        return Group(Text(NOTHING_YET), *_holds(counts, acts))
+        return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
     tallies = {
         "decision": counts.decisions,
         "error code": counts.error_codes,
@@ -56,6 +58,7 @@ def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> 
     }
     return Group(
         _regions(look),
+        _workers(look.workers),
         *_rates(rates),
         *_holds(counts, acts),
         Columns([_tally(title, tally) for title, tally in tallies.items() if tally], padding=(0, 2)),
@@ -73,6 +76,15 @@ def _regions(look: Look) -> Table:
     for title, figure in _ROWS.items():
         table.add_row(title, *(figure(counts) for counts in columns.values()))
     return table
+
+
+def _workers(workers: Sequence[Worker]) -> Text:
+    """How many there are. Tables that differ stand out: what a code leads to depends on who takes it then."""
+    if not workers:
+        return Text(" no worker was seen lately", style="yellow")
+    tables = Counter(worker.table for worker in workers)
+    said = ", ".join(f"{number} with decision table {table}" for table, number in sorted(tables.items()))
+    return Text(f" workers: {said}", style="yellow" if len(tables) > 1 else "")
 
 
 def _rates(rates: Rates | None) -> Iterable[Text]:

@@ -24,8 +24,9 @@ def stats(region: str | None, *, as_json: bool) -> None:
     With --json: waiting, in_flight, done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long
     the one longest due has been due, but for what a rest keeps back), decisions, error_codes, answers and
     faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
-    evidence_files, evidence_bytes, holds (region, reason, until), under regions the same for each, and acts
-    (the newest of those of people on whole regions: at, region, act, why, who).
+    evidence_files, evidence_bytes, holds (region, reason, until), under regions the same for each, workers
+    (those seen lately: name, table (the version of its decision table), version), and acts (the newest of
+    those of people on whole regions: at, region, act, why, who).
     """
     settings = current()
     regions = (region,) if region else settings.regions

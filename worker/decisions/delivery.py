@@ -75,6 +75,6 @@ def _send(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
         producer=producer,
         ignore_result=True,
         # The context in it is the pipeline's own: Flower shows the id.
-        argsrepr="",
-        kwargsrepr=f"decision {outgoing.id}",
+        argsrepr=f"decision {outgoing.id}",
+        kwargsrepr="",
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.scripts import prefix
-from worker.ledger.values import Counts, Hold
+from worker.ledger.timings import PREFIX
+from worker.ledger.values import Counts, Hold, Stage
 from worker.redis import translated
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-_DUE = ("due:polling", "due:archiving", "due:routing")
+_STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
 
 class Census:
@@ -26,39 +27,49 @@ class Census:
     def counts(self, region: str) -> Counts:
         """One region. Raises ``LedgerUnavailable``."""
         base = prefix(region)
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.time()
-            pipe.hgetall(f"{base}counts")
-            pipe.hgetall(f"{base}hold")
-            pipe.zcard(f"{base}leased")
-            pipe.zcard(f"{base}quarantine")
-            for name in _DUE:
-                pipe.zcard(base + name)
-            for name in _DUE:
-                pipe.zrange(base + name, 0, 0, withscores=True)
-            time, counters, hold, leased, quarantined, *rest = pipe.execute()
-        now_ms = time[0] * 1000 + time[1] // 1000
+        with translated():
+            now_ms = _ms(self._redis.time())
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hgetall(f"{base}counts")
+                pipe.hgetall(f"{base}hold")
+                pipe.zcard(f"{base}leased")
+                pipe.zcard(f"{base}quarantine")
+                for stage in _STAGES:
+                    pipe.zcard(f"{base}due:{stage}")
+                    pipe.zcount(f"{base}due:{stage}", "-inf", now_ms)
+                    pipe.zrange(f"{base}due:{stage}", 0, 0, withscores=True)
+                counters, hold, leased, quarantined, *rest = pipe.execute()
         holds = _holds(region, hold, now_ms)
-        # What a rest keeps back waits for nobody's hands.
-        takeable = rest[4:] if holds else rest[3:]
-        oldest_due_ms = min((first[0][1] for first in takeable if first), default=now_ms)
+        waiting, due, first = (_by_stage(rest[start::3]) for start in range(3))
+        if holds:
+            # What a rest keeps back waits for nobody's hands.
+            due[Stage.POLLING], first[Stage.POLLING] = 0, []
+        oldest_due_ms = min((found[0][1] for found in first.values() if found), default=now_ms)
         return Counts(
-            waiting=sum(rest[:3]),
+            waiting=sum(waiting.values()),
             in_flight=leased,
-            done=int(counters.get(b"done", 0)),
+            done=_number(counters, b"done"),
             quarantined=quarantined,
-            dropped=int(counters.get(b"dropped", 0)),
-            enqueued=int(counters.get(b"enqueued", 0)),
-            polls=int(counters.get(b"polls", 0)),
+            dropped=_number(counters, b"dropped"),
+            enqueued=_number(counters, b"enqueued"),
+            polls=_number(counters, b"polls"),
             oldest_due_s=max(0.0, (now_ms - oldest_due_ms) / 1000),
             decisions=_named(counters, b"decision:"),
             error_codes=_named(counters, b"error_code:"),
             faults=_named(counters, b"fault:"),
-            evidence_files=int(counters.get(b"evidence_files", 0)),
-            evidence_bytes=int(counters.get(b"evidence_bytes", 0)),
+            evidence_files=_number(counters, b"evidence_files"),
+            evidence_bytes=_number(counters, b"evidence_bytes"),
             answers=_named(counters, b"answer:"),
             quarantine=_named(counters, b"quarantine:"),
             holds=holds,
+            stages=waiting,
+            due=due,
+            rests=_named(counters, b"hold:"),
+            leases_expired=_number(counters, b"lease_expired"),
+            evidence=_named(counters, b"evidence:"),
+            tokens_minted=_number(counters, b"token_minted"),
+            tokens_refused=_named(counters, b"token_refused:"),
+            took=_named(counters, PREFIX.encode()),
         )
 
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
@@ -81,6 +92,19 @@ def added_up(parts: Iterable[Counts]) -> Counts:
     )
 
 
+def _ms(time: tuple[int, int]) -> int:
+    """Redis's TIME in milliseconds."""
+    return time[0] * 1000 + time[1] // 1000
+
+
+def _by_stage(found: list[Any]) -> dict[str, Any]:
+    return {stage.value: each for stage, each in zip(_STAGES, found, strict=True)}
+
+
+def _number(counters: Mapping[bytes, bytes], name: bytes) -> int:
+    return int(counters.get(name, 0))
+
+
 def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
     names = sorted(name for name in counters if name.startswith(start))
     return {name.removeprefix(start).decode(): int(counters[name]) for name in names if int(counters[name])}
@@ -88,7 +112,9 @@ def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
 
 def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold, ...]:
     until_ms = int(hold.get(b"until", 0))
-    return (Hold(region, until_ms, hold[b"reason"].decode()),) if until_ms > now_ms else ()
+    if until_ms <= now_ms:
+        return ()
+    return (Hold(region, until_ms, hold[b"reason"].decode(), hold.get(b"word", b"").decode()),)
 
 
 def _added(name: str, values: list[Any]) -> Any:

@@ -155,6 +155,9 @@ class Hold:
     region: str
     until_ms: int
     reason: str
+    #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
+    #: an older version ordered it.
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +188,18 @@ class Counts:
     #: Quarantined verifications by reason.
     quarantine: dict[str, int] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
+    #: Those waiting, by the stage that they wait for.
+    stages: dict[str, int] = field(default_factory=dict)
+    #: Of those, what is due by now and no rest keeps back.
+    due: dict[str, int] = field(default_factory=dict)
+    #: Rests that were ordered so far, by word.
+    rests: dict[str, int] = field(default_factory=dict)
+    #: Leases that ended before their batch was done with the verification.
+    leases_expired: int = 0
+    #: Evidence that is sealed, by its state.
+    evidence: dict[str, int] = field(default_factory=dict)
+    tokens_minted: int = 0
+    #: Times that the vendor gave us no token, by the answer's kind.
+    tokens_refused: dict[str, int] = field(default_factory=dict)
+    #: What ``worker.ledger.timings`` reads.
+    took: dict[str, int] = field(default_factory=dict)

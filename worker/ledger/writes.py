@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from worker.ledger.timings import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED
 from worker.ledger.values import EvidenceState, Stage
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Write:
     answer: str = ""
     #: Why the region may have to rest.
     trip: Trip | None = None
+    #: What was raised, where something was: for whoever reports it. The ledger does not hear of it.
+    error: Exception | None = field(default=None, repr=False, compare=False)
 
     def packed(self) -> dict[str, Any]:
         """The shape of one element of the script's JSON."""
@@ -224,7 +227,9 @@ def archived(
         Place.DONE if decided else Place.HELD,
         Stage.DONE if decided else Stage.ROUTING,
         fields={"k": state.value, "f": "0"},
-        counts={} if pending else {"evidence_files": files, "evidence_bytes": size_bytes},
+        counts={}
+        if pending
+        else {"evidence_files": files, "evidence_bytes": size_bytes, f"evidence:{state.value}": 1},
         event="decide_first" if pending else "archived",
         detail="IMAGE_UNAVAILABLE" if pending else f"{state.value} files={files} bytes={size_bytes}",
     )
@@ -253,10 +258,19 @@ def delivered(verification: Verification, *, name: str, then: Stage = Stage.DONE
         counts={
             f"decision:{name}": 1,
             f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
-        },
+        }
+        | _took(verification),
         event="delivered",
         detail=name,
     )
+
+
+def _took(verification: Verification) -> dict[str, int]:
+    """How long it took until the task that told the pipeline began: its decision's `decided_at`, if it told at once."""
+    took = ENQUEUED_TO_DECIDED.counters((verification.read_at_ms - verification.enqueued_at_ms) / 1000)
+    if verification.settled_at_ms and verification.reason is None:
+        took |= SETTLED_TO_DECIDED.counters(verification.settled_for_s)
+    return took
 
 
 def retry(verification: Verification, *, in_s: float, cause: str) -> Write:

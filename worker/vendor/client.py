@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -93,7 +93,10 @@ class Client:
         request.body = json.dumps({"signatureId": signature_id}).encode()
         request.headers["Content-Length"] = str(len(request.body))
         request.headers["X-ACCESS-TOKEN"] = token
-        return classify(exchange(self._session, request), signature_id=signature_id, now=time.time())
+        asked_at = time.monotonic()
+        exchanged = exchange(self._session, request)
+        took_s = time.monotonic() - asked_at
+        return replace(classify(exchanged, signature_id=signature_id, now=time.time()), took_s=took_s)
 
     def _prepared(self, region: str, base_url: str) -> requests.PreparedRequest:
         url, headers = get_result_url(region, base_url), {"Content-Type": "application/json"}

@@ -5,6 +5,7 @@ Keys, per region (the braces keep them on one node of a Redis cluster, beside th
     ekyc:{<region>}:token           string `<its whole life in ms>:<the token>`; expires with the token
     ekyc:{<region>}:token:lock      whoever mints now; expires in case that process dies at it
     ekyc:{<region>}:token:refused   string `<kind>:<detail>` of the vendor's last refusal; expires in seconds
+    ekyc:{<region>}:counts          hash of the ledger's counters: token_minted, token_refused:<kind>
 
 Redis alone counts how long a token still lives: no clock of ours or the vendor's has to agree with another.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import LockError
 
+from worker.ledger.scripts import prefix
 from worker.vendor.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
 
 if TYPE_CHECKING:
@@ -58,12 +60,12 @@ class TokenStore:
 
     def store(self, region: str, token: str, life_s: float) -> Stored:
         life_ms = int(life_s * 1000)
-        self._redis.set(_key(region), f"{life_ms}:{token}", px=life_ms)
+        self._set(region, "", f"{life_ms}:{token}", life_ms, counted="token_minted")
         return Stored(token, life_s, life_s)
 
     def refuse(self, region: str, refusal: TokenFault) -> None:
-        text = f"{refusal.kind}:{refusal.detail}"
-        self._redis.set(_key(region, ":refused"), text, px=int(REFUSED_FOR_S * 1000))
+        text, life_ms = f"{refusal.kind}:{refusal.detail}", int(REFUSED_FOR_S * 1000)
+        self._set(region, ":refused", text, life_ms, counted=f"token_refused:{refusal.kind}")
 
     @contextmanager
     def turn(self, region: str, lock_s: float) -> Iterator[bool]:
@@ -78,9 +80,15 @@ class TokenStore:
             with suppress(LockError):  # it expired, and may be another's by now
                 lock.release()
 
+    def _set(self, region: str, suffix: str, text: str, life_ms: int, *, counted: str) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(_key(region, suffix), text, px=life_ms)
+            pipe.hincrby(f"{prefix(region)}counts", counted)
+            pipe.execute()
+
 
 def _key(region: str, suffix: str = "") -> str:
-    return f"ekyc:{{{region}}}:token{suffix}"
+    return f"{prefix(region)}token{suffix}"
 
 
 def _refusal(text: str) -> TokenFault:

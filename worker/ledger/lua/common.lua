@@ -16,8 +16,9 @@
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest MAX_EVENTS
---   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>
---   hold            hash    until, reason
+--   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
+--                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
+--   hold            hash    until, reason, word: the reason as it is counted
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
 --                           probe: until when the one verification that tries the vendor may take
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
@@ -152,9 +153,10 @@ local function hold(for_ms, reason, now, counted_as)
   if already >= ends then
     return already
   end
-  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason)
+  local word = counted_as or reason
+  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word)
   redis.call('PEXPIREAT', key('hold'), digits(ends))
-  redis.call('HINCRBY', key('counts'), 'hold:' .. (counted_as or reason), 1)
+  redis.call('HINCRBY', key('counts'), 'hold:' .. word, 1)
   return ends
 end
 

@@ -99,6 +99,9 @@ local function answered()
   end
 end
 
+-- Writes of a batch count mostly the same: each counter is changed once.
+local counted = {}
+
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
   local seen = redis.call('HMGET', verification, 'b', 'c')
@@ -124,7 +127,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       answered()
     end
     for counter, by in pairs(write.count) do
-      redis.call('HINCRBY', key('counts'), counter, by)
+      counted[counter] = (counted[counter] or 0) + by
     end
     if write.event then
       note(write.id, now, write.event, write.detail, worker)
@@ -138,5 +141,8 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
 end
 if #leases > 0 then
   redis.call('ZADD', key('leased'), unpack(leases))
+end
+for counter, by in pairs(counted) do
+  redis.call('HINCRBY', key('counts'), counter, by)
 end
 return answer

@@ -19,6 +19,8 @@ class _Answer:
 
     #: The only handle that the vendor's support takes; None where the answer bore none.
     transaction_id: str | None = None
+    #: How long the call took, its body with it; None where nobody was asked for it now.
+    took_s: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def detail(self) -> str:

@@ -1,0 +1,360 @@
+"""Writes the dashboard: `python deploy/grafana/dashboard.py >deploy/grafana/ekyc.json`. Needs nothing but Python.
+
+`$job` is one ledger. `max by` makes the same figures of a second `web` one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Final
+
+from panels import (
+    COLUMNS,
+    DATASOURCE,
+    FLEET,
+    Json,
+    Panel,
+    Query,
+    increase,
+    now,
+    of,
+    rate,
+    spread,
+    stat,
+    yes_or_no,
+)
+
+_REVIEWED: Final = of("ekyc_decisions_total", 'decision="review"')
+
+REVIEWS: Final = (
+    f"sum(max by (region) (increase({_REVIEWED}[1h])))"
+    f" / sum(max by (region, decision) (increase({of('ekyc_decisions_total')}[1h])))"
+)
+
+RESTS: Final = f"max by (region, reason) ({of('ekyc_hold_until_timestamp_seconds')})"
+
+ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
+    (
+        "Is all well?",
+        (
+            stat(
+                "Redis",
+                "Does the ledger's Redis answer `web`? Where it does not, nothing else is known.",
+                f"max(ekyc_up{FLEET})",
+                red_below=1,
+                mappings=yes_or_no("away", "answers"),
+            ),
+            stat("Workers", "Seen in the last 20 s.", f"max(ekyc_workers{FLEET})", red_below=1),
+            stat("Due now", "What more workers could take up at once.", now("ekyc_verifications_due")),
+            stat(
+                "Oldest due",
+                "For how long the one that is longest due lies there.",
+                f"max({of('ekyc_oldest_due_seconds')})",
+                unit="s",
+                red_from=60,
+            ),
+            stat(
+                "Regions that rest",
+                "Nothing of those is polled. See “Rests”.",
+                f"count(count by (region) ({of('ekyc_hold_until_timestamp_seconds')})) or vector(0)",
+                red_from=1,
+            ),
+            stat(
+                "In quarantine",
+                "Each needs a person: `ekyc quarantine list`.",
+                now("ekyc_verifications_quarantined"),
+                red_from=1,
+            ),
+            stat(
+                "Review share",
+                "Of the decisions of the last hour, what went to a person.",
+                REVIEWS,
+                unit="percentunit",
+            ),
+            stat(
+                "Decision tables",
+                "More than one for longer than a restart: some decide otherwise than others.",
+                f"count(count by (table) (ekyc_worker_info{FLEET}))",
+                red_from=2,
+            ),
+            Panel(
+                "Alerts",
+                "What fires now. docs/runbooks.md says what to type.",
+                (Query('ALERTS{alertname=~"Ekyc.+", alertstate="firing"}', instant=True),),
+                kind="table",
+                width=COLUMNS,
+                height=5,
+                hidden=("alertstate", "Value"),
+            ),
+        ),
+    ),
+    (
+        "What waits",
+        (
+            Panel(
+                "Waiting",
+                "In a countdown, or due. Many in a countdown are no lack of workers.",
+                (Query(now("ekyc_verifications_waiting", "stage"), "{{stage}}"),),
+                stacked=True,
+            ),
+            Panel(
+                "Due",
+                "Due by now, but for what a rest keeps back: too few workers, or EKYC_RATE.",
+                (Query(now("ekyc_verifications_due", "stage"), "{{stage}}"),),
+                stacked=True,
+            ),
+            Panel(
+                "Oldest due",
+                "Above a minute and growing: workers are too few, hang, or are held back by EKYC_RATE.",
+                (Query(now("ekyc_oldest_due_seconds", "region"), "{{region}}"),),
+                unit="s",
+            ),
+            Panel(
+                "In flight",
+                "Held by a batch. Stands still while the oldest due grows: workers hang or were killed.",
+                (Query(now("ekyc_verifications_in_flight", "region"), "{{region}}"),),
+                stacked=True,
+            ),
+            Panel(
+                "In and out",
+                "Accepted, done, and ended by a person, per second.",
+                (
+                    Query(rate("ekyc_verifications_enqueued_total"), "accepted"),
+                    Query(rate("ekyc_verifications_done_total"), "done"),
+                    Query(rate("ekyc_verifications_dropped_total"), "dropped"),
+                ),
+                unit="ops",
+            ),
+            Panel(
+                "Leases that expired",
+                "A worker died or hung, or a message was lost. Others took over.",
+                (Query(rate("ekyc_leases_expired_total", "region"), "{{region}}"),),
+                unit="ops",
+            ),
+        ),
+    ),
+    (
+        "The vendor",
+        (
+            Panel(
+                "Polls by answer",
+                "Answers per second. `pending` is null: not ready yet.",
+                (Query(rate("ekyc_polls_total", "answer"), "{{answer}}"),),
+                unit="ops",
+                stacked=True,
+            ),
+            spread(
+                "How long a call takes",
+                "A get-result call, of those that were recorded. It gives up after 10 s.",
+                "ekyc_vendor_call_duration_seconds",
+            ),
+            Panel(
+                "Rests",
+                "For how long each region still rests, and why.",
+                (Query(f"clamp_min({RESTS} - time(), 0)", "{{region}} {{reason}}"),),
+                unit="s",
+            ),
+            Panel(
+                "Rests that were ordered",
+                "Per hour, by reason.",
+                (
+                    Query(
+                        f"sum by (reason) (max by (region, reason) (increase({of('ekyc_holds_total')}[1h])))",
+                        "{{reason}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Age of the token",
+                "Renewed at use after 54 minutes; dead after 60.",
+                (Query(now("ekyc_token_age_seconds", "region"), "{{region}}"),),
+                unit="s",
+            ),
+            Panel(
+                "Tokens",
+                "Given and refused, per hour.",
+                (
+                    Query(increase("ekyc_tokens_minted_total"), "given"),
+                    Query(
+                        increase("ekyc_token_refusals_total", "answer"),
+                        "refused: {{answer}}",
+                    ),
+                ),
+            ),
+        ),
+    ),
+    (
+        "Decisions",
+        (
+            Panel(
+                "Decisions",
+                "Delivered, per second.",
+                (Query(rate("ekyc_decisions_total", "decision"), "{{decision}}"),),
+                unit="ops",
+                stacked=True,
+            ),
+            Panel(
+                "By errorCode",
+                "`other` is a code that nobody knows yet: `ekyc stats` has its name.",
+                (Query(rate("ekyc_decision_error_codes_total", "error_code"), "{{error_code}}"),),
+                unit="ops",
+            ),
+            Panel(
+                "What part goes to a person",
+                "The share of `review` in the last hour.",
+                (Query(REVIEWS, "review"),),
+                unit="percentunit",
+            ),
+            spread(
+                "From the vendor's result to the decision",
+                "The part of the way that is ours.",
+                "ekyc_settled_to_decided_seconds",
+            ),
+            spread(
+                "From the enqueue to the decision",
+                "With the time that people and the vendor take.",
+                "ekyc_enqueued_to_decided_seconds",
+            ),
+            Panel(
+                "Deliveries",
+                "Tries per second. What failed is tried again.",
+                (Query(rate("ekyc_deliveries_total", "outcome"), "{{outcome}}"),),
+                unit="ops",
+            ),
+        ),
+    ),
+    (
+        "What goes wrong",
+        (
+            Panel(
+                "In quarantine",
+                "By reason: docs/operators.md says what each means.",
+                (Query(now("ekyc_verifications_quarantined_by_reason", "reason"), "{{reason}}"),),
+                stacked=True,
+                width=12,
+            ),
+            Panel(
+                "Faults",
+                "Tries that failed on our side of the vendor, per second, by cause.",
+                (Query(f"{rate('ekyc_faults_total', 'cause')} > 0", "{{cause}}"),),
+                unit="ops",
+                width=12,
+            ),
+        ),
+    ),
+    (
+        "Evidence",
+        (
+            Panel(
+                "Sealed",
+                "Per second. `incomplete`: an image will never be had. `failed`: the store could not be used.",
+                (Query(rate("ekyc_archivals_total", "outcome"), "{{outcome}}"),),
+                unit="ops",
+            ),
+            Panel(
+                "Bytes",
+                "Kept, per second.",
+                (Query(rate("ekyc_evidence_bytes_total", "region"), "{{region}}"),),
+                unit="Bps",
+            ),
+            Panel(
+                "Files",
+                "Kept, per second.",
+                (Query(rate("ekyc_evidence_files_total", "region"), "{{region}}"),),
+                unit="ops",
+            ),
+        ),
+    ),
+    (
+        "Workers",
+        (
+            Panel("How many", "Seen in the last 20 s.", (Query(f"max(ekyc_workers{FLEET})", "workers"),)),
+            Panel(
+                "Who",
+                "Each with the version of its decision table and of its code.",
+                (Query(f"max by (worker, table, version) (ekyc_worker_info{FLEET})", instant=True),),
+                kind="table",
+                width=16,
+                hidden=("Value",),
+            ),
+        ),
+    ),
+)
+
+
+def panels() -> list[Json]:
+    """All rows, and below each its panels from left to right."""
+    placed: list[Json] = []
+    y = 0
+    for title, row in ROWS:
+        header = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
+        placed.append(
+            {
+                "id": len(placed) + 1,
+                "type": "row",
+                "title": title,
+                "gridPos": header,
+                "collapsed": False,
+                "panels": [],
+            }
+        )
+        x, y, height = 0, y + 1, 0
+        for panel in row:
+            if x + panel.width > COLUMNS:
+                x, y, height = 0, y + height, 0
+            placed.append(panel.as_json(len(placed) + 1, x, y))
+            x, height = x + panel.width, max(height, panel.height)
+        y += height
+    return placed
+
+
+def variable(name: str, label: str, query: str, **others: Any) -> Json:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "sort": 1,
+    } | others
+
+
+def dashboard() -> Json:
+    chosen = {"selected": True, "text": "All", "value": "$__all"}
+    return {
+        "uid": "ekyc",
+        "title": "eKYC worker fleet",
+        "description": "From the ledger, by way of `web`. docs/metrics.md says what each figure means.",
+        "tags": ["ekyc"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": True,
+        "timezone": "browser",
+        "time": {"from": "now-3h", "to": "now"},
+        "refresh": "30s",
+        "graphTooltip": 1,
+        "templating": {
+            "list": [
+                {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+                variable("job", "ledger", "label_values(ekyc_up, job)"),
+                variable(
+                    "region",
+                    "region",
+                    'label_values(ekyc_verifications_in_flight{job="$job"}, region)',
+                    multi=True,
+                    includeAll=True,
+                    current=chosen,
+                ),
+            ]
+        },
+        "annotations": {"list": []},
+        "links": [],
+        "panels": panels(),
+    }
+
+
+if __name__ == "__main__":
+    json.dump(dashboard(), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,40 @@
+"""The product with a bug, for a test: `celery -A tests.acceptance.buggy worker`. It quotes a person when it fails."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sandbox.documents import PERSON
+from worker.app import app
+from worker.ledger.ledger import Ledger
+from worker.schedule import Backoff
+from worker.services import services
+
+if TYPE_CHECKING:
+    from worker.ledger.values import Verification
+
+__all__ = ["app"]
+
+
+def poll(verification: Verification) -> NoReturn:
+    parts = services()
+    # It is given up at its second try, not after a minute.
+    parts.policy.backoffs = replace(parts.policy.backoffs, unforeseen=Backoff(0.05, 1.0, 0.05, limit=2))
+    name_of_the_person = f"{PERSON} of {verification.signature_id}"
+    raise KeyError(name_of_the_person)
+
+
+app.loader.import_default_modules()
+sys.modules["tasks.get_result"].poll = poll  # type: ignore[attr-defined]
+_load = Ledger.load
+
+
+def load(self: Ledger, batch: Any) -> Any:
+    if any(name.startswith("taskfails") for name in batch.signature_ids):
+        raise LookupError(PERSON)
+    return _load(self, batch)
+
+
+Ledger.load = load  # type: ignore[method-assign]

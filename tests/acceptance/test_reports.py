@@ -1,0 +1,85 @@
+"""Reports of a worker process, as a Sentry on the loopback receives them."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.demo import leaks
+from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
+from tests.acceptance.listener import Listener, listening
+from worker.reporting import KEPT
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.acceptance.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def sentry() -> Iterator[Listener]:
+    with listening() as listener:
+        yield listener
+
+
+def enqueue(fleet: Fleet, *names: str) -> None:
+    fleet.ledger().enqueue([EnqueueRequest(name, "ph", '{"name":"Juan dela Cruz"}') for name in names])
+
+
+def end(worker: subprocess.Popen[bytes]) -> None:
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=30) == 0
+
+
+def clean(sentry: Listener) -> None:
+    for event in sentry.reports():
+        assert event.keys() <= set(KEPT)
+    for path, body in sentry.heard:
+        assert path == "/api/7/envelope/"
+        assert not leaks.holds(body)
+        assert b"Juan" not in body
+
+
+def test_what_was_given_up_is_reported_once_and_nothing_else_is(fleet: Fleet, sentry: Listener) -> None:
+    """Neither what ends well, nor what fails on the way there."""
+    worker = fleet.worker(SENTRY_DSN=f"http://key@{sentry.origin}/7")
+    enqueue(fleet, "pass-1", "nosigid-2", "pass-http500-3", "pass-html-4", "imgexpired-5")
+    until(lambda: fleet.census().counts("ph").quarantined, "one is in quarantine")
+    fleet.await_done(4)
+    end(worker)
+    (event,) = sentry.reports()
+    assert event["message"] == "polling: UNREADABLE"
+    assert event["tags"] == {"region": "ph", "stage": "polling", "reason": "UNREADABLE"}
+    assert event["extra"]["signature_id"] == "nosigid-2"
+    assert event["extra"]["look"] == "ekyc quarantine show nosigid-2 --region ph"
+    clean(sentry)
+
+
+def test_a_fault_that_nobody_foresaw_is_reported_with_its_place_and_without_its_words(
+    fleet: Fleet, sentry: Listener
+) -> None:
+    """Promise 6: the error quotes a person, and so does a variable beside it."""
+    worker = fleet.start(
+        "celery", "-A", "tests.acceptance.buggy", "worker", name="buggy",
+        SENTRY_DSN=f"http://key@{sentry.origin}/7",
+    )  # fmt: skip
+    enqueue(fleet, "pass-1")
+    until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    enqueue(fleet, "taskfails-1")
+    until(lambda: len(sentry.reports()) > 1, "the task that failed is reported")
+    end(worker)
+    by_type = {event["exception"]["values"][-1]["type"]: event for event in sentry.reports()}
+    given_up = by_type["KeyError"]
+    (raised,) = given_up["exception"]["values"]
+    assert raised["stacktrace"]["frames"][-1]["function"] == "poll"
+    assert raised["value"] == ""
+    assert given_up["tags"]["reason"] == "UNFORESEEN"
+    assert by_type["LookupError"]["tags"] == {"task": "tasks.get_result"}
+    assert len([event for event in sentry.reports() if event["exception"] == given_up["exception"]]) == 1
+    clean(sentry)

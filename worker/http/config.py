@@ -1,0 +1,48 @@
+"""Gunicorn's configuration: `gunicorn -c python:worker.http.config` needs no flags.
+
+Names in small letters are gunicorn's settings; https://gunicorn.org/reference/settings/ explains them. A flag, or
+`GUNICORN_CMD_ARGS`, counts before what stands here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from worker.decisions.table import Table
+from worker.errors import ConfigError
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from gunicorn.workers.base import Worker
+
+try:
+    _settings: Final = current()
+    Table.load(_settings.decisions_file)
+except ConfigError as error:
+    print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
+    raise SystemExit(error.exit_code) from None
+
+wsgi_app = "worker.http.wsgi:app"
+bind = [_settings.web_bind]
+
+# One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
+# and `/healthz` has to answer all the same.
+worker_class = "gthread"
+threads = 8
+
+logger_class = "worker.http.log.Log"
+
+# Where gunicorn's processes tell each other that they live: in memory, so that no slow disk makes one look dead, and a
+# read-only file system is no obstacle.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn names its file
+
+# Nobody controls it but by signals, and no file has to be written for that.
+control_socket_disable = True
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Say at once how things are: Redis may start after us. Beside the first requests, for it may hang."""
+    threading.Thread(target=worker.wsgi.readiness.look, name="first look", daemon=True).start()

@@ -1,0 +1,83 @@
+"""Reads the ledger once for each scrape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from worker.errors import LedgerUnavailable
+from worker.ledger import Census
+from worker.metrics.catalogue import catalogue
+from worker.metrics.figure import Reading
+from worker.redis import translated
+from worker.roster import Roster
+from worker.vendor.token_store import TokenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prometheus_client.core import Metric
+    from redis import Redis
+
+    from worker.decisions.table import Table
+    from worker.roster import Worker
+
+
+class Metrics(Collector):
+    """All metrics of the fleet. What a scrape costs does not grow with the number waiting.
+
+    A Redis that does not answer is no fault of a scrape: then there is `ekyc_up 0`, and nothing else.
+
+    Parameters:
+      redis: a client that answers bytes.
+      table: the decision table of the workers; its codes and decisions are those that are told apart.
+    """
+
+    def __init__(self, redis: Redis, regions: Sequence[str], table: Table) -> None:
+        self._census = Census(redis)
+        self._tokens = TokenStore(redis)
+        self._roster = Roster(redis)
+        self._regions = tuple(regions)
+        self._catalogue = catalogue(table)
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            with translated():
+                workers = self._roster.present()
+                readings = {region: self._read(region) for region in self._regions}
+        except LedgerUnavailable:
+            yield _up(0)
+            return
+        yield _up(1)
+        yield from _workers(workers)
+        for metric in self._catalogue:
+            yield metric.family(readings)
+
+    def describe(self) -> Iterator[Metric]:
+        """All that `collect` may yield, without figures and without asking Redis."""
+        yield _up(0)
+        yield from _workers(())
+        for metric in self._catalogue:
+            yield metric.family({})
+
+    def _read(self, region: str) -> Reading:
+        return Reading(self._census.counts(region), self._tokens.read(region))
+
+
+def _up(value: int) -> Metric:
+    return GaugeMetricFamily(
+        "ekyc_up", "1: the ledger's Redis answered this scrape; 0: it did not.", value=value
+    )
+
+
+def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:
+    yield GaugeMetricFamily("ekyc_workers", "Workers that were seen lately.", value=len(workers))
+    info = InfoMetricFamily(
+        "ekyc_worker",
+        "Each worker that was seen lately, with the version of its decision table and of its code.",
+    )
+    for worker in workers:
+        info.add_metric((), {"worker": worker.name, "table": worker.table, "version": worker.version})
+    yield info

@@ -1,0 +1,86 @@
+"""A process that starts waits for what starts beside it: none of them needs another to be there first."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from amqp.exceptions import AccessRefused
+from redis.exceptions import AuthenticationError
+
+from worker.errors import BrokerUnavailable, ConfigError, Unavailable
+from worker.messages import BROKEN
+from worker.redis import connect, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Celery
+
+#: Between two tries.
+PAUSE_S: Final = 0.5
+
+#: A broker that takes the connection and says nothing counts as one that does not answer.
+BROKER_TIMEOUT_S: Final = 5.0
+
+
+def await_redis(url: str, limit_s: float) -> None:
+    """Wait for the ledger's Redis. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+    redis = connect(url)
+
+    def ping() -> None:
+        with translated():
+            redis.ping()
+
+    await_part(ping, limit_s)
+    redis.close()
+
+
+def await_broker(app: Celery, limit_s: float) -> None:
+    """Wait for the broker. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
+    await_part(lambda: _knock(app), limit_s)
+
+
+def await_part(reach: Callable[[], None], limit_s: float) -> None:
+    """Call `reach` until it no longer raises ``Unavailable``, and say once that we wait.
+
+    Raises what `reach` raised last, once `limit_s` have passed.
+    """
+    give_up_at = time.monotonic() + limit_s
+    told = False
+    while True:
+        try:
+            return reach()
+        except Unavailable as error:
+            if time.monotonic() > give_up_at:
+                raise
+            if not told:
+                print(f"ekyc: {error}; waiting up to {limit_s:.0f} s", file=sys.stderr)  # noqa: T201
+                told = True
+            time.sleep(PAUSE_S)
+
+
+def _knock(app: Celery) -> None:
+    try:
+        with app.connection_for_read(
+            connect_timeout=BROKER_TIMEOUT_S, transport_options={"socket_timeout": BROKER_TIMEOUT_S}
+        ) as connection:
+            # Once each, where CELERY_BROKER_URL names several.
+            connection.ensure_connection(
+                max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
+            )
+    except (AuthenticationError, AccessRefused):
+        raise BrokerUnavailable(
+            "the broker refuses our password: check CELERY_BROKER_URL, or REDIS_URL where that is not set"
+        ) from None
+    except BROKEN as error:
+        raise BrokerUnavailable(
+            f"the broker does not answer ({type(error).__name__}); "
+            "check that it runs, and CELERY_BROKER_URL, or REDIS_URL where that is not set"
+        ) from None
+    except (ValueError, KeyError):
+        raise ConfigError(
+            "CELERY_BROKER_URL, or REDIS_URL where that is not set, is no URL of a broker: "
+            "give one such as redis://:password@host:6379/0"
+        ) from None

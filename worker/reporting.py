@@ -1,0 +1,126 @@
+"""Reports to Sentry: work that was given up, and tasks that failed in a way nobody foresaw. Nothing else.
+
+Imported only where `SENTRY_DSN` is set (see ``worker.observers``). A report carries ids, codes and places in the code:
+no variables, no text of an error that we did not write ourselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import sentry_sdk
+from celery.signals import task_failure
+from sentry_sdk.integrations.atexit import AtexitIntegration
+from sentry_sdk.utils import BadDsn, event_from_exception
+
+from worker import __version__
+from worker.errors import ConfigError, EkycError
+from worker.ledger.writes import Place, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentry_sdk.types import Event, Hint
+
+    from worker.ledger.values import Batch, Verification
+    from worker.observers import Around
+
+_Made = TypeVar("_Made")
+
+#: Marks what is ours: whatever else in this process speaks to Sentry is not sent.
+LOGGER: Final = "ekyc"
+
+#: What a report is made of. The SDK would add what it finds: breadcrumbs, modules, arguments, the user.
+KEPT: Final = (
+    "event_id", "timestamp", "level", "platform", "logger", "release", "environment", "server_name", "sdk",
+    "message", "exception", "fingerprint", "tags", "extra",
+)  # fmt: skip
+
+
+def start(dsn: str) -> Around:
+    """Report from now on. Raises ``ConfigError`` for a DSN that is none."""
+    try:
+        sentry_sdk.init(
+            dsn=dsn,
+            release=f"ekyc-worker@{__version__}",
+            before_send=scrubbed,
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            # What is under way when the worker ends is sent, and nothing said about it.
+            integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None)],
+            include_local_variables=False,
+            send_default_pii=False,
+            max_request_body_size="never",
+            max_breadcrumbs=0,
+            auto_session_tracking=False,
+            send_client_reports=False,
+        )
+    except BadDsn:
+        raise ConfigError("SENTRY_DSN is not a DSN of Sentry's: https://key@host/project") from None
+    task_failure.connect(_task_failed, weak=False)
+    return around
+
+
+def around(batch: Batch, each: Callable[[Verification], _Made], /) -> Callable[[Verification], _Made]:
+    """`each`, and a report of the verifications that it gives up."""
+
+    def reported(verification: Verification) -> _Made:
+        made = each(verification)
+        if isinstance(made, Write) and made.place is Place.QUARANTINE:
+            _given_up(batch, verification, made)
+        return made
+
+    return reported
+
+
+def scrubbed(event: Event, _hint: Hint | None = None) -> Event | None:
+    """What may be sent of an event; None for one that is not ours."""
+    if event.get("logger") != LOGGER:
+        return None
+    kept: Any = {name: event[name] for name in KEPT if name in event}
+    for raised in kept.get("exception", {}).get("values", ()):
+        if raised.get("module") != EkycError.__module__:
+            # It may quote what a vendor said.
+            raised["value"] = ""
+        for frame in raised.get("stacktrace", {}).get("frames", ()):
+            frame.pop("vars", None)
+    ours: Event = kept
+    return ours
+
+
+def _given_up(batch: Batch, verification: Verification, write: Write) -> None:
+    region, signature_id = verification.region, verification.signature_id
+    event = _event(write.error) if write.error else {"message": f"{batch.stage}: {write.reason}"}
+    # Should two workers give it up, Sentry takes the second report for the first.
+    once = f"{region}/{signature_id}/{batch.stage}/{write.reason}/{verification.retried_at_ms}"
+    sentry_sdk.capture_event({
+        **event,
+        "event_id": hashlib.sha256(once.encode()).hexdigest()[:32],
+        "logger": LOGGER,
+        "level": "error",
+        "fingerprint": ["{{ default }}", batch.stage, write.reason],
+        "tags": {"region": region, "stage": batch.stage, "reason": write.reason},
+        "extra": {
+            "signature_id": signature_id,
+            "batch_id": batch.id,
+            "detail": write.detail,
+            "polls": verification.polls,
+            "look": f"ekyc quarantine show {signature_id} --region {region}",
+        },
+    })  # fmt: skip
+
+
+def _task_failed(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
+    """A whole task failed. What we stand on and does not answer is a matter of metrics; what was foreseen is none."""
+    if exception is None or isinstance(exception, EkycError):
+        return
+    task = str(getattr(sender, "name", sender))
+    sentry_sdk.capture_event(
+        {**_event(exception), "logger": LOGGER, "level": "error", "tags": {"task": task}}
+    )
+
+
+def _event(error: BaseException) -> Event:
+    event, _ = event_from_exception(error, client_options=sentry_sdk.get_client().options)
+    return event
