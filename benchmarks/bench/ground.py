@@ -142,7 +142,15 @@ def ground(where: Path = FOLDER) -> Iterator[Ground]:
             with made.redis:
                 yield made
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        _remove(root)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        # Also where that was interrupted: evidence of many takes a while to remove.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_port() -> int:
