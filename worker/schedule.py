@@ -65,8 +65,9 @@ class Backoffs:
     refused: Backoff = Backoff(10.0, 2.0, 600.0, limit=8)
     #: An envelope code nobody knows.
     unknown_code: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
-    #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first.
-    image: Backoff = Backoff(2.0, 2.0, 300.0)
+    #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first. Links die within the
+    #: hour, and each try may fail for another reason: a dozen of tries in five minutes.
+    image: Backoff = Backoff(2.0, 1.5, 300.0)
     #: The pipeline's queue cannot be written.
     delivery: Backoff = Backoff(1.0, 2.0, 60.0)
     #: The evidence store cannot be read or written.
@@ -112,7 +113,7 @@ LAST_TRIES: Final = 5
 LATE_FOR_S: Final = 24 * 3600.0
 
 #: How long after a decision without its images they are asked for again.
-ARCHIVE_ON_S: Final = 60.0
+ARCHIVE_ON_S: Final = 15.0
 
 #: How long a region rests when the vendor says that it is busy and not for how long.
 BUSY_REST_S: Final = 10.0

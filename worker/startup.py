@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from worker.ending import end_with
-from worker.errors import ConfigError, EkycError
+from worker.errors import ConfigError, EkycError, EvidenceUnavailable
 from worker.patience import await_redis
 from worker.services import services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from worker.evidence.store import Evidence
+
 
 def check(pool: str) -> None:
-    """Pool, settings, decision table, Redis and evidence store. Ends the process with one line on a fault."""
+    """Pool, settings, decision table and Redis: ends the process with one line on a fault. Then the evidence store."""
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
         _check_health_file(parts.settings.health_file)
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
-        parts.evidence.check()
+        _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)
+
+
+def _try_evidence(evidence: Evidence) -> None:
+    """Say that evidence cannot be kept now. It may be a moment's fault, and a worker that ended could not even poll."""
+    try:
+        evidence.check()
+    except EvidenceUnavailable as error:
+        print(
+            f"ekyc: {error}; starting all the same: what it keeps from going on is tried again",
+            file=sys.stderr,
+        )  # noqa: T201
 
 
 def _check_health_file(path: Path | None) -> None:

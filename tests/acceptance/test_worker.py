@@ -216,7 +216,7 @@ def test_sigterm_ends_a_worker_with_exit_code_0(fleet: Fleet) -> None:
         ({"ADVANCE_ACCESS_KEY": ""}, "ekyc: ADVANCE_ACCESS_KEY is not set"),
         ({"ADVANCE_REGIONS": "ph,xx"}, "ekyc: ADVANCE_REGIONS: unknown region"),
         ({"EKYC_EVIDENCE_URL": ""}, "ekyc: EKYC_EVIDENCE_URL is not set"),
-        ({"EKYC_EVIDENCE_URL": "file:///proc/none"}, "ekyc: "),
+        ({"EKYC_EVIDENCE_URL": "ftp://x"}, "ekyc: EKYC_EVIDENCE_URL: give a file:///, s3://"),
         ({"EKYC_DECISIONS_FILE": "/nowhere/table.toml"}, "ekyc: /nowhere/table.toml: cannot be read"),
         ({"REDIS_URL": "http://x"}, "ekyc: REDIS_URL is not a Redis URL"),
     ],
@@ -230,6 +230,23 @@ def test_a_worker_that_cannot_work_says_why_in_one_line(
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith(line)
     assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_worker_starts_while_its_evidence_store_is_down_and_says_so(fleet: Fleet) -> None:
+    """During an outage of hours workers are killed and restarted, too; nobody should have to start them once more."""
+    fleet.evidence.touch()
+    fleet.worker()
+    lines = [
+        line for line in fleet.log("w1").splitlines() if line.startswith("ekyc: evidence cannot be written")
+    ]
+    assert len(lines) == 1, fleet.log("w1")
+    fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
+    until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
+
+    fleet.evidence.unlink()
+    fleet.evidence.mkdir()
+    fleet.await_delivered(1)
+    assert load_decision(fleet.delivered()[0]["decision"]).evidence.complete
 
 
 def test_a_table_that_would_approve_a_forgery_does_not_start(fleet: Fleet, tmp_path: Path) -> None:

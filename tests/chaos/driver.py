@@ -182,7 +182,7 @@ def _look_for_the_stuck(world: World, result: Run) -> None:
         traveller(random, world.profile.verifications + number, world.seed, "n1")
         for number in range(CANARIES)
     )
-    # An image that fails three times in a row comes a minute later, and nobody would be stuck.
+    # An image that fails three times in a row comes 15 s later, and nobody would be stuck.
     world.vendor.calm()
     world.crew.await_ready()
     _enqueue(world, result, canaries)

@@ -45,7 +45,7 @@ class Profile:
     )
 
 
-#: Images fail early: what was decided without them is archived a minute after its decision.
+#: Images fail early: what was decided without them is asked for again 15 s after its decision.
 SHORT: Final = Profile(
     name="short",
     verifications=500,
@@ -62,7 +62,7 @@ SHORT: Final = Profile(
         Lane((("connections_dropped", 0.0), ("queue_flushed", 3.0), ("redelivery", 4.0)), 4.0, 55.0),
         Lane((("zombie", 9.0),), 14.0, 50.0),
     ),
-    patience_s=240.0,
+    patience_s=300.0,
 )
 
 LONG: Final = Profile(

@@ -196,13 +196,26 @@ def test_a_url_that_cannot_be_used_is_told_in_one_line_without_secrets(url: str,
 
 def test_a_place_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
+    evidence = Evidence((tmp_path / "file" / "evidence").as_uri())
     with pytest.raises(EvidenceUnavailable) as caught:
-        Evidence((tmp_path / "file" / "evidence").as_uri())
+        evidence.check()
     message = str(caught.value)
     assert (
         f"evidence cannot be written at {tmp_path.as_uri()}/file/evidence: not a directory; check" in message
     )
     assert "\n" not in message
+
+
+def test_a_place_that_comes_back_is_used(tmp_path: Path) -> None:
+    """A worker may start while the disk is away."""
+    root = tmp_path / "evidence"
+    root.write_text("in the way")
+    evidence = Evidence(root.as_uri())
+    with pytest.raises(EvidenceUnavailable):
+        evidence.keep_answer(REGION, ID, b"{}")
+    root.unlink()
+    evidence.check()
+    assert evidence.keep_answer(REGION, ID, b"{}") == b"{}"
 
 
 def test_a_place_that_is_lost_later_is_told_in_one_line(evidence: Evidence, root: Path) -> None:

@@ -49,6 +49,9 @@ class Bucket(Objects):
                 f"EKYC_EVIDENCE_URL: no bucket can be made of this URL and the {ENVIRONMENT[scheme]}_… variables"
             ) from None
 
+    def prepare(self) -> None:
+        """A bucket is made by whoever gives rights to it, not by us."""
+
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from worker.errors import ConfigError
+from worker.errors import ConfigError, EvidenceUnavailable
 from worker.evidence.drafts import Drafts
 from worker.evidence.objects import Found, Objects, clear
 
@@ -36,14 +36,24 @@ class LocalFolder(Objects):
             raise ConfigError(
                 "EKYC_EVIDENCE_URL: a local folder is given as file:///path, with three slashes"
             )
+        #: Folders of regions that this process has synced into the root.
+        self._synced: set[str] = set()
+        self._root = str(root.resolve()).rstrip("/")
+        self._prepared = False
+        # A disk that is full or away may come back while this process lives: whoever uses it hears of it.
+        with suppress(EvidenceUnavailable):
+            self.prepare()
+
+    def prepare(self) -> None:
+        if self._prepared:
+            return
+        root = Path(self._root)
         with clear("written", self.url):
             made = [folder for folder in (root, *root.parents) if not folder.exists()]
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            self._root = str(root.resolve()).rstrip("/")
             for folder in made:
                 _sync(folder.parent)
-        #: Folders of regions that this process has synced into the root.
-        self._synced: set[str] = set()
+        self._prepared = True
 
     def create(self, path: str, body: bytes) -> bool:
         folder, _, name = path.rpartition("/")

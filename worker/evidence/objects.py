@@ -41,6 +41,9 @@ class Objects(Protocol):
 
     url: str
 
+    def prepare(self) -> None:
+        """Make the place if it can be made, and was not there when this process first looked."""
+
     def create(self, path: str, body: bytes) -> bool:
         """Write a file if there is none, whole or not at all: True; False: there is one already.
 

@@ -140,6 +140,7 @@ class Evidence:
 
     def check(self) -> None:
         """Write a probe, read it back, remove it. Raises ``EvidenceUnavailable`` where that fails."""
+        self._objects.prepare()
         path, body = f"probe-{uuid4().hex}", b"ekyc probe\n"
         self._objects.create(path, body)
         read = self._objects.read(path)
