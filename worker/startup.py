@@ -35,10 +35,8 @@ def _try_evidence(evidence: Evidence) -> None:
     try:
         evidence.check()
     except EvidenceUnavailable as error:
-        print(
-            f"ekyc: {error}; starting all the same: what it keeps from going on is tried again",
-            file=sys.stderr,
-        )  # noqa: T201
+        line = f"ekyc: {error}; starting all the same: what needs it is tried again"
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def _check_health_file(path: Path | None) -> None:

@@ -11,7 +11,7 @@ import click
 
 from benchmarks.bench import needs, results
 from benchmarks.bench.chart import chart
-from benchmarks.bench.ground import FOLDER, ROOT
+from benchmarks.bench.ground import FOLDER, ROOT, yard
 from benchmarks.bench.lineup import CONTENDERS
 from benchmarks.bench.report import fill, report
 from benchmarks.bench.rounds import Entry
@@ -135,17 +135,19 @@ def run(  # noqa: PLR0913, PLR0917 - the options
       python -m benchmarks.bench run --only waiting --waiting 10000
     """
     output = _RECORD if record else output
-    sitting = Sitting(
-        entries=_entries(names),
-        rounds=rounds,
-        seconds=seconds,
-        numbers=sorted(numbers),
-        where=folder,
-        output=output,
-        versions=needs.versions(),
-        tell=click.echo,
-    )
-    sitting.measure(only or PARTS)
+    versions = needs.versions()
+    with yard(folder) as where:
+        sitting = Sitting(
+            entries=_entries(names),
+            rounds=rounds,
+            seconds=seconds,
+            numbers=sorted(numbers),
+            where=where,
+            output=output,
+            versions=versions,
+            tell=click.echo,
+        )
+        sitting.measure(only or PARTS)
     _draw(output, record=record)
 
 
@@ -155,7 +157,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options
 def smoke_(names: Sequence[str], folder: Path) -> int:
     """Everything once with a few verifications: do all counts agree? About a minute; speed is no matter."""
     needs.versions()
-    faults = smoke(_entries(names), folder, click.echo)
+    with yard(folder) as where:
+        faults = smoke(_entries(names), where, click.echo)
     for fault in faults:
         click.echo(f"bench: {fault}", err=True)
     return RED if faults else 0

@@ -129,20 +129,31 @@ class Ground:
 
 
 @contextmanager
-def ground(where: Path = FOLDER) -> Iterator[Ground]:
-    """Start Valkey and the vendor below `where`. In the end nothing runs any more, and nothing is left there."""
-    parts.forget_environment()
+def yard(where: Path = FOLDER) -> Iterator[Path]:
+    """A folder for many grounds. All that was written goes at the end, and not before.
+
+    For minutes after many files were removed, ext4 without a journal is slow to make new ones: each run would be
+    slower than the one before it.
+    """
     where.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix="bench-", dir=where))
     try:
-        folder = Folder.make(root)
-        with Processes(folder) as processes:
-            redis_url = valkey.start(processes, folder, valkey.binary())
-            made = Ground(folder, processes, redis_url, stand_in.start(processes, root, _free_port()))
-            with made.redis:
-                yield made
+        yield root
     finally:
         _remove(root)
+
+
+@contextmanager
+def ground(where: Path) -> Iterator[Ground]:
+    """Start Valkey and the vendor in a yard. In the end nothing runs any more; what was written stays."""
+    parts.forget_environment()
+    root = Path(tempfile.mkdtemp(prefix="ground-", dir=where))
+    folder = Folder.make(root)
+    with Processes(folder) as processes:
+        redis_url = valkey.start(processes, folder, valkey.binary())
+        made = Ground(folder, processes, redis_url, stand_in.start(processes, root, _free_port()))
+        with made.redis:
+            yield made
 
 
 def _remove(folder: Path) -> None:

@@ -57,7 +57,6 @@ class Sitting:
 
     def measure(self, parts: Sequence[str]) -> None:
         """Each part of `parts`, in the order of ``PARTS``."""
-        self.where.mkdir(parents=True, exist_ok=True)
         name = datetime.now(UTC).isoformat(timespec="seconds")
         profiles = [profile for profile in PROFILES.values() if profile.name in parts]
         if profiles:

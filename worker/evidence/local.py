@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 from worker.errors import ConfigError, EvidenceUnavailable
 from worker.evidence.drafts import Drafts
 from worker.evidence.objects import Found, Objects, clear
+from worker.evidence.syncs import SharedSync, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,7 @@ class LocalFolder(Objects):
             )
         #: Folders of regions that this process has synced into the root.
         self._synced: set[str] = set()
+        self._regions: defaultdict[str, SharedSync] = defaultdict(SharedSync)
         self._root = str(root.resolve()).rstrip("/")
         self._prepared = False
         # A disk that is full or away may come back while this process lives: whoever uses it hears of it.
@@ -52,7 +55,7 @@ class LocalFolder(Objects):
             made = [folder for folder in (root, *root.parents) if not folder.exists()]
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             for folder in made:
-                _sync(folder.parent)
+                sync(folder.parent)
         self._prepared = True
 
     def create(self, path: str, body: bytes) -> bool:
@@ -75,7 +78,7 @@ class LocalFolder(Objects):
 
     def settle(self, folder: str) -> None:
         with clear("written", self.url):
-            _sync(f"{self._root}/{folder}")
+            sync(f"{self._root}/{folder}")
 
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):
@@ -119,15 +122,7 @@ class LocalFolder(Objects):
     def _sync_way(self, folder: str) -> None:
         """See to it that a folder stays. Whoever made it may have been killed before they did."""
         region, _, _ = folder.rpartition("/")
-        _sync(f"{self._root}/{region}")
+        self._regions[region].of(f"{self._root}/{region}")
         if region not in self._synced:
-            _sync(f"{self._root}/")
+            sync(f"{self._root}/")
             self._synced.add(region)
-
-
-def _sync(folder: str | Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

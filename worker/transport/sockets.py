@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from urllib3.util.connection import allowed_gai_family
 
@@ -17,6 +17,10 @@ from worker.transport.deadline import time_left_s, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: By how much a timeout may differ from what is left. To set it takes a system call, and one for Python's lock.
+NEAR_S: Final = 0.02
 
 
 class Socket(socket.socket):
@@ -27,7 +31,11 @@ class Socket(socket.socket):
         left_s = time_left_s()
         if not left_s:
             raise TimeoutError("the deadline has passed")
-        self.settimeout(left_s if at_most_s is None else min(left_s, at_most_s))
+        if at_most_s is not None:
+            left_s = min(left_s, at_most_s)
+        given_s = self.gettimeout()
+        if given_s is None or abs(given_s - left_s) > NEAR_S:
+            self.settimeout(left_s)
 
     def recv(self, *args: Any) -> bytes:
         self.restrain()
