@@ -14,7 +14,7 @@ demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two w
 test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (a quarter of an hour)
+chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (twenty minutes)
 	@$(BIN)/python -m tests.chaos
 
 chaos-short: .venv/dev.stamp ## The same with 500 (two minutes)

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How long to wait before looking again whether hands are free or the queue is empty. Half of what a Celery message
-#: takes on its way, and no call to Redis where hands are the question.
+#: How long to wait before looking again whether hands are free: half of what a Celery message takes on its way.
 LOOK_AGAIN_S: Final = 0.005
+
+#: How long to wait before asking again whether the queue is empty, which takes a call of Redis.
+ASK_AGAIN_S: Final = 0.02
 
 #: How long to wait before trying Redis again after it failed.
 RETRY_S: Final = 1.0
@@ -135,8 +137,11 @@ class _Thread(threading.Thread):
         with connection.Producer() as producer:
             while not self._stopping.is_set():
                 self.turned_at = time.monotonic()
-                if self._hands() <= 0 or self._waiting(channel) > 0:
+                if self._hands() <= 0:
                     self._stopping.wait(LOOK_AGAIN_S)
+                    continue
+                if self._waiting(channel) > 0:
+                    self._stopping.wait(ASK_AGAIN_S)
                     continue
                 sleep_s = self._claim(producer)
                 if sleep_s > 0:
