@@ -11,6 +11,8 @@ from sandbox.demo import leaks
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, listening
+from worker.ledger import Ledger
+from worker.ledger.ledger import MOST_STARTS
 from worker.reporting import KEPT
 
 if TYPE_CHECKING:
@@ -58,6 +60,27 @@ def test_what_was_given_up_is_reported_once_and_nothing_else_is(fleet: Fleet, se
     assert event["tags"] == {"region": "ph", "stage": "polling", "reason": "UNREADABLE"}
     assert event["extra"]["signature_id"] == "nosigid-2"
     assert event["extra"]["look"] == "ekyc quarantine show nosigid-2 --region ph"
+    clean(sentry)
+
+
+def test_what_kills_workers_is_reported_by_the_one_that_finds_it(fleet: Fleet, sentry: Listener) -> None:
+    """Those who were killed could not; the ledger puts it into quarantine, and tells whoever claims."""
+    enqueue(fleet, "poison-1")
+    with fleet.redis() as redis:
+        doomed = Ledger(redis, lease_s=0.05)
+
+        def start_and_die() -> bool:
+            return any(doomed.load(batch) for batch in doomed.claim("ph", limit=1).batches)
+
+        for start in range(MOST_STARTS):
+            until(start_and_die, f"start {start + 1}")
+    worker = fleet.worker(SENTRY_DSN=f"http://key@{sentry.origin}/7")
+    until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    end(worker)
+    (event,) = sentry.reports()
+    assert event["message"] == "polling: CRASHES_WORKERS"
+    assert event["tags"] == {"region": "ph", "stage": "polling", "reason": "CRASHES_WORKERS"}
+    assert event["extra"]["look"] == "ekyc quarantine show poison-1 --region ph"
     clean(sentry)
 
 
