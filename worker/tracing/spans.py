@@ -68,8 +68,7 @@ def _begin(batch: Batch, verification: Verification, task: Span) -> Span:
             NAMES[batch.stage],
             # No parent: a verification is nobody's part, and its batch has a trace of its own.
             context=Context(),
-            # None, where the ledger gave it up: no task was left.
-            links=[Link(task.get_span_context())] if task.get_span_context().is_valid else [],
+            links=[Link(task.get_span_context())],
             attributes={
                 "ekyc.region": verification.region,
                 "ekyc.signature_id": verification.signature_id,
