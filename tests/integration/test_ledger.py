@@ -196,7 +196,7 @@ def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
     """One verification kills its worker every time; the other gets through as soon as it travels alone."""
     enqueue(ledger, "poison", "good")
     take(ledger)
-    given_up = []
+    given_up: list[Verification] = []
     for _ in range(MOST_STARTS):
         lapse_leases(redis)
         claim = ledger.claim("ph", limit=64)
