@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -17,8 +18,9 @@ from celery.worker import state
 from worker import __version__, messages
 from worker.batches import give_back
 from worker.errors import LedgerUnavailable
-from worker.ledger import Ledger
+from worker.ledger import Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.ledger.values import Batch
 from worker.messages import BROKEN
 from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from celery.worker.consumer import Consumer
     from kombu import Connection
 
-    from worker.ledger.values import Batch
+    from worker.ledger.values import Verification
+    from worker.observers import Around
     from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -91,6 +94,12 @@ class Dispatcher(bootsteps.StartStopStep):
         self.stop(parent)
         if self._pulse is not None:
             self._pulse.end()
+
+
+def _tell(around: Around, verification: Verification) -> None:
+    """Traces and reports hear of what the ledger has given up as of what a batch gives up: no batch is left to tell."""
+    batch = Batch("", verification.region, verification.stage, (verification.signature_id,))
+    around(batch, partial(writes.quarantine, reason="CRASHES_WORKERS"))(verification)
 
 
 def _pulse(name: str) -> Pulse:
@@ -173,6 +182,8 @@ class _Thread(threading.Thread):
         sleep_s = LONGEST_SLEEP_S
         for region in self._settings.regions:
             claim = self._ledger.claim(region, limit=self._settings.batch)
+            for verification in claim.quarantined:
+                _tell(services().around, verification)
             self._send(claim.batches, producer)
             sleep_s = min(sleep_s, claim.sleep_s)
         return sleep_s

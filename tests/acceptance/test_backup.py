@@ -1,4 +1,4 @@
-"""What docs/operations.md says of copies of Redis, done: the append-only file, a snapshot, a single region."""
+"""What docs/upkeep.md says of copies of Redis, done: the append-only file, a snapshot, a replica, a single region."""
 
 from __future__ import annotations
 
@@ -95,6 +95,38 @@ def test_a_snapshot_is_read_with_the_append_only_file_off_and_that_is_switched_o
         until(lambda: rewritten(read), "the append-only file is written")
     with valkey(tmp_path / "second") as whole:
         assert Census(whole).counts("ph").waiting == 7
+
+
+def test_the_whole_ledger_moves_by_a_replica(tmp_path: Path) -> None:
+    """With the broker's queues, which lie in the same Redis: decisions that nobody has read yet come along."""
+    names = [f"pass-n6-{number}" for number in range(20)]
+    with (
+        valkey(tmp_path / "old") as old,
+        valkey(tmp_path / "new") as new,
+        fleet_at(url(old), tmp_path) as fleet,
+    ):
+        worker = fleet.worker("before")
+        fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in [*names, "pass-n0"]])
+        fleet.await_done(1)
+        new.replicaof("127.0.0.1", old.connection_pool.connection_kwargs["port"])
+        until(lambda: new.info("replication")["master_link_status"] == "up", "the replica follows")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=30) == 0
+        until(lambda: lag(old) == 0, "the replica has all")
+        new.replicaof("NO", "ONE")
+        old.flushall()
+
+        moved = at(fleet, new)
+        moved.worker("after")
+        moved.await_done(len(names) + 1)
+        told = [each["decision"]["signature_id"] for each in moved.delivered()]
+        assert sorted(told) == sorted([*names, "pass-n0"])
+
+
+def lag(redis: redis_py.Redis) -> int:
+    """How many bytes its only replica has not confirmed yet."""
+    state = redis.info("replication")
+    return int(state["master_repl_offset"]) - int(state["slave0"]["offset"])
 
 
 def test_a_region_moves_to_a_redis_of_its_own(tmp_path: Path) -> None:

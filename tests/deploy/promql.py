@@ -85,9 +85,11 @@ def faults(expr: str, legend: str = "") -> list[str]:
     return found + [f"nothing has a label {label}" for label in sorted((grouped | told) - there)]
 
 
-def promtool(*arguments: str | Path) -> None:
+def promtool(*arguments: str | Path, stdin: str = "") -> None:
     """Run it; what it says is the message if it is not content."""
-    ran = subprocess.run(["promtool", *arguments], check=False, capture_output=True, text=True, timeout=100)
+    ran = subprocess.run(
+        ["promtool", *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=100
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -145,6 +145,8 @@ def test_a_drained_node_takes_a_part_of_the_workers_at_the_most() -> None:
     (name,) = (name for kind, name in base() if kind == "PodDisruptionBudget")
     assert name == "ekyc-worker"
     assert base()["Deployment", name]["spec"]["replicas"] > 1
+    budget = base()["PodDisruptionBudget", name]["spec"]
+    assert 0 < int(budget["maxUnavailable"].removesuffix("%")) <= 50
     spread = {each["topologyKey"] for each in pods()["worker"]["topologySpreadConstraints"]}
     assert spread == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 

@@ -12,6 +12,8 @@ from worker.ledger import Census, Ledger, writes
 from worker.ledger.scripts import prefix
 from worker.ledger.writes import Heard
 from worker.schedule import UNAUTHORISED, VENDOR_DOWN
+from worker.vendor.answers import AccountFault
+from worker.vendor.token_store import TokenStore
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -142,6 +144,17 @@ def test_an_operator_who_resumes_trusts_the_vendor_again(ledger: Ledger) -> None
     answer(ledger, batch, ones, "transient_fault")
     assert ledger.resume("ph", who="maria")
     assert len(take(ledger)[1]) == 10
+
+
+def test_an_operator_who_resumes_has_the_vendor_asked_for_a_token_at_once(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """For some seconds after a refusal nobody asks again, and what it said would order the next rest."""
+    tokens = TokenStore(redis)
+    tokens.refuse("ph", AccountFault("PARAMETER_ERROR"))
+    ledger.hold("ph", for_s=300, reason="TOKEN_PARAMETER_ERROR")
+    ledger.resume("ph", who="maria")
+    assert tokens.read("ph").refusal is None
 
 
 def test_one_id_that_is_refused_lets_nobody_rest_and_two_do(ledger: Ledger, redis: Redis) -> None:

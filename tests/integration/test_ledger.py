@@ -196,9 +196,12 @@ def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
     """One verification kills its worker every time; the other gets through as soon as it travels alone."""
     enqueue(ledger, "poison", "good")
     take(ledger)
+    given_up: list[Verification] = []
     for _ in range(MOST_STARTS):
         lapse_leases(redis)
-        for batch in ledger.claim("ph", limit=64).batches:
+        claim = ledger.claim("ph", limit=64)
+        given_up += claim.quarantined
+        for batch in claim.batches:
             for one in ledger.load(batch):
                 if one.signature_id == "good":
                     ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=900)])
@@ -209,6 +212,7 @@ def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
     assert status is not None
     assert status.verification.stage is Stage.QUARANTINED
     assert status.timeline[-1].detail == "CRASHES_WORKERS"
+    assert [(one.signature_id, one.stage) for one in given_up] == [("poison", Stage.POLLING)], "once told"
 
 
 def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:

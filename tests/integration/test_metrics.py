@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from schemas.enqueue import EnqueueRequest
+from tests.deploy.promql import needs_promtool, promtool
 from worker.decisions.table import Table
 from worker.ledger import Census, Ledger, writes
 from worker.ledger.timings import PREFIX
@@ -94,6 +95,14 @@ def test_both_forms_can_be_read_by_the_librarys_parsers_and_say_the_same(
     assert text == openmetrics
     assert text["ekyc_worker_info", ("1", "0.1.0", 'w"1\\@test')] == 1
     assert text["ekyc_up", ()] == 1
+
+
+@needs_promtool
+def test_prometheuss_own_linter_finds_nothing(redis: Redis, ledger: Ledger) -> None:
+    decide(ledger, "a")
+    ledger.hold("sg", for_s=60, reason="VENDOR_BUSY")
+    Roster(redis).sign_in(Worker("w1@test", "1", "0.1.0"))
+    promtool("check", "metrics", stdin=as_text(registry(redis)).decode())
 
 
 def test_a_histogram_has_each_poll_and_each_decision_once(redis: Redis, ledger: Ledger) -> None:

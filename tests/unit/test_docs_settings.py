@@ -17,8 +17,8 @@ from worker.app import CONCURRENCY
 from worker.flower import DEFAULTS
 from worker.settings import Settings
 
-#: Read by Celery, Flower and OpenTelemetry, not by us.
-_THEIRS: Final = ("CELERY_WORKER_", "FLOWER_", "OTEL_")
+#: Read by Celery, gunicorn, Flower and OpenTelemetry, not by us.
+_THEIRS: Final = ("CELERY_WORKER_", "WEB_CONCURRENCY", "FLOWER_", "OTEL_")
 
 _SOURCE: Final = (ROOT / "worker" / "settings.py").read_text()
 _READ: Final = set(re.findall(r'env\.\w+\(\s*"(\w+)"', _SOURCE))

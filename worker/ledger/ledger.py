@@ -110,7 +110,7 @@ class Ledger:
     def claim(self, region: str, *, limit: int) -> Claim:
         """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself."""
         batch_id = secrets.token_hex(6)
-        sleep_ms, *rows = self._scripts.call(
+        sleep_ms, now_ms, killers, *rows = self._scripts.call(
             "claim",
             region,
             batch_id,
@@ -127,7 +127,11 @@ class Ledger:
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))
             for row in rows
         )
-        return Claim(batches, sleep_ms / 1000)
+        quarantined = tuple(
+            record.verification(region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
+            for row in killers
+        )
+        return Claim(batches, sleep_ms / 1000, quarantined)
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
         """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.

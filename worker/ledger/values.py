@@ -105,6 +105,8 @@ class Claim:
 
     batches: tuple[Batch, ...]
     sleep_s: float
+    #: What it put into quarantine as `CRASHES_WORKERS`, as it was before: whoever claims is the first to know.
+    quarantined: tuple[Verification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
 --   retention_ms
--- Returns { sleep_ms, { batch id, stage, id, … }, … }: what was claimed, and for how long nothing more will be due.
+-- Returns { sleep_ms, now, { { id, { field, value, … } }, … }, { batch id, stage, id, … }, … }: for how long nothing more
+-- will be due, what was quarantined, as it was before, and what was claimed.
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local now = now_ms()
-local batches = {}
+local batches, killers = {}, {}
 
 -- Leases that ended: their batch crashed, or its message was lost. What was started again and again, and never
 -- came to an outcome, kills workers.
@@ -23,6 +24,7 @@ for _, id in ipairs(ended) do
       note(id, now, 'given_up', 'CRASHES_WORKERS', '')
       finish(id, retention)
     elseif starts >= most_starts then
+      killers[#killers + 1] = { id, redis.call('HGETALL', key('v:' .. id)) }
       quarantine(id, 'CRASHES_WORKERS', now, '')
     else
       redis.call('HDEL', key('v:' .. id), 'b')
@@ -132,4 +134,4 @@ elseif upcoming < math.huge then
     sleep = upcoming - now
   end
 end
-return { math.min(sleep, longest_sleep), unpack(batches) }
+return { math.min(sleep, longest_sleep), now, killers, unpack(batches) }

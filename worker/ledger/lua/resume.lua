@@ -7,7 +7,8 @@ local held = resting or redis.call('EXISTS', key('health')) == 1
 if held then
   act(now, 'resume', resting and redis.call('HGET', key('hold'), 'reason') or 'it was on trial', ARGV[1])
 end
-redis.call('DEL', key('hold'), key('health'))
+-- The last refusal of a token, too, which nobody asks after for some seconds: it would order the next rest.
+redis.call('DEL', key('hold'), key('health'), key('token:refused'))
 forget_failures()
 if held then
   -- What waited for the end of the rest is due now, and some dispatcher should know.
