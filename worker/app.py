@@ -82,7 +82,7 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 def _check_before_start(options: dict[str, Any] | None = None, **_: Any) -> None:
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
-    check(str((options or {}).get("pool") or app.conf.worker_pool))
+    check(app, str((options or {}).get("pool") or app.conf.worker_pool))
 
 
 @worker_shutting_down.connect

@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
-from worker.patience import await_redis
+from worker.patience import await_broker, await_redis
 from worker.services import services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from celery import Celery
+
     from worker.evidence.store import Evidence
 
 
-def check(pool: str) -> None:
-    """Pool, settings, decision table and Redis: ends the process with one line on a fault. Then the evidence store."""
+def check(app: Celery, pool: str) -> None:
+    """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence."""
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
         _check_health_file(parts.settings.health_file)
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
+        await_broker(app, parts.settings.start_wait_s)
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)

@@ -219,6 +219,10 @@ def test_sigterm_ends_a_worker_with_exit_code_0(fleet: Fleet) -> None:
         ({"EKYC_EVIDENCE_URL": "ftp://x"}, "ekyc: EKYC_EVIDENCE_URL: give a file:///, s3://"),
         ({"EKYC_DECISIONS_FILE": "/nowhere/table.toml"}, "ekyc: /nowhere/table.toml: cannot be read"),
         ({"REDIS_URL": "http://x"}, "ekyc: REDIS_URL is not a Redis URL"),
+        (
+            {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "EKYC_START_WAIT": "0"},
+            "ekyc: the broker does not answer",
+        ),
     ],
 )
 def test_a_worker_that_cannot_work_says_why_in_one_line(
