@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,12 +25,13 @@ FAILURES: Final = (BenchFailed, DemoFailed)
 #: A variant that is slower than this part of its contender's best in the first round sits out the others.
 SITS_OUT_BELOW: Final = 0.8
 
-#: Verifications by which a contender warms up, and whose pace says how many make a run as long as it should be.
+#: Verifications by which a contender warms up, and whose CPU says how many make a run as long as it should be.
 _PILOT: Final = 200
 WARM_S: Final = 4.0
 
-#: Fewer say little about a rate.
+#: Fewer say little about a rate, and more fill the disk: 120 kB each.
 _FEWEST: Final = 400
+_MOST: Final = 6000
 
 #: How much longer than planned a run may take before it counts as not finished, and how long in any case.
 _PATIENCE: Final = 8
@@ -106,10 +108,13 @@ class Rounds:
 
 def measure(entry: Entry, profile: Profile, seconds: float, where: Path) -> Figures:
     """One run on fresh ground. Raises one of ``FAILURES``."""
+    # What earlier runs left to the kernel to write goes first, or this one would share its disk.
+    os.sync()
     with ground(where) as fresh:
         run = Run(fresh, entry.contender, entry.variant)
-        pace = run.start(profile, count=_PILOT, for_s=WARM_S)
-        count = max(_FEWEST, round(pace * seconds))
+        pilot = run.start(profile, count=_PILOT, for_s=WARM_S)
+        # Not by its rate: two hundred that wait three seconds each pass in three seconds, and so may two thousand.
+        count = min(max(_FEWEST, round(pilot.at_most_per_s * seconds)), _MOST)
         return run.let_through(profile, count, within_s=max(_PATIENCE_S, seconds * _PATIENCE))
 
 

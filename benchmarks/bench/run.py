@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bench import procfs
+from benchmarks.bench.contender import CORES
 from benchmarks.bench.feed import signature_id
 from benchmarks.bench.ground import REGION
 from benchmarks.bench.profile import IMAGE_BYTES
@@ -53,6 +54,11 @@ class Figures:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def at_most_per_s(self) -> float:
+        """How many a second there would be if the contender had all cores and never waited."""
+        return CORES * self.count / max(self.cpu_s, 1e-9)
+
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
@@ -88,19 +94,18 @@ class Run:
     def name(self) -> str:
         return f"{self.contender.name} ({self.variant.name})"
 
-    def start(self, profile: Profile, *, count: int, for_s: float) -> float:
+    def start(self, profile: Profile, *, count: int, for_s: float) -> Figures:
         """Start the processes and let verifications through, again and again for some seconds.
 
-        Until then every process has imported, connected and has its token. Returns how many passed in a second
-        at last.
+        Until then every process has imported, connected and has its token. Returns what the last turn came to.
         """
         self.ground.play(profile)
         self.ground.start(self.variant, profile)
         warm_at = time.monotonic() + for_s
-        per_s = self.let_through(profile, count, within_s=_START_S).per_s
+        figures = self.let_through(profile, count, within_s=_START_S)
         while time.monotonic() < warm_at:
-            per_s = self.let_through(profile, count, within_s=_START_S).per_s
-        return per_s
+            figures = self.let_through(profile, count, within_s=_START_S)
+        return figures
 
     def let_through(self, profile: Profile, count: int, *, within_s: float) -> Figures:
         """Measure. Raises ``BenchFailed`` where not all of them are decided in time."""

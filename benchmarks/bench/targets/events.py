@@ -36,7 +36,7 @@ def measure(
 def _per_s(where: Path, seconds: float, warm_s: float, *, events: bool) -> float:
     with ground(where) as fresh:
         run = Run(fresh, OURS, OURS.variants[0])
-        pace = run.start(CPU, count=100, for_s=warm_s)
+        pace = run.start(CPU, count=100, for_s=warm_s).per_s
         if not events:
             _switch_off(fresh.redis_url)
         count = max(50, round(pace * seconds))
