@@ -31,6 +31,11 @@ class Profile:
         """Calls of get-result that a verification takes."""
         return self.nulls + 1
 
+    @property
+    def waits_s(self) -> float:
+        """How long a verification takes on average that nobody keeps waiting."""
+        return self.nulls * self.countdown_s + self.polls * self.get_result_s + 2 * self.image_s
+
 
 CPU: Final = Profile("cpu", "no latency, the result is there at once")
 POLLS: Final = Profile("polls", "no latency, three nulls, countdown 1 s", nulls=3)

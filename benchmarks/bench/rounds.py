@@ -33,6 +33,9 @@ WARM_S: Final = 4.0
 _FEWEST: Final = 400
 _MOST: Final = 6000
 
+#: The part of its planned time that a run must take.
+_LONG_ENOUGH: Final = 0.8
+
 #: How much longer than planned a run may take before it counts as not finished, and how long in any case.
 _PATIENCE: Final = 8
 _PATIENCE_S: Final = 60.0
@@ -115,7 +118,12 @@ def measure(entry: Entry, profile: Profile, seconds: float, where: Path) -> Figu
         pilot = run.start(profile, count=_PILOT, for_s=WARM_S)
         # Not by its rate: two hundred that wait three seconds each pass in three seconds, and so may two thousand.
         count = min(max(_FEWEST, round(pilot.at_most_per_s * seconds)), _MOST)
-        return run.let_through(profile, count, within_s=max(_PATIENCE_S, seconds * _PATIENCE))
+        while True:
+            figures = run.let_through(profile, count, within_s=max(_PATIENCE_S, seconds * _PATIENCE))
+            # Few that wait cost more each than many that do. A run that was short says little: once more, and longer.
+            if count == _MOST or figures.seconds >= (seconds + profile.waits_s) * _LONG_ENOUGH:
+                return figures
+            count = min(2 * count, _MOST)
 
 
 def line(figures: Figures) -> str:

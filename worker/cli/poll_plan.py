@@ -111,9 +111,9 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     type=float,
     callback=above_zero,
     metavar="MS",
-    default=12.0,
+    default=4.0,
     show_default=True,
-    help="The same for archiving and deciding; measured in docs/schedule.md.",
+    help="The same for archiving and deciding; measured in docs/benchmarks.md.",
 )
 @json_option
 @click.pass_context
