@@ -59,8 +59,8 @@ class Policy:
             answers.Settled.kind: self._settled,
             answers.Pending.kind: self._pending,
             answers.Busy.kind: self._busy,
-            answers.Unauthorised.kind: self._unauthorised,
-            answers.AccountFault.kind: self._account_fault,
+            answers.Unauthorised.kind: self._refused,
+            answers.AccountFault.kind: self._refused,
             answers.TransientFault.kind: self._transient_fault,
             answers.UnknownCode.kind: self._unknown_code,
             answers.UnknownId.kind: self._unknown_id,
@@ -75,9 +75,9 @@ class Policy:
     def after(self, verification: Verification, answer: Answer) -> Write:
         """What follows from the vendor's `answer`."""
         write = self._after[answer.kind](verification, answer)
-        if answer.took_s is None:
-            return write
-        return replace(write, counts=write.counts | VENDOR_CALL.counters(answer.took_s))
+        timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
+        # Whatever becomes of this verification: the vendor failed all the same, and the others should rest.
+        return replace(write, trip=trip(answer), counts=write.counts | timed)
 
     def after_delivery(self, verification: Verification, name: str) -> Write:
         """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
@@ -153,9 +153,7 @@ class Policy:
         if self._waited_enough(verification, answer.kind):
             return self._past_deadline(verification, heard, cause=answer.cause)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
-        return self._repoll(
-            verification, heard, countdown_s, event="fault", detail=answer.cause, trip=VENDOR_DOWN
-        )
+        return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.cause)
 
     def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Write:
         heard = self._fault_heard(verification, answer)
@@ -177,33 +175,21 @@ class Policy:
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
 
     def _busy(self, verification: Verification, answer: answers.Busy) -> Write:
-        rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
         heard = self._fault_heard(verification, answer)
         if self._waited_enough(verification, answer.kind):
             return self._past_deadline(verification, heard, cause=VENDOR_BUSY)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
-        trip = Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY)
-        return writes.repoll(
-            verification, heard, in_s=countdown_s, event="fault", detail=VENDOR_BUSY, trip=trip
-        )
-
-    def _unauthorised(self, verification: Verification, answer: answers.Unauthorised) -> Write:
-        return self._refused(verification, answer, replace(UNAUTHORISED, reason=answer.code))
-
-    def _account_fault(self, verification: Verification, answer: answers.AccountFault) -> Write:
-        return self._refused(verification, answer, replace(ACCOUNT, reason=answer.code))
+        return writes.repoll(verification, heard, in_s=countdown_s, event="fault", detail=VENDOR_BUSY)
 
     def _refused(
-        self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault, trip: Trip
+        self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault
     ) -> Write:
         """The account's fault, most likely: its region rests. One id that is always refused has its own countdown."""
         heard = self._fault_heard(verification, answer)
         if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, answer.code, "")
         countdown_s = self.backoffs.refused.countdown_s(verification.tries(answer.kind), self._random)
-        return writes.repoll(
-            verification, heard, in_s=countdown_s, event="fault", detail=answer.code, trip=trip
-        )
+        return writes.repoll(verification, heard, in_s=countdown_s, event="fault", detail=answer.code)
 
     def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Write:
         heard = self._fault_heard(verification, answer)
@@ -231,7 +217,7 @@ class Policy:
             return writes.finish(verification, heard, event="given_up", detail=reason)
         return writes.quarantine(verification, reason=reason, detail=detail, heard=heard)
 
-    def _repoll(  # noqa: PLR0913 - all but the first three are given by name
+    def _repoll(
         self,
         verification: Verification,
         heard: Heard,
@@ -239,12 +225,11 @@ class Policy:
         *,
         event: str = "",
         detail: str = "",
-        trip: Trip | None = None,
     ) -> Write:
         left_s = self._deadline_s - verification.age_s
         # The last poll is at the deadline. What comes after it has no deadline to meet.
         in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
-        return writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail, trip=trip)
+        return writes.repoll(verification, heard, in_s=in_s, event=event, detail=detail)
 
     def _fault_heard(self, verification: Verification, answer: Answer) -> Heard:
         return Heard(
@@ -255,3 +240,18 @@ class Policy:
             faults=verification.tries(answer.kind) + 1,
             cause=answer.kind,
         )
+
+
+def trip(answer: Answer) -> Trip | None:
+    """Why the region may have to rest after `answer`. None: the vendor is at work, whatever it said."""
+    match answer:
+        case answers.TransientFault():
+            return VENDOR_DOWN
+        case answers.Busy():
+            rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
+            return Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY)
+        case answers.Unauthorised():
+            return replace(UNAUTHORISED, reason=answer.code)
+        case answers.AccountFault():
+            return replace(ACCOUNT, reason=answer.code)
+    return None

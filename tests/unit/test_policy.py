@@ -323,6 +323,27 @@ def test_after_the_deadline_the_vendor_is_still_asked_at_the_longest_countdown(p
     assert waits(policy.after(decided(), answers.TransientFault("HTTP_500"))) == 600
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (answers.TransientFault("HTTP_500"), "VENDOR_DOWN"),
+        (answers.Busy(60.0), "VENDOR_BUSY"),
+        (answers.AccountFault("INSUFFICIENT_BALANCE"), "INSUFFICIENT_BALANCE"),
+        (answers.Unauthorised("ACCESS_TOKEN_EXPIRED"), "ACCESS_TOKEN_EXPIRED"),
+    ],
+)
+@pytest.mark.parametrize("faults", [0, 9])
+def test_whatever_becomes_of_one_the_breaker_hears_that_the_vendor_failed(
+    policy: Policy, answer: answers.Answer, reason: str, faults: int
+) -> None:
+    """Also of one that is late, was decided, or gives up: its failure is no sign that the vendor is back."""
+    seen: dict[str, Any] = {"faults": faults, "fault_cause": answer.kind}
+    for one in (verification(**seen), verification(age_s=DEADLINE_S + 60, **seen), decided(**seen)):
+        trip = policy.after(one, answer).trip
+        assert trip is not None
+        assert trip.reason == reason
+
+
 def test_a_day_later_nobody_asks_any_more(policy: Policy) -> None:
     late = verification(age_s=DEADLINE_S + LATE_FOR_S, decision="{}", reason=DEADLINE_PASSED)
     write = policy.after(late, answers.Pending(submission_completed=False))
