@@ -39,7 +39,7 @@ def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) ->
     trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
         kind
     )
-    return ledger.record(batch, [writes.repoll(one, Heard(kind), in_s=0, trip=trip) for one in ones])
+    return ledger.record(batch, [replace(writes.repoll(one, Heard(kind), in_s=0), trip=trip) for one in ones])
 
 
 def rest_s(redis: Redis) -> float:

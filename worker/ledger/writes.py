@@ -128,14 +128,8 @@ class Heard:
         return {"polls": 1, f"answer:{self.kind}": 1}
 
 
-def repoll(  # noqa: PLR0913 - all but the first two are given by name
-    verification: Verification,
-    heard: Heard,
-    *,
-    in_s: float,
-    event: str = "",
-    detail: str = "",
-    trip: Trip | None = None,
+def repoll(
+    verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
 ) -> Write:
     """Ask again after a countdown."""
     return Write(
@@ -146,7 +140,6 @@ def repoll(  # noqa: PLR0913 - all but the first two are given by name
         fields=heard.fields(verification),
         counts=heard.counts(),
         answer=heard.kind,
-        trip=trip,
         event=event,
         detail=detail,
     )
