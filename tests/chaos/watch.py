@@ -50,16 +50,9 @@ class Span:
 class Sights:
     """All that was seen."""
 
-    #: Of each verification, one lease per holder, in the order in which they were seen.
-    leases: dict[Key, list[Lease]] = field(default_factory=dict)
+    #: Who was held at some time. Of leases, all there ever were: ``tests.chaos.leases``.
+    held: set[Key] = field(default_factory=set)
     rests: dict[str, list[Span]] = field(default_factory=dict)
-
-    def lease(self, key: Key, lease: Lease) -> None:
-        seen = self.leases.setdefault(key, [])
-        if seen and seen[-1].holder == lease.holder:
-            seen[-1] = lease
-        else:
-            seen.append(lease)
 
     def rest(self, region: str, now_ms: int) -> None:
         spans = self.rests.setdefault(region, [])
@@ -96,8 +89,7 @@ class Watch(Thread):
         return {key: lease for region in REGIONS for key, lease in held(self._redis, region).items()}
 
     def _look(self, region: str) -> None:
-        for key, lease in held(self._redis, region).items():
-            self.sights.lease(key, lease)
+        self.sights.held |= held(self._redis, region).keys()
         if self._census.counts(region).holds:
             self.sights.rest(region, round(time.time() * 1000))
 
