@@ -28,8 +28,8 @@ MAX_CONTEXT_LEVELS: Final = 100
 #: The last moment that a `datetime` can hold, in epoch milliseconds.
 MAX_MILLIS: Final = 253_402_300_799_999
 
-#: The most entries of a list of the vendor's. Its page shows one in each; a user who tries again for the whole hour that
-#: they have, every four seconds, makes 900 events. A body has room for a million: looked at one by one, 155 MB.
+#: The most entries of a list of the vendor's. Its page shows one in each; who tries again every four seconds for all of
+#: the hour there is, makes 900 events. A body has room for a million: 155 MB, where each of them is looked at.
 MAX_ENTRIES: Final = 1000
 
 #: What stands for a code of the vendor's that does not look like one.
