@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker.cli.checks import keeping, ledger
+from worker.cli.checks import folder, keeping, ledger
 from worker.cli.checks.finding import Level
 from worker.cli.checks.keeping import BROKER, LEDGER
 
@@ -96,6 +98,19 @@ def test_what_is_lost_is_not_the_same_in_the_ledger_and_in_the_broker() -> None:
             assert found.check.startswith(stake.prefix)
             assert what in found.said
             assert stake.promise in found.said
+
+
+def test_a_folder_for_evidence_that_this_account_cannot_make_is_an_error() -> None:
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)  # nobody
+    try:
+        found = folder.to_be_made(Path("/nowhere/evidence"))
+    finally:
+        if root:
+            os.seteuid(0)
+    assert found.level is Level.ERROR
+    assert found.said == "/nowhere/evidence is not there, and this account cannot make it in /"
 
 
 class SlowClock:
