@@ -184,7 +184,7 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
                 # In line with the workers, who begin to wait anew every second: an idle one has a message before it can
                 # be seen on the queue.
                 if message := client.brpop(["celery"], timeout=_FLUSH_WAIT_S):
-                    lost.append(message[1])  # type: ignore[index]
+                    lost.append(message[1])
                 lost += take()
             world.pause(_FLUSH_EVERY_S)
     injected.touched |= {key for message in lost for key in _named(message)}
