@@ -1,4 +1,4 @@
-"""Watching the ledger while the run lasts: who holds what until when, and which region rests."""
+"""Watching the ledger while the run lasts: who holds what, and which region rests."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That a batch held a verification, and until when at the latest. `holder`: as in ``lua/common.lua``."""
+    """That a batch holds a verification. `holder`: as in ``lua/common.lua``."""
 
     holder: str
-    until_ms: int
 
     @property
     def batch(self) -> str:
@@ -96,14 +95,14 @@ class Watch(Thread):
 
 def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:
     """Who holds what in a region. Raises ``redis.RedisError``."""
-    leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1, withscores=True)
+    leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1)
     with redis.pipeline(transaction=False) as pipe:
-        for signature_id, _ in leased:
+        for signature_id in leased:
             pipe.hget(f"ekyc:{{{region}}}:v:{signature_id.decode()}", "b")
         holders = pipe.execute()
     return {
-        (region, signature_id.decode()): Lease(holder.decode(), int(until))
-        for (signature_id, until), holder in zip(leased, holders, strict=True)
+        (region, signature_id.decode()): Lease(holder.decode())
+        for signature_id, holder in zip(leased, holders, strict=True)
         if holder
     }
 
