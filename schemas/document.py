@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from marshmallow import ValidationError, fields
 
-from schemas.fields import Millis, Truth
+from schemas.fields import Millis, ShortList, Truth
 from schemas.record import VendorRecord
 
 T = TypeVar("T")
@@ -136,8 +136,8 @@ class DocDetailSchema(VendorRecord):
     sub_doc_type = fields.Nested(TextSides)
     ocr_info = fields.Nested(MapSides)
     quality_labels = fields.Nested(QualitySides)
-    forgery_labels = fields.List(fields.String(allow_none=True))
-    events = fields.List(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
+    forgery_labels = ShortList(fields.String(allow_none=True))
+    events = ShortList(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
         ocr_result = data.pop("ocr_result", None)

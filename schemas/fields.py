@@ -28,6 +28,10 @@ MAX_CONTEXT_LEVELS: Final = 100
 #: The last moment that a `datetime` can hold, in epoch milliseconds.
 MAX_MILLIS: Final = 253_402_300_799_999
 
+#: The most entries of a list of the vendor's. Its page shows one in each; who tries again every four seconds for all of
+#: the hour there is, makes 900 events. A body has room for a million: 155 MB, where each of them is looked at.
+MAX_ENTRIES: Final = 1000
+
 #: What stands for a code of the vendor's that does not look like one.
 UNPRINTABLE: Final = "UNPRINTABLE"
 
@@ -120,6 +124,15 @@ class Millis(fields.Field[int]):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_MILLIS:
             raise ValidationError("must be a moment in epoch milliseconds")
         return value
+
+
+class ShortList(fields.List[Any]):
+    """A list of at most ``MAX_ENTRIES``; of a longer one no entry is looked at."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) > MAX_ENTRIES:
+            raise ValidationError(f"must have at most {MAX_ENTRIES} entries")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Code(fields.Field[str | None]):

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields
 
 from schemas.document import DocDetail, DocDetailSchema
 from schemas.errors import SchemaError
-from schemas.fields import Code, Truth
+from schemas.fields import Code, ShortList, Truth
 from schemas.record import VendorRecord
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ResultSchema(VendorRecord):
     submission_completed = Truth()
     error_code = Code()
     # Sibling products send an array. We do not decide on it, but no SUCCESS may stand beside another code.
-    error_codes = fields.List(Code(allow_none=True))
+    error_codes = ShortList(Code(allow_none=True))
     doc_detail = fields.Nested(DocDetailSchema)
     country_code_iso3 = fields.String()
 

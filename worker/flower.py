@@ -133,17 +133,34 @@ def configure(argv: tuple[str, ...]) -> None:
         command.apply_options(sys.argv[0], argv)
     except (Error, EnvError, ValueError, OSError) as error:
         raise ConfigError(f"a variable, a flag or the file of Flower's cannot be used: {error}") from None
+    _check_address()
     _check_password(options.basic_auth or [])
     if options.persistent:
         _check_folder(Path(options.db).parent)
 
 
 def _translate() -> None:
-    """Into what Flower reads: a secret in a file, and `PORT`, as platforms give it."""
+    """Into what Flower reads: a secret in a file, and `PORT`, as platforms give it.
+
+    A variable that is empty says nothing, as among our settings. Flower takes it at its word: all addresses, or the
+    empty secret for its cookies.
+    """
+    for name in [
+        name for name, value in os.environ.items() if name.startswith("FLOWER_") and not value.strip()
+    ]:
+        del os.environ[name]
     env = FileAwareEnv(strip_whitespace=True)
     read = {"FLOWER_BASIC_AUTH": env.str("FLOWER_BASIC_AUTH", "")}
     read["FLOWER_PORT"] = env.str("FLOWER_PORT", "") or env.str("PORT", "")
     os.environ |= {name: value for name, value in read.items() if value}
+
+
+def _check_address() -> None:
+    if not options.address and not options.unix_socket:
+        raise ConfigError(
+            "Flower would listen on all addresses: a flag or the file of Flower's gives an empty one; "
+            f"give {LOOPBACK[0]}, or 0.0.0.0 where all are meant"
+        )
 
 
 def _check_password(pairs: list[str]) -> None:

@@ -43,7 +43,7 @@ def observers(settings: Settings, redis: Redis) -> Around:
         with _extra("sentry", "SENTRY_DSN is set"):
             from worker import reporting  # noqa: PLC0415 - the same
 
-            everybody.append(reporting.start(settings.sentry_dsn))
+            everybody.append(reporting.start(settings.sentry_dsn, redis))
 
     def around(batch: Batch, each: Callable[[Verification], _Made], /) -> Callable[[Verification], _Made]:
         for observer in everybody:

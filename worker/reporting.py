@@ -1,4 +1,4 @@
-"""Reports to Sentry: work that was given up, and tasks that failed in a way nobody foresaw. Nothing else.
+"""Reports to Sentry: work that was given up. Nothing else.
 
 Imported only where `SENTRY_DSN` is set (see ``worker.observers``). A report carries ids, codes and places in the code:
 no variables, no text of an error that we did not write ourselves.
@@ -7,6 +7,8 @@ no variables, no text of an error that we did not write ourselves.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sentry_sdk
@@ -15,21 +17,29 @@ from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.utils import BadDsn, event_from_exception
 
 from worker import __version__
-from worker.errors import ConfigError, EkycError
+from worker.errors import ConfigError, EkycError, LedgerUnavailable
+from worker.ledger import Ledger, writes
+from worker.ledger.ledger import MOST_STARTS
+from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place, Write
+from worker.messages import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from redis import Redis
     from sentry_sdk.types import Event, Hint
 
-    from worker.ledger.values import Batch, Verification
+    from worker.ledger.values import Verification
     from worker.observers import Around
 
 _Made = TypeVar("_Made")
 
 #: Marks what is ours: whatever else in this process speaks to Sentry is not sent.
 LOGGER: Final = "ekyc"
+
+#: The tasks of batches, by name.
+_STAGES: Final = {name: stage for stage, name in TASKS.items()}
 
 #: What a report is made of. The SDK would add what it finds: breadcrumbs, modules, arguments, the user.
 KEPT: Final = (
@@ -38,8 +48,8 @@ KEPT: Final = (
 )  # fmt: skip
 
 
-def start(dsn: str) -> Around:
-    """Report from now on. Raises ``ConfigError`` for a DSN that is none."""
+def start(dsn: str, redis: Redis) -> Around:
+    """Report from now on. `redis`: the ledger's. Raises ``ConfigError`` for a DSN that is none."""
     try:
         sentry_sdk.init(
             dsn=dsn,
@@ -58,7 +68,7 @@ def start(dsn: str) -> Around:
         )
     except BadDsn:
         raise ConfigError("SENTRY_DSN is not a DSN of Sentry's: https://key@host/project") from None
-    task_failure.connect(_task_failed, weak=False)
+    task_failure.connect(partial(_task_failed, Ledger(redis)), weak=False)
     return around
 
 
@@ -111,14 +121,45 @@ def _given_up(batch: Batch, verification: Verification, write: Write) -> None:
     })  # fmt: skip
 
 
-def _task_failed(sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
-    """A whole task failed. What we stand on and does not answer is a matter of metrics; what was foreseen is none."""
+def _task_failed(
+    ledger: Ledger,
+    sender: Any = None,
+    exception: Exception | None = None,
+    args: Sequence[Any] = (),
+    **_: Any,
+) -> None:
+    """A whole task failed in a way nobody foresaw: Celery has logged it.
+
+    The verifications of a batch come back when their lease ends; nothing brings an enqueue back.
+    """
     if exception is None or isinstance(exception, EkycError):
         return
     task = str(getattr(sender, "name", sender))
-    sentry_sdk.capture_event(
-        {**_event(exception), "logger": LOGGER, "level": "error", "tags": {"task": task}}
-    )
+    match _STAGES.get(task), args:
+        case None, _:
+            sentry_sdk.capture_event(
+                {**_event(exception), "logger": LOGGER, "level": "error", "tags": {"task": task}}
+            )
+        # After its second start a verification travels alone.
+        case Stage() as stage, [str() as region, str() as batch_id, [str() as signature_id]]:
+            _started_for_the_last_time(ledger, Batch(batch_id, region, stage, (signature_id,)), exception)
+
+
+def _started_for_the_last_time(ledger: Ledger, batch: Batch, error: Exception) -> None:
+    """Report now, with its error, what the next claim will give up, perhaps another worker's, which knows of none.
+
+    Both reports have one id, and Sentry passes the second one over.
+    """
+    try:
+        status = ledger.status(batch.region, batch.signature_ids[0])
+    except LedgerUnavailable:
+        return
+    if status is None or status.batch_id != batch.id or status.starts < MOST_STARTS:
+        return
+    verification = status.verification
+    if verification.stage is batch.stage and (batch.stage is Stage.ROUTING or verification.decision is None):
+        write = writes.quarantine(verification, reason="CRASHES_WORKERS")
+        _given_up(batch, verification, replace(write, error=error))
 
 
 def _event(error: BaseException) -> Event:

@@ -32,9 +32,10 @@ _load = Ledger.load
 
 
 def load(self: Ledger, batch: Any) -> Any:
+    loaded = _load(self, batch)
     if any(name.startswith("taskfails") for name in batch.signature_ids):
         raise LookupError(PERSON)
-    return _load(self, batch)
+    return loaded
 
 
 Ledger.load = load  # type: ignore[method-assign]

@@ -40,6 +40,17 @@ def end(worker: subprocess.Popen[bytes]) -> None:
     assert worker.wait(timeout=30) == 0
 
 
+def start_and_die(fleet: Fleet, *, times: int) -> None:
+    """The one verification that there is was in the hands of workers that were killed."""
+    with fleet.redis() as redis:
+        doomed = Ledger(redis, lease_s=0.05)
+        for start in range(times):
+            until(
+                lambda: any(doomed.load(batch) for batch in doomed.claim("ph", limit=1).batches),
+                f"start {start + 1}",
+            )
+
+
 def clean(sentry: Listener) -> None:
     for event in sentry.reports():
         assert event.keys() <= set(KEPT)
@@ -67,14 +78,7 @@ def test_what_was_given_up_is_reported_once_and_nothing_else_is(fleet: Fleet, se
 def test_what_kills_workers_is_reported_by_the_one_that_finds_it(fleet: Fleet, sentry: Listener) -> None:
     """Those who were killed could not. The ledger tells whoever claims, and its trace has it, too."""
     enqueue(fleet, "poison-1")
-    with fleet.redis() as redis:
-        doomed = Ledger(redis, lease_s=0.05)
-
-        def start_and_die() -> bool:
-            return any(doomed.load(batch) for batch in doomed.claim("ph", limit=1).batches)
-
-        for start in range(MOST_STARTS):
-            until(start_and_die, f"start {start + 1}")
+    start_and_die(fleet, times=MOST_STARTS)
     with listening() as collector:
         worker = fleet.worker(
             SENTRY_DSN=f"http://key@{sentry.origin}/7",
@@ -103,15 +107,36 @@ def test_a_fault_that_nobody_foresaw_is_reported_with_its_place_and_without_its_
     )  # fmt: skip
     enqueue(fleet, "pass-1")
     until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
-    enqueue(fleet, "taskfails-1")
-    until(lambda: len(sentry.reports()) > 1, "the task that failed is reported")
     end(worker)
-    by_type = {event["exception"]["values"][-1]["type"]: event for event in sentry.reports()}
-    given_up = by_type["KeyError"]
-    (raised,) = given_up["exception"]["values"]
+    (event,) = sentry.reports()
+    (raised,) = event["exception"]["values"]
     assert raised["stacktrace"]["frames"][-1]["function"] == "poll"
-    assert raised["value"] == ""
-    assert given_up["tags"]["reason"] == "UNFORESEEN"
-    assert by_type["LookupError"]["tags"] == {"task": "tasks.get_result"}
-    assert len([event for event in sentry.reports() if event["exception"] == given_up["exception"]]) == 1
+    assert (raised["type"], raised["value"]) == ("KeyError", "")
+    assert event["tags"]["reason"] == "UNFORESEEN"
+    clean(sentry)
+
+
+def test_a_task_that_fails_is_reported_once_its_verification_does_not_come_back(
+    fleet: Fleet, sentry: Listener
+) -> None:
+    """With the place of the error, by whoever failed last; the report of who gives it up is the same one to Sentry."""
+    enqueue(fleet, "taskfails-1")
+    start_and_die(fleet, times=MOST_STARTS - 1)
+    worker = fleet.start(
+        "celery", "-A", "tests.acceptance.buggy", "worker", name="buggy",
+        SENTRY_DSN=f"http://key@{sentry.origin}/7",
+    )  # fmt: skip
+    until(sentry.reports, "the last of its failures is reported")
+    enqueue(fleet, "taskfails-2")
+    until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    assert fleet.ledger().status("ph", "taskfails-2").starts  # type: ignore[union-attr]
+    end(worker)
+    first, *more = sentry.reports()
+    assert first["tags"] == {"region": "ph", "stage": "polling", "reason": "CRASHES_WORKERS"}
+    assert first["extra"]["look"] == "ekyc quarantine show taskfails-1 --region ph"
+    (raised,) = first["exception"]["values"]
+    assert (raised["type"], raised["value"]) == ("LookupError", "")
+    assert raised["stacktrace"]["frames"][-1]["function"] == "load"
+    assert [event["event_id"] for event in more] == [first["event_id"]], "taskfails-2 comes back by itself"
+    assert "LookupError" in fleet.log("buggy")
     clean(sentry)

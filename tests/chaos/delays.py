@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.driver import Run
     from tests.chaos.faults import Injected
-    from tests.chaos.state import Record
-    from tests.chaos.watch import Key, Lease
+    from tests.chaos.watch import Key
 
 #: A message may be on its way to a worker that is dead already: by so much a lease may begin after what ended it.
 _SLACK_MS = 1000
@@ -42,10 +41,7 @@ class Delay:
 
 
 def delays(run: Run) -> list[Delay]:
-    """Every ended lease of a run, from what was seen of the ledger and from what the vendor was asked."""
-    asks: dict[str, list[int]] = {}
-    for one in run.asked:
-        asks.setdefault(one.signature_id, []).append(one.at_ms)
+    """Every ended lease of a run, from the ledger and from what Valkey wrote down of its leases."""
     crashes = sorted(
         (one for one in run.injected if one.strike.fault in CRASHES), key=lambda one: one.span.begin_ms
     )
@@ -53,46 +49,35 @@ def delays(run: Run) -> list[Delay]:
     lease_ms = round(run.profile.lease_s * 1000)
     found = []
     for key, record in run.state.records.items():
-        leases = run.sights.leases.get(key, [])
-        signs = _signs(record, leases, asks.get(key[1], []), lease_ms)
+        leases = run.state.leases.get(key, [])
         for moment in record.timeline:
             if moment.event == "lease_expired":
                 # While its region rests nobody may poll it.
                 rests = run.sights.rests.get(key[0], []) if moment.detail == "polling" else []
-                found.append(_delay(key, moment.at_ms, leases, signs, crashes, [*away, *rests], lease_ms))
+                found.append(_delay(key, moment.at_ms, leases, crashes, [*away, *rests], lease_ms))
     return found
 
 
 def _delay(  # noqa: PLR0917 - one ended lease and all that is known around it
     key: Key,
     ended_ms: int,
-    leases: Sequence[Lease],
-    signs: Sequence[int],
+    leases: Sequence[int],
     crashes: Sequence[Injected],
     excused: Sequence[Span],
     lease_ms: int,
 ) -> Delay:
-    until_ms = max((lease.until_ms for lease in leases if lease.until_ms <= ended_ms), default=ended_ms)
-    # The lease began anew with every sign of life.
-    alive_ms = until_ms - lease_ms
+    # A lease begins anew with every sign of life. The one that ended is the last that could be over by then: one that
+    # began later is that of whoever took the verification up, perhaps in the very script that saw it end.
+    alive_ms = max(began_ms for began_ms in leases if began_ms + lease_ms <= ended_ms)
     causes = tuple(
         one for one in crashes if one.span.end_ms >= alive_ms - _SLACK_MS and one.span.begin_ms <= ended_ms
     )
-    taken_up_ms = min((sign for sign in signs if sign >= ended_ms), default=None)
+    taken_up_ms = min((began_ms for began_ms in leases if began_ms >= ended_ms), default=None)
     if taken_up_ms is None:
         return Delay(key, causes, None)
     from_ms = max(alive_ms, causes[0].span.begin_ms) if causes else alive_ms
     lain = Span(from_ms, taken_up_ms)
     return Delay(key, causes, (taken_up_ms - from_ms - _covered_ms(lain, excused)) / 1000)
-
-
-def _signs(record: Record, leases: Sequence[Lease], asks: Sequence[int], lease_ms: int) -> list[int]:
-    """Moments at which somebody had the verification in hands."""
-    return [
-        *(moment.at_ms for moment in record.timeline if moment.event != "lease_expired"),
-        *(lease.until_ms - lease_ms for lease in leases),
-        *asks,
-    ]
 
 
 def _covered_ms(span: Span, others: Iterable[Span]) -> int:

@@ -50,6 +50,8 @@ _ZOMBIE_TRIES: Final = 3
 
 #: How often the queue is looked at while it is flushed, and batches while they are redelivered.
 _FLUSH_EVERY_S: Final = 0.002
+#: Longer than a worker waits for a message before it asks again, so that it stands behind us then.
+_FLUSH_WAIT_S: Final = 1.5
 _REDELIVER_EVERY_S: Final = 0.1
 #: So many of the newest batches are.
 _REDELIVERED: Final = 20
@@ -179,6 +181,10 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
             client.delete(*(key for key in client.scan_iter() if not key.startswith(_SPARED)))
         while time.monotonic() < planned_at or (not lost and time.monotonic() < planned_at + LONGER_S):
             with suppress(redis_py.RedisError):
+                # In line with the workers, who begin to wait anew every second: an idle one has a message before it can
+                # be seen on the queue.
+                if message := client.brpop(["celery"], timeout=_FLUSH_WAIT_S):
+                    lost.append(message[1])
                 lost += take()
             world.pause(_FLUSH_EVERY_S)
     injected.touched |= {key for message in lost for key in _named(message)}
@@ -273,7 +279,7 @@ def _asked_since(world: World, number: int, call: str) -> bool:
 def _noted_since(world: World, since_ms: int, cause: str) -> bool:
     """Whether a fault for `cause`, empty: for any, stands at the end of a timeline; of all that was ever held."""
     with world.valkey.client() as client, client.pipeline(transaction=False) as pipe:
-        for region, signature_id in list(world.watch.sights.leases):
+        for region, signature_id in list(world.watch.sights.held):
             pipe.lrange(f"ekyc:{{{region}}}:t:{signature_id}", -1, -1)
         try:
             ends = pipe.execute()

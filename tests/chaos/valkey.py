@@ -36,7 +36,7 @@ class Valkey:
     """
 
     def __init__(self, folder: Path, port: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self.port = port
         self.url = f"redis://127.0.0.1:{port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,12 +47,14 @@ class Valkey:
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
-            "dir": str(self._folder),
+            "dir": str(self.folder),
             "appendonly": "yes",
             "appendfsync": "always",
+            # In one piece from the first start on: all leases are read from it.
+            "auto-aof-rewrite-percentage": "0",
             "save": "",
             "maxmemory-policy": "noeviction",
-            "logfile": str(self._folder / "valkey.log"),
+            "logfile": str(self.folder / "valkey.log"),
         }
         self._process = subprocess.Popen(
             [get_binary_path(), *(word for name, value in options.items() for word in (f"--{name}", value))],
@@ -65,7 +67,7 @@ class Valkey:
         with self.client() as client:
             while not _answers(client):
                 if self._process.poll() is not None or time.monotonic() > give_up_at:
-                    raise RuntimeError(f"Valkey does not start: see {self._folder}/valkey.log")
+                    raise RuntimeError(f"Valkey does not start: see {self.folder}/valkey.log")
                 time.sleep(_ASK_AGAIN_S)
 
     def client(self, timeout_s: float = 5.0) -> redis_py.Redis:

@@ -1,4 +1,4 @@
-"""Watching the ledger while the run lasts: who holds what until when, and which region rests."""
+"""Watching the ledger while the run lasts: who holds what, and which region rests."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That a batch held a verification, and until when at the latest. `holder`: as in ``lua/common.lua``."""
+    """That a batch holds a verification. `holder`: as in ``lua/common.lua``."""
 
     holder: str
-    until_ms: int
 
     @property
     def batch(self) -> str:
@@ -50,16 +49,9 @@ class Span:
 class Sights:
     """All that was seen."""
 
-    #: Of each verification, one lease per holder, in the order in which they were seen.
-    leases: dict[Key, list[Lease]] = field(default_factory=dict)
+    #: Who was held at some time. Of leases, all there ever were: ``tests.chaos.leases``.
+    held: set[Key] = field(default_factory=set)
     rests: dict[str, list[Span]] = field(default_factory=dict)
-
-    def lease(self, key: Key, lease: Lease) -> None:
-        seen = self.leases.setdefault(key, [])
-        if seen and seen[-1].holder == lease.holder:
-            seen[-1] = lease
-        else:
-            seen.append(lease)
 
     def rest(self, region: str, now_ms: int) -> None:
         spans = self.rests.setdefault(region, [])
@@ -96,22 +88,21 @@ class Watch(Thread):
         return {key: lease for region in REGIONS for key, lease in held(self._redis, region).items()}
 
     def _look(self, region: str) -> None:
-        for key, lease in held(self._redis, region).items():
-            self.sights.lease(key, lease)
+        self.sights.held |= held(self._redis, region).keys()
         if self._census.counts(region).holds:
             self.sights.rest(region, round(time.time() * 1000))
 
 
 def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:
     """Who holds what in a region. Raises ``redis.RedisError``."""
-    leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1, withscores=True)
+    leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1)
     with redis.pipeline(transaction=False) as pipe:
-        for signature_id, _ in leased:
+        for signature_id in leased:
             pipe.hget(f"ekyc:{{{region}}}:v:{signature_id.decode()}", "b")
         holders = pipe.execute()
     return {
-        (region, signature_id.decode()): Lease(holder.decode(), int(until))
-        for (signature_id, until), holder in zip(leased, holders, strict=True)
+        (region, signature_id.decode()): Lease(holder.decode())
+        for signature_id, holder in zip(leased, holders, strict=True)
         if holder
     }
 

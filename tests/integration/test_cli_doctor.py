@@ -73,7 +73,7 @@ def vendor() -> Iterator[Vendor]:
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """A Valkey whose configuration may be changed. It keeps what it is given."""
-    config = {"maxmemory-policy": "noeviction", "appendonly": "yes"}
+    config = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
     server = ValkeyServer(port=free_port(), data_dir=tmp_path_factory.mktemp("valkey"), config=config)
     server.start()
     try:
@@ -91,6 +91,7 @@ def server(own_server: ValkeyServer) -> Iterator[Redis]:
 @pytest.fixture
 def ekyc(own_server: ValkeyServer, vendor: Vendor, tmp_path: Path) -> Ekyc:
     """An installation in which all is well."""
+    (tmp_path / "evidence").mkdir()
     return Ekyc(
         {
             "REDIS_URL": f"redis://127.0.0.1:{own_server.port}/0",
@@ -218,7 +219,7 @@ def test_without_an_append_only_file_it_says_what_is_lost(ekyc: Ekyc, server: Re
     ("fsync", "level", "said"),
     [
         ("always", "ok", "a power cut takes nothing"),
-        ("everysec", "ok", "a power cut the last second"),
+        ("everysec", "warning", "takes the last second or two"),
         ("no", "warning", "half a minute"),
     ],
 )
@@ -355,8 +356,25 @@ def test_a_broken_decision_table_is_an_error_a_line(ekyc: Ekyc, tmp_path: Path) 
 
 
 def test_an_evidence_place_that_cannot_be_written_is_an_error(ekyc: Ekyc) -> None:
-    found = findings(ekyc.with_env(EKYC_EVIDENCE_URL="file:///dev/null/evidence"), code=1)
-    assert found["evidence"]["level"] == "error"
+    found = findings(ekyc.with_env(EKYC_EVIDENCE_URL="file:///dev/null/evidence"), code=1)["evidence"]
+    assert found["level"] == "error"
+    assert "evidence cannot be looked for at file:///dev/null/evidence: not a directory" in found["said"]
+
+
+def test_a_folder_for_evidence_that_is_not_there_is_not_made(ekyc: Ekyc, tmp_path: Path) -> None:
+    """Run by root it would be root's, and closed to the workers."""
+    for name in ("later", "some/where/later"):
+        found = findings(ekyc.with_env(EKYC_EVIDENCE_URL=(tmp_path / name).as_uri()), code=0)["evidence"]
+        assert found["level"] == "warning"
+        assert found["said"] == f"{tmp_path / name} is not there yet: a worker makes it when it starts"
+        assert "see that its disk is mounted" in found["todo"]
+    assert [path.name for path in tmp_path.iterdir()] == ["evidence"]
+
+
+def test_a_folder_for_evidence_that_nobody_can_look_for_is_an_error(ekyc: Ekyc) -> None:
+    found = findings(ekyc.with_env(EKYC_EVIDENCE_URL=f"file:///{'e' * 300}"), code=1)["evidence"]
+    assert found["level"] == "error"
+    assert "evidence cannot be looked for" in found["said"]
 
 
 def test_keys_that_are_missing_are_an_error_each_and_nobody_is_asked(ekyc: Ekyc) -> None:

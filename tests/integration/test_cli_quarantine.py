@@ -210,9 +210,14 @@ def test_the_commands_that_show_names_can_be_given_as_they_stand(ekyc: Ekyc, led
     assert ekyc(*arguments[:2], "--yes", *arguments[2:]).out == "retried 1, not in quarantine 0\n"
 
 
-def test_show_says_that_nothing_is_kept_or_that_nobody_knows_where(ekyc: Ekyc, ledger: Ledger) -> None:
+def test_show_says_that_nothing_is_kept_or_that_nobody_knows_where(
+    ekyc: Ekyc, ledger: Ledger, tmp_path: Path
+) -> None:
     arguments = ("quarantine", "show", "one", "--region", "ph")
     assert "No answer of the vendor is kept of it." in ekyc(*arguments).out
+    assert not (tmp_path / "evidence").exists(), (
+        "whoever looks makes no folder that the workers could not write to"
+    )
     elsewhere = ekyc.with_env(EKYC_EVIDENCE_URL="")
     ended = elsewhere(*arguments)
     assert ended.code == 0

@@ -13,6 +13,7 @@ from tests.chaos.checks import check
 from tests.chaos.delays import delays
 from tests.chaos.driver import Run
 from tests.chaos.faults import Injected
+from tests.chaos.leases import begun
 from tests.chaos.pipeline import Received
 from tests.chaos.population import Traveller
 from tests.chaos.profile import SHORT
@@ -20,11 +21,12 @@ from tests.chaos.report import page
 from tests.chaos.schedule import Strike
 from tests.chaos.state import Moment, Record
 from tests.chaos.touched import touched
-from tests.chaos.vendor import Asked, Tally
-from tests.chaos.watch import Lease, Span
+from tests.chaos.vendor import Tally
+from tests.chaos.watch import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 #: Of all moments in these tests, in ms.
 T0 = 1_700_000_000_000
@@ -225,10 +227,24 @@ def lie_for_a_minute(run: Run) -> None:
             (5000, "lease_expired"), (61_000, "settled"), (61_500, "archived"), (61_700, "delivered")
         ),
     )
+    run.state.leases[DONE] = [T0, T0 + 61_000]
+
+
+def lie_for_forty_seconds_in_nobodys_hands(run: Run) -> None:
+    """Nobody looked for ended leases: the note of it comes late, and the next lease at once."""
+    run.injected = [killed(100), killed(39_000)]
+    run.state.records[DONE] = replace(
+        run.state.records[DONE],
+        timeline=timeline(
+            (40_100, "lease_expired"), (40_500, "settled"), (40_600, "archived"), (40_700, "delivered")
+        ),
+    )
+    run.state.leases[DONE] = [T0 - 700, T0, T0 + 40_100, T0 + 40_500]
 
 
 def never_be_taken_up(run: Run) -> None:
     run.state.records[BAD] = replace(run.state.records[BAD], timeline=timeline((5000, "lease_expired")))
+    run.state.leases[BAD] = [T0]
 
 
 def strike_at_nothing(run: Run) -> None:
@@ -286,6 +302,7 @@ def forget(run: Run) -> None:
         (desert, "nobody had told it to"),
         (ignore_sigterm, "did not end at SIGTERM"),
         (lie_for_a_minute, "lay for 60.9 s after worker_killed"),
+        (lie_for_forty_seconds_in_nobodys_hands, "lay for 40.0 s after worker_killed"),
         (never_be_taken_up, "was never taken up"),
         (strike_at_nothing, "redelivery touched nobody"),
         (kill_who_was_still_starting, "1 workers that were ready were killed, not 2"),
@@ -314,17 +331,16 @@ def test_a_second_delivery_after_valkey_was_away_is_no_fault_whoever_sent_it(run
     assert red(run) == []
 
 
-def crashed(run: Run, *events: tuple[int, str]) -> Run:
-    """The first verification's holder was killed 100 ms in, 1 s after its lease of 5 s began."""
+def crashed(run: Run, *events: tuple[int, str], again_ms: int) -> Run:
+    """The first verification's holder was killed 100 ms in, 1 s after its lease of 5 s began; then another had it."""
     run.injected = [killed(100)]
     run.state.records[DONE] = replace(run.state.records[DONE], timeline=timeline(*events))
-    run.sights.lease(DONE, Lease("batch/polling", T0 + 4100))
+    run.state.leases[DONE] = [T0 - 2000, T0 - 900, T0 + again_ms, T0 + again_ms + 400]
     return run
 
 
-def test_a_delay_runs_from_the_kill_until_somebody_asks_the_vendor_again(run: Run) -> None:
-    crashed(run, (4200, "lease_expired"), (9000, "settled"))
-    run.asked = [Asked(T0 - 500, "result", DONE[1], "pending"), Asked(T0 + 4600, "result", DONE[1], "PASS")]
+def test_a_delay_runs_from_the_kill_until_another_holds_the_verification(run: Run) -> None:
+    crashed(run, (4200, "lease_expired"), (9000, "settled"), again_ms=4600)
     (delay,) = delays(run)
     assert delay.delay_s == pytest.approx(4.5)
     assert delay.after == "worker_killed"
@@ -332,7 +348,7 @@ def test_a_delay_runs_from_the_kill_until_somebody_asks_the_vendor_again(run: Ru
 
 
 def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region_rested(run: Run) -> None:
-    crashed(run, (4200, "lease_expired"), (10_100, "settled"))
+    crashed(run, (4200, "lease_expired"), (10_200, "settled"), again_ms=10_100)
     run.injected.append(
         Injected(Strike(1.0, "valkey_frozen", for_s=2.0), Span(T0 + 1000, T0 + 3000), {DONE}),
     )
@@ -341,8 +357,43 @@ def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region
     assert delay.delay_s == pytest.approx(10.0 - 6.0)
 
 
+def test_a_lease_that_nobody_looked_at_is_not_taken_for_an_older_one(run: Run) -> None:
+    """It began long after a crash that cut off another, ended at the next one, and was taken up in the same moment."""
+    crashed(run, (4100, "lease_expired"), (5000, "fault"), (36_000, "lease_expired"), again_ms=4100)
+    run.injected.append(killed(30_500))
+    run.state.leases[DONE] += [T0 + 30_000, T0 + 36_000]
+    assert [round(delay.delay_s or 0, 1) for delay in delays(run)] == [4.0, 5.5]
+
+
+def test_leases_are_read_from_valkeys_own_file_whoever_looks(tmp_path: Path) -> None:
+    """Those of a batch in one command, a renewal, and a script that ends one lease and gives another."""
+    (tmp_path / "appendonlydir").mkdir()
+    commands = (
+        ("SELECT", "0"),
+        ("ZADD", "ekyc:{ph}:leased", "5000", "one", "5000", "two"),
+        ("SET", "ekyc:{ph}:suspect", "ZADD\r\nekyc:{ph}:leased"),
+        ("ZADD", "ekyc:{ph}:due:polling", "7000", "one"),
+        ("ZADD", "ekyc:{sg}:leased", "6000", "one"),
+        ("zadd", "ekyc:{ph}:leased", "9500", "one"),
+    )
+    words = [
+        f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
+        for command in commands
+    ]
+    file = tmp_path / "appendonlydir/appendonly.aof.1.incr.aof"
+    file.write_bytes("".join(words).encode())
+    assert begun(tmp_path, 5000) == {
+        ("ph", "one"): [0, 4500],
+        ("ph", "two"): [0],
+        ("sg", "one"): [1000],
+    }
+    file.write_bytes(b"REDIS0011")
+    with pytest.raises(ValueError, match="does not read as Redis's protocol"):
+        begun(tmp_path, 5000)
+
+
 def test_a_lease_that_ends_though_nothing_had_crashed_is_told_apart(run: Run) -> None:
-    crashed(run, (4200, "lease_expired"), (9000, "settled"))
+    crashed(run, (4200, "lease_expired"), (9000, "settled"), again_ms=4200)
     run.injected = [killed(-20_000), killed(8000)]
     (delay,) = delays(run)
     assert delay.crashes == ()

@@ -82,10 +82,37 @@ def test_a_file_of_flowers_that_takes_the_password_away_is_refused(tmp_path: Pat
         configured("--conf=open.py")
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_a_variable_that_is_empty_is_as_good_as_none(nothing: str) -> None:
+    """Of Flower's own an empty address is all of them, and an empty secret of its cookies is one that all know."""
+    secret = options.cookie_secret
+    names = (*DEFAULTS, "port", "cookie_secret", "auth", "unix_socket")
+    told = configured(**{f"FLOWER_{name.upper()}": nothing for name in names}, PORT="")
+    assert {name: told[name] for name in DEFAULTS} == DEFAULTS
+    assert (told.port, told.cookie_secret, told.unix_socket) == (5555, secret, "")
+    assert [name for name in os.environ if name.startswith("FLOWER_")] == ["FLOWER_BASIC_AUTH"]
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_an_empty_password_is_none(nothing: str) -> None:
+    with pytest.raises(ConfigError, match="starts only with a password"):
+        configured(FLOWER_BASIC_AUTH=nothing)
+
+
+def test_an_empty_address_in_a_flag_or_a_file_is_refused(tmp_path: Path) -> None:
+    """Such as `--address=$ADDRESS`: nobody has said that all are meant."""
+    (tmp_path / "open.py").write_text("address = ''\n")
+    for argv in ("--address=", "--conf=open.py"):
+        with pytest.raises(ConfigError, match="would listen on all addresses"):
+            configured(argv)
+    assert configured("--address=", "--unix_socket=flower.sock").unix_socket == "flower.sock"
+    assert configured("--address=0.0.0.0", "--unix_socket=").address == "0.0.0.0"
+
+
 def test_the_examples_password_is_for_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"\nFLOWER_BASIC_AUTH={EXAMPLE}\n" in (ROOT / ".env.example").read_text()
     assert configured(FLOWER_BASIC_AUTH=EXAMPLE).basic_auth == [EXAMPLE]
-    for address in ("0.0.0.0", "", "192.0.2.1"):
+    for address in ("0.0.0.0", "::", "192.0.2.1"):
         with pytest.raises(ConfigError, match="which anybody can read"):
             configured(f"--address={address}", FLOWER_BASIC_AUTH=f"ops:sesame,{EXAMPLE}")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,9 @@ from schemas.errors import SchemaError
 from schemas.result import DocDetail, OverallResult, Result, load_outcome, load_result
 from tests.unit import vendor_examples
 from tests.unit.vendor_examples import SIGNATURE_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSED = json.loads(vendor_examples.PASSED)["data"]
 FAILED = json.loads(vendor_examples.FAILED)["data"]
@@ -431,6 +435,38 @@ def test_a_field_of_another_type_is_refused_by_name_and_not_by_value(
 
     assert error.field == field
     assert "MARKER" not in str(error)
+
+
+LISTS: list[tuple[Callable[[list[Any]], dict[str, Any]], str]] = [
+    (lambda entries: {"errorCodes": entries}, "data.errorCodes"),
+    (lambda entries: {"docDetail": {"forgeryLabels": entries}}, "data.docDetail.forgeryLabels"),
+    (lambda entries: {"docDetail": {"eventDetails": entries}}, "data.docDetail.eventDetails"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field"), LISTS)
+@pytest.mark.parametrize("entry", [17, None, "SUCCESS", {}, []])
+def test_of_a_list_without_end_no_entry_is_looked_at(
+    changes: Callable[[list[Any]], dict[str, Any]], field: str, entry: Any
+) -> None:
+    """A body has room for a million; as many faults, or values, took up to 155 MB."""
+    data = PASSED | changes([entry] * 1_000_000)
+    tracemalloc.start()
+    try:
+        error = refusal(data)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (error.field, error.problem) == (field, "must have at most 1000 entries")
+    assert most_bytes < 100_000
+
+
+@pytest.mark.parametrize(("changes", "field"), LISTS)
+def test_a_list_may_have_a_thousand_entries_and_no_more(
+    changes: Callable[[list[Any]], dict[str, Any]], field: str
+) -> None:
+    assert error_of(PASSED | changes([None] * 1000)) == ""
+    assert error_of(PASSED | changes([None] * 1001)) == f"{field}: must have at most 1000 entries"
 
 
 # Whatever may come

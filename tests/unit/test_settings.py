@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from schemas.fields import REGIONS
+from tests.unit.docs_pages import ROOT
 from worker.errors import ConfigError
 from worker.settings import Settings
 
@@ -33,6 +35,20 @@ def test_without_an_environment_the_defaults_of_the_interface_hold() -> None:
     )
     assert (settings.batch, settings.lease_s, settings.rate) == (64, 20.0, None)
     assert settings.regions == REGIONS
+
+
+def test_a_variable_that_is_empty_is_as_good_as_none_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `.env` files and compose have them: none of them opens an address, lifts a limit or ends a wait."""
+    example = (ROOT / ".env.example").read_text()
+    names = {*re.findall(r"^(?:# ?)?([A-Z][A-Z_]+)=", example, re.MULTILINE), "PORT", "SENTRY_DSN"}
+    assert {"EKYC_WEB_BIND", "EKYC_POLL_DEADLINE", "EKYC_RATE", "REDIS_URL", "ADVANCE_SECRET_KEY"} <= names
+    for name in sorted(names):
+        with monkeypatch.context() as alone:
+            alone.setenv(name, "")
+            try:
+                assert Settings.from_env() == Settings(), name
+            except ConfigError as error:
+                assert str(error).startswith(f"{name}: ")  # noqa: PT017 - some are refused, others are not
 
 
 def test_the_ledgers_redis_is_the_brokers_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +143,8 @@ def test_what_a_worker_cannot_do_without_is_asked_for() -> None:
     ("given", "port", "listens"),
     [
         (None, None, "127.0.0.1:8000"),
+        ("", None, "127.0.0.1:8000"),
+        ("", "5000", "127.0.0.1:5000"),
         (None, "5000", "127.0.0.1:5000"),
         ("0.0.0.0", "5000", "0.0.0.0:5000"),
         ("[::1]", None, "[::1]:8000"),

@@ -46,6 +46,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
     Each line is ok, a warning or an error; below it stands what to do. With --json: ok (no error), and checks
     (check, level, said, todo). Nothing is changed, but for a probe that is written and removed.
+    Run it as the account that runs the workers: it finds what that one may do.
 
     Exit status: 0 no error, 1 an error.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.folder import missing, to_be_made
 from worker.decisions.table import Table
 from worker.evidence.store import Evidence
 
@@ -24,5 +25,8 @@ def check_decisions(settings: Settings) -> Iterator[Finding]:
 def check_evidence(settings: Settings) -> Iterator[Finding]:
     """Raises ``ConfigError`` and ``EvidenceUnavailable``."""
     settings.require_evidence()
+    if folder := missing(settings.evidence_url):
+        yield to_be_made(folder)
+        return
     Evidence(settings.evidence_url).check()
     yield Finding("evidence", Level.OK, f"can be written and read at {settings.evidence_url}")

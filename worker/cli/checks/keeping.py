@@ -24,10 +24,11 @@ FULL: Final = 0.8
 
 _PAGE: Final = "(docs/redis.md)"
 
-#: What a power cut takes, by `appendfsync`.
-_FSYNC: Final = {
-    "always": "on, synced at every write: a power cut takes nothing",
-    "everysec": "on, synced every second: a power cut the last second, and a kill on a busy machine as much",
+#: What is lost of what Redis has acknowledged, by the `appendfsync` that lets it. With `everysec` a kill is enough:
+#: while one fsync is under way Redis keeps what comes in its own memory, for up to two seconds.
+_LOST: Final = {
+    "everysec": "synced every second: a power cut, or a kill on a busy machine, takes the last second or two of",
+    "no": "synced when the system likes: a power cut takes up to half a minute of",
 }
 
 
@@ -98,14 +99,16 @@ def append_only(said: Mapping[str, Any], fsync: str | None, stake: Stake) -> Fin
             f"is on but cannot be written. {stake.broken}",
             "see Redis's log and its disk",
         )
-    if fsync == "no":
+    if fsync in _LOST:
         return Finding(
             name,
             Level.WARNING,
-            "on, but synced when the system likes: a power cut takes up to half a minute of what it was given",
-            f"set `appendfsync everysec` {_PAGE}",
+            f"on, but {_LOST[fsync]} {stake.what}, though they were acknowledged. {stake.broken}",
+            f"set `appendfsync always` {_PAGE}",
         )
-    return Finding(name, Level.OK, _FSYNC.get(fsync or "", "on; how often it is synced cannot be read"))
+    if fsync == "always":
+        return Finding(name, Level.OK, "on, synced at every write: a power cut takes nothing")
+    return Finding(name, Level.OK, "on; how often it is synced cannot be read")
 
 
 def eviction(said: Mapping[str, Any], stake: Stake) -> Finding:
