@@ -199,6 +199,7 @@ def test_an_origin_that_is_not_listed_as_it_is_written_is_refused(
         "http://127.0.0.1:{port}/i\x00",
         " http://127.0.0.1:{port}/i",
         "http://\u2100.example.com/i",
+        pytest.param("http://127.0.0.1:{port}/" + "i" * 16_000, id="longer than anybody's"),
     ],
 )
 def test_what_is_no_plain_web_address_is_refused(host: ImageHost, images: Images, url: str) -> None:
