@@ -98,7 +98,7 @@ class Watch(Thread):
     def _look(self, region: str) -> None:
         for key, lease in held(self._redis, region).items():
             self.sights.lease(key, lease)
-        if self._census.counts(region).holds:
+        if any(not hold.on_trial for hold in self._census.counts(region).holds):
             self.sights.rest(region, round(time.time() * 1000))
 
 

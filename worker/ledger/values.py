@@ -118,8 +118,8 @@ class Event:
     """A line of a verification's timeline, or an act of a person on a region."""
 
     at_ms: int
-    #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …; `left_out`
-    #: stands in the place of lines for which there was no room: of what kind, how many, and within what time.
+    #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …
+    #: `left_out` stands in the place of lines for which there was no room: their kind, how many, within what time.
     name: str
     #: A code, a count, a reason; never anything personal.
     detail: str = ""
@@ -184,8 +184,8 @@ class Counts:
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0
-    #: Seconds that the verification longest due has been due, or its lease has been over, but for what a rest or a trial
-    #: keeps back; 0: none is.
+    #: Seconds that the one longest due has been due, or its lease over, but for what a rest or a trial keeps back; 0:
+    #: none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)
