@@ -90,6 +90,20 @@ def test_resume_of_a_region_on_trial_is_recorded(ekyc: Ekyc, redis: Redis) -> No
     assert (act["act"], act["why"], act["who"]) == ("resume", "it was on trial", "maria")
 
 
+def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest("one", "ph"), EnqueueRequest("other", "ph")])
+    redis.hset(f"{prefix('ph')}health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
+    ledger.claim("ph", limit=1)
+    said = "ph is on trial, one verification alone asks the vendor: VENDOR_DOWN"
+    assert said in ekyc("stats").out
+    (hold,) = json.loads(ekyc("stats", "--json").out)["holds"]
+    assert (hold["region"], hold["reason"], hold["on_trial"]) == ("ph", "VENDOR_DOWN", True)
+    assert said.removeprefix("ph ") in ekyc("status", "other", "--region", "ph").out
+    assert ekyc("resume", "ph").out == "ph is polled again\n"
+    assert json.loads(ekyc("stats", "--json").out)["holds"] == []
+
+
 def test_every_act_is_recorded_with_name_time_and_reason(ekyc: Ekyc) -> None:
     ekyc("hold", "ph", "--for", "1h", "--why", "the vendor | called")
     ekyc("hold", "sg", "--for", "1h", "--why", "maintenance", "--who", "juan")

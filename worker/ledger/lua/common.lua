@@ -93,7 +93,7 @@ end
 local function bound(timeline)
   local kept, gone, surplus = {}, {}, { faults = -MOST.faults, steps = -MOST.steps }
   local lines = redis.call('LRANGE', timeline, 0, -1)
-  for number, line in ipairs(lines) do
+  for _, line in ipairs(lines) do
     if not string.find(line, '|left_out|', 1, true) then
       local kind = read(line).kind
       surplus[kind] = surplus[kind] + 1
@@ -103,7 +103,7 @@ local function bound(timeline)
     return
   end
   for _, text in ipairs(lines) do
-    local at, kind, times, within = string.match(text, '^(%d+)|left_out|(%a+) x(%d+) within ([%d.]+) s|')
+    local at, kind, times = string.match(text, '^(%d+)|left_out|(%a+) x(%d+) ')
     if at then
       kept[#kept + 1] = text
       gone[kind] = { place = #kept, at = at, times = tonumber(times) }
