@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tasks.route_decision import route_decision
@@ -11,7 +12,9 @@ from worker.errors import ImageUnavailable
 from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
+from worker.load import HEARD_FOR_S
 from worker.messages import BROKEN, described
+from worker.policy import trip
 from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
 from worker.services import services
 from worker.vendor.answers import Settled
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
     from celery import Task
 
     from schemas.result import Result
+    from worker.evidence.archive import Archived
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
+    from worker.vendor.answers import Answer
 
 
 IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
@@ -55,15 +60,19 @@ def keep(verification: Verification) -> Write:
         refresh=links.ask,
         final=verification.settled_for_s > ARCHIVE_FOR_S,
     )
+    return links.heard_with(_after(verification, kept, links.not_for_s))
+
+
+def _after(verification: Verification, kept: Archived, links_not_for_s: float) -> Write:
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
         return writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
     policy, undecided = services().policy, verification.decision is None
-    if undecided and links.not_for_s > LINKS_WAIT_S:
+    if undecided and links_not_for_s > LINKS_WAIT_S:
         return writes.archived(verification, EvidenceState.PENDING)
-    if links.not_for_s:
+    if links_not_for_s:
         # No fault of the images' host, and so no try.
-        return policy.later(verification, links.not_for_s, policy.backoffs.image)
+        return policy.later(verification, links_not_for_s, policy.backoffs.image)
     if undecided and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
         return writes.archived(verification, EvidenceState.PENDING)
     return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)
@@ -74,13 +83,24 @@ class FreshLinks:
 
     def __init__(self, verification: Verification) -> None:
         self._verification = verification
+        self._answer: Answer | None = None
         self.not_for_s = 0.0
 
     def ask(self) -> Result | None:
         """The vendor's result once more, within the region's rests and rate. None: not now."""
-        region = self._verification.region
-        self.not_for_s = services().ledger.spend(region)
+        region, rests = self._verification.region, services().rests
+        self.not_for_s = HEARD_FOR_S if rests.resting(region) else services().ledger.spend(region)
         if self.not_for_s:
             return None
-        answer = services().client.get_result(region, self._verification.signature_id)
+        answer = self._answer = services().client.get_result(region, self._verification.signature_id)
+        called_for = trip(answer)
+        if called_for and called_for.after == 1:
+            rests.begin(region, called_for.first_s)
+            self.not_for_s = called_for.first_s
         return answer.result if isinstance(answer, Settled) else None
+
+    def heard_with(self, write: Write) -> Write:
+        """`write`, from which the breaker hears what the vendor said, as it does of every poll."""
+        if self._answer is None:
+            return write
+        return replace(write, answer=self._answer.kind, trip=trip(self._answer))

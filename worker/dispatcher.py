@@ -22,6 +22,7 @@ from worker.ledger import Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.ledger.values import Batch
 from worker.messages import BROKEN
+from worker.notices import Notices
 from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
@@ -63,6 +64,7 @@ class Dispatcher(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._thread: _Thread | None = None
         self._pulse: Pulse | None = None
+        self._notices = Notices(connect(current().redis_url))
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
@@ -74,7 +76,7 @@ class Dispatcher(bootsteps.StartStopStep):
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 
-        self._thread = _Thread(parent.app, current(), hands=hands)
+        self._thread = _Thread(parent.app, current(), hands=hands, notices=self._notices)
         self._thread.start()
         if self._pulse is None:
             self._pulse = _pulse(parent.hostname)
@@ -109,11 +111,12 @@ def _pulse(name: str) -> Pulse:
 
 
 class _Thread(threading.Thread):
-    def __init__(self, app: Celery, settings: Settings, *, hands: Any) -> None:
+    def __init__(self, app: Celery, settings: Settings, *, hands: Any, notices: Notices) -> None:
         super().__init__(name="dispatcher", daemon=True)
         self._app = app
         self._settings = settings
         self._hands = hands
+        self._notices = notices
         #: For the pulse.
         self.turned_at = time.monotonic()
         self._stopping = threading.Event()
@@ -185,5 +188,6 @@ class _Thread(threading.Thread):
             for verification in claim.quarantined:
                 _tell(services().around, verification)
             self._send(claim.batches, producer)
+            self._notices.look(region, claim.act)
             sleep_s = min(sleep_s, claim.sleep_s)
         return sleep_s

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from worker.ledger import writes
 from worker.ledger.timings import VENDOR_CALL
 from worker.ledger.values import EvidenceState, Stage
-from worker.ledger.writes import Heard, Trip
+from worker.ledger.writes import Heard, Place, Trip
 from worker.schedule import (
     ACCOUNT,
     ARCHIVE_ON_S,
     BUSY_REST_S,
     LAST_TRIES,
     LATE_FOR_S,
+    LATE_TRIES,
     UNAUTHORISED,
     USER_TIMEOUT_S,
     USER_TIMEOUT_SPREAD_S,
@@ -75,6 +76,11 @@ class Policy:
     def after(self, verification: Verification, answer: Answer) -> Write:
         """What follows from the vendor's `answer`."""
         write = self._after[answer.kind](verification, answer)
+        if write.place is Place.DUE and write.event == "fault" and self._outlived(verification):
+            # Each fault has a limit of its own, and all of them together have this one.
+            write = self._past_deadline(
+                verification, self._fault_heard(verification, answer), cause=write.detail
+            )
         timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
         # Whatever becomes of this verification: the vendor failed all the same, and the others should rest.
         return replace(write, trip=trip(answer), counts=write.counts | timed)
@@ -100,10 +106,12 @@ class Policy:
 
     def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
-        if backoff.exhausted(verification.tries(cause)):
+        # What is waited for without a limit is ours, and has nothing to do with the vendor's time.
+        late_faults = self._late_faults(verification) if backoff.limit else 0
+        if backoff.exhausted(verification.tries(cause)) or late_faults >= LATE_TRIES:
             return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
-        return writes.retry(verification, in_s=countdown_s, cause=cause)
+        return writes.retry(verification, in_s=countdown_s, cause=cause, late_faults=late_faults)
 
     def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
         """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
@@ -204,12 +212,24 @@ class Policy:
         told = verification.decision is not None
         return verification.age_s >= self._deadline_s and (told or verification.tries(kind) + 1 >= LAST_TRIES)
 
+    def _outlived(self, verification: Verification) -> bool:
+        """Whether the deadline has passed, and enough has failed since, in whatever ways."""
+        late = verification.age_s >= self._deadline_s
+        told = verification.decision is not None
+        return late and (told or self._late_faults(verification) >= LATE_TRIES)
+
+    def _late_faults(self, verification: Verification) -> int:
+        """Faults since the deadline, this one among them; 0 where none matters any more, or yet."""
+        waits = verification.stage is Stage.POLLING and verification.decision is None
+        return verification.late_faults + 1 if waits and verification.age_s >= self._deadline_s else 0
+
     def _past_deadline(self, verification: Verification, heard: Heard, *, cause: str = "") -> Write:
         if verification.decision is None:
             return writes.unsettled(verification, heard, reason=DEADLINE_PASSED, cause=cause)
         if verification.age_s >= self._deadline_s + LATE_FOR_S:
             return writes.finish(verification, heard, event="given_up", detail=DEADLINE_PASSED)
-        return writes.repoll(verification, heard, in_s=self.backoffs.pending.cap_s)
+        event = "fault" if cause else ""
+        return writes.repoll(verification, heard, in_s=self.backoffs.pending.cap_s, event=event, detail=cause)
 
     def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Write:
         if verification.decision is not None:
@@ -239,6 +259,7 @@ class Policy:
             nulls=verification.nulls,
             faults=verification.tries(answer.kind) + 1,
             cause=answer.kind,
+            late_faults=self._late_faults(verification),
         )
 
 

@@ -109,6 +109,9 @@ ARCHIVE_FOR_S: Final = 24 * 3600.0
 #: Polls in a row that must have failed before the deadline ends the waiting: a vendor that is down has not said null.
 LAST_TRIES: Final = 5
 
+#: Faults since the deadline, of whatever kinds, that end the waiting: more than any kind is allowed in a row.
+LATE_TRIES: Final = 10
+
 #: For how long after the deadline the vendor is still asked, at the longest countdown: a late answer is evidence.
 LATE_FOR_S: Final = 24 * 3600.0
 

@@ -100,8 +100,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Due",
-                "Due by now, but for what a rest keeps back: too few workers, or EKYC_RATE.",
-                (Query(now("ekyc_verifications_due", "stage"), "{{stage}}"),),
+                "Due by now, but for what a rest keeps back, or its lease over: too few workers, or EKYC_RATE.",
+                (
+                    Query(now("ekyc_verifications_due", "stage"), "{{stage}}"),
+                    Query(now("ekyc_verifications_lapsed"), "lease over"),
+                ),
                 stacked=True,
             ),
             Panel(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.faults import Faults, Mode
 from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
 from worker.evidence.store import Evidence
 from worker.ledger import writes
 from worker.ledger.values import EvidenceState, Stage
@@ -73,3 +75,30 @@ def test_a_long_rest_keeps_no_decision_back(fleet: Fleet) -> None:
     fleet.await_delivered(1)
     assert status(fleet).verification.evidence is EvidenceState.PENDING
     assert events(fleet) == ["settled", "decide_first", "decided", "delivered"]
+
+
+def test_a_vendor_that_is_busy_when_asked_for_links_is_left_alone_for_as_long_as_it_says(
+    fleet: Fleet,
+) -> None:
+    """Its `Retry-After` holds the region, whoever asked; and no decision waits so long."""
+    settled_with_dead_links(fleet)
+    fleet.vendor.set_faults(Faults(Mode.BUSY, retry_after_s=600))
+    fleet.worker()
+    (hold,) = until(lambda: fleet.census().counts("ph").holds, "the region rests")
+    assert (hold.reason, hold.on_trial) == ("VENDOR_BUSY", False)
+    with fleet.redis() as redis:
+        assert 500 < hold.until_ms / 1000 - redis.time()[0] < 601
+    fleet.await_delivered(1)
+    assert events(fleet) == ["settled", "decide_first", "decided", "delivered"]
+    until(lambda: '"event": "region_held"' in fleet.log("w1"), "a log says so")
+
+
+def test_a_vendor_that_is_busy_for_a_moment_is_asked_for_links_again(fleet: Fleet) -> None:
+    settled_with_dead_links(fleet)
+    fleet.vendor.set_faults(Faults(Mode.BUSY, retry_after_s=2))
+    fleet.worker()
+    until(lambda: fleet.census().counts("ph").rests, "the region rests")
+    fleet.vendor.set_faults(Faults())
+    fleet.await_done(1)
+    assert status(fleet).verification.evidence is EvidenceState.COMPLETE
+    assert events(fleet) == ["settled", "archived", "decided", "delivered"]

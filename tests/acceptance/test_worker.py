@@ -169,6 +169,30 @@ def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
     assert first_asked_ms >= hold.until_ms - 50
 
 
+def test_what_an_operator_does_to_a_region_stands_once_in_the_log_of_each_worker(fleet: Fleet) -> None:
+    """Why and until when, and that it is over."""
+    fleet.worker("w1")
+    fleet.worker("w2")
+    assert (
+        fleet.run(
+            "worker.cli", "hold", "ph", "--for", "1h", "--why", "ticket 4711", "--who", "maria"
+        ).returncode
+        == 0
+    )
+    until(lambda: len(lines_of(fleet, "region_held")) == 2, "both logs say so")
+    (hold,) = fleet.census().counts("ph").holds
+    ends = datetime.fromtimestamp(hold.until_ms / 1000, UTC).isoformat(timespec="seconds")
+    for line in lines_of(fleet, "region_held"):
+        assert (line["region"], line["reason"], line["until"]) == ("ph", "ticket 4711 (for 3600 s)", ends)
+        assert (line["by"], line["level"]) == ("operator", "warning")
+    assert fleet.run("worker.cli", "resume", "ph", "--who", "maria").returncode == 0
+    until(lambda: len(lines_of(fleet, "region_resumed")) == 2, "both logs say so")
+    assert {line["reason"] for line in lines_of(fleet, "region_resumed")} == {"ticket 4711"}
+    assert len(lines_of(fleet, "region_held")) == 2
+    # Who it was stands in the ledger.
+    assert "maria" not in fleet.log("w1") + fleet.log("w2")
+
+
 def lines_of(fleet: Fleet, event: str) -> list[dict[str, Any]]:
     """What the logs of both workers say of one event."""
     logs = (fleet.log("w1") + fleet.log("w2")).splitlines()

@@ -89,7 +89,7 @@ class Watch(Thread):
 
     def _look(self, region: str) -> None:
         self.sights.held |= held(self._redis, region).keys()
-        if self._census.counts(region).holds:
+        if any(not hold.on_trial for hold in self._census.counts(region).holds):
             self.sights.rest(region, round(time.time() * 1000))
 
 

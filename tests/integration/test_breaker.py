@@ -172,3 +172,49 @@ def test_different_faults_are_counted_apart(ledger: Ledger, redis: Redis) -> Non
     answer(ledger, batch, ones[:4], "transient_fault")
     answer(ledger, batch, ones[4:5], "unauthorised")
     assert Census(redis).counts("ph").holds == ()
+
+
+def test_while_one_verification_tries_the_vendor_nobody_else_is_due(ledger: Ledger, redis: Redis) -> None:
+    """Whoever counts what is due to start more workers must not start them in an outage, between two rests."""
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    redis.hincrby(f"{PH}health", "rest", -6000)
+    # Its rest is over: the next one may go, since then, whatever it waited before.
+    redis.zadd(f"{PH}due:polling", {"v0": 1})
+    counts = Census(redis).counts("ph")
+    assert (counts.due["polling"], counts.waiting) == (1, 10)
+    assert 0 < counts.oldest_due_s < 30
+    assert [(hold.reason, hold.word, hold.on_trial) for hold in counts.holds] == [
+        ("VENDOR_DOWN", "VENDOR_DOWN", True)
+    ]
+    probe, (one,) = take(ledger)
+    counts = Census(redis).counts("ph")
+    assert (counts.due["polling"], counts.oldest_due_s, counts.waiting) == (0, 0.0, 9)
+    (hold,) = counts.holds
+    assert hold.on_trial
+    assert hold.until_ms > redis.time()[0] * 1000
+    # It is answered: the trial is over, and all are due.
+    answer(ledger, probe, [one], "pending")
+    counts = Census(redis).counts("ph")
+    assert (counts.due["polling"], counts.holds) == (10, ())
+
+
+def test_a_region_with_nobody_to_try_the_vendor_is_not_told_as_held(ledger: Ledger, redis: Redis) -> None:
+    """It may have no verification for days."""
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    redis.hincrby(f"{PH}health", "rest", -6000)
+    for one in ones:
+        redis.zadd(f"{PH}due:polling", {one.signature_id: 1e14})
+    counts = Census(redis).counts("ph")
+    assert (counts.holds, counts.due["polling"]) == ((), 0)
+
+
+def test_a_longer_rest_ordered_meanwhile_is_the_one_that_counts(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    until_ms = ledger.hold("ph", for_s=600, reason="maintenance", who="maria")
+    end_rest(redis)
+    assert int(redis.hget(f"{PH}health", "rest") or 0) == until_ms

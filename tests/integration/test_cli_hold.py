@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,10 @@ def test_a_held_region_is_not_polled_until_the_time_it_says(
 def test_resume_ends_the_rest_whoever_ordered_it(ekyc: Ekyc, redis: Redis) -> None:
     Ledger(redis).hold("ph", for_s=600, reason="VENDOR_BUSY")
     ended = ekyc("resume", "ph")
-    assert (ended.code, ended.out, ended.err) == (0, "ph is polled again\n", "")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(r"ph is polled again; it would have rested until 20\S+Z: VENDOR_BUSY\n", ended.out), (
+        ended.out
+    )
     assert holds(redis) == ()
 
 
@@ -84,6 +88,20 @@ def test_resume_of_a_region_on_trial_is_recorded(ekyc: Ekyc, redis: Redis) -> No
     assert ekyc("resume", "ph").out == "ph is polled again\n"
     (act,) = json.loads(ekyc("stats", "--json").out)["acts"]
     assert (act["act"], act["why"], act["who"]) == ("resume", "it was on trial", "maria")
+
+
+def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest("one", "ph"), EnqueueRequest("other", "ph")])
+    redis.hset(f"{prefix('ph')}health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
+    ledger.claim("ph", limit=1)
+    said = "ph is on trial, one verification alone asks the vendor: VENDOR_DOWN"
+    assert said in ekyc("stats").out
+    (hold,) = json.loads(ekyc("stats", "--json").out)["holds"]
+    assert (hold["region"], hold["reason"], hold["on_trial"]) == ("ph", "VENDOR_DOWN", True)
+    assert said.removeprefix("ph ") in ekyc("status", "other", "--region", "ph").out
+    assert ekyc("resume", "ph").out == "ph is polled again\n"
+    assert json.loads(ekyc("stats", "--json").out)["holds"] == []
 
 
 def test_every_act_is_recorded_with_name_time_and_reason(ekyc: Ekyc) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census, Ledger, writes
+from worker.ledger import Census, Ledger, Quarantine, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
 from worker.ledger.scripts import prefix
 from worker.ledger.values import EvidenceState, Recorded, Stage
@@ -20,7 +20,7 @@ from worker.redis import connect
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Batch, Verification
+    from worker.ledger.values import Batch, Event, Verification
 
 PH = prefix("ph")
 
@@ -325,16 +325,145 @@ def test_a_nudge_makes_due_now_and_only_who_waits_to_be_polled(ledger: Ledger) -
 def story_of(ledger: Ledger, *causes: str) -> list[str]:
     """The timeline of one whose tries fail like this, one after the other."""
     enqueue(ledger, "a")
+    fail(ledger, *causes)
+    return [event.detail for event in timeline(ledger)]
+
+
+def fail(ledger: Ledger, *causes: str) -> None:
     for cause in causes:
         batch, (one,) = take(ledger)
         ledger.record(batch, [writes.retry(one, in_s=0, cause=cause)])
+
+
+def timeline(ledger: Ledger) -> tuple[Event, ...]:
     status = ledger.status("ph", "a")
     assert status is not None
-    return [event.detail for event in status.timeline]
+    return status.timeline
 
 
-def test_a_timeline_is_bounded(ledger: Ledger) -> None:
-    assert len(story_of(ledger, *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 40)) == 64
+def quarantined_and_retried(ledger: Ledger, redis: Redis) -> None:
+    batch, (one,) = take(ledger)
+    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE", detail="data.x")])
+    assert Quarantine(redis, who="maria").retry("ph", ["a"]) == [True]
+
+
+def test_faults_that_take_turns_are_counted_too(ledger: Ledger) -> None:
+    assert story_of(ledger, *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 40) == [
+        "EVIDENCE_UNAVAILABLE",
+        "IMAGE_UNAVAILABLE",
+        "EVIDENCE_UNAVAILABLE x39",
+        "IMAGE_UNAVAILABLE x39",
+    ]
+
+
+def test_no_number_of_faults_pushes_out_what_was_done_with_a_verification(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """Of faults that all differ the oldest go, and a line says how many they were, since when and until when."""
+    enqueue(ledger, "a")
+    fail(ledger, "BEFORE")
+    quarantined_and_retried(ledger, redis)
+    fail(ledger, *(f"CODE_{number}" for number in range(100)), "LAST", "LAST", "LAST")
+    batch, (one,) = take(ledger)
+    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+
+    left_out, *others = timeline(ledger)
+
+    assert [event.name for event in others if event.name != "fault"] == [
+        "refused",
+        "quarantined",
+        "retried",
+        "settled",
+    ]
+    assert others[2].worker == "maria"
+    faults = [event.detail for event in others if event.name == "fault"]
+    assert faults == [*(f"CODE_{number}" for number in range(70, 100)), "LAST", "LAST x2"]
+    # BEFORE, and 70 codes.
+    assert left_out.name == "left_out"
+    kind, times, _, within_s, _ = left_out.detail.split()
+    assert (kind, times) == ("faults", "x71")
+    assert left_out.at_ms + float(within_s) * 1000 <= others[3].at_ms
+    assert float(within_s) > 0
+    moments = [event.at_ms for event in (left_out, *others)]
+    assert moments == sorted(moments)
+
+
+def test_what_counts_many_faults_is_left_out_as_many(ledger: Ledger) -> None:
+    enqueue(ledger, "a")
+    fail(ledger, *["OLD"] * 9, *(f"CODE_{number}" for number in range(32)))
+    assert timeline(ledger)[0].detail.startswith("faults x9 within ")
+
+
+def test_what_was_done_is_bounded_too_and_what_is_left_out_is_counted(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a")
+    fail(ledger, "FIRST")
+    for _ in range(30):
+        quarantined_and_retried(ledger, redis)
+    first, left_out, *others = timeline(ledger)
+    assert (first.name, first.detail) == ("fault", "FIRST")
+    assert (left_out.name, left_out.detail.split()[:2]) == ("left_out", ["steps", "x26"])
+    assert len(others) == 64
+    assert others[-1].name == "retried"
+
+
+def test_a_timeline_that_is_shortened_is_forgotten_when_it_was_to_be(ledger: Ledger, redis: Redis) -> None:
+    """What a worker may still write after the end keeps nothing for ever."""
+    enqueue(ledger, "a")
+    fail(ledger, *(f"CODE_{number}" for number in range(32)))
+    redis.pexpire(f"{PH}t:a", 60_000)
+    fail(ledger, "ONE_MORE")
+    assert timeline(ledger)[0].name == "left_out"
+    assert 0 < redis.pttl(f"{PH}t:a") <= 60_000
+
+
+def test_a_lease_that_ended_names_the_worker_that_held_it(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a")
+    take(ledger)
+    lapse_leases(redis)
+    # Whoever notices is another one; and what nobody had started, nobody held.
+    other = Ledger(redis, worker="w2")
+    other.claim("ph", limit=1)
+    lapse_leases(redis)
+    other.claim("ph", limit=1)
+    assert [(event.name, event.detail, event.worker) for event in timeline(ledger)] == [
+        ("lease_expired", "polling", "w1"),
+        ("lease_expired", "polling", ""),
+    ]
+
+
+def test_who_dies_of_a_verification_stands_in_its_quarantine(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a")
+    for number in range(MOST_STARTS):
+        batch = ledger.claim("ph", limit=1).batches[0]
+        Ledger(redis, worker=f"w{number}/x").load(batch)
+        lapse_leases(redis)
+    ledger.claim("ph", limit=1)
+    assert [(event.name, event.worker) for event in timeline(ledger)] == [
+        *(("lease_expired", f"w{number}/x") for number in range(MOST_STARTS - 1)),
+        ("quarantined", f"w{MOST_STARTS - 1}/x"),
+    ]
+
+
+def test_a_worker_with_a_long_name_costs_no_more_memory(redis: Redis) -> None:
+    """One long value, and Redis takes a hash apart for good."""
+    ledger = Ledger(redis, worker="4711@" + "a-very-long-name-of-a-host" * 5)
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    assert redis.object("encoding", f"{PH}v:a") == b"listpack"
+    assert ledger.renew(batch, ["a"]) == 1
+    assert ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=0)]) == [Recorded(written=True)]
+
+
+def test_a_lease_that_has_ended_is_told_and_is_the_oldest_due(ledger: Ledger, redis: Redis) -> None:
+    """Where no worker is left to take it back, somebody should hear of it."""
+    enqueue(ledger, "a", "b")
+    take(ledger)
+    counts = Census(redis).counts("ph")
+    assert (counts.in_flight, counts.lapsed, counts.oldest_due_s) == (2, 0, 0.0)
+    redis.zincrby(f"{PH}leased", -(20 + 90) * 1000, "a")
+    counts = Census(redis).counts("ph")
+    assert (counts.in_flight, counts.lapsed) == (2, 1)
+    assert 89 < counts.oldest_due_s < 100
 
 
 def test_a_fault_that_comes_again_and_again_is_counted_and_pushes_nothing_out(ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from worker.ledger.writes import Heard
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from worker.ledger.values import Batch, Verification
 
 
 @pytest.fixture
@@ -55,6 +58,26 @@ def test_the_list_says_who_why_and_since_when(quarantine: Quarantine) -> None:
     ]
     assert all(line.since_ms >= line.enqueued_at_ms > 0 for line in lines)
     assert list(quarantine.listed("sg")) == []
+
+
+def test_what_is_retried_has_its_tries_after_the_deadline_again(ledger: Ledger, redis: Redis) -> None:
+    """Its deadline begins anew, and what failed after the last one is no matter."""
+
+    def taken() -> tuple[Batch, Verification]:
+        (batch,) = ledger.claim("ph", limit=1).batches
+        (one,) = ledger.load(batch)
+        return batch, one
+
+    ledger.enqueue([EnqueueRequest("late", "ph")])
+    batch, one = taken()
+    heard = Heard("busy", faults=1, cause="busy", late_faults=7)
+    ledger.record(batch, [writes.repoll(one, heard, in_s=0)])
+    batch, one = taken()
+    assert one.late_faults == 7
+    ledger.record(batch, [writes.quarantine(one, reason="UNKNOWN_CODE", heard=replace(heard, late_faults=8))])
+    Quarantine(redis, who="maria").retry("ph", ["late"])
+    _, one = taken()
+    assert one.late_faults == 0
 
 
 def test_what_is_retried_is_due_where_it_was_and_keeps_its_history(

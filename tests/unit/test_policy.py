@@ -7,6 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.result import OverallResult, Result
 from worker.errors import (
@@ -24,6 +26,7 @@ from worker.schedule import (
     BUSY_REST_S,
     LAST_TRIES,
     LATE_FOR_S,
+    LATE_TRIES,
     USER_TIMEOUT_S,
     USER_TIMEOUT_SPREAD_S,
     Backoff,
@@ -386,3 +389,99 @@ def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
     assert waits(policy.after(shaken, answers.UnknownCode("NEW"))) == 5
     assert waits(policy.after_unforeseen(shaken)) == 5
     assert policy.after(shaken, answers.UnknownId(b"{}")).fields["f"] == "1"
+
+
+#: What may come in the place of an answer, again and again, and what our own code may do.
+FAULTS: dict[str, answers.Answer | None] = {
+    "transient": answers.TransientFault("HTTP_500"),
+    "busy": answers.Busy(None),
+    "unknown code": answers.UnknownCode("NEW"),
+    "unknown id": answers.UnknownId(b"{}"),
+    "unauthorised": answers.Unauthorised("IAM_FAILED"),
+    "account": answers.AccountFault("INSUFFICIENT_BALANCE"),
+    "unforeseen": None,
+}
+
+
+def after_fault(policy: Policy, known: Verification, fault: str) -> Write:
+    answer = FAULTS[fault]
+    return policy.after_unforeseen(known) if answer is None else policy.after(known, answer)
+
+
+def kept(known: Verification, write: Write) -> Verification:
+    """The verification as the ledger has it when it is due again."""
+    return replace(
+        known,
+        read_at_ms=known.read_at_ms + round(write.in_s * 1000),
+        faults=int(write.fields.get("f", known.faults)),
+        fault_cause=write.fields.get("a", known.fault_cause),
+        late_faults=int(write.fields.get("l", known.late_faults)),
+    )
+
+
+@given(
+    faults=st.lists(st.sampled_from(sorted(FAULTS)), min_size=LATE_TRIES, max_size=LATE_TRIES),
+    before=st.sampled_from([None, *sorted(FAULTS)]),
+    faults_before=st.integers(1, 3),
+    told=st.booleans(),
+)
+def test_no_mixture_of_faults_outlives_the_deadline(
+    faults: list[str], before: str | None, faults_before: int, told: bool
+) -> None:
+    """Whatever fails how: after ten faults past the deadline it is decided, or a person's. A late answer has a day."""
+    policy = Policy(
+        Backoffs(pending=Backoff(2, 2, 600), unsubmitted=Backoff(10, 2, 600)),
+        deadline_s=DEADLINE_S,
+        random=Longest(),
+    )
+    known = decided() if told else verification(age_s=DEADLINE_S)
+    if before:
+        answer = FAULTS[before]
+        known = replace(known, faults=faults_before, fault_cause=answer.kind if answer else "UNFORESEEN")
+    course = faults if not told else faults * 60
+    for fault in course:
+        write = after_fault(policy, known, fault)
+        if write.place is not Place.DUE:
+            break
+        known = kept(known, write)
+    else:
+        pytest.fail(f"still waits {known.age_s - DEADLINE_S:.0f} s after its deadline")
+    if told:
+        # At the longest countdown, or its own for what is a fault of ours.
+        assert known.age_s <= DEADLINE_S + 60 + LATE_FOR_S + 600
+        assert write.place is Place.DONE
+        return
+    assert known.age_s <= DEADLINE_S + LATE_TRIES * 600
+    assert write.place in {Place.HELD, Place.QUARANTINE}
+    assert write.fields.get("w") in {DEADLINE_PASSED, SIGNATURE_NOT_EXIST} or write.reason
+
+
+def test_faults_of_many_kinds_after_the_deadline_decide_with_the_last_one_told(policy: Policy) -> None:
+    """The breaker hears of it all the same; and one fault fewer is waited out."""
+    late = verification(age_s=DEADLINE_S, late_faults=LATE_TRIES - 1, faults=1, fault_cause="unknown_id")
+    for answer, told in (
+        (answers.TransientFault("HTTP_500"), "HTTP_500"),
+        (answers.Busy(3), "VENDOR_BUSY"),
+        (answers.UnknownCode("NEW"), "NEW"),
+        (answers.Unauthorised("IAM_FAILED"), "IAM_FAILED"),
+        (answers.UnknownId(b"{}"), SIGNATURE_NOT_EXIST),
+    ):
+        write = policy.after(late, answer)
+        assert (write.stage, write.fields["w"]) == (Stage.ROUTING, DEADLINE_PASSED)
+        assert write.detail == f"{DEADLINE_PASSED} {told}"
+        assert write.trip == policy.after(verification(), answer).trip
+        assert waits(policy.after(replace(late, late_faults=LATE_TRIES - 2), answer)) > 0
+
+
+def test_what_failed_before_the_deadline_does_not_count_for_its_end(policy: Policy) -> None:
+    early = policy.after(verification(), answers.TransientFault("HTTP_500"))
+    assert "l" not in early.fields
+    assert policy.after(verification(age_s=DEADLINE_S), answers.Busy(3)).fields["l"] == "1"
+
+
+def test_an_evidence_store_that_is_down_at_the_deadline_is_waited_for(policy: Policy) -> None:
+    """The vendor has answered: what is missing is ours, and counts for nothing."""
+    late = verification(age_s=DEADLINE_S * 2, late_faults=LATE_TRIES - 1)
+    write = policy.after_error(late, EvidenceUnavailable("x"))
+    assert waits(write) > 0
+    assert "l" not in write.fields

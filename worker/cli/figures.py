@@ -78,6 +78,7 @@ def _as_json(counts: Counts) -> dict[str, Any]:
     return {
         "waiting": counts.waiting,
         "in_flight": counts.in_flight,
+        "lapsed": counts.lapsed,
         "done": counts.done,
         "quarantined": counts.quarantined,
         "dropped": counts.dropped,
@@ -92,7 +93,12 @@ def _as_json(counts: Counts) -> dict[str, Any]:
         "evidence_bytes": counts.evidence_bytes,
         "quarantine": counts.quarantine,
         "holds": [
-            {"region": hold.region, "reason": hold.reason, "until": rfc3339(hold.until_ms)}
+            {
+                "region": hold.region,
+                "reason": hold.reason,
+                "until": rfc3339(hold.until_ms),
+                "on_trial": hold.on_trial,
+            }
             for hold in counts.holds
         ],
     }

@@ -73,5 +73,14 @@ def resume(region: str, who: str) -> None:
     Exit status: 0 it is polled, also where it did not rest; 1 Redis does not answer; 2 what was given is wrong.
     """
     with connect(current().redis_url) as redis:
+        holds = Census(redis).counts(region).holds
         rested = Ledger(redis).resume(region, who=who)
-    click.echo(f"{region} is polled again" if rested else f"{region} did not rest: nothing to resume")
+    if not rested:
+        click.echo(f"{region} did not rest: nothing to resume")
+        return
+    until = "".join(
+        f"; it would have rested until {rfc3339(hold.until_ms)}: {hold.reason}"
+        for hold in holds
+        if not hold.on_trial
+    )
+    click.echo(f"{region} is polled again{until}")

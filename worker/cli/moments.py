@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from worker.ledger.values import Hold
 
 _MINUTE_S = 60
 _HOUR_S = 3600
@@ -18,6 +21,13 @@ def rfc3339(at_ms: int) -> str:
     """A moment in epoch milliseconds as RFC 3339, in UTC."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def rest(hold: Hold) -> str:
+    """What a region's rest, or the trial after it, is like."""
+    if hold.on_trial:
+        return f"is on trial, one verification alone asks the vendor: {hold.reason}"
+    return f"rests until {rfc3339(hold.until_ms)}: {hold.reason}"
 
 
 def span(seconds: float) -> str:

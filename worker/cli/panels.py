@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.moments import rfc3339, span
+from worker.cli.moments import rest, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ def _rates(rates: Rates | None) -> Iterable[Text]:
 
 def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
     for hold in counts.holds:
-        yield Text(f" {hold.region} rests until {rfc3339(hold.until_ms)}: {hold.reason}", style="yellow")
+        yield Text(f" {hold.region} {rest(hold)}", style="yellow")
         for act in [act for act in acts if act.region == hold.region][-ACTS:]:
             yield Text(f"   {act}")
 

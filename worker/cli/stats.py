@@ -21,10 +21,11 @@ from worker.settings import current
 def stats(region: str | None, *, as_json: bool) -> None:
     """Show the ledger in figures: what waits, what is done, and how.
 
-    With --json: waiting, in_flight, done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long
-    the one longest due has been due, but for what a rest keeps back), decisions, error_codes, answers and
+    With --json: waiting, in_flight, lapsed (in flight, but their lease has ended: the next claim takes them
+    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long the one longest due has been
+    due, or its lease over, but for what a rest or a trial keeps back), decisions, error_codes, answers and
     faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
-    evidence_files, evidence_bytes, holds (region, reason, until), under regions the same for each, workers
+    evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
     (those seen lately: name, table (the version of its decision table), version), and acts (the newest of
     those of people on whole regions: at, region, act, why, who).
     """

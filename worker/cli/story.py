@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cli.moments import rfc3339, span
+from worker.cli.moments import rest, rfc3339, span
 from worker.evidence import layout
 from worker.ledger.values import Stage
 
@@ -71,7 +71,12 @@ class Story:
             "reason": known.reason,
             "quarantine_reason": known.quarantine_reason,
             "batch": status.batch_id,
-            "hold": self._hold and {"reason": self._hold.reason, "until": rfc3339(self._hold.until_ms)},
+            "hold": self._hold
+            and {
+                "reason": self._hold.reason,
+                "until": rfc3339(self._hold.until_ms),
+                "on_trial": self._hold.on_trial,
+            },
             "evidence": {"url": self.evidence_url, "state": known.evidence and known.evidence.value},
             "decision": self._decision(),
             "enqueued_at": rfc3339(known.enqueued_at_ms),
@@ -135,8 +140,9 @@ class Story:
     def _facts(self) -> Iterator[tuple[str, str | None]]:
         known = self._verification
         if self._hold and known.stage is Stage.POLLING:
-            rest = span((self._hold.until_ms - self._status.now_ms) / 1000)
-            yield "region rests", f"{rest} more ({self._hold.reason})"
+            left = span((self._hold.until_ms - self._status.now_ms) / 1000)
+            said = rest(self._hold) if self._hold.on_trial else f"rests for {left} more ({self._hold.reason})"
+            yield "region", said
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
         if known.retried_at_ms is not None:
             retried_s = (self._status.now_ms - known.retried_at_ms) / 1000

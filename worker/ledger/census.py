@@ -32,22 +32,30 @@ class Census:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(f"{base}counts")
                 pipe.hgetall(f"{base}hold")
+                pipe.hgetall(f"{base}health")
                 pipe.zcard(f"{base}leased")
+                pipe.zcount(f"{base}leased", "-inf", now_ms)
+                pipe.zrange(f"{base}leased", 0, 0, withscores=True)
                 pipe.zcard(f"{base}quarantine")
                 for stage in _STAGES:
                     pipe.zcard(f"{base}due:{stage}")
                     pipe.zcount(f"{base}due:{stage}", "-inf", now_ms)
                     pipe.zrange(f"{base}due:{stage}", 0, 0, withscores=True)
-                counters, hold, leased, quarantined, *rest = pipe.execute()
-        holds = _holds(region, hold, now_ms)
+                counters, hold, health, leased, lapsed, lease, quarantined, *rest = pipe.execute()
         waiting, due, first = (_by_stage(rest[start::3]) for start in range(3))
-        if holds:
-            # What a rest keeps back waits for nobody's hands.
-            due[Stage.POLLING], first[Stage.POLLING] = 0, []
-        oldest_due_ms = min((found[0][1] for found in first.values() if found), default=now_ms)
+        holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
+        for each in holds:
+            # What a rest or a trial keeps back waits for nobody's hands; on trial the next one does.
+            at_most = 0 if each.until_ms > now_ms else 1
+            due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
+            first[Stage.POLLING] = [
+                (one, max(at, each.until_ms)) for one, at in first[Stage.POLLING][:at_most]
+            ]
+        oldest_due_ms = min((found[0][1] for found in (lease, *first.values()) if found), default=now_ms)
         return Counts(
             waiting=sum(waiting.values()),
             in_flight=leased,
+            lapsed=lapsed,
             done=_number(counters, b"done"),
             quarantined=quarantined,
             dropped=_number(counters, b"dropped"),
@@ -115,6 +123,15 @@ def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold,
     if until_ms <= now_ms:
         return ()
     return (Hold(region, until_ms, hold[b"reason"].decode(), hold.get(b"word", b"").decode()),)
+
+
+def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
+    """The trial after a rest, while it keeps something back or somebody tries."""
+    until_ms = max(int(health.get(b"probe", 0)), int(health.get(b"rest", 0))) or now_ms
+    if b"trips" not in health or not (due or until_ms > now_ms):
+        return ()
+    reason = health.get(b"reason", b"").decode()
+    return (Hold(region, until_ms, reason, word=reason, on_trial=True),)
 
 
 def _added(name: str, values: list[Any]) -> Any:

@@ -28,6 +28,9 @@ GRACE_S: Final = 1.0
 #: A verification that was started this often without a recorded outcome kills workers.
 MOST_STARTS: Final = 5
 
+#: Characters of a holder. A hash with a longer value takes Redis several times the memory (`hash-max-listpack-value`).
+MOST_HOLDER: Final = 64
+
 #: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
 ENQUEUE_CHUNK: Final = 500
 
@@ -44,7 +47,7 @@ class Ledger:
       lease_s: how long a batch may hold a verification before others may take it.
       rate: vendor calls per second and region for the whole fleet; None for no limit.
       retention_s: how long a verification is remembered after it is done.
-      worker: who writes, for the timeline.
+      worker: who loads and writes, for the timeline.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class Ledger:
     def claim(self, region: str, *, limit: int) -> Claim:
         """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself."""
         batch_id = secrets.token_hex(6)
-        sleep_ms, now_ms, killers, *rows = self._scripts.call(
+        sleep_ms, now_ms, act, killers, *rows = self._scripts.call(
             "claim",
             region,
             batch_id,
@@ -131,7 +134,7 @@ class Ledger:
             record.verification(region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
             for row in killers
         )
-        return Claim(batches, sleep_ms / 1000, quarantined)
+        return Claim(batches, sleep_ms / 1000, quarantined, record.event(act) if act else None)
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
         """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.
@@ -150,7 +153,13 @@ class Ledger:
     def load(self, batch: Batch) -> list[Verification]:
         """Start a batch: what it still holds at its stage, each handed out once; the lease begins anew."""
         now_ms, *rows = self._scripts.call(
-            "load", batch.region, batch.id, batch.stage.value, self._lease_ms, *batch.signature_ids
+            "load",
+            batch.region,
+            batch.id,
+            batch.stage.value,
+            self._lease_ms,
+            self._holder(batch),
+            *batch.signature_ids,
         )
         return [
             record.verification(batch.region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
@@ -159,8 +168,9 @@ class Ledger:
 
     def renew(self, batch: Batch, signature_ids: Sequence[str]) -> int:
         """Begin the lease anew for what is still being worked on. Returns how many the batch still holds."""
-        holder = f"{batch.id}/{batch.stage.value}"
-        return int(self._scripts.call("renew", batch.region, holder, self._lease_ms, *signature_ids))
+        return int(
+            self._scripts.call("renew", batch.region, self._holder(batch), self._lease_ms, *signature_ids)
+        )
 
     def record(self, batch: Batch, writes: Sequence[Write]) -> list[Recorded]:
         """Write what became of verifications, those that the batch still holds."""
@@ -170,13 +180,18 @@ class Ledger:
             "record",
             batch.region,
             batch.id,
-            batch.stage.value,
+            self._holder(batch),
             self._lease_ms,
             self._retention_ms,
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
         return [Recorded(answer > 0, answer if answer > 1 else 0) for answer in answers]
+
+    def _holder(self, batch: Batch) -> str:
+        """Who holds what was loaded: the fence, and whom a lease that ends is told of."""
+        holder = "/".join(filter(None, (batch.id, batch.stage.value, self._worker)))
+        return holder[:MOST_HOLDER]
 
     def spend(self, region: str) -> float:
         """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""

@@ -32,6 +32,7 @@ def verification(
         nulls=number(b"n"),
         faults=number(b"f"),
         fault_cause=text(b"a"),
+        late_faults=number(b"l"),
         submission_completed=text(b"u") == "1",
         transaction_id=text(b"i"),
         context=text(b"x"),

@@ -63,6 +63,8 @@ class Verification:
     #: Faults in a row, and the cause they have in common.
     faults: int = 0
     fault_cause: str | None = None
+    #: Faults since the deadline, for whatever causes.
+    late_faults: int = 0
     submission_completed: bool = False
     #: Of the vendor's newest answer: the only handle the vendor's support takes.
     transaction_id: str | None = None
@@ -107,14 +109,17 @@ class Claim:
     sleep_s: float
     #: What it put into quarantine as `CRASHES_WORKERS`, as it was before: whoever claims is the first to know.
     quarantined: tuple[Verification, ...] = ()
+    #: The newest act of a person on the region, whenever that was.
+    act: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of a verification's timeline."""
+    """A line of a verification's timeline, or an act of a person on a region."""
 
     at_ms: int
     #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …
+    #: `left_out` stands in the place of lines for which there was no room: their kind, how many, within what time.
     name: str
     #: A code, a count, a reason; never anything personal.
     detail: str = ""
@@ -152,14 +157,17 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A region's rest."""
+    """A region's rest, or the trial after it."""
 
     region: str
+    #: When the rest ends; on trial: from when on the next one may try the vendor.
     until_ms: int
     reason: str
     #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
     #: an older version ordered it.
     word: str = ""
+    #: The rest is over, and one verification at a time tries the vendor: all others wait as they did.
+    on_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +176,16 @@ class Counts:
 
     waiting: int = 0
     in_flight: int = 0
+    #: Of those in flight, whose lease has ended: the next claim takes them back.
+    lapsed: int = 0
     done: int = 0
     quarantined: int = 0
     dropped: int = 0
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0
-    #: Seconds that the verification longest due has been due, but for what a rest keeps back; 0: none is.
+    #: Seconds that the one longest due has been due, or its lease over, but for what a rest or a trial keeps back; 0:
+    #: none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)
@@ -192,7 +203,7 @@ class Counts:
     holds: tuple[Hold, ...] = ()
     #: Those waiting, by the stage that they wait for.
     stages: dict[str, int] = field(default_factory=dict)
-    #: Of those, what is due by now and no rest keeps back.
+    #: Of those, what is due by now and no rest or trial keeps back.
     due: dict[str, int] = field(default_factory=dict)
     #: Rests that were ordered so far, by word.
     rests: dict[str, int] = field(default_factory=dict)

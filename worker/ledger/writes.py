@@ -108,6 +108,7 @@ class Heard:
     nulls: int = 0
     faults: int = 0
     cause: str = ""
+    late_faults: int = 0
     submitted: bool = False
 
     def fields(self, verification: Verification) -> dict[str, str]:
@@ -118,6 +119,8 @@ class Heard:
         }
         if self.faults:
             values["a"] = self.cause
+        if self.late_faults:
+            values["l"] = str(self.late_faults)
         if self.submitted or verification.submission_completed:
             values["u"] = "1"
         if self.transaction_id:
@@ -266,14 +269,15 @@ def _took(verification: Verification) -> dict[str, int]:
     return took
 
 
-def retry(verification: Verification, *, in_s: float, cause: str) -> Write:
+def retry(verification: Verification, *, in_s: float, cause: str, late_faults: int = 0) -> Write:
     """Something of ours failed: the same stage again after a countdown."""
+    late = {"l": str(late_faults)} if late_faults else {}
     return Write(
         verification.signature_id,
         Place.DUE,
         verification.stage,
         in_s=in_s,
-        fields={"f": str(verification.tries(cause) + 1), "a": cause},
+        fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,

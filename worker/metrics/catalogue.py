@@ -41,13 +41,18 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Figure(
         "ekyc_oldest_due_seconds",
-        "For how long the verification longest due has been due, but for what a rest keeps back; 0: none is.",
+        "For how long the one longest due has been due, or its lease over, but for what a rest keeps back; 0: none is.",
         lambda reading: reading.counts.oldest_due_s,
     )
     yield Figure(
         "ekyc_verifications_in_flight",
         "Verifications that a batch holds under a lease.",
         lambda reading: reading.counts.in_flight,
+    )
+    yield Figure(
+        "ekyc_verifications_lapsed",
+        "Those in flight whose lease has ended: the next claim takes them back.",
+        lambda reading: reading.counts.lapsed,
     )
     yield Figure(
         "ekyc_verifications_quarantined",
@@ -62,7 +67,7 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_hold_until_timestamp_seconds",
-        "When the region's rest ends, by Redis's clock; there only while it rests.",
+        "When the region's rest ends, by Redis's clock; there only while it rests, or is on trial after it.",
         reason,
         lambda reading: few({hold.word or OTHER: hold.until_ms / 1000 for hold in reading.counts.holds}),
     )

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
-from worker.cli.moments import rfc3339
+from worker.cli.moments import rest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Census
 from worker.redis import connect
@@ -21,6 +21,5 @@ def check_holds(settings: Settings) -> Iterator[Finding]:
     """A warning for each region that rests. Says nothing where Redis does not answer: another check does."""
     with suppress(LedgerUnavailable), connect(settings.redis_url) as redis:
         for hold in Census(redis).total(settings.regions).holds:
-            said = f"rests until {rfc3339(hold.until_ms)}: {hold.reason}"
             todo = f"once its cause is gone, `ekyc resume {hold.region}` ends the rest"
-            yield Finding(f"region {hold.region}", Level.WARNING, said, todo)
+            yield Finding(f"region {hold.region}", Level.WARNING, rest(hold), todo)

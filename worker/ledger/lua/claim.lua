@@ -1,7 +1,8 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
 --   retention_ms
--- Returns { sleep_ms, now, { { id, { field, value, … } }, … }, { batch id, stage, id, … }, … }: for how long nothing more
--- will be due, what was quarantined, as it was before, and what was claimed.
+-- Returns { sleep_ms, now, act, { { id, { field, value, … } }, … }, { batch id, stage, id, … }, … }: for how long nothing
+-- more will be due, the newest act of a person on the region ('' for none), what was quarantined, as it was before, and
+-- what was claimed.
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -13,24 +14,26 @@ local batches, killers = {}, {}
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
-  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c', 'd')
+  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c', 'd', 'b')
   if seen[1] then
     local starts = tonumber(seen[2]) or 0
+    -- Nobody where its message was lost, or not taken up yet.
+    local worker = string.match(seen[4] or '', '^[^/]*/[^/]*/(.*)$') or ''
     if starts >= SUSPECT then
       no_longer_suspect(id)
     end
     if starts >= most_starts and seen[3] and seen[1] ~= 'routing' then
       -- The pipeline has its decision: evidence that cannot be had is no matter for a person.
-      note(id, now, 'given_up', 'CRASHES_WORKERS', '')
+      note(id, now, 'given_up', 'CRASHES_WORKERS', worker)
       finish(id, retention)
     elseif starts >= most_starts then
       killers[#killers + 1] = { id, redis.call('HGETALL', key('v:' .. id)) }
-      quarantine(id, 'CRASHES_WORKERS', now, '')
+      quarantine(id, 'CRASHES_WORKERS', now, worker)
     else
       redis.call('HDEL', key('v:' .. id), 'b')
       redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
       redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
-      note(id, now, 'lease_expired', seen[1], '')
+      note(id, now, 'lease_expired', seen[1], worker)
     end
   end
 end
@@ -134,4 +137,4 @@ elseif upcoming < math.huge then
     sleep = upcoming - now
   end
 end
-return { math.min(sleep, longest_sleep), now, killers, unpack(batches) }
+return { math.min(sleep, longest_sleep), now, redis.call('LINDEX', key('acts'), -1) or '', killers, unpack(batches) }

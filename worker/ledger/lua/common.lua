@@ -7,20 +7,22 @@
 --   leased          zset    id -> moment at which the batch that holds it loses it
 --   quarantine      zset    id -> moment at which it came here
 --   v:<id>          hash    the verification:
---                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage`
+--                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage/worker`
 --                     c starts without an outcome   p polls  n nulls in a row
 --                     f faults in a row for the same cause               a that cause
+--                     l faults since the deadline, for whatever causes
 --                     u 1 once the user's side is done    i transactionId of the newest answer
 --                     x context        o overallResult    r errorCode      w reason without a result
 --                     z settled at     k evidence complete: 1 or 0         y decision's name
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
---   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest MAX_EVENTS
+--   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
 --   hold            hash    until, reason, word: the reason as it is counted
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
 --                           probe: until when the one verification that tries the vendor may take
+--                           rest: until when the region rested last; reason: of the last trip
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
 --   failing:<reason> set    the ids: the breaker counts verifications, not calls
 --   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
@@ -32,7 +34,8 @@
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
 -- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
 
-local MAX_EVENTS = 64
+-- Lines of a timeline, by kind: faults never push out what was done with a verification.
+local MOST = { faults = 32, steps = 64 }
 local MAX_ACTS = 1000
 -- Starts without an outcome after which a verification is kept apart from others that may kill workers, too.
 local SUSPECT = 4
@@ -52,20 +55,80 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- A fault that comes again and again would push the story out of a timeline that is bounded: from the third of a kind
--- on the last line counts them.
+-- A line of a timeline, taken apart: its moment, event, detail, kind, and how many it stands for.
+local function read(line)
+  local at, event, detail = string.match(line, '^(%d+)|([^|]*)|([^|]*)|')
+  local cause, times
+  if event == 'fault' then
+    cause, times = string.match(detail, '^(.*) x(%d+)$')
+  end
+  local kind = (event == 'fault' or event == 'lease_expired') and 'faults' or 'steps'
+  return { at = at, event = event, cause = cause or detail, times = tonumber(times) or 1, kind = kind }
+end
+
+-- Faults that come again and again would fill a timeline. Since the last step the first of a cause has a line, and one
+-- more, the second, counts those after it; what comes again is at the end, with the time of the newest.
 local function count_fault(timeline, now, cause, worker)
-  local last = redis.call('LRANGE', timeline, -2, -1)
-  local like = '^%d+|fault|' .. string.gsub(cause, '%W', '%%%0')
-  if #last < 2 or not string.find(last[1], like .. '[ |]') then
-    return false
+  local lines = redis.call('LRANGE', timeline, -MOST.faults, -1)
+  local newest, times
+  for at = #lines, 1, -1 do
+    local line = read(lines[at])
+    if line.kind ~= 'faults' then
+      return false
+    end
+    if line.event == 'fault' and line.cause == cause then
+      if newest then
+        redis.call('LREM', timeline, -1, newest)
+        redis.call('RPUSH', timeline, digits(now) .. '|fault|' .. cause .. ' x' .. (times + 1) .. '|' .. worker)
+        return true
+      end
+      newest, times = lines[at], line.times
+    end
   end
-  local times = string.match(last[2], like .. ' x(%d+)|') or string.match(last[2], like .. '|') and 1
-  if not times then
-    return false
+  return false
+end
+
+-- Leave out the oldest of each kind that has too many lines. A line in the place of the first says how many they were,
+-- and within what time: `<ms of the first>|left_out|<kind> x<n> within <s> s|`.
+local function bound(timeline)
+  local kept, gone, surplus = {}, {}, { faults = -MOST.faults, steps = -MOST.steps }
+  local lines = redis.call('LRANGE', timeline, 0, -1)
+  for _, line in ipairs(lines) do
+    if not string.find(line, '|left_out|', 1, true) then
+      local kind = read(line).kind
+      surplus[kind] = surplus[kind] + 1
+    end
   end
-  redis.call('LSET', timeline, -1, digits(now) .. '|fault|' .. cause .. ' x' .. (times + 1) .. '|' .. (worker or ''))
-  return true
+  if surplus.faults <= 0 and surplus.steps <= 0 then
+    return
+  end
+  for _, text in ipairs(lines) do
+    local at, kind, times = string.match(text, '^(%d+)|left_out|(%a+) x(%d+) ')
+    if at then
+      kept[#kept + 1] = text
+      gone[kind] = { place = #kept, at = at, times = tonumber(times) }
+    else
+      local line = read(text)
+      if surplus[line.kind] > 0 then
+        surplus[line.kind] = surplus[line.kind] - 1
+        local left_out = gone[line.kind] or { place = #kept + 1, at = line.at, times = 0 }
+        gone[line.kind] = left_out
+        left_out.times = left_out.times + line.times
+        kept[left_out.place] = string.format(
+          '%s|left_out|%s x%d within %.3f s|',
+          left_out.at,
+          line.kind,
+          left_out.times,
+          (line.at - left_out.at) / 1000
+        )
+      else
+        kept[#kept + 1] = text
+      end
+    end
+  end
+  -- In this order it keeps the moment at which it is forgotten.
+  redis.call('RPUSH', timeline, unpack(kept))
+  redis.call('LTRIM', timeline, -#kept, -1)
 end
 
 local function note(id, now, event, detail, worker)
@@ -73,9 +136,9 @@ local function note(id, now, event, detail, worker)
   if event == 'fault' and count_fault(timeline, now, detail, worker) then
     return
   end
-  local length = redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. (detail or '') .. '|' .. (worker or ''))
-  if length > MAX_EVENTS then
-    redis.call('LTRIM', timeline, -MAX_EVENTS, -1)
+  local length = redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker)
+  if length > MOST.faults then
+    bound(timeline)
   end
 end
 
@@ -157,6 +220,9 @@ local function hold(for_ms, reason, now, counted_as)
   redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word)
   redis.call('PEXPIREAT', key('hold'), digits(ends))
   redis.call('HINCRBY', key('counts'), 'hold:' .. word, 1)
+  if redis.call('EXISTS', key('health')) == 1 then
+    redis.call('HSET', key('health'), 'rest', digits(ends))
+  end
   return ends
 end
 

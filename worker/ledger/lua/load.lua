@@ -1,12 +1,12 @@
--- ARGV: batch, stage, lease_ms, id, id, …
+-- ARGV: batch, stage, lease_ms, holder, id, id, …
 -- Starts a batch: returns now, then { id, { field, value, … } } for each verification that the batch still holds at
 -- this stage and that no earlier message has started; its lease begins anew. While the region rests, polling is given
 -- back untouched.
-local batch, stage, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local batch, stage, lease, holder = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = now_ms()
 local held = stage == 'polling' and hold_until(now) or 0
 local answer, leases = { now }, {}
-for at = 4, #ARGV do
+for at = 5, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
   local seen = redis.call('HMGET', verification, 'b', 's')
@@ -17,7 +17,7 @@ for at = 4, #ARGV do
       no_longer_suspect(id)
       make_due(id, stage, now, now)
     else
-      redis.call('HSET', verification, 'b', batch .. '/' .. stage)
+      redis.call('HSET', verification, 'b', holder)
       if redis.call('HINCRBY', verification, 'c', 1) > SUSPECT then
         redis.call('SET', key('suspect'), id, 'PX', digits(lease))
       end

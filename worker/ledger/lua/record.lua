@@ -1,11 +1,10 @@
--- ARGV: batch, stage, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
+-- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
 -- Returns for each write: 0 it was not made, 1 it was; where the region rests because of it, until when.
-local batch, stage, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local holder = batch .. '/' .. stage
+local batch, holder, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local now = now_ms()
 local answer = {}
 
@@ -80,7 +79,7 @@ local function trip(id, by)
   if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
     return 1
   end
-  redis.call('HSET', key('health'), 'trips', trips + 1)
+  redis.call('HSET', key('health'), 'trips', trips + 1, 'reason', by.reason)
   redis.call('HDEL', key('health'), 'probe')
   return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end

@@ -1,0 +1,75 @@
+"""Each act of a person on a region is told once by each process, in order; what was over before it began is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.ledger import Census, Ledger
+from worker.notices import Notices
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    return Ledger(redis)
+
+
+def told(notices: Notices, ledger: Ledger) -> list[dict[str, Any]]:
+    """What a dispatcher's next claim leads to in the log."""
+    with capture_logs() as lines:
+        notices.look("ph", ledger.claim("ph", limit=1).act)
+    return [dict(line) for line in lines]
+
+
+def events(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["event"], line["reason"]) for line in lines]
+
+
+def test_what_was_done_and_undone_between_two_looks_is_told_in_order(redis: Redis, ledger: Ledger) -> None:
+    notices = Notices(redis)
+    assert told(notices, ledger) == []
+    ledger.hold("ph", for_s=60, reason="first", who="maria")
+    ledger.resume("ph", who="maria")
+    ledger.hold("ph", for_s=3600, reason="second", who="juan")
+    lines = told(notices, ledger)
+    assert events(lines) == [
+        ("region_held", "first (for 60 s)"),
+        ("region_resumed", "first"),
+        ("region_held", "second (for 3600 s)"),
+    ]
+    assert lines[0]["until"] is None
+    assert str(lines[2]["until"]).startswith("20")
+    assert told(notices, ledger) == []
+
+
+def test_a_hold_that_lasts_is_told_by_a_worker_that_starts_and_one_that_is_over_is_not(
+    redis: Redis, ledger: Ledger
+) -> None:
+    ledger.hold("ph", for_s=60, reason="over", who="maria")
+    ledger.resume("ph", who="maria")
+    assert told(Notices(redis), ledger) == []
+    ledger.hold("ph", for_s=60, reason="lasts", who="maria")
+    assert events(told(Notices(redis), ledger)) == [("region_held", "lasts (for 60 s)")]
+    redis.delete("ekyc:{ph}:hold")
+    assert told(Notices(redis), ledger) == []
+
+
+def test_what_the_fleet_orders_is_no_act(redis: Redis, ledger: Ledger) -> None:
+    """Who ordered it has told it."""
+    notices = Notices(redis)
+    ledger.hold("ph", for_s=60, reason="VENDOR_BUSY")
+    assert told(notices, ledger) == []
+    assert Census(redis).counts("ph").holds
+
+
+def test_a_ledger_that_was_emptied_is_no_act_either(redis: Redis, ledger: Ledger) -> None:
+    notices = Notices(redis)
+    ledger.hold("ph", for_s=60, reason="x", who="maria")
+    told(notices, ledger)
+    redis.flushdb()
+    assert told(notices, ledger) == []
