@@ -24,8 +24,8 @@ def full(redis: Redis) -> Iterator[None]:
 @contextmanager
 def account(redis: Redis, *rules: str) -> Iterator[str]:
     """The name of a user who needs no password and may do what the rules say."""
-    redis.execute_command("ACL", "SETUSER", "someone", "reset", "on", "nopass", *rules)
+    redis.execute_command("ACL", "SETUSER", "someone", "reset", "on", "nopass", *rules)  # type: ignore[no-untyped-call]
     try:
         yield "someone"
     finally:
-        redis.execute_command("ACL", "DELUSER", "someone")
+        redis.execute_command("ACL", "DELUSER", "someone")  # type: ignore[no-untyped-call]
