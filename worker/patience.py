@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused
 from redis.exceptions import AuthenticationError
 
-from worker.errors import BrokerUnavailable, ConfigError, Unavailable
+from worker.errors import BrokerUnavailable, ConfigError
 from worker.messages import BROKEN
 from worker.redis import connect, translated
+from worker.waiting import await_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from celery import Celery
-
-#: Between two tries.
-PAUSE_S: Final = 0.5
 
 #: A broker that takes the connection and says nothing counts as one that does not answer.
 BROKER_TIMEOUT_S: Final = 5.0
@@ -40,25 +34,6 @@ def await_redis(url: str, limit_s: float) -> None:
 def await_broker(app: Celery, limit_s: float) -> None:
     """Wait for the broker. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
     await_part(lambda: _knock(app), limit_s)
-
-
-def await_part(reach: Callable[[], None], limit_s: float) -> None:
-    """Call `reach` until it no longer raises ``Unavailable``, and say once that we wait.
-
-    Raises what `reach` raised last, once `limit_s` have passed.
-    """
-    give_up_at = time.monotonic() + limit_s
-    told = False
-    while True:
-        try:
-            return reach()
-        except Unavailable as error:
-            if time.monotonic() > give_up_at:
-                raise
-            if not told:
-                print(f"ekyc: {error}; waiting up to {limit_s:.0f} s", file=sys.stderr)  # noqa: T201
-                told = True
-            time.sleep(PAUSE_S)
 
 
 def _knock(app: Celery) -> None:

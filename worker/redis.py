@@ -59,13 +59,13 @@ def translated(what: str = "the ledger") -> Iterator[None]:
         ) from None
     except exceptions.ResponseError as error:
         raise LedgerUnavailable(
-            f"Redis refuses a command ({_code(error)}): {what} cannot be used; run `ekyc doctor`"
+            f"Redis refuses a command ({code(error)}): {what} cannot be used; run `ekyc doctor`"
         ) from None
     except exceptions.RedisError as error:
         raise LedgerUnavailable(f"Redis failed ({type(error).__name__}): {what} cannot be used") from None
 
 
-def _code(error: exceptions.ResponseError) -> str:
+def code(error: exceptions.ResponseError) -> str:
     """What Redis calls it (OOM, MISCONF, NOPERM, …); redis-py's class where it has taken the word away."""
     word = str(error).partition(" ")[0]
     return error.status_code or (word if word.isupper() else type(error).__name__)

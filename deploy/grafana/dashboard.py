@@ -45,6 +45,13 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 red_below=1,
                 mappings=yes_or_no("away", "answers"),
             ),
+            stat(
+                "Takes writes",
+                "A Redis that is full answers, and refuses to write: nothing is accepted or recorded.",
+                f"max(ekyc_redis_writable{FLEET})",
+                red_below=1,
+                mappings=yes_or_no("refuses", "yes"),
+            ),
             stat("Workers", "Seen in the last 20 s.", f"max(ekyc_workers{FLEET})", red_below=1),
             stat("Due now", "What more workers could take up at once.", now("ekyc_verifications_due")),
             stat(
@@ -266,6 +273,20 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Kept, per second.",
                 (Query(rate("ekyc_evidence_files_total", "region"), "{{region}}"),),
                 unit="ops",
+            ),
+        ),
+    ),
+    (
+        "Redis",
+        (
+            Panel(
+                "Memory",
+                "In use, and what it may use. See to it from four fifths on.",
+                (
+                    Query(f"max(ekyc_redis_memory_used_bytes{FLEET})", "in use"),
+                    Query(f"max(ekyc_redis_memory_limit_bytes{FLEET})", "may be used"),
+                ),
+                unit="bytes",
             ),
         ),
     ),

@@ -99,8 +99,8 @@ def test_honcho_start_brings_up_the_whole_product_in_whatever_order_and_ends_it_
 
     with honcho(fleet, checkout) as process:
         until(
-            lambda: fleet.log("honcho").count("; waiting up to 60 s") == 2,
-            "worker and Flower say that they wait",
+            lambda: fleet.log("honcho").count("; waiting up to 60 s") == 3,
+            "all say that they wait",
         )
         until(lambda: ask(checkout.url("EKYC_WEB_BIND", "/healthz")).status == 200, "web lives")
         assert ask(checkout.url("EKYC_WEB_BIND", "/readyz")).status == 503

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 import urllib.error
@@ -109,10 +110,47 @@ def test_web_waits_for_redis_and_for_a_worker_and_its_figures_are_those_of_stats
 
     web.send_signal(signal.SIGTERM)
     assert web.wait(timeout=30) == 0
-    log = [json.loads(line) for line in fleet.log("web").splitlines()]
+    lines = fleet.log("web").splitlines()
+    (waits,) = [line for line in lines if line.startswith("ekyc: ")]
+    assert re.fullmatch("ekyc: Redis does not answer .*; waiting up to 60 s", waits)
+    log = [json.loads(line) for line in lines if line != waits]
     said = [line["event"] for line in log if line["logger"] == "worker.http.readiness"]
     assert said == ["fleet_not_ready", "fleet_not_ready", "fleet_ready", "fleet_not_ready"]
     assert not [line for line in log if "GET" in line["event"]]
+
+
+def test_web_that_never_finds_redis_ends_with_a_clear_line(fleet: Fleet, unused_port: int) -> None:
+    """It lives until then. Whoever started it starts it again."""
+    url = f"http://127.0.0.1:{unused_port}"
+    fleet.environment |= {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "PORT": str(unused_port)}
+    web = fleet.start(*COMMAND, name="web", EKYC_START_WAIT="3", WEB_CONCURRENCY="2")
+    until(lambda: get(f"{url}/healthz") == (200, "ok\n"), "web lives, without a Redis")
+    assert web.wait(timeout=30) == 1
+    waits, gives_up = [line for line in fleet.log("web").splitlines() if line.startswith("ekyc: ")]
+    assert "does not answer" in gives_up
+    assert waits == f"{gives_up}; waiting up to 3 s"
+    assert "Traceback" not in fleet.log("web")
+
+
+def outages(fleet: Fleet) -> list[str]:
+    """The lines by which a process of `web` says that it has seen Redis go."""
+    lines = fleet.log("web").splitlines()
+    return [line for line in lines if "fleet_not_ready" in line and "does not answer" in line]
+
+
+def test_web_that_has_found_redis_stays_when_it_goes(fleet: Fleet, unused_port: int) -> None:
+    """Then it is the one that tells of the outage. Not even a process that gunicorn starts anew gives up."""
+    url, redis_port = f"http://127.0.0.1:{unused_port}", free_port()
+    fleet.environment |= {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "PORT": str(unused_port)}
+    with ValkeyServer(port=redis_port, data_dir=fleet.folder / "valkey"):
+        web = fleet.start(*COMMAND, name="web", EKYC_START_WAIT="0")
+        until(lambda: "no worker was seen" in get(f"{url}/readyz")[1], "web finds Redis")
+    until(lambda: "Redis does not answer" in get(f"{url}/readyz")[1], "web says that Redis has gone")
+    web.send_signal(signal.SIGHUP)
+    until(lambda: len(outages(fleet)) == 2, "another process takes its place, and has looked")
+    until(lambda: "Worker exiting" in fleet.log("web"), "the first has ended")
+    assert get(f"{url}/healthz") == (200, "ok\n")
+    assert web.poll() is None
 
 
 def test_the_health_file_is_fresh_while_the_worker_lives_also_without_redis(fleet: Fleet) -> None:

@@ -51,7 +51,9 @@ def base() -> dict[tuple[str, str], dict[str, Any]]:
 
 def component(name: str) -> dict[str, Any]:
     """The only document of a component."""
-    (document,) = documents(KUBERNETES / "components" / name / f"{name.replace('keda', 'scaledobject')}.yaml")
+    folder = KUBERNETES / "components" / name
+    ((file,),) = (each["resources"] for each in documents(folder / "kustomization.yaml"))
+    (document,) = documents(folder / file)
     return document
 
 

@@ -91,7 +91,8 @@ def test_valkey_is_what_the_promises_need() -> None:
     assert "ports" not in SERVICES["valkey"]
     assert SERVICES["valkey"]["networks"] == ["ledger"]
     assert compose()["networks"]["ledger"] == {"internal": True}
-    assert re.fullmatch(r"docker\.io/valkey/valkey:\d+\.\d+\.\d+", SERVICES["valkey"]["image"])
+    pinned = r"\$\{VALKEY_IMAGE:-docker\.io/valkey/valkey:\d+\.\d+\.\d+\}"
+    assert re.fullmatch(pinned, SERVICES["valkey"]["image"]), "by a tag, and can be by digest"
 
 
 def test_no_health_check_asks_the_fleet() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from tests.deploy.sources import KUBERNETES, PROCFILE, base, component, compose, documents, is_read, pods
+from tests.unit.docs_pages import page
 from worker.decisions.table import Table
 from worker.metrics.catalogue import catalogue
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The oldest and the newest that the schemas are there for and that were supported when this was written.
 VERSIONS: Final = ("1.34", "1.37")
@@ -39,12 +43,34 @@ def test_every_file_is_taken() -> None:
         assert files == {name for name in kustomization["resources"] if "/" not in name}, folder
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+
+def kustomize(overlay: Path) -> subprocess.CompletedProcess[str]:
+    command = ["kubectl", "kustomize", str(overlay)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def render(overlay: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What `kubectl` would apply, by kind and name."""
+    ran = kustomize(overlay)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(ran.stdout)}
+
+
+def copied(folder: Path, **changed: Any) -> Path:
+    """The example as somebody has copied it and changed these of its fields; None: taken out."""
+    shutil.copytree(KUBERNETES, folder / "kubernetes")
+    file = folder / "kubernetes" / "overlays" / "example" / "kustomization.yaml"
+    (kustomization,) = yaml.safe_load_all(file.read_text())
+    fields = {name: value for name, value in (kustomization | changed).items() if value is not None}
+    file.write_text(yaml.safe_dump(fields))
+    return file.parent
+
+
+@needs_kubectl
 def test_the_example_renders_and_is_valid() -> None:
-    ran = subprocess.run(
-        ["kubectl", "kustomize", str(OVERLAY)], check=True, capture_output=True, text=True, timeout=60
-    )
-    rendered = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(ran.stdout)}
+    rendered = render(OVERLAY)
     for (kind, _), each in rendered.items():
         if kind not in LEARNED:
             kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
@@ -58,6 +84,59 @@ def test_the_example_renders_and_is_valid() -> None:
         assert container["image"] == "registry.example.com/ekyc-worker:0.1.0"
         assert container["envFrom"] == [{"configMapRef": {"name": settings}}]
     assert "replicas" not in rendered["Deployment", "ekyc-worker"]["spec"], "KEDA has them"
+
+
+@needs_kubectl
+def test_in_another_namespace_all_is_of_that_one(tmp_path: Path) -> None:
+    """Queries among it: those of another namespace would find nothing, or somebody else's fleet."""
+    rendered = render(copied(tmp_path, namespace="kyc-prod"))
+    for (kind, _), each in rendered.items():
+        assert each["metadata"]["name" if kind == "Namespace" else "namespace"] == "kyc-prod"
+    queries = re.findall(r"query: (.*)", yaml.safe_dump(rendered["ScaledObject", "ekyc-worker"], width=1000))
+    assert len(queries) == 2
+    for query in queries:
+        assert re.findall(r'namespace="([^"]*)"', query) == ["kyc-prod"]
+    assert not re.search(r"\bekyc\.|namespace\W+ekyc\b", yaml.safe_dump_all(rendered.values()))
+
+
+@needs_kubectl
+def test_without_a_namespace_it_does_not_render(tmp_path: Path) -> None:
+    """`kubectl apply --namespace=…` alone would leave the queries without theirs."""
+    ran = kustomize(copied(tmp_path, namespace=None))
+    assert ran.returncode != 0
+    assert "metadata.namespace" in ran.stderr
+
+
+@needs_kubectl
+def test_components_that_a_cluster_has_not_can_be_left_out(tmp_path: Path) -> None:
+    """And one that the example has not can be taken in."""
+    rendered = render(copied(tmp_path, components=["../../components/otlp"]))
+    assert {kind for kind, _ in rendered}.isdisjoint(LEARNED)
+    assert ("NetworkPolicy", "ekyc-worker-to-the-collector") in rendered
+
+
+@needs_kubectl
+def test_a_component_that_the_overlay_must_complete_says_so() -> None:
+    """Should the overlay not, a query that finds nothing is better than one of another namespace."""
+    for trigger in component("keda")["spec"]["triggers"]:
+        assert re.findall(r'namespace="([^"]*)"', trigger["metadata"]["query"]) == ["set by the overlay"]
+        assert trigger["metadata"]["serverAddress"] == "set by the overlay"
+    for trigger in render(OVERLAY)["ScaledObject", "ekyc-worker"]["spec"]["triggers"]:
+        assert trigger["metadata"]["serverAddress"].startswith("http://")
+
+
+def test_traces_reach_a_collector_in_the_cluster_from_workers_alone() -> None:
+    policy = component("otlp")
+    kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
+    (labels,) = (
+        each["spec"]["template"]["metadata"]["labels"]
+        for (kind, name), each in base().items()
+        if (kind, name) == ("Deployment", "ekyc-worker")
+    )
+    assert policy["spec"]["podSelector"]["matchLabels"] == labels
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    (port,) = ports(policy["spec"])
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port}" in page("docs/traces.md").text
 
 
 @each_process
@@ -210,9 +289,7 @@ def test_workers_follow_what_is_due_and_never_the_queue() -> None:
     asked = {name for query in queries for name in re.findall(r"ekyc_\w+", query)}
     assert asked == {"ekyc_verifications_due", "ekyc_oldest_due_seconds"}
     assert asked <= {metric.name for metric in catalogue(Table.load(None))}
-    (overlay,) = documents(OVERLAY / "kustomization.yaml")
     for trigger, query in zip(spec["triggers"], queries, strict=True):
-        assert f'{{namespace="{overlay["namespace"]}"}}' in query
         assert "max" in query, "should two of `web` be scraped, they say the same"
         assert trigger["metadata"]["ignoreNullValues"] == "false", "no figures is no zero"
     assert spec["minReplicaCount"] > 0, "it is workers that claim"

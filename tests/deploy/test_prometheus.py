@@ -13,6 +13,8 @@ from tests.unit.docs_pages import ROOT, page
 
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 
+TESTS: Final = sorted(FOLDER.glob("*.test.yml"))
+
 RULES: Final = of_rules(yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"])
 ALERTS: Final = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 
@@ -31,13 +33,13 @@ def test_promtool_understands_the_rules() -> None:
 
 @needs_promtool
 def test_each_alert_fires_when_it_should_and_not_else() -> None:
-    promtool("test", "rules", FOLDER / "alerts.test.yml")
+    promtool("test", "rules", *TESTS)
 
 
 @each_alert
 def test_each_alert_is_seen_firing(name: str) -> None:
     """By the tests that promtool runs."""
-    tests = yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]
+    tests = [each for file in TESTS for each in yaml.safe_load(file.read_text())["tests"]]
     expected = [sample["labels"] for each in tests for ask in _asks(each) for sample in ask["exp_samples"]]
     rung = {
         ring["alertname"] for each in tests for ring in each.get("alert_rule_test", ()) if ring["exp_alerts"]
@@ -76,7 +78,8 @@ def test_there_is_a_runbook_for_each_alert_in_the_rules_order_and_no_other() -> 
 @each_alert
 def test_a_runbook_says_how_urgent_it_is_what_to_type_and_when_it_is_over(name: str) -> None:
     text = RUNBOOKS[name]
-    assert text.startswith(f"\n*{ALERTS[name]['labels']['severity']}.* ")
+    where = "[Where to type](operations.md#where-to-type)."
+    assert text.startswith(f"\n*{ALERTS[name]['labels']['severity']}.* {where}")
     assert "\n```sh\n" in text
     assert "\n*Over when* " in text
 

@@ -88,6 +88,26 @@ def test_it_is_started_again_unless_a_person_has_to_mend_its_settings(process: s
     assert (lines["KillMode"], lines["KillSignal"]) == (["mixed"], ["SIGTERM"])
 
 
+def test_what_a_person_types_has_what_a_worker_has() -> None:
+    """`as-worker`: the same settings, secrets, user and programs."""
+    lines = unit(UNITS["worker"])
+    script = (DEPLOY / "systemd" / "as-worker").read_text()
+    for name in ("User", "Group", "WorkingDirectory", "EnvironmentFile", "LoadCredential"):
+        assert re.findall(rf"--property={name}=(\S+)", script) == lines[name]
+    given = dict(re.findall(r'--setenv=(\w+)="/run/credentials/\$unit\.service/(\w+)"', script))
+    named = dict(re.findall(r"^(\w+_FILE)=%d/(\w+)", "\n".join(lines["Environment"]), re.MULTILINE))
+    assert given == named
+    assert '-- "/opt/ekyc/bin/$command" "$@"' in script
+
+
+def test_without_a_command_it_says_what_to_type() -> None:
+    ran = subprocess.run(
+        ["sh", DEPLOY / "systemd" / "as-worker"], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "as-worker: say which command to run, such as: sudo as-worker ekyc stats\n"
+
+
 def test_all_are_hardened_alike() -> None:
     hardened = {
         process: (DEPLOY / "systemd" / name).read_text().partition("CapabilityBoundingSet=")[2]

@@ -9,6 +9,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from structlog.testing import capture_logs
 
+from tests.integration.redis_states import full
 from worker.errors import ConfigError
 from worker.http.face import Face
 from worker.roster import Roster, Worker
@@ -60,6 +61,16 @@ def test_it_is_ready_while_a_worker_is_seen(face: Face, redis: Redis) -> None:
     assert ask(face, "/readyz")[::2] == ("200 OK", b"ok\n")
     roster.sign_out(worker)
     assert ask(face, "/readyz")[::2] == nobody
+
+
+def test_it_is_not_ready_while_redis_refuses_to_write_whoever_was_seen(face: Face, redis: Redis) -> None:
+    """A full one answers as ever, and workers that signed in before are still in the roster."""
+    Roster(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
+    with full(redis):
+        status, _, body = ask(face, "/readyz")
+        assert status == "503 Service Unavailable"
+        assert body == b"Redis refuses to write (OOM): nothing is accepted or recorded; run `ekyc doctor`\n"
+    assert ask(face, "/readyz")[::2] == ("200 OK", b"ok\n")
 
 
 def test_without_redis_it_says_so_in_one_line(without_redis: Face) -> None:

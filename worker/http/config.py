@@ -6,16 +6,19 @@ Names in small letters are gunicorn's settings; https://gunicorn.org/reference/s
 
 from __future__ import annotations
 
+import mmap
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
 from worker.decisions.table import Table
-from worker.errors import ConfigError
+from worker.errors import ConfigError, LedgerUnavailable
 from worker.settings import current
 
 if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
 
 try:
@@ -27,6 +30,9 @@ except ConfigError as error:
 
 wsgi_app = "worker.http.wsgi:app"
 bind = [_settings.web_bind]
+
+# Gunicorn's processes share it: not 0 once the first of them has given up waiting for Redis.
+_gave_up: Final = mmap.mmap(-1, 1)
 
 # One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
 # and `/healthz` has to answer all the same.
@@ -45,4 +51,25 @@ control_socket_disable = True
 
 def post_worker_init(worker: Worker) -> None:
     """Say at once how things are: Redis may start after us. Beside the first requests, for it may hang."""
-    threading.Thread(target=worker.wsgi.readiness.look, name="first look", daemon=True).start()
+    threading.Thread(target=_look, args=(worker,), name="first look", daemon=True).start()
+
+
+def on_exit(server: Arbiter) -> None:
+    """End with 1, as a worker and Flower do, where Redis never came."""
+    del server
+    if _gave_up[0]:
+        raise SystemExit(LedgerUnavailable.exit_code)
+
+
+def _look(worker: Worker) -> None:
+    readiness = worker.wsgi.readiness
+    try:
+        # Once: whoever is forked later, in the place of another, stands beside an outage and not before the start.
+        if worker.age == 1:
+            readiness.await_redis(_settings.start_wait_s)
+    except LedgerUnavailable as error:
+        print(f"ekyc: {error}", file=sys.stderr)  # noqa: T201
+        _gave_up[0] = 1
+        os.kill(worker.ppid, signal.SIGTERM)
+    else:
+        readiness.look()

@@ -12,6 +12,7 @@ from worker.http.page import Line, Page
 from worker.http.readiness import Readiness
 from worker.metrics import Metrics
 from worker.redis import connect
+from worker.room import Room
 from worker.roster import Roster
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Face:
 
     def __init__(self, settings: Settings) -> None:
         redis = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-        self.readiness = Readiness(Roster(redis))
+        self.readiness = Readiness(Roster(redis), Room(redis))
         registry = CollectorRegistry()
         registry.register(Metrics(redis, settings.regions, Table.load(settings.decisions_file)))
         self._pages: dict[str, WSGIApplication] = {

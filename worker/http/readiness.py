@@ -1,4 +1,4 @@
-"""Whether the fleet can work: Redis answers, and a worker was seen lately."""
+"""Whether the fleet can work: Redis answers and takes writes, and a worker was seen lately."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import structlog
 
 from worker.errors import LedgerUnavailable
 from worker.roster import LATELY_S
+from worker.waiting import await_part
 
 if TYPE_CHECKING:
+    from worker.room import Room
     from worker.roster import Roster
 
 _log = structlog.get_logger(__name__)
@@ -19,10 +21,15 @@ _log = structlog.get_logger(__name__)
 class Readiness:
     """Looks, and logs a line when it is another than at the last look. Safe to share between threads."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: Roster, room: Room) -> None:
         self._roster = roster
+        self._room = room
         self._lock = threading.Lock()
         self._last: str | None = None
+
+    def await_redis(self, limit_s: float) -> None:
+        """Wait until Redis answers, whatever it says. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+        await_part(self._roster.present, limit_s)
 
     def look(self) -> str:
         """Why the fleet cannot work, in one line; empty: it can."""
@@ -37,6 +44,11 @@ class Readiness:
 
     def _why(self) -> str:
         try:
-            return "" if self._roster.present() else f"no worker was seen in the last {LATELY_S:.0f} s"
+            present = self._roster.present()
+            refusal = self._room.refusal()
         except LedgerUnavailable as error:
             return str(error)
+        # First, because then no worker can sign in either.
+        if refusal:
+            return f"Redis refuses to write ({refusal}): nothing is accepted or recorded; run `ekyc doctor`"
+        return "" if present else f"no worker was seen in the last {LATELY_S:.0f} s"

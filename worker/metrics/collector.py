@@ -12,6 +12,7 @@ from worker.ledger import Census
 from worker.metrics.catalogue import catalogue
 from worker.metrics.figure import Reading
 from worker.redis import translated
+from worker.room import Memory, Room
 from worker.roster import Roster
 from worker.vendor.token_store import TokenStore
 
@@ -39,6 +40,7 @@ class Metrics(Collector):
         self._census = Census(redis)
         self._tokens = TokenStore(redis)
         self._roster = Roster(redis)
+        self._room = Room(redis)
         self._regions = tuple(regions)
         self._catalogue = catalogue(table)
 
@@ -47,10 +49,12 @@ class Metrics(Collector):
             with translated():
                 workers = self._roster.present()
                 readings = {region: self._read(region) for region in self._regions}
+                memory, refusal = self._room.memory(), self._room.refusal()
         except LedgerUnavailable:
             yield _up(0)
             return
         yield _up(1)
+        yield from _redis(memory, refusal)
         yield from _workers(workers)
         for metric in self._catalogue:
             yield metric.family(readings)
@@ -58,6 +62,7 @@ class Metrics(Collector):
     def describe(self) -> Iterator[Metric]:
         """All that `collect` may yield, without figures and without asking Redis."""
         yield _up(0)
+        yield from _redis(Memory(None, None), None)
         yield from _workers(())
         for metric in self._catalogue:
             yield metric.family({})
@@ -70,6 +75,31 @@ def _up(value: int) -> Metric:
     return GaugeMetricFamily(
         "ekyc_up", "1: the ledger's Redis answered this scrape; 0: it did not.", value=value
     )
+
+
+def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
+    """What is not known is left out."""
+    for name, told, figure in (
+        (
+            "ekyc_redis_writable",
+            "1: the ledger's Redis took a write at this scrape; 0: it refused, as a full one does.",
+            None if refusal is None else float(not refusal),
+        ),
+        (
+            "ekyc_redis_memory_used_bytes",
+            "Memory that the ledger's Redis uses.",
+            memory.used_bytes,
+        ),
+        (
+            "ekyc_redis_memory_limit_bytes",
+            "Memory that it may use: maxmemory, or what its machine has where that is not set.",
+            memory.limit_bytes,
+        ),
+    ):
+        family = GaugeMetricFamily(name, told, labels=())
+        if figure is not None:
+            family.add_metric((), figure)
+        yield family
 
 
 def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:

@@ -1,0 +1,31 @@
+"""A Redis in a state that no test begins with."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+
+@contextmanager
+def full(redis: Redis) -> Iterator[None]:
+    """It answers, and refuses what takes memory."""
+    redis.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        redis.config_set("maxmemory", "0")
+
+
+@contextmanager
+def account(redis: Redis, *rules: str) -> Iterator[str]:
+    """The name of a user who needs no password and may do what the rules say."""
+    redis.execute_command("ACL", "SETUSER", "someone", "reset", "on", "nopass", *rules)  # type: ignore[no-untyped-call]
+    try:
+        yield "someone"
+    finally:
+        redis.execute_command("ACL", "DELUSER", "someone")  # type: ignore[no-untyped-call]
