@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import InvalidTaskError
+from celery.exceptions import InvalidTaskError, Reject
 from celery.worker import request
 
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 
 class Discreet(request.Request):
@@ -27,6 +30,13 @@ class Discreet(request.Request):
     def info(self, safe: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in celery
         del safe
         return super().info(safe=True)
+
+
+def without_traceback(record: LogRecord) -> bool:
+    """A filter for Celery's log: a message that goes back to its queue is a line there, as one that was refused is."""
+    if record.exc_info and isinstance(record.exc_info[1], Reject):
+        record.exc_info = None
+    return True
 
 
 def _described(args: Any, kwargs: Any) -> str:

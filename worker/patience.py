@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from worker.errors import BrokerUnavailable, ConfigError, Unavailable
 from worker.messages import BROKEN
@@ -24,22 +24,33 @@ PAUSE_S: Final = 0.5
 #: A broker that takes the connection and says nothing counts as one that does not answer.
 BROKER_TIMEOUT_S: Final = 5.0
 
+#: A Redis that is full, or a replica, answers and takes no write. These are written to find out, and go by themselves:
+#: names such as the ledger's and kombu's own, so that whoever may write those may write these.
+LEDGER_PROBE: Final = "ekyc:start"
+BROKER_PROBE: Final = "_kombu.start"
+PROBE_LIFE_MS: Final = 1000
+
 
 def await_redis(url: str, limit_s: float) -> None:
-    """Wait for the ledger's Redis. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+    """Wait until the ledger's Redis takes writes. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
     redis = connect(url)
 
-    def ping() -> None:
+    def write() -> None:
         with translated():
-            redis.ping()
+            redis.set(LEDGER_PROBE, "", px=PROBE_LIFE_MS)
 
-    await_part(ping, limit_s)
+    await_part(write, limit_s)
     redis.close()
 
 
 def await_broker(app: Celery, limit_s: float) -> None:
     """Wait for the broker. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
     await_part(lambda: _knock(app), limit_s)
+
+
+def await_room(app: Celery, limit_s: float) -> None:
+    """Wait until the broker takes writes, if it is a Redis. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
+    await_part(lambda: _write(app), limit_s)
 
 
 def await_part(reach: Callable[[], None], limit_s: float) -> None:
@@ -59,6 +70,21 @@ def await_part(reach: Callable[[], None], limit_s: float) -> None:
                 print(f"ekyc: {error}; waiting up to {limit_s:.0f} s", file=sys.stderr)  # noqa: T201
                 told = True
             time.sleep(PAUSE_S)
+
+
+def _write(app: Celery) -> None:
+    try:
+        with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
+            if connection.transport.driver_type == "redis":
+                connection.default_channel.client.set(BROKER_PROBE, "", px=PROBE_LIFE_MS)  # type: ignore[attr-defined]
+    except NoPermissionError:
+        return  # to that name; what kombu needs it finds out itself
+    except ResponseError as error:
+        raise BrokerUnavailable(
+            f"the broker refuses to write ({type(error).__name__}); run `ekyc doctor`"
+        ) from None
+    except BROKEN as error:
+        raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None
 
 
 def _knock(app: Celery) -> None:
