@@ -1,9 +1,9 @@
 """Kombu's Redis transport, so that a Redis at its memory limit loses no message and ends no worker.
 
-At `maxmemory` with `noeviction` Redis refuses each command that may need room. Kombu takes a message off its list, which
-is allowed, and then notes that it is unacknowledged, which is not: the message is gone, and the worker ends. But a script
-that has begun to write is let finish, and so are the scripts here. What they write was on its way out of another key, or
-is a name that a worker has once.
+At `maxmemory` with `noeviction` Redis refuses each command that may need room. Kombu takes a message off its list,
+which is allowed, and then notes that it is unacknowledged, which is not: the message is gone, and the worker ends. But
+a script that has begun to write is let finish, and so the scripts here begin by what is allowed. What they write has
+just been taken from another key, or is a name that a worker has once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from worker.errors import ConfigError
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
+
+#: What is known of its types is less than there is.
+_kombus: Any = redis
 
 #: Notes a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag, time, message.
 TAKE: Final = """
@@ -50,16 +53,16 @@ for _, key in ipairs(KEYS) do
 end
 """
 
-#: Kombu's own, for the queue on which a worker is asked how it is: each second a second more is written.
-REFRESH: Final = f"redis.call('SREM', KEYS[1], ARGV[1])\n{redis.REFRESH_BINDING}"
+#: Kombu's own, for the queue on which a worker is asked how it is. Refused, it is tried and complained of each second.
+REFRESH: Final = f"redis.call('SREM', KEYS[1], ARGV[1])\n{_kombus.REFRESH_BINDING}"
 
 
-class QoS(redis.QoS):  # type: ignore[misc]
+class QoS(_kombus.QoS):  # type: ignore[misc]
     """What is taken and not acknowledged."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         route = message.delivery_info
-        kept = dumps([message._raw, route["exchange"], route["routing_key"]])
+        kept = dumps([message._raw, route["exchange"], route["routing_key"]])  # noqa: SLF001
         keys = [self.unacked_index_key, self.unacked_key]
         with self.channel.conn_or_acquire() as client:
             self.channel.take(keys=keys, args=[delivery_tag, time(), kept], client=client)
@@ -70,7 +73,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
             pushed = _Pushed()
             kept = redis_.hget(self.unacked_key, tag)
             if kept:
-                self.channel._do_restore_message(*loads(kept), pushed, leftmost)
+                self.channel._do_restore_message(*loads(kept), pushed, leftmost)  # noqa: SLF001
             keys = [self.unacked_index_key, self.unacked_key, *pushed.queues]
             self.channel.give_back(keys=keys, args=[tag, pushed.command, pushed.message], client=redis_)
 
@@ -96,7 +99,7 @@ class _Pushed:
         self.queues.append(queue)
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(_kombus.Channel):  # type: ignore[misc]
     """A channel of kombu's, with our scripts."""
 
     QoS = QoS
@@ -115,7 +118,9 @@ class Channel(redis.Channel):  # type: ignore[misc]
         except OutOfMemoryError:
             # A worker that connects anew would not get its queues, and end.
             keys = [self.keyprefix_queue % (exchange,), self.keyprefix_binding_permanent % (exchange,)]
-            self._script(BIND)(keys=keys, args=[self.sep.join([routing_key or "", pattern or "", queue or ""])])
+            self._script(BIND)(
+                keys=keys, args=[self.sep.join([routing_key or "", pattern or "", queue or ""])]
+            )
 
     @cached_property
     def _refresh_binding(self) -> Script:
@@ -126,7 +131,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         return script
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(_kombus.Transport):  # type: ignore[misc]
     """What `install` has kombu use."""
 
     Channel = Channel

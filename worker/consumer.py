@@ -16,6 +16,10 @@ _CELERYS = consumer.Consumer.Blueprint
 #: Celery's steps, the heart replaced by ours.
 _STEPS = tuple(step for step in _CELERYS.default_steps if not step.endswith(":Heart"))
 
+#: What is known of their types is less than there is.
+_HEARTBEAT: Any = heartbeat.Heart
+_HEART: Any = heart.Heart
+
 #: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
@@ -87,7 +91,7 @@ class Consumer(consumer.Consumer):
         message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
 
 
-class Heartbeat(heartbeat.Heart):
+class Heartbeat(_HEARTBEAT):  # type: ignore[misc]
     """Says that a worker lives, once. Where the broker hangs Celery's tries it without end, and hears of no SIGTERM.
 
     Nor would Celery's loop hear of one while its timers, each of which waits for the broker, are late: this one looks.
@@ -100,7 +104,7 @@ class Heartbeat(heartbeat.Heart):
         return super()._send(event, retry=False)
 
 
-class Heart(heart.Heart):
+class Heart(_HEART):  # type: ignore[misc]
     """Celery's bootstep, with our heartbeat."""
 
     def start(self, c: Any) -> None:

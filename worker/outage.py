@@ -1,4 +1,4 @@
-"""Whether this process rests because what it stands on cannot be used: a line when that begins, and one when it ends."""
+"""Whether this process rests because what it stands on cannot be used: a line when that begins, one when it ends."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from worker.errors import BrokerUnavailable, ConfigError, Unavailable
 from worker.messages import BROKEN
-from worker.redis import connect, translated
+from worker.redis import connect, tls_fault, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,11 @@ def _knock(app: Celery) -> None:
             "the broker refuses our password: check CELERY_BROKER_URL, or REDIS_URL where that is not set"
         ) from None
     except BROKEN as error:
+        if fault := tls_fault(error):
+            raise BrokerUnavailable(
+                f"the broker cannot be trusted ({fault}): check CELERY_BROKER_URL, or REDIS_URL where that is "
+                "not set, and the CA that its ssl_ca_certs names"
+            ) from None
         raise BrokerUnavailable(
             f"the broker does not answer ({type(error).__name__}); "
             "check that it runs, and CELERY_BROKER_URL, or REDIS_URL where that is not set"

@@ -1,4 +1,4 @@
-"""A Redis at its memory limit refuses writes: workers rest, lose nothing, and go on by themselves when there is room."""
+"""A Redis at its memory limit refuses writes: workers rest, lose nothing, and go on by themselves once it has room."""
 
 from __future__ import annotations
 
