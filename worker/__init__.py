@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
     from worker.errors import ConfigError  # noqa: PLC0415
 
     try:
-        app.conf.broker_url  # noqa: B018 - reads the environment
+        app.conf.worker_consumer  # noqa: B018 - reads the environment, which broker_url does not with CELERY_BROKER_URL
     except ConfigError as error:
         # The command that asked would print a traceback of any exception but this.
         end_with(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 from kombu import Queue
 
+from worker import broker
+from worker.discreet import without_traceback
 from worker.settings import current
 from worker.telemetry import configure_logging
 
@@ -20,6 +23,9 @@ CONCURRENCY: Final = 64
 #: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
 VISIBILITY_TIMEOUT_S: Final = 60
 
+#: How often a worker looks for such messages, in seconds. Kombu's default is 100.
+RESTORE_EVERY_S: Final = 30
+
 #: How long one call of a Redis broker may take, in seconds. Consumers wait for a message for 1 s at a time. Without it
 #: a worker that is told to stop while Redis hangs would never end.
 BROKER_TIMEOUT_S: Final = 5
@@ -30,11 +36,14 @@ def configuration() -> dict[str, Any]:
     settings = current()
     return {
         "broker_url": settings.broker_url,
+        "broker_use_ssl": broker.tls(settings.broker_url),
         "broker_connection_retry_on_startup": True,
         # However long Redis is away: a fleet that has ended by itself would not come back with it.
         "broker_connection_max_retries": None,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": RESTORE_EVERY_S,
+            "unacked_restore_throttle": 1,
             "socket_keepalive": True,
             "socket_timeout": BROKER_TIMEOUT_S,
             "socket_connect_timeout": BROKER_TIMEOUT_S,
@@ -63,7 +72,9 @@ def configuration() -> dict[str, Any]:
     }
 
 
-app = Celery("ekyc")
+broker.install()
+
+app = Celery("ekyc", task_cls="worker.discreet:Task")
 app.add_defaults(configuration)
 
 # The `celery` command loads what plugins bring before it loads us.
@@ -76,6 +87,7 @@ if "flower.command" in sys.modules:
 @setup_logging.connect
 def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
     configure_logging(loglevel or "INFO")
+    logging.getLogger("celery.app.trace").addFilter(without_traceback)
 
 
 @celeryd_init.connect

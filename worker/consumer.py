@@ -7,10 +7,18 @@ import re
 from typing import Any
 
 import structlog
-from celery.worker import consumer
+from celery.worker import consumer, heartbeat, state
+from celery.worker.consumer import heart
 from kombu.common import ignore_errors
 
 _CELERYS = consumer.Consumer.Blueprint
+
+#: Celery's steps, the heart replaced by ours.
+_STEPS = tuple(step for step in _CELERYS.default_steps if not step.endswith(":Heart"))
+
+#: What is known of their types is less than there is.
+_HEARTBEAT: Any = heartbeat.Heart
+_HEART: Any = heart.Heart
 
 #: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
@@ -30,7 +38,7 @@ class Consumer(consumer.Consumer):
     """
 
     class Blueprint(_CELERYS):  # type: ignore[misc, valid-type]
-        default_steps = (*_CELERYS.default_steps, "worker.dispatcher:Dispatcher")
+        default_steps = (*_STEPS, "worker.consumer:Heart", "worker.dispatcher:Dispatcher")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
@@ -81,6 +89,27 @@ class Consumer(consumer.Consumer):
         headers = message.headers if isinstance(message.headers, dict) else {}
         _log.error("message_refused", why=why, task=_name(headers.get("task")), id=_name(headers.get("id")))
         message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+
+class Heartbeat(_HEARTBEAT):  # type: ignore[misc]
+    """Says that a worker lives, once. Where the broker hangs Celery's tries it without end, and hears of no SIGTERM.
+
+    Nor would Celery's loop hear of one while its timers, each of which waits for the broker, are late: this one looks.
+    """
+
+    def _send(self, event: str, retry: bool = False) -> Any:  # noqa: FBT001, FBT002 - celery's
+        del retry
+        if event == "worker-heartbeat":
+            state.maybe_shutdown()
+        return super()._send(event, retry=False)
+
+
+class Heart(_HEART):  # type: ignore[misc]
+    """Celery's bootstep, with our heartbeat."""
+
+    def start(self, c: Any) -> None:
+        c.heart = Heartbeat(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart.start()
 
 
 def _name(text: Any) -> str | None:

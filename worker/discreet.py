@@ -1,14 +1,22 @@
-"""How messages from outside look in Flower, in `inspect` and in logs: never as their sender describes them."""
+"""How messages from outside, and errors, look in Flower, in `inspect` and in logs: never in the words of others."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import InvalidTaskError
+from celery import Task as _CelerysTask
+from celery.exceptions import InvalidTaskError, Reject, TaskPredicate
 from celery.worker import request
 
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
+from worker.errors import EkycError
+
+if TYPE_CHECKING:
+    from logging import LogRecord
+
+#: What is known of its types is less than there is.
+_TASK: Any = _CelerysTask
 
 
 class Discreet(request.Request):
@@ -27,6 +35,34 @@ class Discreet(request.Request):
     def info(self, safe: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in celery
         del safe
         return super().info(safe=True)
+
+
+class Task(_TASK):  # type: ignore[misc]
+    """A task of ours: what others raise leaves it with its type and place, and without its words.
+
+    Celery logs them, and tells Flower. They may quote what was being worked on, and that may be a person.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (EkycError, TaskPredicate):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            raise _wordless(error).with_traceback(error.__traceback__) from None
+
+
+def without_traceback(record: LogRecord) -> bool:
+    """A filter for Celery's log: what is foreseen, a message that goes back or a ledger that is away, is a line there."""
+    if record.exc_info and isinstance(record.exc_info[1], (Reject, EkycError)):
+        record.exc_info = None
+    return True
+
+
+def _wordless(error: Exception) -> Exception:
+    """An error of the same kind that was told nothing."""
+    kind = type(error)
+    return kind.__new__(kind)
 
 
 def _described(args: Any, kwargs: Any) -> str:

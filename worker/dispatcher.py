@@ -137,7 +137,7 @@ class _Thread(threading.Thread):
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
             except (LedgerUnavailable, *BROKEN) as error:
-                _log.warning("dispatcher_waits", error=type(error).__name__, retry_s=RETRY_S)
+                services().outage.goes_on(error)
                 self._stopping.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
                 _log.error("dispatcher_failed", error=type(error).__name__, exc_info=error)
@@ -156,6 +156,7 @@ class _Thread(threading.Thread):
                     self._stopping.wait(ASK_AGAIN_S)
                     continue
                 sleep_s = self._claim(producer)
+                services().outage.is_over()
                 if sleep_s > 0:
                     self._sleep(sleep_s)
 

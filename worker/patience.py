@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from worker import room
 from worker.errors import BrokerUnavailable, ConfigError
 from worker.messages import BROKEN
-from worker.redis import connect, translated
+from worker.redis import connect, tls_fault, translated
 from worker.waiting import await_part
 
 if TYPE_CHECKING:
@@ -18,22 +19,46 @@ if TYPE_CHECKING:
 #: A broker that takes the connection and says nothing counts as one that does not answer.
 BROKER_TIMEOUT_S: Final = 5.0
 
+#: As ``worker.room`` does of the ledger's Redis: written to find out whether it takes a write, under a name such as
+#: kombu's own, so that whoever may write those may write this.
+BROKER_PROBE: Final = "_kombu.start"
+
 
 def await_redis(url: str, limit_s: float) -> None:
-    """Wait for the ledger's Redis. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+    """Wait until the ledger's Redis takes writes. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
     redis = connect(url)
 
-    def ping() -> None:
+    def write() -> None:
         with translated():
-            redis.ping()
+            redis.set(room.KEY, b"", px=room.PROBE_MS)
 
-    await_part(ping, limit_s)
+    await_part(write, limit_s)
     redis.close()
 
 
 def await_broker(app: Celery, limit_s: float) -> None:
     """Wait for the broker. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
     await_part(lambda: _knock(app), limit_s)
+
+
+def await_room(app: Celery, limit_s: float) -> None:
+    """Wait until the broker takes writes, if it is a Redis. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
+    await_part(lambda: _write(app), limit_s)
+
+
+def _write(app: Celery) -> None:
+    try:
+        with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
+            if connection.transport.driver_type == "redis":
+                connection.default_channel.client.set(BROKER_PROBE, b"", px=room.PROBE_MS)  # type: ignore[attr-defined]
+    except NoPermissionError:
+        return  # to that name; what kombu needs it finds out itself
+    except ResponseError as error:
+        raise BrokerUnavailable(
+            f"the broker refuses to write ({type(error).__name__}); run `ekyc doctor`"
+        ) from None
+    except BROKEN as error:
+        raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None
 
 
 def _knock(app: Celery) -> None:
@@ -50,6 +75,11 @@ def _knock(app: Celery) -> None:
             "the broker refuses our password: check CELERY_BROKER_URL, or REDIS_URL where that is not set"
         ) from None
     except BROKEN as error:
+        if fault := tls_fault(error):
+            raise BrokerUnavailable(
+                f"the broker cannot be trusted ({fault}): check CELERY_BROKER_URL, or REDIS_URL where that is "
+                "not set, and the CA that its ssl_ca_certs names"
+            ) from None
         raise BrokerUnavailable(
             f"the broker does not answer ({type(error).__name__}); "
             "check that it runs, and CELERY_BROKER_URL, or REDIS_URL where that is not set"

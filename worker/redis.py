@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,11 @@ def translated(what: str = "the ledger") -> Iterator[None]:
             f"Redis refuses our password: {what} cannot be used; check REDIS_URL"
         ) from None
     except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+        if fault := tls_fault(error):
+            raise LedgerUnavailable(
+                f"Redis cannot be trusted ({fault}): {what} cannot be used; "
+                "check REDIS_URL, and the CA that its ssl_ca_certs names"
+            ) from None
         raise LedgerUnavailable(
             f"Redis does not answer ({type(error).__name__}): {what} cannot be used; "
             "check that it runs and REDIS_URL"
@@ -63,6 +69,17 @@ def translated(what: str = "the ledger") -> Iterator[None]:
         ) from None
     except exceptions.RedisError as error:
         raise LedgerUnavailable(f"Redis failed ({type(error).__name__}): {what} cannot be used") from None
+
+
+def tls_fault(error: BaseException | None) -> str:
+    """What is wrong with the certificate or the TLS of a server, if that is why a connection failed."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        if isinstance(error, ssl.SSLError):
+            return error.reason or "no TLS"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def code(error: exceptions.ResponseError) -> str:

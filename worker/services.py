@@ -16,6 +16,7 @@ from worker.evidence.store import Evidence
 from worker.ledger import Ledger
 from worker.load import Load, Rests
 from worker.observers import observers
+from worker.outage import Outage
 from worker.policy import Policy
 from worker.redis import connect
 from worker.settings import current
@@ -47,6 +48,7 @@ class Services:
     around: Around
     #: Set when the worker has been told to stop: nothing new is begun.
     stopping: Event
+    outage: Outage
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -73,6 +75,7 @@ class Services:
             rests=Rests(),
             around=observers(settings, redis),
             stopping=Event(),
+            outage=Outage(),
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
-from worker.patience import await_broker, await_redis
+from worker.patience import await_broker, await_redis, await_room
 from worker.services import services
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def check(app: Celery, pool: str) -> None:
         _check_health_file(parts.settings.health_file)
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         await_broker(app, parts.settings.start_wait_s)
+        await_room(app, parts.settings.start_wait_s)
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)

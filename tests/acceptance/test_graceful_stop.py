@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,9 @@ pytestmark = pytest.mark.timeout(180)
 
 #: So long that a verification whose lease had to lapse would fail the test by its wait.
 LONG_LEASE = {"EKYC_LEASE": "300"}
+
+#: By then two heartbeats have waited for Redis in vain, for 5 s each.
+HUNG_FOR_S = 11
 
 
 def status_of(fleet: Fleet, name: str) -> Status:
@@ -68,11 +72,12 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
 
 
 def test_a_worker_ends_though_redis_hangs(fleet: Fleet, valkey: ValkeyServer) -> None:
-    """A server that takes connections and answers nothing: nobody has to be killed for it."""
+    """A server that takes connections and answers nothing: nobody has to be killed for it, however long it does so."""
     worker = fleet.worker()
     assert valkey._process is not None
     valkey._process.send_signal(signal.SIGSTOP)
     try:
+        time.sleep(HUNG_FOR_S)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=90) == 0
     finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.demo import leaks
+from sandbox.documents import PERSON
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, attributes, listening
@@ -138,5 +139,8 @@ def test_a_task_that_fails_is_reported_once_its_verification_does_not_come_back(
     assert (raised["type"], raised["value"]) == ("LookupError", "")
     assert raised["stacktrace"]["frames"][-1]["function"] == "load"
     assert [event["event_id"] for event in more] == [first["event_id"]], "taskfails-2 comes back by itself"
-    assert "LookupError" in fleet.log("buggy")
+    log = fleet.log("buggy")
+    assert "LookupError" in log
+    assert "in load" in log, "its place"
+    assert PERSON not in log
     clean(sentry)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from kombu import Connection
 from redis.exceptions import RedisError
 
-from worker.app import VISIBILITY_TIMEOUT_S
+from worker import broker
+from worker.app import RESTORE_EVERY_S, VISIBILITY_TIMEOUT_S
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BROKER, check_keeping, info
 from worker.errors import ConfigError
@@ -25,7 +26,8 @@ TIMEOUT_S: Final = 5
 #: there is.
 _BY_NAME: Final = {
     "redis": (
-        f"a killed worker may take a message with it, others come back after {VISIBILITY_TIMEOUT_S} s; "
+        "a killed worker may take a message with it, others come back within "
+        f"{VISIBILITY_TIMEOUT_S + RESTORE_EVERY_S} s, or once a full Redis has room; "
         "`ekyc enqueue` and worker.client do without a message (docs/redis.md)"
     ),
     "amqp": "a message stays until a worker has run it",
@@ -39,8 +41,9 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", Level.OK, "the same Redis as the ledger's")
         yield _by_name("redis")
         return
+    tls = broker.tls(settings.broker_url)
     try:
-        with Connection(settings.broker_url, connect_timeout=TIMEOUT_S) as connection:
+        with Connection(settings.broker_url, connect_timeout=TIMEOUT_S, ssl=tls or False) as connection:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_S)
             kind = connection.transport.driver_type
             found = list(_looked_at(connection, kind, settings))

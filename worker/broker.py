@@ -1,0 +1,160 @@
+"""Kombu's Redis transport, so that a Redis at its memory limit loses no message and ends no worker.
+
+At `maxmemory` with `noeviction` Redis refuses each command that may need room. Kombu takes a message off its list,
+which is allowed, and then notes that it is unacknowledged, which is not: the message is gone, and the worker ends. But
+a script that has begun to write is let finish, and so the scripts here begin by what is allowed. What they write has
+just been taken from another key, or is a name that a worker has once.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from functools import cached_property
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from kombu.utils.json import dumps, loads
+from kombu.utils.url import parse_url
+from redis.exceptions import OutOfMemoryError
+
+from worker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from redis.commands.core import Script
+
+#: What is known of its types is less than there is.
+_kombus: Any = redis
+
+#: Notes a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag, time, message.
+TAKE: Final = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+"""
+
+#: Puts a message that has been taken, and not acknowledged, on its queues again. KEYS: the tags by time, the messages,
+#: the queues. ARGV: tag, LPUSH or RPUSH, message.
+GIVE_BACK: Final = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then
+    for number = 3, #KEYS do
+        redis.call(ARGV[2], KEYS[number], ARGV[3])
+    end
+end
+"""
+
+#: Notes a queue in the tables of an exchange. KEYS: the tables. ARGV: the queue's entry.
+BIND: Final = """
+for _, key in ipairs(KEYS) do
+    redis.call('SREM', key, ARGV[1])
+    redis.call('SADD', key, ARGV[1])
+end
+"""
+
+#: Kombu's own, for the queue on which a worker is asked how it is. Refused, it is tried and complained of each second.
+REFRESH: Final = f"redis.call('SREM', KEYS[1], ARGV[1])\n{_kombus.REFRESH_BINDING}"
+
+
+class QoS(_kombus.QoS):  # type: ignore[misc]
+    """What is taken and not acknowledged."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        route = message.delivery_info
+        kept = dumps([message._raw, route["exchange"], route["routing_key"]])  # noqa: SLF001
+        keys = [self.unacked_index_key, self.unacked_key]
+        with self.channel.conn_or_acquire() as client:
+            self.channel.take(keys=keys, args=[delivery_tag, time(), kept], client=client)
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        with self.channel.conn_or_acquire(client) as redis_:
+            pushed = _Pushed()
+            kept = redis_.hget(self.unacked_key, tag)
+            if kept:
+                self.channel._do_restore_message(*loads(kept), pushed, leftmost)  # noqa: SLF001
+            keys = [self.unacked_index_key, self.unacked_key, *pushed.queues]
+            self.channel.give_back(keys=keys, args=[tag, pushed.command, pushed.message], client=redis_)
+
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Put back what others took and did not acknowledge; they lock it first, which waits until there is room."""
+        with suppress(OutOfMemoryError):
+            super().restore_visible(*args, **options)
+
+
+class _Pushed:
+    """In the place of a pipeline: what kombu would have it push."""
+
+    def __init__(self) -> None:
+        self.command, self.message = "RPUSH", ""
+        self.queues: list[str] = []
+
+    def lpush(self, queue: str, message: str) -> None:
+        self.command = "LPUSH"
+        self.rpush(queue, message)
+
+    def rpush(self, queue: str, message: str) -> None:
+        self.message = message
+        self.queues.append(queue)
+
+
+class Channel(_kombus.Channel):  # type: ignore[misc]
+    """A channel of kombu's, with our scripts."""
+
+    QoS = QoS
+
+    @cached_property
+    def take(self) -> Script:
+        return self._script(TAKE)
+
+    @cached_property
+    def give_back(self) -> Script:
+        return self._script(GIVE_BACK)
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except OutOfMemoryError:
+            # A worker that connects anew would not get its queues, and end.
+            keys = [self.keyprefix_queue % (exchange,), self.keyprefix_binding_permanent % (exchange,)]
+            self._script(BIND)(
+                keys=keys, args=[self.sep.join([routing_key or "", pattern or "", queue or ""])]
+            )
+
+    @cached_property
+    def _refresh_binding(self) -> Script:
+        return self._script(REFRESH)
+
+    def _script(self, text: str) -> Script:
+        script: Script = self._create_client().register_script(text)
+        return script
+
+
+class Transport(_kombus.Transport):  # type: ignore[misc]
+    """What `install` has kombu use."""
+
+    Channel = Channel
+
+
+def install() -> None:
+    """From now on a URL of `redis:` or `rediss:` means this transport, also where it is one of several."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))
+
+
+def tls(urls: str) -> dict[str, Any] | None:
+    """How a broker at `rediss:` proves who it is: by a certificate, unless its URL says otherwise. None for others.
+
+    Kombu by itself asks for no proof, and Flower's page of the broker reads none of the URL. Raises ``ConfigError``.
+    """
+    url = urls.partition(";")[0]
+    if not url.startswith("rediss:"):
+        return None
+    try:
+        said = parse_url(url).get("ssl", {})
+    except (ValueError, KeyError):
+        raise ConfigError(
+            "CELERY_BROKER_URL, or REDIS_URL where that is not set, cannot be used: "
+            "of ssl_cert_reqs it takes required, optional or none"
+        ) from None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **said}
