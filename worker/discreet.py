@@ -53,7 +53,7 @@ class Task(_TASK):  # type: ignore[misc]
 
 
 def without_traceback(record: LogRecord) -> bool:
-    """A filter for Celery's log: what is foreseen, a message that goes back or a ledger that is away, is a line there."""
+    """A filter for Celery's log: what is foreseen, as a ledger that is away or a message that goes back, is a line."""
     if record.exc_info and isinstance(record.exc_info[1], (Reject, EkycError)):
         record.exc_info = None
     return True

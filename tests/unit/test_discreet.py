@@ -19,7 +19,7 @@ def app() -> Celery:
     return Celery("tested", task_cls="worker.discreet:Task", set_as_current=False)
 
 
-class WithNeeds(Exception):  # noqa: N818
+class WithNeeds(Exception):
     """It cannot be made of nothing."""
 
     def __init__(self, said: str, *, beside: str) -> None:
@@ -28,9 +28,14 @@ class WithNeeds(Exception):  # noqa: N818
 
 @pytest.mark.parametrize(
     "error",
-    [LookupError(PERSON), KeyError(PERSON), WithNeeds(PERSON, beside="x"), UnicodeDecodeError("utf-8", PERSON.encode(), 0, 1, PERSON)],
-    ids=repr,
-)  # fmt: skip
+    [
+        LookupError(PERSON),
+        KeyError(PERSON),
+        WithNeeds(PERSON, beside="x"),
+        UnicodeDecodeError("utf-8", PERSON.encode(), 0, 1, PERSON),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_an_error_of_others_keeps_its_kind_and_place_and_loses_its_words(
     app: Celery, error: Exception
 ) -> None:
@@ -39,9 +44,9 @@ def test_an_error_of_others_keeps_its_kind_and_place_and_loses_its_words(
     @app.task
     def failing() -> None:
         try:
-            raise ValueError(PERSON)
-        except ValueError:
-            raise error from None
+            int(PERSON)
+        except ValueError as quoting:
+            raise error from quoting
 
     with pytest.raises(type(error)) as caught:
         failing()
