@@ -11,8 +11,10 @@ import click
 
 from benchmarks.bench import needs, results
 from benchmarks.bench.chart import chart
+from benchmarks.bench.failure import BenchFailed
 from benchmarks.bench.ground import FOLDER, ROOT, yard
 from benchmarks.bench.lineup import CONTENDERS
+from benchmarks.bench.profile import PROFILES
 from benchmarks.bench.report import fill, report
 from benchmarks.bench.rounds import Entry
 from benchmarks.bench.sitting import PARTS, Sitting
@@ -136,9 +138,13 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     """
     output = _RECORD if record else output
     versions = needs.versions()
+    entries, parts = _entries(names), only or PARTS
+    # What is wrong with the file is better told now than in an hour.
+    results.check(output)
     with yard(folder) as where:
+        needs.room(where, len(entries) * rounds * len(set(parts) & set(PROFILES)), seconds)
         sitting = Sitting(
-            entries=_entries(names),
+            entries=entries,
             rounds=rounds,
             seconds=seconds,
             numbers=sorted(numbers),
@@ -147,7 +153,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options
             versions=versions,
             tell=click.echo,
         )
-        sitting.measure(only or PARTS)
+        sitting.measure(parts)
     _draw(output, record=record)
 
 
@@ -183,7 +189,7 @@ def _entries(names: Sequence[str]) -> list[Entry]:
 
 def _draw(output: Path, *, record: bool) -> None:
     if not output.exists():
-        raise click.UsageError(f"{output}: there are no results yet")
+        raise BenchFailed(f"{output}: there are no results yet; make bench measures some")
     found = results.read(output)
     text = report(found)
     picture = _PICTURE if record else output.with_suffix(".svg")

@@ -29,8 +29,12 @@ SETTLE_PER_S: Final = 50
 #: How often memory is looked at while they are taken up, in seconds.
 _SAMPLE_S: Final = 0.5
 
-#: A process also grows by what it needs to work at all: of the first to wait nothing is learnt.
-_GROWN_AT: Final = 0.4
+#: A process also grows by what it needs to work at all, and then goes on as it is: what grows with those who wait
+#: still grows in the second half of a step.
+_GROWN_AT: Final = 0.5
+
+#: With eight digits sixteen characters, as the vendor's own ids have: Redis holds each id three times.
+_FOREVER: Final = "forever-"
 
 #: How long the last of those that settle may take, in seconds.
 _LAST_S: Final = 30.0
@@ -63,10 +67,10 @@ class Step:
     Parameters:
       asked, waiting: how many should wait, and how many were polled and do.
       taken_per_s: how many were enqueued, taken up and polled in a second.
-      worker_bytes_each: by how much the workers grew for each that was polled, by least squares: not all of what
-        they grow by is for those who wait.
+      workers_mb, redis_mb: what they held in the end.
+      worker_bytes_each: by how much the workers grew for each that was polled, by least squares over the second half.
       redis_bytes_each: by how much Redis grew for each in all: it holds them from the enqueue on.
-      failure: why it went no further.
+      failure: why it went no further. Of one that was not even tried the rest is 0.
     """
 
     contender: str
@@ -119,12 +123,12 @@ class Waiting:
         already = before.waiting if before else 0
         hopeless = before and hopelessness(before, number, within_s)
         if before and hopeless:
-            return self._ended(number, before.waiting, before.taken_per_s, (), hopeless)
+            return self._ended(number, before.waiting, 0.0, (), hopeless)
         samples = Samples(fresh, already)
         samples.look()
         began_at = time.monotonic()
         try:
-            feeding = fresh.feed(run.contender, f"forever-{number}-", number - already)
+            feeding = fresh.feed(run.contender, _FOREVER, number - already, "--first", str(already))
             fresh.until(
                 lambda: samples.look() >= number, feeding, within_s=within_s, what=f"{number:,} waiting"
             )
@@ -140,9 +144,9 @@ class Waiting:
     def _ended(
         self, asked: int, waiting: int, taken_per_s: float, samples: Sequence[Sample], failure: str | None
     ) -> Step:
-        grown = [sample for sample in samples if sample.waiting >= _GROWN_AT * waiting]
         first, last = (samples[0], samples[-1]) if samples else (Sample(0, 0, 0), Sample(0, 0, 0))
         added = last.waiting - first.waiting
+        grown = [sample for sample in samples if sample.waiting >= first.waiting + _GROWN_AT * added]
         return Step(
             contender=self.entry.contender.name,
             variant=self.entry.variant.name,
@@ -151,8 +155,9 @@ class Waiting:
             taken_per_s=round(taken_per_s, 1),
             workers_mb=round(last.workers_bytes / 1e6, 1),
             redis_mb=round(last.redis_bytes / 1e6, 1),
-            worker_bytes_each=_slope([(one.waiting, one.workers_bytes) for one in grown]),
-            redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) if added else 0.0,
+            worker_bytes_each=slope([(one.waiting, one.workers_bytes) for one in grown]),
+            # Never a minus before nothing.
+            redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) + 0.0 if added else 0.0,
             failure=failure,
         )
 
@@ -221,16 +226,22 @@ def hopelessness(before: Step, number: int, within_s: float) -> str | None:
 
 def line(step: Step) -> str:
     settled = step.settled
-    return step.failure or (
+    taken_up = (
         f"{step.waiting:,} wait, taken up {step.taken_per_s:,.0f} a second; workers {step.workers_mb:,.0f} MB "
-        f"({step.worker_bytes_each:,.0f} bytes each), Redis {step.redis_bytes_each:,.0f} bytes each; "
+        f"({step.worker_bytes_each:,.1f} bytes each)"
+    )
+    if step.failure:
+        return f"{step.failure}; {taken_up}" if step.taken_per_s else step.failure
+    return (
+        f"{taken_up}, Redis {step.redis_bytes_each:,.0f} bytes each; "
         f"{settled.decided} of {settled.asked} settle after {settled.delay_median_ms:.0f} ms "
         f"({settled.delay_p95_ms:.0f} ms), {settled.cpu_ms_each:.1f} ms of CPU each"
     )
 
 
-def _slope(points: Sequence[tuple[int, int]]) -> float:
+def slope(points: Sequence[tuple[int, int]]) -> float:
+    """Of the line through them that is least wrong; 0 where there are too few for one."""
     try:
-        return round(linear_regression(*zip(*points, strict=True)).slope, 1)
+        return round(linear_regression(*zip(*points, strict=True)).slope, 1) + 0.0
     except (StatisticsError, TypeError):  # of fewer than two
         return 0.0

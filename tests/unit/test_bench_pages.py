@@ -23,7 +23,11 @@ MEASURED = results(
     run("dramatiq", 500.0),
     run("dramatiq", 500.0, others_cores=0.7),
     unfinished("taskiq"),
-    waiting=[step("ours", 100_000, 2000.0), step("taskiq", 100_000, 30.0, failure="not done after 100 s")],
+    waiting=[
+        step("ours", 100_000, 2000.0),
+        step("taskiq", 100_000, 30.0, waiting=3_000, worker_bytes_each=7.0, failure="not done after 300 s"),
+        step("huey", 1_000_000, 0.0, waiting=100_000, failure="not tried: it would need 9 GB of memory"),
+    ],
     targets={"claim": {"few": 1000, "many": 10**6, "few_ms": [1.0], "many_ms": [1.2], "sitting": "x"}},
 )
 
@@ -70,7 +74,9 @@ def test_the_table_says_what_ours_is_beside_each() -> None:
 def test_the_table_says_who_did_not_finish_and_who_was_disturbed() -> None:
     text = report(MEASURED)
     assert "| taskiq | did not finish |" in text
-    assert "not done after 100 s" in text
+    # Who was stopped has shown how fast it was until then.
+    assert "| taskiq | 3,000 of 100,000 | 30 | 100 MB | 7.0 bytes |  | not done after 300 s |" in text
+    assert "| huey | 100,000 of 1,000,000 |  |  |  |  | not tried: it would need 9 GB of memory |" in text
     assert "up to 0.7 cores" in text
 
 
