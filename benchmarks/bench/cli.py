@@ -13,6 +13,7 @@ from benchmarks.bench import needs, results
 from benchmarks.bench.chart import chart
 from benchmarks.bench.failure import BenchFailed
 from benchmarks.bench.ground import FOLDER, ROOT, yard
+from benchmarks.bench.headline import headline
 from benchmarks.bench.lineup import CONTENDERS
 from benchmarks.bench.profile import PROFILES
 from benchmarks.bench.report import fill, report
@@ -33,6 +34,7 @@ INTERRUPTED: Final = 130
 _DOCS: Final = ROOT / "docs"
 _RECORD: Final = _DOCS / "bench.json"
 _PAGE: Final = _DOCS / "benchmarks.md"
+_README: Final = ROOT / "README.md"
 _PICTURE: Final = _DOCS / "images" / "bench.svg"
 
 
@@ -88,7 +90,9 @@ _output = click.option(
     help="The results. What the file holds stays, but for what is measured anew. A picture goes beside it.",
 )
 _record = click.option(
-    "--record", is_flag=True, help="Into docs/: bench.json, the tables of benchmarks.md, the picture."
+    "--record",
+    is_flag=True,
+    help="Into docs/ (bench.json, the tables of benchmarks.md, the picture) and the README.",
 )
 
 
@@ -130,7 +134,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     record: bool,  # noqa: FBT001 - click gives it by name
     folder: Path,
 ) -> None:
-    r"""Measure. All of it takes some forty minutes, of a machine that has nothing else to do.
+    r"""Measure. All of it takes more than an hour, of a machine that has nothing else to do.
 
     \b
       python -m benchmarks.bench run --only cpu --contender ours --contender "plain Celery" --rounds 1
@@ -196,6 +200,7 @@ def _draw(output: Path, *, record: bool) -> None:
     picture.write_text(chart(found))
     if record:
         fill(_PAGE, text)
-        click.echo(f"\nwritten: {_RECORD.name}, {_PAGE.name}, {_PICTURE.name}")
+        fill(_README, headline(found))
+        click.echo(f"\nwritten: {_RECORD.name}, {_PAGE.name}, {_PICTURE.name}, {_README.name}")
     else:
         click.echo(f"\n{text}\n\nresults: {output}, picture: {picture}")

@@ -8,9 +8,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.bench.chart import chart
+from benchmarks.bench.headline import headline
 from benchmarks.bench.lineup import CONTENDERS
 from benchmarks.bench.report import BEGIN, END, fill, report
+from benchmarks.bench.results import read
 from tests.unit.bench_results import results, run, step, unfinished
+from tests.unit.docs_pages import page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +87,27 @@ def test_every_contender_says_what_it_promises() -> None:
     text = report(results())
     assert all(
         f"| {contender.name} | {contender.promises.survives_kill} |" in text for contender in CONTENDERS
+    )
+
+
+def test_what_is_committed_is_what_the_results_say() -> None:
+    """`python -m benchmarks.bench draw --record` writes them anew."""
+    found = read(page("docs/bench.json").path)
+    for name, text in (("docs/benchmarks.md", report(found)), ("README.md", headline(found))):
+        assert f"{BEGIN}\n\n{text}\n\n{END}" in page(name).text
+    assert page("docs/images/bench.svg").text == chart(found)
+
+
+def test_the_headline_names_all_that_are_faster_but_the_bare_limit() -> None:
+    found = results(
+        *(run(name, pace) for name, pace in (("ours", 200.0), ("plain Celery", 100.0), ("huey", 150.0))),
+        *(run(name, pace) for name, pace in (("taskiq", 300.0), ("bare asyncio", 900.0))),
+        unfinished("dramatiq"),
+        run("huey", 10.0, profile="real"),
+    )
+    assert headline(found) == (
+        "- no latency, the result is there at once: **200** verifications a second, 2.00 × plain Celery; "
+        "faster than ours: taskiq 1.50 ×"
     )
 
 

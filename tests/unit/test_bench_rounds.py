@@ -85,7 +85,7 @@ def test_ours_runs_as_it_is_shipped(tmp_path: Path) -> None:
 
 def test_whose_documentation_offers_gevent_for_calls_that_take_long_runs_with_it_too(tmp_path: Path) -> None:
     for contender in (PLAIN_CELERY, DRAMATIQ, HUEY):
-        (variant,) = [one for one in contender.variants if one.name in {"gevent", "greenlets"}]
+        (variant, *_) = [one for one in contender.variants if one.name.startswith(("gevent", "greenlets"))]
         assert any(
             "gevent" in argument for one in variant.commands(9, tmp_path) for argument in one.arguments
         )

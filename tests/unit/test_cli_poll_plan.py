@@ -105,6 +105,13 @@ def test_the_page_shows_what_it_prints(ekyc: Ekyc) -> None:
     assert load in page("docs/schedule.md").text
 
 
+@pytest.mark.parametrize("factor", ["1.2", "1.35", "1.5", "2"])
+def test_the_page_says_what_another_factor_does(ekyc: Ekyc, factor: str) -> None:
+    load = plan(ekyc.with_env(EKYC_POLL_FACTOR=factor), "--per-second", "10")["load"]
+    row = f"| {factor} | {load['polls_each']:.1f} | {load['delay_median_s']:.0f} s | {load['delay_p95_s']:.0f} s |"
+    assert row in page("docs/schedule.md").text
+
+
 def test_a_day_is_86400_seconds(ekyc: Ekyc) -> None:
     assert plan(ekyc, "--per-day", "864000")["load"] == plan(ekyc, "--per-second", "10")["load"]
 
