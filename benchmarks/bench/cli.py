@@ -20,6 +20,7 @@ from benchmarks.bench.report import fill, report
 from benchmarks.bench.rounds import Entry
 from benchmarks.bench.sitting import PARTS, Sitting
 from benchmarks.bench.smoke import smoke
+from benchmarks.bench.summary import disagreeing
 from worker.errors import EkycError
 
 if TYPE_CHECKING:
@@ -133,13 +134,15 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     output: Path,
     record: bool,  # noqa: FBT001 - click gives it by name
     folder: Path,
-) -> None:
-    r"""Measure. All of it takes more than an hour, of a machine that has nothing else to do.
+) -> int:
+    """Measure. All of it takes more than an hour, of a machine that has nothing else to do.
 
     \b
       python -m benchmarks.bench run --only cpu --contender ours --contender "plain Celery" --rounds 1
       python -m benchmarks.bench run --only waiting --waiting 10000
-    """
+
+    Exit status: 0 all is well, 1 counts disagree somewhere, 2 something is missing or wrong, 130 Ctrl-C.
+    """  # noqa: D301 - click takes a backspace for "do not wrap"
     output = _RECORD if record else output
     versions = needs.versions()
     entries, parts = _entries(names), only or PARTS
@@ -159,6 +162,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options
         )
         sitting.measure(parts)
     _draw(output, record=record)
+    return _judged(disagreeing(results.read(output)))
 
 
 @bench.command(name="smoke")
@@ -169,9 +173,9 @@ def smoke_(names: Sequence[str], folder: Path) -> int:
     needs.versions()
     with yard(folder) as where:
         faults = smoke(_entries(names), where, click.echo)
-    for fault in faults:
-        click.echo(f"bench: {fault}", err=True)
-    return RED if faults else 0
+    if not faults:
+        click.echo("all of it runs, and all counts agree")
+    return _judged(faults)
 
 
 @bench.command()
@@ -180,6 +184,12 @@ def smoke_(names: Sequence[str], folder: Path) -> int:
 def draw(output: Path, record: bool) -> None:  # noqa: FBT001 - as above
     """Measure nothing: write tables and picture of earlier results again."""
     _draw(_RECORD if record else output, record=record)
+
+
+def _judged(faults: Sequence[str]) -> int:
+    for fault in faults:
+        click.echo(f"bench: {fault}", err=True)
+    return RED if faults else 0
 
 
 def _entries(names: Sequence[str]) -> list[Entry]:

@@ -54,8 +54,8 @@ def room(where: Path, runs: int, seconds: float) -> None:
     free_gb = shutil.disk_usage(where).free / 1e9
     if free_gb < needs_gb:
         raise Missing(
-            f"{runs} runs write some {needs_gb:.0f} GB before they are removed at the end, and {where} has "
-            f"{free_gb:.0f} GB free: give another disk with --folder, or --only, fewer --rounds or --seconds"
+            f"{runs} runs write some {needs_gb:,.1f} GB before they are removed at the end, and {where} has "
+            f"{free_gb:,.1f} GB free: give another disk with --folder, or --only, fewer --rounds or --seconds"
         )
 
 

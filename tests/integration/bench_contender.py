@@ -48,7 +48,7 @@ def verify(redis: redis_py.Redis, signature_id: str, fault: str) -> None:
     if fault == "decides twice":
         redis.lpush("onboarding", decision)
     if fault == "decides late again" and last:
-        time.sleep(0.1)
+        time.sleep(0.2)
         redis.lpush("onboarding", decision)
 
 

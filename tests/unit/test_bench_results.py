@@ -80,5 +80,5 @@ def test_a_place_for_results_is_tried_and_left_as_it_was(tmp_path: Path) -> None
 
 def test_a_disk_that_the_runs_would_fill_is_told_with_what_to_do(tmp_path: Path) -> None:
     needs.room(tmp_path, 0, 8.0)
-    with pytest.raises(Missing, match=r"1000000 runs write some 500000 GB .* --folder"):
+    with pytest.raises(Missing, match=r"1000000 runs write some 500,000.0 GB .* --folder"):
         needs.room(tmp_path, 1_000_000, 8.0)
