@@ -155,10 +155,10 @@ def _waiting(steps: Iterable[dict[str, Any]]) -> str:
         "### waiting: many wait for days, while 50 a second settle\n\n"
         f"{_table(head, rows)}\n\n"
         "Taken up: enqueued and polled once, from the first enqueue to the last poll; of one that was stopped, until "
-        "then. Workers: what all processes of the contender hold, and by how much they grew for each that waits in "
-        "the second half of the step. Redis, each: by how much it grew, for each of them. Settled: of those enqueued "
-        "at 50 a second, with the median delay until the decision was on its queue, and the CPU of the processes for "
-        "each. One run each."
+        "then. Workers: what all processes of the contender hold, and by how much they grew for each that waits, from "
+        "the most of the step's first half to the most of its second. Redis, each: by how much it grew, for each of "
+        "them. Settled: of those enqueued at 50 a second, with the median delay until the decision was on its queue, "
+        "and the CPU of the processes for each. One run each."
     )
 
 

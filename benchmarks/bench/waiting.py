@@ -6,7 +6,7 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from statistics import StatisticsError, linear_regression, median
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bench import procfs
@@ -28,10 +28,6 @@ SETTLE_PER_S: Final = 50
 
 #: How often memory is looked at while they are taken up, in seconds.
 _SAMPLE_S: Final = 0.5
-
-#: A process also grows by what it needs to work at all, and then goes on as it is: what grows with those who wait
-#: still grows in the second half of a step.
-_GROWN_AT: Final = 0.5
 
 #: With eight digits sixteen characters, as the vendor's own ids have: Redis holds each id three times.
 _FOREVER: Final = "forever-"
@@ -68,7 +64,7 @@ class Step:
       asked, waiting: how many should wait, and how many were polled and do.
       taken_per_s: how many were enqueued, taken up and polled in a second.
       workers_mb, redis_mb: what they held in the end.
-      worker_bytes_each: by how much the workers grew for each that was polled, by least squares over the second half.
+      worker_bytes_each: by how much the workers grew for each that was polled; see ``growth``.
       redis_bytes_each: by how much Redis grew for each in all: it holds them from the enqueue on.
       failure: why it went no further. Of one that was not even tried the rest is 0.
     """
@@ -146,7 +142,6 @@ class Waiting:
     ) -> Step:
         first, last = (samples[0], samples[-1]) if samples else (Sample(0, 0, 0), Sample(0, 0, 0))
         added = last.waiting - first.waiting
-        grown = [sample for sample in samples if sample.waiting >= first.waiting + _GROWN_AT * added]
         return Step(
             contender=self.entry.contender.name,
             variant=self.entry.variant.name,
@@ -155,7 +150,7 @@ class Waiting:
             taken_per_s=round(taken_per_s, 1),
             workers_mb=round(last.workers_bytes / 1e6, 1),
             redis_mb=round(last.redis_bytes / 1e6, 1),
-            worker_bytes_each=slope([(one.waiting, one.workers_bytes) for one in grown]),
+            worker_bytes_each=growth([(one.waiting, one.workers_bytes) for one in samples]),
             # Never a minus before nothing.
             redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) + 0.0 if added else 0.0,
             failure=failure,
@@ -239,9 +234,18 @@ def line(step: Step) -> str:
     )
 
 
-def slope(points: Sequence[tuple[int, int]]) -> float:
-    """Of the line through them that is least wrong; 0 where there are too few for one."""
-    try:
-        return round(linear_regression(*zip(*points, strict=True)).slope, 1) + 0.0
-    except (StatisticsError, TypeError):  # of fewer than two
+def growth(samples: Sequence[tuple[int, int]]) -> float:
+    """By how many bytes a process grew for each that waits, from how many waited and what it held, in their order.
+
+    The most that it held in the second half against the most in the first, over what came to wait between. That is the
+    slope, where it grows evenly. A process also grows by what it needs to work at all, which is over in the first
+    half, and gives some megabytes back and takes them again, by which a line through all would be wrong.
+    """
+    middle = (samples[0][0] + samples[-1][0]) / 2 if samples else 0
+    early = [sample for sample in samples if sample[0] <= middle]
+    late = samples[len(early) :]
+    if not (early and late):
         return 0.0
+    grew_bytes = max(held for _, held in late) - max(held for _, held in early)
+    # Never a minus before nothing.
+    return round(grew_bytes / (late[-1][0] - early[-1][0]), 1) + 0.0

@@ -10,7 +10,7 @@ from benchmarks.bench.rounds import Entry, Rounds, rotated
 from benchmarks.bench.run import disagreements
 from benchmarks.bench.sitting import first_variants
 from benchmarks.bench.vendor import Calls
-from benchmarks.bench.waiting import Step, hopelessness, slope
+from benchmarks.bench.waiting import Step, growth, hopelessness
 from tests.unit.bench_results import run, unfinished
 
 ENTRIES = [Entry(PLAIN_CELERY, variant) for variant in PLAIN_CELERY.variants]
@@ -106,11 +106,21 @@ def test_a_step_that_would_take_too_much_memory_is_not_tried() -> None:
     assert "10 GB" in str(hopelessness(step(worker_bytes_each=10_000.0), 1_000_000, within_s=1e9))
 
 
-def test_a_slope_is_that_of_the_line_through_what_was_seen() -> None:
-    assert slope([(0, 100), (10, 120), (20, 140)]) == 2.0
-    assert slope([(0, 100), (10, 101), (20, 100), (30, 101), (40, 100)]) == 0.0
-    assert str(slope([(0, 100), (1_000_000, 99)])) == "0.0"
-    assert slope([]) == slope([(5, 5)]) == slope([(5, 5), (5, 6)]) == 0.0
+def test_growth_is_the_slope_of_what_grows_evenly() -> None:
+    assert growth([(at, 5_000_000 + 9 * at) for at in range(0, 1_000, 10)]) == 9.0
+    assert growth([(at, 5_000_000 + 9 * at) for at in range(700, 1_000, 7)]) == 9.0
+
+
+def test_what_a_process_needs_to_work_at_all_is_no_growth_and_what_it_gives_back_hides_none() -> None:
+    warming = [(at, 1_000 + min(at, 200) * 50) for at in range(0, 1_000, 10)]
+    assert growth(warming) == 0.0
+    dipping = [(at, 1_000 + 9 * at - (500 if 600 <= at < 800 else 0)) for at in range(0, 1_000, 10)]
+    assert growth(dipping) == 9.0
+
+
+def test_where_too_little_was_seen_there_is_no_growth() -> None:
+    assert growth([]) == growth([(5, 5)]) == growth([(5, 5), (5, 6)]) == 0.0
+    assert str(growth([(0, 100), (1_000_000, 99)])) == "0.0"
 
 
 def test_a_run_that_lost_or_doubled_something_says_so(tmp_path: Path) -> None:
