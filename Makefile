@@ -20,7 +20,7 @@ chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (twe
 chaos-short: .venv/dev.stamp ## The same with 500 (two minutes)
 	@$(BIN)/python -m tests.chaos --version short
 
-bench: .venv/bench.stamp ## Measure ours beside Celery, dramatiq, taskiq, huey (40 minutes; ARGS="--only cpu" for a part)
+bench: .venv/bench.stamp ## Measure ours beside Celery, dramatiq, taskiq, huey (more than an hour; ARGS="--only cpu" for a part)
 	@$(BIN)/python -m benchmarks.bench run $(ARGS)
 
 bench-smoke: .venv/bench.stamp ## Run every part of it with a few verifications: do all counts agree? (a minute)

@@ -11,12 +11,16 @@ import click
 
 from benchmarks.bench import needs, results
 from benchmarks.bench.chart import chart
+from benchmarks.bench.failure import BenchFailed
 from benchmarks.bench.ground import FOLDER, ROOT, yard
+from benchmarks.bench.headline import headline
 from benchmarks.bench.lineup import CONTENDERS
+from benchmarks.bench.profile import PROFILES
 from benchmarks.bench.report import fill, report
 from benchmarks.bench.rounds import Entry
 from benchmarks.bench.sitting import PARTS, Sitting
 from benchmarks.bench.smoke import smoke
+from benchmarks.bench.summary import disagreeing
 from worker.errors import EkycError
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ INTERRUPTED: Final = 130
 _DOCS: Final = ROOT / "docs"
 _RECORD: Final = _DOCS / "bench.json"
 _PAGE: Final = _DOCS / "benchmarks.md"
+_README: Final = ROOT / "README.md"
 _PICTURE: Final = _DOCS / "images" / "bench.svg"
 
 
@@ -86,7 +91,9 @@ _output = click.option(
     help="The results. What the file holds stays, but for what is measured anew. A picture goes beside it.",
 )
 _record = click.option(
-    "--record", is_flag=True, help="Into docs/: bench.json, the tables of benchmarks.md, the picture."
+    "--record",
+    is_flag=True,
+    help="Into docs/ (bench.json, the tables of benchmarks.md, the picture) and the README.",
 )
 
 
@@ -127,18 +134,24 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     output: Path,
     record: bool,  # noqa: FBT001 - click gives it by name
     folder: Path,
-) -> None:
-    r"""Measure. All of it takes some forty minutes, of a machine that has nothing else to do.
+) -> int:
+    """Measure. All of it takes more than an hour, of a machine that has nothing else to do.
 
     \b
       python -m benchmarks.bench run --only cpu --contender ours --contender "plain Celery" --rounds 1
       python -m benchmarks.bench run --only waiting --waiting 10000
-    """
+
+    Exit status: 0 all is well, 1 counts disagree somewhere, 2 something is missing or wrong, 130 Ctrl-C.
+    """  # noqa: D301 - click takes a backspace for "do not wrap"
     output = _RECORD if record else output
     versions = needs.versions()
+    entries, parts = _entries(names), only or PARTS
+    # What is wrong with the file is better told now than in an hour.
+    results.check(output)
     with yard(folder) as where:
+        needs.room(where, len(entries) * rounds * len(set(parts) & set(PROFILES)), seconds)
         sitting = Sitting(
-            entries=_entries(names),
+            entries=entries,
             rounds=rounds,
             seconds=seconds,
             numbers=sorted(numbers),
@@ -147,8 +160,9 @@ def run(  # noqa: PLR0913, PLR0917 - the options
             versions=versions,
             tell=click.echo,
         )
-        sitting.measure(only or PARTS)
+        sitting.measure(parts)
     _draw(output, record=record)
+    return _judged(disagreeing(results.read(output)))
 
 
 @bench.command(name="smoke")
@@ -159,9 +173,9 @@ def smoke_(names: Sequence[str], folder: Path) -> int:
     needs.versions()
     with yard(folder) as where:
         faults = smoke(_entries(names), where, click.echo)
-    for fault in faults:
-        click.echo(f"bench: {fault}", err=True)
-    return RED if faults else 0
+    if not faults:
+        click.echo("all of it runs, and all counts agree")
+    return _judged(faults)
 
 
 @bench.command()
@@ -170,6 +184,12 @@ def smoke_(names: Sequence[str], folder: Path) -> int:
 def draw(output: Path, record: bool) -> None:  # noqa: FBT001 - as above
     """Measure nothing: write tables and picture of earlier results again."""
     _draw(_RECORD if record else output, record=record)
+
+
+def _judged(faults: Sequence[str]) -> int:
+    for fault in faults:
+        click.echo(f"bench: {fault}", err=True)
+    return RED if faults else 0
 
 
 def _entries(names: Sequence[str]) -> list[Entry]:
@@ -183,13 +203,14 @@ def _entries(names: Sequence[str]) -> list[Entry]:
 
 def _draw(output: Path, *, record: bool) -> None:
     if not output.exists():
-        raise click.UsageError(f"{output}: there are no results yet")
+        raise BenchFailed(f"{output}: there are no results yet; make bench measures some")
     found = results.read(output)
     text = report(found)
     picture = _PICTURE if record else output.with_suffix(".svg")
     picture.write_text(chart(found))
     if record:
         fill(_PAGE, text)
-        click.echo(f"\nwritten: {_RECORD.name}, {_PAGE.name}, {_PICTURE.name}")
+        fill(_README, headline(found))
+        click.echo(f"\nwritten: {_RECORD.name}, {_PAGE.name}, {_PICTURE.name}, {_README.name}")
     else:
         click.echo(f"\n{text}\n\nresults: {output}, picture: {picture}")

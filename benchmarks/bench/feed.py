@@ -1,8 +1,8 @@
 """The pipeline: a process that enqueues, and says when it began and when it was done.
 
-    python -m benchmarks.bench.feed MODULE PREFIX COUNT [--per-second N]
+    python -m benchmarks.bench.feed MODULE PREFIX COUNT [--first N] [--per-second N]
 
-`MODULE` has an `enqueue`. Ids are `PREFIX` and a number of eight digits.
+`MODULE` has an `enqueue`. Ids are `PREFIX` and a number of eight digits, from `N` on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 
 
 def signature_id(prefix: str, number: int) -> str:
-    """The ids that are enqueued, by their number from 0."""
+    """The id with this number."""
     return f"{prefix}{number:08d}"
 
 
@@ -25,12 +25,14 @@ def main() -> None:
     parser.add_argument("module")
     parser.add_argument("prefix")
     parser.add_argument("count", type=int)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first id (default: 0)")
     parser.add_argument(
         "--per-second", type=float, help="one by one at this rate; without: as fast as it goes"
     )
     arguments = parser.parse_args()
     enqueue = importlib.import_module(arguments.module).enqueue
-    signature_ids = [signature_id(arguments.prefix, number) for number in range(arguments.count)]
+    numbers = range(arguments.first, arguments.first + arguments.count)
+    signature_ids = [signature_id(arguments.prefix, number) for number in numbers]
     began_at = time.time()
     if arguments.per_second is None:
         enqueue(signature_ids)

@@ -136,7 +136,8 @@ def yard(where: Path = FOLDER) -> Iterator[Path]:
     slower than the one before it.
     """
     where.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="bench-", dir=where))
+    # Absolute: children run in folders of their own.
+    root = Path(tempfile.mkdtemp(prefix="bench-", dir=where.resolve()))
     try:
         yield root
     finally:

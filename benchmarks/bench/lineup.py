@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _CELERY_QUEUE: Final[Queue] = PushedList("onboarding", celery=True)
 
 
+#: In front of a module that is to run under gevent: what `dramatiq-gevent` does, and huey's documentation asks for.
+_PATCHED: Final = ("gevent.monkey", "--module")
+
+
 def _ours(concurrency: int, folder: Path) -> list[Command]:
     del concurrency, folder
     return [
@@ -27,9 +31,11 @@ def _ours(concurrency: int, folder: Path) -> list[Command]:
     ]
 
 
-def _celery(pool: str, processes: int, concurrency: int, folder: Path) -> list[Command]:
+def _celery(
+    pool: str, processes: int, concurrency: int, folder: Path, more: Sequence[str] = ()
+) -> list[Command]:
     del folder
-    flags = ("-Q", "celery", "--without-mingle", "--without-gossip", "-l", "WARNING")
+    flags = ("-Q", "celery", "--without-mingle", "--without-gossip", "-l", "WARNING", *more)
     return [
         Command(
             f"celery{number}",
@@ -42,10 +48,10 @@ def _celery(pool: str, processes: int, concurrency: int, folder: Path) -> list[C
     ]
 
 
-def _dramatiq(concurrency: int, folder: Path) -> list[Command]:
+def _dramatiq(patched: Sequence[str], concurrency: int, folder: Path) -> list[Command]:
     del folder
     flags = ("--processes", str(CORES), "--threads", str(concurrency), "--skip-logging")
-    return [Command("dramatiq", ("dramatiq", "benchmarks.peers.with_dramatiq", *flags))]
+    return [Command("dramatiq", (*patched, "dramatiq", "benchmarks.peers.with_dramatiq", *flags))]
 
 
 def _taskiq(concurrency: int, folder: Path) -> list[Command]:
@@ -62,8 +68,11 @@ def _taskiq(concurrency: int, folder: Path) -> list[Command]:
 def _huey(kind: str, processes: int, concurrency: int, folder: Path) -> list[Command]:
     del folder
     flags = ("-k", kind, "-w", str(concurrency), "-s", "1", "-q")
+    patched = _PATCHED if kind == "greenlet" else ()
     return [
-        Command(f"huey{number}", ("huey.bin.huey_consumer", *flags, "benchmarks.peers.with_huey.huey"))
+        Command(
+            f"huey{number}", (*patched, "huey.bin.huey_consumer", *flags, "benchmarks.peers.with_huey.huey")
+        )
         for number in range(processes)
     ]
 
@@ -104,6 +113,13 @@ PLAIN_CELERY: Final = Contender(
         # One worker that forks: a process for each core, or many where each of them waits.
         Variant("prefork", partial(_celery, "prefork", 1), quick=CORES, slow=32),
         Variant("gevent", partial(_celery, "gevent", CORES), quick=64, slow=256),
+        # As its guide to optimizing has it for many short tasks; with threads it was slower.
+        Variant(
+            "gevent, prefetch 64",
+            partial(_celery, "gevent", CORES, more=("--prefetch-multiplier", "64")),
+            quick=64,
+            slow=256,
+        ),
     ),
     promises=Promises(
         survives_kill="no: what ran is lost",
@@ -118,7 +134,10 @@ DRAMATIQ: Final = Contender(
     name="dramatiq",
     module="benchmarks.peers.with_dramatiq",
     queue=HashedList("dramatiq:onboarding"),
-    variants=(Variant("two processes of threads", _dramatiq, quick=8, slow=64),),
+    variants=(
+        Variant("threads", partial(_dramatiq, ()), quick=8, slow=64),
+        Variant("gevent", partial(_dramatiq, _PATCHED), quick=64, slow=256),
+    ),
     promises=Promises(
         survives_kill="yes, after a minute or more",
         one_decision="no",
@@ -149,6 +168,7 @@ HUEY: Final = Contender(
     variants=(
         Variant("threads", partial(_huey, "thread", CORES), quick=8, slow=64),
         Variant("processes", partial(_huey, "process", 1), quick=CORES, slow=32),
+        Variant("greenlets", partial(_huey, "greenlet", CORES), quick=64, slow=256),
     ),
     promises=Promises(
         survives_kill="no: what ran is lost",

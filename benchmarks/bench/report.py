@@ -74,7 +74,9 @@ def _bound(goal: Goal) -> str:
 
 
 def _figure(value: float, unit: str) -> str:
-    return f"{value:.2f} ×" if unit == "×" else f"{value:,.0f} {unit}"
+    if unit == "×":
+        return f"{value:.2f} ×"
+    return f"{value:,.1f} bytes" if unit == "bytes" else f"{value:,.0f} {unit}"
 
 
 def _promises() -> str:
@@ -141,7 +143,8 @@ def _waiting(steps: Iterable[dict[str, Any]]) -> str:
         "",
         "waiting",
         "taken up a second",
-        "workers, each",
+        "workers",
+        "each",
         "Redis, each",
         "settled",
         "delay (95 %)",
@@ -151,22 +154,30 @@ def _waiting(steps: Iterable[dict[str, Any]]) -> str:
     return (
         "### waiting: many wait for days, while 50 a second settle\n\n"
         f"{_table(head, rows)}\n\n"
-        "Taken up: enqueued and polled once, from the first enqueue to the last poll. Workers and Redis: by how many "
-        "bytes they grew for each that waits. Settled: of those enqueued at 50 a second, with the median delay until "
-        "the decision was on its queue, and the CPU of the processes for each. One run each."
+        "Taken up: enqueued and polled once, from the first enqueue to the last poll; of one that was stopped, until "
+        "then. Workers: what all processes of the contender hold, and by how much they grew for each that waits, from "
+        "the most of the step's first half to the most of its second. Redis, each: by how much it grew, for each of "
+        "them. Settled: of those enqueued at 50 a second, with the median delay until the decision was on its queue, "
+        "and the CPU of the processes for each. One run each."
     )
 
 
 def _step(step: dict[str, Any]) -> tuple[str, ...]:
     name = step["contender"]
+    growth = (
+        f"{step['taken_per_s']:,.0f}",
+        f"{step['workers_mb']:,.0f} MB",
+        f"{step['worker_bytes_each']:,.1f} bytes",
+    )
     if step["failure"]:
-        return (name, f"{step['waiting']:,} of {step['asked']:,}", f"{step['failure']}", "", "", "", "", "")
+        # One that was not tried has nothing to show. And Redis also holds what was enqueued and not taken up.
+        tried = growth if step["taken_per_s"] else ("", "", "")
+        return (name, f"{step['waiting']:,} of {step['asked']:,}", *tried, "", step["failure"], "", "")
     settled = step["settled"]
     return (
         name,
         f"{step['waiting']:,}",
-        f"{step['taken_per_s']:,.0f}",
-        f"{step['worker_bytes_each']:,.0f} bytes",
+        *growth,
         f"{step['redis_bytes_each']:,.0f} bytes",
         f"{settled['decided']:,} of {settled['asked']:,}",
         f"{settled['delay_median_ms']:,.0f} ms ({settled['delay_p95_ms']:,.0f} ms)",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.bench.failure import BenchFailed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -18,14 +20,37 @@ def empty() -> Results:
 
 
 def read(path: Path) -> Results:
-    """What a file holds; nothing where there is none."""
-    results: Results = json.loads(path.read_text()) if path.exists() else empty()
+    """What a file holds; nothing where there is none. Raises ``BenchFailed`` for a file of something else."""
+    if not path.exists():
+        return empty()
+    try:
+        results: Results = json.loads(path.read_text())
+    except ValueError:
+        results = {}
+    if not (isinstance(results, dict) and results.keys() >= empty().keys()):
+        raise BenchFailed(f"{path}: no results of the benchmark; remove it, or name another file")
     return results
 
 
-def write(path: Path, results: Results) -> None:
+def check(path: Path) -> None:
+    """Whether results could be kept there, before they are made. Raises ``BenchFailed`` and ``OSError``."""
+    read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    half = _half(path)
+    half.touch()
+    half.unlink()
+
+
+def write(path: Path, results: Results) -> None:
+    """Whole or not at all. Raises ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = _half(path)
+    half.write_text(json.dumps(results, indent=1) + "\n")
+    half.replace(path)
+
+
+def _half(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 def merged(old: Results, new: Results) -> Results:

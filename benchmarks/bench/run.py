@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: For processes to come up: Celery's take some seconds where both start at once.
 _START_S: Final = 60.0
 
+#: Before anything is counted: what is done twice may come after the last decision.
+_LINGER_S: Final = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -124,6 +127,7 @@ class Run:
         used = Cpu.now(ground).since(before)
         seconds = ended_at - feeding.lines()[-1]["began_at"]
         ground.weigh(self.name)
+        time.sleep(_LINGER_S)
         arrived = queue.since(ground.redis, seen)
         made = ground.vendor.calls().since(calls)
         expected = {signature_id(prefix, number) for number in range(count)}

@@ -63,6 +63,15 @@ def profiles(results: Results) -> list[str]:
     return list(dict.fromkeys(run["profile"] for run in results["runs"]))
 
 
+def disagreeing(results: Results) -> list[str]:
+    """Where a count was not what the job asks for, a line for each run."""
+    return [
+        f"{run['profile']} · {run['contender']} ({run['variant']}), round {run['round']}: {', '.join(odd)}"
+        for run in results["runs"]
+        if (odd := run.get("disagreements"))
+    ]
+
+
 def _standing(contender: str, runs: Sequence[dict[str, Any]]) -> Standing:
     by_variant: dict[str, list[dict[str, Any]]] = {}
     for run in runs:

@@ -6,7 +6,7 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from statistics import StatisticsError, linear_regression, median
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bench import procfs
@@ -29,8 +29,8 @@ SETTLE_PER_S: Final = 50
 #: How often memory is looked at while they are taken up, in seconds.
 _SAMPLE_S: Final = 0.5
 
-#: A process also grows by what it needs to work at all: of the first to wait nothing is learnt.
-_GROWN_AT: Final = 0.4
+#: With eight digits sixteen characters, as the vendor's own ids have: Redis holds each id three times.
+_FOREVER: Final = "forever-"
 
 #: How long the last of those that settle may take, in seconds.
 _LAST_S: Final = 30.0
@@ -63,10 +63,10 @@ class Step:
     Parameters:
       asked, waiting: how many should wait, and how many were polled and do.
       taken_per_s: how many were enqueued, taken up and polled in a second.
-      worker_bytes_each: by how much the workers grew for each that was polled, by least squares: not all of what
-        they grow by is for those who wait.
+      workers_mb, redis_mb: what they held in the end.
+      worker_bytes_each: by how much the workers grew for each that was polled; see ``growth``.
       redis_bytes_each: by how much Redis grew for each in all: it holds them from the enqueue on.
-      failure: why it went no further.
+      failure: why it went no further. Of one that was not even tried the rest is 0.
     """
 
     contender: str
@@ -119,12 +119,12 @@ class Waiting:
         already = before.waiting if before else 0
         hopeless = before and hopelessness(before, number, within_s)
         if before and hopeless:
-            return self._ended(number, before.waiting, before.taken_per_s, (), hopeless)
+            return self._ended(number, before.waiting, 0.0, (), hopeless)
         samples = Samples(fresh, already)
         samples.look()
         began_at = time.monotonic()
         try:
-            feeding = fresh.feed(run.contender, f"forever-{number}-", number - already)
+            feeding = fresh.feed(run.contender, _FOREVER, number - already, "--first", str(already))
             fresh.until(
                 lambda: samples.look() >= number, feeding, within_s=within_s, what=f"{number:,} waiting"
             )
@@ -140,7 +140,6 @@ class Waiting:
     def _ended(
         self, asked: int, waiting: int, taken_per_s: float, samples: Sequence[Sample], failure: str | None
     ) -> Step:
-        grown = [sample for sample in samples if sample.waiting >= _GROWN_AT * waiting]
         first, last = (samples[0], samples[-1]) if samples else (Sample(0, 0, 0), Sample(0, 0, 0))
         added = last.waiting - first.waiting
         return Step(
@@ -151,8 +150,9 @@ class Waiting:
             taken_per_s=round(taken_per_s, 1),
             workers_mb=round(last.workers_bytes / 1e6, 1),
             redis_mb=round(last.redis_bytes / 1e6, 1),
-            worker_bytes_each=_slope([(one.waiting, one.workers_bytes) for one in grown]),
-            redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) if added else 0.0,
+            worker_bytes_each=growth([(one.waiting, one.workers_bytes) for one in samples]),
+            # Never a minus before nothing.
+            redis_bytes_each=round((last.redis_bytes - first.redis_bytes) / added, 1) + 0.0 if added else 0.0,
             failure=failure,
         )
 
@@ -221,16 +221,31 @@ def hopelessness(before: Step, number: int, within_s: float) -> str | None:
 
 def line(step: Step) -> str:
     settled = step.settled
-    return step.failure or (
+    taken_up = (
         f"{step.waiting:,} wait, taken up {step.taken_per_s:,.0f} a second; workers {step.workers_mb:,.0f} MB "
-        f"({step.worker_bytes_each:,.0f} bytes each), Redis {step.redis_bytes_each:,.0f} bytes each; "
+        f"({step.worker_bytes_each:,.1f} bytes each)"
+    )
+    if step.failure:
+        return f"{step.failure}; {taken_up}" if step.taken_per_s else step.failure
+    return (
+        f"{taken_up}, Redis {step.redis_bytes_each:,.0f} bytes each; "
         f"{settled.decided} of {settled.asked} settle after {settled.delay_median_ms:.0f} ms "
         f"({settled.delay_p95_ms:.0f} ms), {settled.cpu_ms_each:.1f} ms of CPU each"
     )
 
 
-def _slope(points: Sequence[tuple[int, int]]) -> float:
-    try:
-        return round(linear_regression(*zip(*points, strict=True)).slope, 1)
-    except (StatisticsError, TypeError):  # of fewer than two
+def growth(samples: Sequence[tuple[int, int]]) -> float:
+    """By how many bytes a process grew for each that waits, from how many waited and what it held, in their order.
+
+    The most that it held in the second half against the most in the first, over what came to wait between. That is the
+    slope, where it grows evenly. A process also grows by what it needs to work at all, which is over in the first
+    half, and gives some megabytes back and takes them again, by which a line through all would be wrong.
+    """
+    middle = (samples[0][0] + samples[-1][0]) / 2 if samples else 0
+    early = [sample for sample in samples if sample[0] <= middle]
+    late = samples[len(early) :]
+    if not (early and late):
         return 0.0
+    grew_bytes = max(held for _, held in late) - max(held for _, held in early)
+    # Never a minus before nothing.
+    return round(grew_bytes / (late[-1][0] - early[-1][0]), 1) + 0.0

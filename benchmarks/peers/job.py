@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 REDIS_URL: Final = os.environ["REDIS_URL"]
+#: For a pool with more connections than any process here has hands: redis-py stops at 100, and then tasks break.
+POOL_URL: Final = f"{REDIS_URL}?max_connections=1000"
 VENDOR_URL: Final = os.environ["ADVANCE_BASE_URL"]
 EVIDENCE: Final = Path(os.environ["BENCH_EVIDENCE"])
 #: Between two polls, in seconds.

@@ -13,7 +13,7 @@ from benchmarks.peers import job, vendor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-broker = RedisBroker(url=job.REDIS_URL)
+broker = RedisBroker(url=job.POOL_URL)
 broker.add_middleware(CurrentMessage())
 dramatiq.set_broker(broker)
 

@@ -11,8 +11,8 @@ from benchmarks.peers import job, vendor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-huey = RedisHuey("bench", url=job.REDIS_URL, results=False)
-pipeline = RedisHuey("onboarding", url=job.REDIS_URL, results=False)
+huey = RedisHuey("bench", url=job.POOL_URL, results=False)
+pipeline = RedisHuey("onboarding", url=job.POOL_URL, results=False)
 
 
 @huey.task()

@@ -8,9 +8,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.bench.chart import chart
+from benchmarks.bench.headline import headline
 from benchmarks.bench.lineup import CONTENDERS
 from benchmarks.bench.report import BEGIN, END, fill, report
+from benchmarks.bench.results import read
 from tests.unit.bench_results import results, run, step, unfinished
+from tests.unit.docs_pages import page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +26,11 @@ MEASURED = results(
     run("dramatiq", 500.0),
     run("dramatiq", 500.0, others_cores=0.7),
     unfinished("taskiq"),
-    waiting=[step("ours", 100_000, 2000.0), step("taskiq", 100_000, 30.0, failure="not done after 100 s")],
+    waiting=[
+        step("ours", 100_000, 2000.0),
+        step("taskiq", 100_000, 30.0, waiting=3_000, worker_bytes_each=7.0, failure="not done after 300 s"),
+        step("huey", 1_000_000, 0.0, waiting=100_000, failure="not tried: it would need 9 GB of memory"),
+    ],
     targets={"claim": {"few": 1000, "many": 10**6, "few_ms": [1.0], "many_ms": [1.2], "sitting": "x"}},
 )
 
@@ -70,7 +77,9 @@ def test_the_table_says_what_ours_is_beside_each() -> None:
 def test_the_table_says_who_did_not_finish_and_who_was_disturbed() -> None:
     text = report(MEASURED)
     assert "| taskiq | did not finish |" in text
-    assert "not done after 100 s" in text
+    # Who was stopped has shown how fast it was until then.
+    assert "| taskiq | 3,000 of 100,000 | 30 | 100 MB | 7.0 bytes |  | not done after 300 s |" in text
+    assert "| huey | 100,000 of 1,000,000 |  |  |  |  | not tried: it would need 9 GB of memory |" in text
     assert "up to 0.7 cores" in text
 
 
@@ -78,6 +87,27 @@ def test_every_contender_says_what_it_promises() -> None:
     text = report(results())
     assert all(
         f"| {contender.name} | {contender.promises.survives_kill} |" in text for contender in CONTENDERS
+    )
+
+
+def test_what_is_committed_is_what_the_results_say() -> None:
+    """`python -m benchmarks.bench draw --record` writes them anew."""
+    found = read(page("docs/bench.json").path)
+    for name, text in (("docs/benchmarks.md", report(found)), ("README.md", headline(found))):
+        assert f"{BEGIN}\n\n{text}\n\n{END}" in page(name).text
+    assert page("docs/images/bench.svg").text == chart(found)
+
+
+def test_the_headline_names_all_that_are_faster_but_the_bare_limit() -> None:
+    found = results(
+        *(run(name, pace) for name, pace in (("ours", 200.0), ("plain Celery", 100.0), ("huey", 150.0))),
+        *(run(name, pace) for name, pace in (("taskiq", 300.0), ("bare asyncio", 900.0))),
+        unfinished("dramatiq"),
+        run("huey", 10.0, profile="real"),
+    )
+    assert headline(found) == (
+        "- no latency, the result is there at once: **200** verifications a second, 2.00 × plain Celery; "
+        "faster than ours: taskiq 1.50 ×"
     )
 
 

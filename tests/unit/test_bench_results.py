@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.bench.results import empty, merged, read, write
+import pytest
+
+from benchmarks.bench import needs
+from benchmarks.bench.failure import BenchFailed, Missing
+from benchmarks.bench.results import check, empty, merged, read, write
 from tests.unit.bench_results import SITTING, results, run, step
 
 if TYPE_CHECKING:
@@ -55,3 +59,26 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read(path) == empty()
     write(path, results(run("ours", 1.0)))
     assert read(path) == results(run("ours", 1.0))
+
+
+@pytest.mark.parametrize("text", ["{half", "{}", "[]", "7"])
+def test_a_file_of_something_else_is_named_before_anything_is_measured(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(text)
+    with pytest.raises(BenchFailed, match=r"bench\.json: no results of the benchmark; remove it"):
+        check(path)
+    assert path.read_text() == text
+
+
+def test_a_place_for_results_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    check(tmp_path / "new" / "bench.json")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        check(tmp_path / "file" / "bench.json")
+
+
+def test_a_disk_that_the_runs_would_fill_is_told_with_what_to_do(tmp_path: Path) -> None:
+    needs.room(tmp_path, 0, 8.0)
+    with pytest.raises(Missing, match=r"1000000 runs write some 500,000.0 GB .* --folder"):
+        needs.room(tmp_path, 1_000_000, 8.0)

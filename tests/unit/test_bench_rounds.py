@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.bench.lineup import CONTENDERS, OURS, PLAIN_CELERY
+from benchmarks.bench.lineup import CONTENDERS, DRAMATIQ, HUEY, OURS, PLAIN_CELERY
 from benchmarks.bench.profile import CPU, REAL
 from benchmarks.bench.rounds import Entry, Rounds, rotated
 from benchmarks.bench.run import disagreements
 from benchmarks.bench.sitting import first_variants
 from benchmarks.bench.vendor import Calls
-from benchmarks.bench.waiting import Step, hopelessness
+from benchmarks.bench.waiting import Step, growth, hopelessness
 from tests.unit.bench_results import run, unfinished
 
 ENTRIES = [Entry(PLAIN_CELERY, variant) for variant in PLAIN_CELERY.variants]
@@ -83,6 +83,14 @@ def test_ours_runs_as_it_is_shipped(tmp_path: Path) -> None:
     assert not any({"-P", "-c", "--pool", "--concurrency"} & set(command.arguments) for command in commands)
 
 
+def test_whose_documentation_offers_gevent_for_calls_that_take_long_runs_with_it_too(tmp_path: Path) -> None:
+    for contender in (PLAIN_CELERY, DRAMATIQ, HUEY):
+        (variant, *_) = [one for one in contender.variants if one.name.startswith(("gevent", "greenlets"))]
+        assert any(
+            "gevent" in argument for one in variant.commands(9, tmp_path) for argument in one.arguments
+        )
+
+
 def step(**more: object) -> Step:
     figures = {"asked": 1000, "waiting": 1000, "taken_per_s": 100.0, "workers_mb": 100.0} | more
     return Step("huey", "threads", **figures)  # type: ignore[arg-type]
@@ -96,6 +104,23 @@ def test_a_step_that_would_take_too_long_is_not_tried() -> None:
 def test_a_step_that_would_take_too_much_memory_is_not_tried() -> None:
     assert hopelessness(step(worker_bytes_each=5_000.0), 1_000_000, within_s=1e9) is None
     assert "10 GB" in str(hopelessness(step(worker_bytes_each=10_000.0), 1_000_000, within_s=1e9))
+
+
+def test_growth_is_the_slope_of_what_grows_evenly() -> None:
+    assert growth([(at, 5_000_000 + 9 * at) for at in range(0, 1_000, 10)]) == 9.0
+    assert growth([(at, 5_000_000 + 9 * at) for at in range(700, 1_000, 7)]) == 9.0
+
+
+def test_what_a_process_needs_to_work_at_all_is_no_growth_and_what_it_gives_back_hides_none() -> None:
+    warming = [(at, 1_000 + min(at, 200) * 50) for at in range(0, 1_000, 10)]
+    assert growth(warming) == 0.0
+    dipping = [(at, 1_000 + 9 * at - (500 if 600 <= at < 800 else 0)) for at in range(0, 1_000, 10)]
+    assert growth(dipping) == 9.0
+
+
+def test_where_too_little_was_seen_there_is_no_growth() -> None:
+    assert growth([]) == growth([(5, 5)]) == growth([(5, 5), (5, 6)]) == 0.0
+    assert str(growth([(0, 100), (1_000_000, 99)])) == "0.0"
 
 
 def test_a_run_that_lost_or_doubled_something_says_so(tmp_path: Path) -> None:

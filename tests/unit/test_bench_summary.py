@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.bench.goals import goals
-from benchmarks.bench.summary import standings
+from benchmarks.bench.summary import disagreeing, standings
 from tests.unit.bench_results import results, run, step, unfinished
 
 
@@ -68,6 +68,9 @@ def test_a_round_that_did_not_finish_counts_as_none_where_variants_are_compared(
 def test_counts_that_disagree_are_not_lost() -> None:
     odd = run("taskiq", 10.0, disagreements=["11 decisions instead of 10"])
     assert standings(results(odd), "cpu")[0].disagreements == ("11 decisions instead of 10",)
+    assert disagreeing(results(odd, run("ours", 1.0), unfinished("huey"))) == [
+        "cpu · taskiq (one), round 1: 11 decisions instead of 10"
+    ]
 
 
 def test_targets_are_ratios_of_medians_within_a_profile() -> None:

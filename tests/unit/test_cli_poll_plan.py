@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +105,22 @@ def test_the_page_shows_what_it_prints(ekyc: Ekyc) -> None:
     assert load in page("docs/schedule.md").text
 
 
+@pytest.mark.parametrize("factor", ["1.2", "1.35", "1.5", "2"])
+def test_the_page_says_what_another_factor_does(ekyc: Ekyc, factor: str) -> None:
+    load = plan(ekyc.with_env(EKYC_POLL_FACTOR=factor), "--per-second", "10")["load"]
+    row = f"| {factor} | {load['polls_each']:.1f} | {load['delay_median_s']:.0f} s | {load['delay_p95_s']:.0f} s |"
+    assert row in page("docs/schedule.md").text
+
+
 def test_a_day_is_86400_seconds(ekyc: Ekyc) -> None:
     assert plan(ekyc, "--per-day", "864000")["load"] == plan(ekyc, "--per-second", "10")["load"]
+
+
+def test_a_huge_load_is_told_in_digits(ekyc: Ekyc) -> None:
+    out = ekyc("poll-plan", "--per-second", "1e6").out
+    assert "\n1,000,000 enqueued a second:\n" in out
+    assert re.search(r"vendor calls  10,\d{3},\d{3} a second", out)
+    assert re.search(r"workers       21,\d{3}, busy", out)
 
 
 def test_users_who_are_done_take_fewer_polls_than_users_who_are_not_and_those_who_leave_take_most(

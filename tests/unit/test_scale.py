@@ -7,6 +7,8 @@ import re
 import pytest
 
 from benchmarks import scale
+from benchmarks.bench.results import read
+from benchmarks.bench.summary import OURS, standings
 from tests.unit.docs_pages import page
 from worker.settings import Settings
 
@@ -49,6 +51,18 @@ def test_what_was_measured_is_what_the_other_pages_say() -> None:
     assert found is not None
     assert [int(each) for each in found.groups()] == [scale.REDIS_DECISION_US, scale.REDIS_DECISION_COMMANDS]
     assert Settings().retention_s == scale.RETENTION_DAYS * scale.DAY_S
+
+
+def test_a_decision_costs_about_what_the_benchmark_recorded() -> None:
+    (ours,) = [one for one in standings(read(page("docs/bench.json").path), "cpu") if one.contender == OURS]
+    assert ours.cpu_ms - scale.POLL_MS == pytest.approx(scale.DECISION_MS, rel=0.5)
+
+
+@pytest.mark.parametrize("name", ["docs/scale.md", "docs/operations.md"])
+def test_an_idle_worker_costs_redis_what_was_measured(name: str) -> None:
+    found = re.search(r"sends \*\*([\d.]+) calls\*\* to Redis", flat("docs/measurements.md"))
+    assert found is not None
+    assert f"[{found[1]} calls](" in flat(name)
 
 
 def test_ten_times_as_many_take_ten_times_as_much() -> None:

@@ -112,6 +112,26 @@ def test_the_page_says_what_the_simulator_says() -> None:
     assert all(line in rows for line in report.crowds(crowds(Settings())))
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("quicker", Settings(poll_first_s=1.0), "with `EKYC_POLL_FIRST=1` it is 36 %"),
+        ("quick, no flag", Settings(poll_first_s=2.0 / 6), "divide `EKYC_POLL_FIRST` by six: 38 % and 53 %"),
+        ("quick", Settings(poll_factor=1.5), 'the median of "quick" is 26 % below'),
+    ],
+)
+def test_the_page_says_what_other_settings_gain(name: str, settings: Settings, said: str) -> None:
+    text = " ".join(page("docs/schedule.md").text.split())
+    assert said in text
+    found = compare(BY_NAME[name], settings, NUMBER, (DOUBLING,))
+    gains = [
+        f"{1 - ratio:.0%}".replace("%", " %")
+        for ratio in (found.median_ratio(DOUBLING), found.p95_ratio(DOUBLING))
+    ]
+    quoted = re.findall(r"\d+ %", said)
+    assert gains[: len(quoted)] == quoted
+
+
 def test_the_page_has_a_row_for_every_scenario_and_says_what_it_is() -> None:
     text = page("docs/schedule.md").text
     for scenario in SCENARIOS:

@@ -81,20 +81,25 @@ class Plan:
         }
 
     def _load_lines(self, load: Load) -> Iterator[str]:
-        yield f"{load.per_second:,.4g} enqueued a second:"
-        yield f"  vendor calls  {load.calls_per_second:,.4g} a second: {load.figures.polls:.1f} for each"
+        yield f"{_number(load.per_second)} enqueued a second:"
+        yield f"  vendor calls  {_number(load.calls_per_second)} a second: {load.figures.polls:.1f} for each"
         yield f"  delay         {_delay(load.figures)}"
         megabytes = load.waiting * WAITING_BYTES / _MEGABYTE
         yield f"  waiting       {load.waiting:,.0f} at any time, {megabytes:,.1f} MB of Redis"
         yield (
-            f"  workers       {load.workers(self.cost)}, busy for {BUSY:.0%} of the time at most: "
+            f"  workers       {load.workers(self.cost):,}, busy for {BUSY:.0%} of the time at most: "
             f"{self.cost.poll_ms:g} ms for a poll, {self.cost.decision_ms:g} ms for a decision"
         )
         if not self.rate_suffices:
             yield (
-                f"EKYC_RATE={self.settings.rate:g} is too small: this takes {load.calls_per_second:,.4g} calls a "
+                f"EKYC_RATE={self.settings.rate:g} is too small: this takes {_number(load.calls_per_second)} calls a "
                 "second; with less, what is due waits ever longer"
             )
+
+
+def _number(value: float) -> str:
+    """Four digits that count, and all before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits
 
 
 def _when(moment: Moment | None) -> str:
