@@ -26,8 +26,8 @@ VISIBILITY_TIMEOUT_S: Final = 60
 #: How often a worker looks for such messages, in seconds. Kombu's default is 100.
 RESTORE_EVERY_S: Final = 30
 
-#: How long one call of a Redis broker may take, in seconds. Consumers wait for a message for 1 s at a time. Without it
-#: a worker that is told to stop while Redis hangs would never end.
+#: How long one call of a broker may take, in seconds. Consumers of Redis wait for a message for 1 s at a time; RabbitMQ
+#: does not answer while its memory or disk runs short. Without it a worker that is told to stop then would never end.
 BROKER_TIMEOUT_S: Final = 5
 
 
@@ -40,6 +40,8 @@ def configuration() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         # However long Redis is away: a fleet that has ended by itself would not come back with it.
         "broker_connection_max_retries": None,
+        # So it is with one that answers, and refuses: a replica after a failover, a Redis whose disk is full.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "unacked_restore_interval": RESTORE_EVERY_S,
@@ -48,6 +50,8 @@ def configuration() -> dict[str, Any]:
             "socket_timeout": BROKER_TIMEOUT_S,
             "socket_connect_timeout": BROKER_TIMEOUT_S,
             "health_check_interval": 30,
+            "read_timeout": BROKER_TIMEOUT_S,
+            "write_timeout": BROKER_TIMEOUT_S,
         },
         # What became of a verification stands in the ledger.
         "result_backend": None,

@@ -147,8 +147,8 @@ def tls(urls: str) -> dict[str, Any] | None:
 
     Kombu by itself asks for no proof, and Flower's page of the broker reads none of the URL. Raises ``ConfigError``.
     """
-    url = urls.partition(";")[0]
-    if not url.startswith("rediss:"):
+    url = urls.partition(";")[0].strip()
+    if not url.lower().startswith("rediss:"):
         return None
     try:
         said = parse_url(url).get("ssl", {})

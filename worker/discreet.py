@@ -49,7 +49,18 @@ class Task(_TASK):  # type: ignore[misc]
         except (EkycError, TaskPredicate):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is
-            raise _wordless(error).with_traceback(error.__traceback__) from None
+            wordless = Wordless.of(error)
+        raise wordless
+
+
+class Wordless(Exception):
+    """Stands for an error of others, of which it has the name and the place."""
+
+    @classmethod
+    def of(cls, error: Exception) -> Exception:
+        kind = type(error)
+        silent: type[Exception] = type(kind.__qualname__, (cls,), {"__module__": kind.__module__})
+        return silent().with_traceback(error.__traceback__)
 
 
 def without_traceback(record: LogRecord) -> bool:
@@ -57,12 +68,6 @@ def without_traceback(record: LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], (Reject, EkycError)):
         record.exc_info = None
     return True
-
-
-def _wordless(error: Exception) -> Exception:
-    """An error of the same kind that was told nothing."""
-    kind = type(error)
-    return kind.__new__(kind)
 
 
 def _described(args: Any, kwargs: Any) -> str:

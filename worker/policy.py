@@ -208,9 +208,11 @@ class Policy:
         return self._for_a_person(verification, heard, answer.code, "")
 
     def _waited_enough(self, verification: Verification, kind: str) -> bool:
-        """Whether the deadline has passed and the vendor fails again and again: its answer may never come."""
-        told = verification.decision is not None
-        return verification.age_s >= self._deadline_s and (told or verification.tries(kind) + 1 >= LAST_TRIES)
+        """Whether the vendor has failed again and again since the deadline: its answer may never come."""
+        if verification.decision is not None:
+            return verification.age_s >= self._deadline_s
+        # An outage that began before the deadline may be over at the next poll.
+        return min(verification.tries(kind) + 1, self._late_faults(verification)) >= LAST_TRIES
 
     def _outlived(self, verification: Verification) -> bool:
         """Whether the deadline has passed, and enough has failed since, in whatever ways."""

@@ -106,7 +106,8 @@ LINKS_WAIT_S: Final = 5.0
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
 ARCHIVE_FOR_S: Final = 24 * 3600.0
 
-#: Polls in a row that must have failed before the deadline ends the waiting: a vendor that is down has not said null.
+#: Polls in a row, all after the deadline, that must have failed before it ends the waiting: a vendor that is down has
+#: not said null.
 LAST_TRIES: Final = 5
 
 #: Faults since the deadline, of whatever kinds, that end the waiting: more than any kind is allowed in a row.

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 import amqp
@@ -14,6 +15,7 @@ from tests.acceptance.fleet import until
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Debian's wrapper insists on its own user; the server itself does not.
@@ -74,6 +76,16 @@ class RabbitMQ:
         assert self._server is not None
         os.killpg(self._server.pid, signal.SIGKILL)
         self._server.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It keeps its connections, and says nothing."""
+        assert self._server is not None
+        os.killpg(self._server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._server.pid, signal.SIGCONT)
 
     def _end(self) -> None:
         if self._server is not None and self._server.poll() is None:

@@ -145,3 +145,15 @@ def test_the_dispatcher_sees_rabbitmqs_queue(fleet: Fleet, broker: RabbitMQ) -> 
     fleet.await_done(300)
     assert len(fleet.delivered()) == 300
     assert "dispatcher_failed" not in fleet.log("w1")
+
+
+def test_while_rabbitmq_hangs_a_worker_rests_and_lives_and_ends_when_it_is_told_to(
+    fleet: Fleet, broker: RabbitMQ
+) -> None:
+    """As one does that runs short of memory, or of disk."""
+    worker = fleet.worker("w1")
+    with broker.frozen():
+        fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
+        until(lambda: "worker_rests" in fleet.log("w1"), "its dispatcher has not waited for ever")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=115) == 0
