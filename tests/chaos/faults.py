@@ -56,6 +56,9 @@ _REDELIVER_EVERY_S: Final = 0.1
 #: So many of the newest batches are.
 _REDELIVERED: Final = 20
 
+#: How often somebody looks whether anything is held, to strike at once.
+_CATCH_EVERY_S: Final = 0.02
+
 #: How often something is asked again of a Valkey that is away.
 _ASK_AGAIN_S: Final = 0.1
 
@@ -89,8 +92,7 @@ def inject(world: World, strike: Strike) -> Injected:
     """Carry out one strike, once there is something to hit and no other of its lane lasts, from beginning to end."""
     planned = time.monotonic()
     with world.turns.get(strike.fault, nullcontext()):
-        while not _worth_it(world, strike) and time.monotonic() < planned + MOMENT_S:
-            world.pause(_ASK_AGAIN_S)
+        _await(world, lambda: _worth_it(world, strike), planned + MOMENT_S - time.monotonic())
         injected = Injected(strike, Span(_now_ms(), 0))
         late_s = time.monotonic() - planned
         FAULTS[strike.fault](world, strike, injected)
@@ -113,9 +115,23 @@ def _worth_it(world: World, strike: Strike) -> bool:
 def _last(world: World, strike: Strike, hit: Callable[[], object]) -> None:
     """As long as planned, and then until it has hit something, within reason."""
     world.pause(strike.for_s)
-    give_up_at = time.monotonic() + LONGER_S
-    while not hit() and time.monotonic() < give_up_at:
+    _await(world, hit, LONGER_S)
+
+
+def _await(world: World, true: Callable[[], object], patience_s: float = MOMENT_S) -> None:
+    """Until something is so, within reason."""
+    give_up_at = time.monotonic() + patience_s
+    while not true() and time.monotonic() < give_up_at:
         world.pause(_ASK_AGAIN_S)
+
+
+def _catch(world: World, injected: Injected) -> None:
+    """Begin while somebody is held, within reason: leases last for milliseconds, and those seen before are over."""
+    give_up_at = time.monotonic() + LONGER_S
+    while not (held := _patiently(world, world.watch.held)) and time.monotonic() < give_up_at:
+        world.pause(_CATCH_EVERY_S)
+    injected.touched |= held.keys()
+    injected.span = Span(_now_ms(), 0)
 
 
 def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
@@ -143,19 +159,20 @@ def _zombie(world: World, strike: Strike, injected: Injected) -> None:
         if worker.at_work() and _leases_ended(world) > before:
             injected.note = f"at attempt {turn + 1}" if turn else ""
             return
-        world.pause(1.0)
+        if turn + 1 < _ZOMBIE_TRIES:
+            _await(world, lambda: world.crew.at_work(strike.place))
     injected.note = "it held nothing"
 
 
 def _valkey_killed(world: World, _: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     lost = world.valkey.kill()
     world.lost_writes += lost
     injected.note = f"{lost} acknowledged writes lost" if lost else ""
 
 
 def _valkey_frozen(world: World, strike: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     world.valkey.freeze()
     try:
         world.pause(strike.for_s)
@@ -164,7 +181,7 @@ def _valkey_frozen(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _connections_dropped(world: World, _: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     with world.valkey.client() as client:
         dropped = _patiently(world, lambda: client.execute_command("CLIENT", "KILL", "TYPE", "normal"))
     injected.note = f"{dropped} connections"
