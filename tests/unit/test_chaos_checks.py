@@ -485,6 +485,16 @@ def test_a_message_that_is_lost_once_after_a_crash_without_a_fault_of_its_own_br
     assert [line for line in red(run) if "lay for 40.1 s after worker_killed" in line]
 
 
+@pytest.mark.parametrize(("at_ms", "explains"), [(19_500, True), (29_000, True), (31_000, False)])
+def test_a_death_explains_a_lost_message_only_soon_after_its_claim(
+    run: Run, at_ms: int, *, explains: bool
+) -> None:
+    """Somebody dies all the time in a long run, and most of them have nothing to do with it."""
+    lapsed(run, 2).injected.append(killed(at_ms, pid=SENDER + 1))
+    assert bool(unexplained(run)) is not explains
+    assert len(delays(run)) == 1 + explains
+
+
 def test_a_further_fault_excuses_one_more_lease_and_the_whole_way_is_said(run: Run) -> None:
     """The queue was flushed in the moment in which the killed worker's work was claimed again."""
     lapsed(run, 2)
