@@ -83,14 +83,14 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
 
 
 def test_a_rolling_restart_under_load_delays_nobody_by_a_lease(fleet: Fleet) -> None:
-    """From enqueue to delivery, of all that came in, one by one, before, during and after each replacement."""
+    """Calls of a second, so that each worker has some in hands when it is told to stop; from enqueue to delivery."""
     names: list[str] = []
     replacing = True
 
     def enqueue() -> None:
         ledger = fleet.ledger()
         while replacing:
-            name = f"pass-{len(names):06}"
+            name = f"pass-latency1s-{len(names)}"
             ledger.enqueue([EnqueueRequest(name, "ph")])
             names.append(name)
             time.sleep(1 / PER_SECOND)

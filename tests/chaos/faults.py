@@ -7,7 +7,6 @@ import json
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis as redis_py
@@ -15,7 +14,6 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from sandbox.faults import Faults, Mode
-from tests.chaos.population import REGIONS
 from tests.chaos.watch import Key, Span, batches
 from worker import messages
 from worker.errors import EvidenceUnavailable
@@ -44,9 +42,6 @@ LONGER_S: Final = 20.0
 
 #: What a timeline says where the evidence store failed.
 NO_EVIDENCE: Final = EvidenceUnavailable.cause
-
-#: A zombie that held nothing is let go, and frozen again: so often.
-_ZOMBIE_TRIES: Final = 3
 
 #: How often the queue is looked at while it is flushed, and batches while they are redelivered.
 _FLUSH_EVERY_S: Final = 0.002
@@ -147,21 +142,27 @@ def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _zombie(world: World, strike: Strike, injected: Injected) -> None:
-    """Frozen beyond its lease, until a lease of its has ended; then it goes on with what it thinks it holds."""
-    for turn in range(_ZOMBIE_TRIES):
-        before = _leases_ended(world)
+    """Frozen beyond the lease of something that it holds; then it goes on with what it thinks it holds."""
+    give_up_at = time.monotonic() + MOMENT_S
+    while True:
+        injected.span = Span(_now_ms(), 0)
         worker = world.crew.freeze(strike.place)
         injected.pid, injected.ready = worker.process.pid, worker.ready()
         try:
-            world.pause(strike.for_s)
+            holds = _holds(world, worker.process.pid)
+            if holds or time.monotonic() > give_up_at:
+                world.pause(strike.for_s)
+                break
         finally:
             world.crew.thaw(strike.place)
-        if worker.at_work() and _leases_ended(world) > before:
-            injected.note = f"at attempt {turn + 1}" if turn else ""
-            return
-        if turn + 1 < _ZOMBIE_TRIES:
-            _await(world, lambda: world.crew.at_work(strike.place))
-    injected.note = "it held nothing"
+        world.pause(_ASK_AGAIN_S)
+    injected.note = "" if holds else "it held nothing"
+
+
+def _holds(world: World, pid: int) -> bool:
+    """Whether a process holds what it has begun."""
+    held = _patiently(world, world.watch.held).values()
+    return any(lease.holder.rpartition("/")[2].partition("@")[0] == str(pid) for lease in held)
 
 
 def _valkey_killed(world: World, _: Strike, injected: Injected) -> None:
@@ -277,15 +278,6 @@ FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
     "evidence_fails": _evidence_fails,
     "disk_full": _disk_full,
 }
-
-
-def _leases_ended(world: World) -> int:
-    with world.valkey.client() as client:
-        numbers = (
-            _patiently(world, partial(client.hget, f"ekyc:{{{region}}}:counts", "lease_expired"))
-            for region in REGIONS
-        )
-        return sum(int(number or 0) for number in numbers)
 
 
 def _asked_since(world: World, number: int, call: str) -> bool:
