@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import statistics
 import time
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,15 @@ pytestmark = pytest.mark.timeout(180)
 
 #: So long that a verification whose lease had to lapse would fail the test by its wait.
 LONG_LEASE = {"EKYC_LEASE": "300"}
+
+#: What a rolling restart may delay a verification by, in seconds: many times what was measured (see
+#: `docs/operations.md`), and half of what a lapsed lease costs as shipped. Here it would cost 300.
+BOUND_S = 10.0
+
+#: Verifications that come in a second while workers are replaced; how many workers are, and the time between two.
+PER_SECOND = 20
+REPLACED = 2
+BETWEEN_S = 2.0
 
 #: By then two heartbeats have waited for Redis in vain, for 5 s each.
 HUNG_FOR_S = 11
@@ -69,6 +80,46 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
         name for name in names if "lease_expired" in [event.name for event in status_of(fleet, name).timeline]
     ]
     assert len(fleet.delivered()) == 600
+
+
+def test_a_rolling_restart_under_load_delays_nobody_by_a_lease(fleet: Fleet) -> None:
+    """Calls of a second, so that each worker has some in hands when it is told to stop; from enqueue to delivery."""
+    names: list[str] = []
+    replacing = True
+
+    def enqueue() -> None:
+        ledger = fleet.ledger()
+        while replacing:
+            name = f"pass-latency1s-{len(names)}"
+            ledger.enqueue([EnqueueRequest(name, "ph")])
+            names.append(name)
+            time.sleep(1 / PER_SECOND)
+
+    running = [fleet.worker("a", **LONG_LEASE), fleet.worker("b", **LONG_LEASE)]
+    load = Thread(target=enqueue)
+    load.start()
+    try:
+        for step in range(REPLACED):
+            time.sleep(BETWEEN_S)
+            running.append(fleet.worker(f"c{step}", **LONG_LEASE))
+            old = running.pop(0)
+            old.send_signal(signal.SIGTERM)
+            assert old.wait(timeout=60) == 0
+        time.sleep(BETWEEN_S)
+    finally:
+        replacing = False
+        load.join()
+    fleet.await_done(len(names))
+    took_s = sorted(delivered_after_s(status_of(fleet, name)) for name in names)
+    median_s = statistics.median(took_s)
+    print(f"{len(took_s)} verifications: median {median_s:.2f} s, longest {took_s[-1]:.2f} s")  # noqa: T201
+    assert took_s[-1] < BOUND_S
+
+
+def delivered_after_s(status: Status) -> float:
+    """From enqueue to delivery, by Redis's clock."""
+    (at_ms,) = [event.at_ms for event in status.timeline if event.name == "delivered"]
+    return (at_ms - status.verification.enqueued_at_ms) / 1000
 
 
 def test_a_worker_ends_though_redis_hangs(fleet: Fleet, valkey: ValkeyServer) -> None:

@@ -268,6 +268,12 @@ def _delayed(run: Run) -> Iterator[str]:
             yield f"{one.key[1]} lay for {one.delay_s:.1f} s after {one.after}"
 
 
+def _unexplained(run: Run) -> Iterator[str]:
+    for one in delays(run):
+        if one.unexplained:
+            yield f"{one.key[1]} lost {one.unexplained} leases, and nothing had been broken; before that: {one.after}"
+
+
 def _forgotten(run: Run) -> Iterator[str]:
     if run.lost_writes:
         yield f"{run.lost_writes} writes that Valkey had acknowledged were gone: this run proves nothing about losses"
@@ -304,6 +310,7 @@ _CHECKS: Final[dict[str, Callable[[Run], Iterable[str]]]] = {
     "nothing is left leased or due": _left,
     "no worker is stuck": _stuck,
     f"a crash delays nobody by more than {LONGEST_DELAY_S:.0f} s": _delayed,
+    "no lease ends without a fault that may have ended it": _unexplained,
     "no personal data outside of the evidence store": _leaked,
     "every kind of fault touched somebody, and enough workers were killed": _missed,
     "faults struck the vendor's answers, of tokens, results and images, as often as they should": _too_gentle,

@@ -1,38 +1,52 @@
-"""What crashes cost: for every lease that ended, how long its verification lay before somebody took it up."""
+"""What crashes cost: how long a verification lay from the crash that cut it off until somebody began it again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from tests.chaos.faults import CRASHES
+from tests.chaos.faults import CRASHES, DEATHS
+from tests.chaos.leases import Step
 from tests.chaos.watch import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.chaos.driver import Run
     from tests.chaos.faults import Injected
+    from tests.chaos.leases import Deed
+    from tests.chaos.state import Moment
     from tests.chaos.watch import Key
 
 #: A message may be on its way to a worker that is dead already: by so much a lease may begin after what ended it.
-_SLACK_MS = 1000
+_SLACK_MS: Final = 1000
+
+#: A message that nobody has begun by then was in no dead worker's hands. In two short runs with all their faults the
+#: longest from a claim until somebody began was 1.5 s; one in a thousand took more than 1.1 s.
+_IN_HANDS_MS: Final = 10_000
+
+#: Messages that nobody needs may stand before one that somebody waits for.
+_FLOOD: Final = "redelivery"
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A lease that ended without an outcome.
+    """A lease that ended without an outcome, and those after it that ended before anybody had begun.
 
     Parameters:
       crashes: the faults that may have ended it, the earliest first; none: nothing that was injected.
-      delay_s: from the earliest, or from the holder's last sign of life where that came later, until somebody else took
-        the verification up; less the time for which Valkey was away or, while it is polled, its region rested.
-        None: nobody ever did.
+      delay_s: from the earliest, or from the holder's last sign of life where that came later, until somebody began the
+        verification, or until a further fault cut it off again; less the time for which Valkey was away, the machine
+        stood still or, while it is polled, its region rested. None: nobody ever did.
+      unexplained: of the leases, how many no fault explains.
+      cut_off: whether it ended by a further fault. The delay of that is the next one of this verification.
     """
 
     key: Key
     crashes: tuple[Injected, ...]
     delay_s: float | None
+    unexplained: int = 0
+    cut_off: bool = False
 
     @property
     def after(self) -> str:
@@ -40,44 +54,119 @@ class Delay:
         return self.crashes[0].strike.fault if self.crashes else "no fault"
 
 
+@dataclass(frozen=True, slots=True)
+class _Lapse:
+    """A lease that ended: when, since when nobody was heard of, and what may have ended it."""
+
+    ended_ms: int
+    from_ms: int
+    crashes: tuple[Injected, ...]
+    explained: bool
+    polling: bool
+
+
 def delays(run: Run) -> list[Delay]:
-    """Every ended lease of a run, from the ledger and from what Valkey wrote down of its leases."""
-    crashes = sorted(
-        (one for one in run.injected if one.strike.fault in CRASHES), key=lambda one: one.span.begin_ms
-    )
-    away = [one.span for one in run.injected if one.strike.fault in {"valkey_killed", "valkey_frozen"}]
-    lease_ms = round(run.profile.lease_s * 1000)
-    found = []
-    for key, record in run.state.records.items():
-        leases = run.state.leases.get(key, [])
-        for moment in record.timeline:
-            if moment.event == "lease_expired":
-                # While its region rests nobody may poll it.
-                rests = run.sights.rests.get(key[0], []) if moment.detail == "polling" else []
-                found.append(_delay(key, moment.at_ms, leases, crashes, [*away, *rests], lease_ms))
-    return found
+    """Every delay of a run, from the ledger and from what Valkey wrote down of its leases."""
+    return [one for key in run.state.records for one in _delays(run, key)]
 
 
-def _delay(  # noqa: PLR0917 - one ended lease and all that is known around it
-    key: Key,
-    ended_ms: int,
-    leases: Sequence[int],
-    crashes: Sequence[Injected],
-    excused: Sequence[Span],
-    lease_ms: int,
-) -> Delay:
+def longest_way(found: Iterable[Delay]) -> float:
+    """The longest that anybody lay through faults that came one after another, in seconds."""
+    longest, lain = 0.0, 0.0
+    for one in found:
+        lain += one.delay_s or 0.0
+        longest = max(longest, lain)
+        if not one.cut_off:
+            lain = 0.0
+    return longest
+
+
+def longest_due(run: Run) -> float:
+    """The longest that anything was due, in seconds, though it might have been claimed."""
+    lain = (one for key, told in run.state.deeds.items() for one in _lain_due(run, key[0], told))
+    return max(lain, default=0) / 1000
+
+
+def _delays(run: Run, key: Key) -> Iterator[Delay]:
+    deeds = run.state.deeds.get(key, [])
+    begun = [deed.at_ms for deed in deeds if deed.step is Step.BEGUN]
+    lapses = [
+        _lapse(run, moment, deeds)
+        for moment in run.state.records[key].timeline
+        if moment.event == "lease_expired"
+    ]
+    while lapses:
+        first, *lapses = lapses
+        unexplained = 0 if first.explained else 1
+        until_ms = min((at_ms for at_ms in begun if at_ms >= first.ended_ms), default=None)
+        cut_off = False
+        while lapses and not cut_off and (until_ms is None or lapses[0].ended_ms <= until_ms):
+            if cut_off := lapses[0].explained:
+                until_ms = lapses[0].from_ms
+            else:
+                unexplained += 1
+                lapses = lapses[1:]
+        delay = Delay(key, first.crashes, None, unexplained, cut_off)
+        if until_ms is not None:
+            lain = Span(first.from_ms, until_ms)
+            left_ms = (
+                until_ms - first.from_ms - _covered_ms(lain, _excused(run, key[0], polling=first.polling))
+            )
+            delay = replace(delay, delay_s=left_ms / 1000)
+        yield delay
+
+
+def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
     # A lease begins anew with every sign of life. The one that ended is the last that could be over by then: one that
     # began later is that of whoever took the verification up, perhaps in the very script that saw it end.
-    alive_ms = max(began_ms for began_ms in leases if began_ms + lease_ms <= ended_ms)
-    causes = tuple(
-        one for one in crashes if one.span.end_ms >= alive_ms - _SLACK_MS and one.span.begin_ms <= ended_ms
+    lease_ms = round(run.profile.lease_s * 1000)
+    alive_ms = max(
+        deed.at_ms for deed in deeds if deed.step is not Step.DUE and deed.at_ms + lease_ms <= moment.at_ms
     )
-    taken_up_ms = min((began_ms for began_ms in leases if began_ms >= ended_ms), default=None)
-    if taken_up_ms is None:
-        return Delay(key, causes, None)
-    from_ms = max(alive_ms, causes[0].span.begin_ms) if causes else alive_ms
-    lain = Span(from_ms, taken_up_ms)
-    return Delay(key, causes, (taken_up_ms - from_ms - _covered_ms(lain, excused)) / 1000)
+    meanwhile = Span(alive_ms - _SLACK_MS, moment.at_ms)
+    faults = sorted(
+        (one for one in run.injected if one.span.meets(meanwhile)), key=lambda one: one.span.begin_ms
+    )
+    in_hands = Span(meanwhile.begin_ms, min(alive_ms + _IN_HANDS_MS, moment.at_ms))
+    causes = tuple(one for one in faults if _may_end(one, moment.worker, in_hands))
+    return _Lapse(
+        moment.at_ms,
+        max(alive_ms, causes[0].span.begin_ms) if causes else alive_ms,
+        causes,
+        bool(causes)
+        or any(one.strike.fault == _FLOOD for one in faults)
+        or any(stall.meets(meanwhile) for stall in run.sights.stalls),
+        moment.detail == "polling",
+    )
+
+
+def _may_end(injected: Injected, worker: str, in_hands: Span) -> bool:
+    """Of who had begun only its own death; a message that nobody had begun may for a while be in anybody's hands."""
+    if injected.strike.fault not in DEATHS:
+        return injected.strike.fault in CRASHES
+    if worker:
+        return worker.partition("@")[0] == str(injected.pid)
+    return injected.span.meets(in_hands)
+
+
+def _lain_due(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]:
+    """Of each claim, for how many ms it might have been made earlier. Who is put off meanwhile was due before."""
+    since_ms, stage = None, ""
+    for deed in deeds:
+        if deed.step is Step.DUE:
+            since_ms, stage = min(deed.at_ms, since_ms or deed.at_ms), deed.stage
+        elif deed.step is Step.CLAIMED and since_ms is not None:
+            excused = _excused(run, region, polling=stage == "polling")
+            if stage == "polling":
+                excused += run.sights.trials.get(region, [])
+            yield deed.at_ms - since_ms - _covered_ms(Span(since_ms, deed.at_ms), excused)
+            since_ms = None
+
+
+def _excused(run: Run, region: str, *, polling: bool) -> list[Span]:
+    """When nobody could take anything up. While its region rests nobody may poll it."""
+    away = [one.span for one in run.injected if one.strike.fault in {"valkey_killed", "valkey_frozen"}]
+    return away + run.sights.stalls + (run.sights.rests.get(region, []) if polling else [])
 
 
 def _covered_ms(span: Span, others: Iterable[Span]) -> int:

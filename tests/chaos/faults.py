@@ -7,7 +7,6 @@ import json
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis as redis_py
@@ -15,7 +14,6 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from sandbox.faults import Faults, Mode
-from tests.chaos.population import REGIONS
 from tests.chaos.watch import Key, Span, batches
 from worker import messages
 from worker.errors import EvidenceUnavailable
@@ -45,9 +43,6 @@ LONGER_S: Final = 20.0
 #: What a timeline says where the evidence store failed.
 NO_EVIDENCE: Final = EvidenceUnavailable.cause
 
-#: A zombie that held nothing is let go, and frozen again: so often.
-_ZOMBIE_TRIES: Final = 3
-
 #: How often the queue is looked at while it is flushed, and batches while they are redelivered.
 _FLUSH_EVERY_S: Final = 0.002
 #: Longer than a worker waits for a message before it asks again, so that it stands behind us then.
@@ -55,6 +50,9 @@ _FLUSH_WAIT_S: Final = 1.5
 _REDELIVER_EVERY_S: Final = 0.1
 #: So many of the newest batches are.
 _REDELIVERED: Final = 20
+
+#: How often somebody looks whether anything is held, to strike at once.
+_CATCH_EVERY_S: Final = 0.02
 
 #: How often something is asked again of a Valkey that is away.
 _ASK_AGAIN_S: Final = 0.1
@@ -89,8 +87,7 @@ def inject(world: World, strike: Strike) -> Injected:
     """Carry out one strike, once there is something to hit and no other of its lane lasts, from beginning to end."""
     planned = time.monotonic()
     with world.turns.get(strike.fault, nullcontext()):
-        while not _worth_it(world, strike) and time.monotonic() < planned + MOMENT_S:
-            world.pause(_ASK_AGAIN_S)
+        _await(world, lambda: _worth_it(world, strike), planned + MOMENT_S - time.monotonic())
         injected = Injected(strike, Span(_now_ms(), 0))
         late_s = time.monotonic() - planned
         FAULTS[strike.fault](world, strike, injected)
@@ -113,9 +110,23 @@ def _worth_it(world: World, strike: Strike) -> bool:
 def _last(world: World, strike: Strike, hit: Callable[[], object]) -> None:
     """As long as planned, and then until it has hit something, within reason."""
     world.pause(strike.for_s)
-    give_up_at = time.monotonic() + LONGER_S
-    while not hit() and time.monotonic() < give_up_at:
+    _await(world, hit, LONGER_S)
+
+
+def _await(world: World, true: Callable[[], object], patience_s: float = MOMENT_S) -> None:
+    """Until something is so, within reason."""
+    give_up_at = time.monotonic() + patience_s
+    while not true() and time.monotonic() < give_up_at:
         world.pause(_ASK_AGAIN_S)
+
+
+def _catch(world: World, injected: Injected) -> None:
+    """Begin while somebody is held, within reason: leases last for milliseconds, and those seen before are over."""
+    give_up_at = time.monotonic() + LONGER_S
+    while not (held := _patiently(world, world.watch.held)) and time.monotonic() < give_up_at:
+        world.pause(_CATCH_EVERY_S)
+    injected.touched |= held.keys()
+    injected.span = Span(_now_ms(), 0)
 
 
 def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
@@ -131,31 +142,38 @@ def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _zombie(world: World, strike: Strike, injected: Injected) -> None:
-    """Frozen beyond its lease, until a lease of its has ended; then it goes on with what it thinks it holds."""
-    for turn in range(_ZOMBIE_TRIES):
-        before = _leases_ended(world)
+    """Frozen beyond the lease of something that it holds; then it goes on with what it thinks it holds."""
+    give_up_at = time.monotonic() + MOMENT_S
+    while True:
+        injected.span = Span(_now_ms(), 0)
         worker = world.crew.freeze(strike.place)
         injected.pid, injected.ready = worker.process.pid, worker.ready()
         try:
-            world.pause(strike.for_s)
+            holds = _holds(world, worker.process.pid)
+            if holds or time.monotonic() > give_up_at:
+                world.pause(strike.for_s)
+                break
         finally:
             world.crew.thaw(strike.place)
-        if worker.at_work() and _leases_ended(world) > before:
-            injected.note = f"at attempt {turn + 1}" if turn else ""
-            return
-        world.pause(1.0)
-    injected.note = "it held nothing"
+        world.pause(_ASK_AGAIN_S)
+    injected.note = "" if holds else "it held nothing"
+
+
+def _holds(world: World, pid: int) -> bool:
+    """Whether a process holds what it has begun."""
+    held = _patiently(world, world.watch.held).values()
+    return any(lease.holder.rpartition("/")[2].partition("@")[0] == str(pid) for lease in held)
 
 
 def _valkey_killed(world: World, _: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     lost = world.valkey.kill()
     world.lost_writes += lost
     injected.note = f"{lost} acknowledged writes lost" if lost else ""
 
 
 def _valkey_frozen(world: World, strike: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     world.valkey.freeze()
     try:
         world.pause(strike.for_s)
@@ -164,7 +182,7 @@ def _valkey_frozen(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _connections_dropped(world: World, _: Strike, injected: Injected) -> None:
-    injected.touched |= set(_patiently(world, world.watch.held))
+    _catch(world, injected)
     with world.valkey.client() as client:
         dropped = _patiently(world, lambda: client.execute_command("CLIENT", "KILL", "TYPE", "normal"))
     injected.note = f"{dropped} connections"
@@ -260,15 +278,6 @@ FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
     "evidence_fails": _evidence_fails,
     "disk_full": _disk_full,
 }
-
-
-def _leases_ended(world: World) -> int:
-    with world.valkey.client() as client:
-        numbers = (
-            _patiently(world, partial(client.hget, f"ekyc:{{{region}}}:counts", "lease_expired"))
-            for region in REGIONS
-        )
-        return sum(int(number or 0) for number in numbers)
 
 
 def _asked_since(world: World, number: int, call: str) -> bool:

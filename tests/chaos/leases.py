@@ -1,9 +1,11 @@
-"""Every lease that was ever given, from Valkey's own file: who only looks now and then misses some."""
+"""All that was ever due, claimed and begun, from Valkey's own file: who only looks now and then misses some."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
@@ -12,23 +14,60 @@ if TYPE_CHECKING:
 
     from tests.chaos.watch import Key
 
-#: The set in which leases stand; see `worker/ledger/lua/common.lua`.
-_LEASED: Final = re.compile(rb"ekyc:\{([a-z]+)\}:leased")
+#: The keys of a ledger; see `worker/ledger/lua/common.lua`.
+_KEY: Final = re.compile(rb"ekyc:\{([a-z]+)\}:(leased|due:([a-z]+)|v:(.+))")
 
 
-def begun(folder: Path, lease_ms: int) -> dict[Key, list[int]]:
-    """When each lease of each verification began, or began anew, in ms of Valkey's clock and in order.
+class Step(StrEnum):
+    """What may happen to a verification."""
+
+    #: From that moment on anybody may claim it.
+    DUE = "due"
+    #: A batch holds it, and nobody has begun that batch: its message is on its way.
+    CLAIMED = "claimed"
+    #: A worker has the batch in its hands.
+    BEGUN = "begun"
+    #: Whoever has it in hands still lives.
+    RENEWED = "renewed"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One step of one verification, in ms of Valkey's clock. `stage`: at which it is due."""
+
+    at_ms: int
+    step: Step
+    stage: str = ""
+
+
+def deeds(folder: Path, lease_ms: int) -> dict[Key, list[Deed]]:
+    """Every step of each verification, in the order in which they were written.
+
+    A lease that a claim gives and one that begins are told apart by the holder that is written before: only who has
+    begun says who it is.
 
     `folder`: where Valkey keeps its append-only file, in one piece from its first start on. `lease_ms`: how long the
     leases of the run are, for what is written down is when they end. Raises ``ValueError`` for a file that is none.
     """
-    found: defaultdict[Key, list[int]] = defaultdict(list)
+    found: defaultdict[Key, list[Deed]] = defaultdict(list)
+    holding: dict[Key, Step] = {}
     (path,) = folder.glob("appendonlydir/*.incr.aof")
     with path.open("rb") as file:
         for name, *words in _commands(file):
-            if name.upper() == b"ZADD" and (region := _LEASED.fullmatch(words[0])):
-                for until, signature_id in zip(words[1::2], words[2::2], strict=True):
-                    found[region[1].decode(), signature_id.decode()].append(int(until) - lease_ms)
+            key = _KEY.fullmatch(words[0]) if name.upper() in {b"ZADD", b"HSET"} else None
+            if key is None:
+                continue
+            region, pairs = key[1].decode(), list(zip(words[1::2], words[2::2], strict=True))
+            if key[4] is not None:
+                if holder := dict(pairs).get(b"b"):
+                    holding[region, key[4].decode()] = Step.BEGUN if b"/" in holder else Step.CLAIMED
+                continue
+            for until, signature_id in pairs:
+                who = (region, signature_id.decode())
+                if key[3] is not None:
+                    found[who].append(Deed(int(until), Step.DUE, key[3].decode()))
+                else:
+                    found[who].append(Deed(int(until) - lease_ms, holding.pop(who, Step.RENEWED)))
     return dict(found)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.checks import crashes, duplicates, kills, quarantined
-from tests.chaos.delays import delays
+from tests.chaos.crew import ROOT
+from tests.chaos.delays import delays, longest_due, longest_way
 from tests.chaos.faults import DEATHS
 from tests.chaos.touched import touched
 
@@ -37,7 +39,8 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     verdict = "green" if all(one.holds for one in checks) else "red"
     yield f"# Chaos: the {run.profile.name} run is {verdict}"
     yield ""
-    yield f"`{command}`: seed {run.seed}, {datetime.fromtimestamp(run.began_ms / 1000, UTC):%Y-%m-%d}, {_machine()}."
+    began = datetime.fromtimestamp(run.began_ms / 1000, UTC)
+    yield f"`{command}`{_commit()}: seed {run.seed}, {began:%Y-%m-%d}, {_machine()}."
     yield "What is done and how it is counted: [chaos.md](chaos.md)."
     yield ""
     yield "## What must be true"
@@ -66,6 +69,21 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     yield "```"
 
 
+def _commit() -> str:
+    """Of the tree that ran; empty where there is no git, or no repository."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--exclude=*", "--dirty= + changes"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f" at commit {said.stdout.strip()}"
+
+
 def _machine() -> str:
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
@@ -86,6 +104,10 @@ def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
         f"{run.refused_starts} did not start, because what they stand on was broken, and were replaced."
     )
     yield f"- {_delay(found)}"
+    yield (
+        f"- The longest that anything was due and not claimed, with Valkey there and its region neither at rest nor on "
+        f"trial: {longest_due(run):.1f} s."
+    )
     polls = sum(counters.get("polls", 0) for counters in run.state.counters.values())
     yield f"- {polls} polls recorded. {_spoilt(run)}"
     yield f"- `enqueue` failed {run.enqueue_retries} times and was called again."
@@ -104,13 +126,16 @@ def _quarantine(run: Run) -> str:
 
 def _delay(found: Sequence[Delay]) -> str:
     caused = [one.delay_s for one in found if one.delay_s is not None and one.after in DEATHS]
-    without = sum(not one.crashes for one in found)
+    others = sum(bool(one.crashes) and one.after not in DEATHS for one in found)
+    without = sum(one.unexplained for one in found)
     if not caused:
         return f"No lease ended because of a worker's death; {without} ended without any fault."
     return (
-        f"{len(caused)} leases ended because of a worker's death: what they held was taken up after "
+        f"{len(caused)} leases ended because of a worker's death: what they held was begun again after "
         f"{statistics.median(caused):.1f} s (median), {max(caused):.1f} s (longest); "
-        f"{len(found) - len(caused) - without} ended because of another fault, {without} without any."
+        f"{others} more because of another fault, {without} without any. {sum(one.cut_off for one in found)} of these "
+        f"delays were cut off by a further fault before anybody had begun; the longest that anybody lay through faults "
+        f"one after another: {longest_way(found):.1f} s."
     )
 
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.leases import begun
+from tests.chaos.leases import deeds
 from tests.chaos.population import REGIONS
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+    from tests.chaos.leases import Deed
     from tests.chaos.watch import Key
     from tests.chaos.world import World
 
@@ -49,8 +50,8 @@ class State:
     #: Of each region: its counters, and how many stand in each of its sets.
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     sets: dict[str, dict[str, int]] = field(default_factory=dict)
-    #: When each lease of each verification began, or began anew, in ms.
-    leases: dict[Key, list[int]] = field(default_factory=dict)
+    #: When each verification was due, claimed and begun.
+    deeds: dict[Key, list[Deed]] = field(default_factory=dict)
     #: What is wrong with the evidence of each verification that has a folder; nothing: it is complete.
     evidence: dict[Key, list[str]] = field(default_factory=dict)
     #: Files outside of the evidence store in which something personal stands.
@@ -63,7 +64,7 @@ def gather(world: World) -> State:
     with world.valkey.client() as client:
         for region in REGIONS:
             _ledger(state, client, region)
-    state.leases = begun(world.valkey.folder, round(world.profile.lease_s * 1000))
+    state.deeds = deeds(world.valkey.folder, round(world.profile.lease_s * 1000))
     for region in REGIONS:
         for folder in sorted((world.disk.evidence / region).glob("*")):
             state.evidence[region, folder.name] = _evidence_faults(folder)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Between two looks.
 EVERY_S: Final = 0.2
 
+#: By so much a look may be late: with more, the machine had no time for anybody.
+STALL_S: Final = 1.0
+
 #: (region, signatureId)
 Key = tuple[str, str]
 
@@ -44,6 +47,10 @@ class Span:
     def overlap_ms(self, other: Span) -> int:
         return max(0, min(self.end_ms, other.end_ms) - max(self.begin_ms, other.begin_ms))
 
+    def meets(self, other: Span) -> bool:
+        """Whether they have a moment in common."""
+        return self.begin_ms <= other.end_ms and other.begin_ms <= self.end_ms
+
 
 @dataclass(slots=True)
 class Sights:
@@ -52,9 +59,13 @@ class Sights:
     #: Who was held at some time. Of leases, all there ever were: ``tests.chaos.leases``.
     held: set[Key] = field(default_factory=set)
     rests: dict[str, list[Span]] = field(default_factory=dict)
+    #: When one verification alone tried the vendor.
+    trials: dict[str, list[Span]] = field(default_factory=dict)
+    #: When the machine stood still for whoever looked.
+    stalls: list[Span] = field(default_factory=list)
 
-    def rest(self, region: str, now_ms: int) -> None:
-        spans = self.rests.setdefault(region, [])
+    def hold(self, region: str, now_ms: int, *, on_trial: bool) -> None:
+        spans = (self.trials if on_trial else self.rests).setdefault(region, [])
         if spans and now_ms - spans[-1].end_ms < 3 * EVERY_S * 1000:
             spans[-1] = Span(spans[-1].begin_ms, now_ms)
         else:
@@ -72,7 +83,7 @@ class Watch(Thread):
         self._ended = Event()
 
     def run(self) -> None:
-        while not self._ended.wait(EVERY_S):
+        while not self._waited():
             try:
                 for region in REGIONS:
                     self._look(region)
@@ -87,10 +98,20 @@ class Watch(Thread):
         """What is held right now. Raises ``redis.RedisError``."""
         return {key: lease for region in REGIONS for key, lease in held(self._redis, region).items()}
 
+    def _waited(self) -> bool:
+        """Until the next look; whether there is none."""
+        began = time.monotonic()
+        ended = self._ended.wait(EVERY_S)
+        late_s = time.monotonic() - began - EVERY_S
+        if late_s > STALL_S:
+            now_ms = round(time.time() * 1000)
+            self.sights.stalls.append(Span(now_ms - round(late_s * 1000), now_ms))
+        return ended
+
     def _look(self, region: str) -> None:
         self.sights.held |= held(self._redis, region).keys()
-        if any(not hold.on_trial for hold in self._census.counts(region).holds):
-            self.sights.rest(region, round(time.time() * 1000))
+        for hold in self._census.counts(region).holds:
+            self.sights.hold(region, round(time.time() * 1000), on_trial=hold.on_trial)
 
 
 def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:

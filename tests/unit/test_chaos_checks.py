@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,13 @@ import pytest
 
 from schemas.decision import decision_id
 from tests.chaos.checks import check
-from tests.chaos.delays import delays
+from tests.chaos.delays import delays, longest_due, longest_way
 from tests.chaos.driver import Run
 from tests.chaos.faults import Injected
-from tests.chaos.leases import begun
+from tests.chaos.leases import Deed, Step, deeds
 from tests.chaos.pipeline import Received
 from tests.chaos.population import Traveller
-from tests.chaos.profile import SHORT
+from tests.chaos.profile import LONG, SHORT
 from tests.chaos.report import page
 from tests.chaos.schedule import Strike
 from tests.chaos.state import Moment, Record
@@ -33,6 +35,8 @@ T0 = 1_700_000_000_000
 
 #: The process that delivers.
 SENDER = 41
+
+DUE, CLAIMED, BEGUN, RENEWED = Step
 
 DONE = ("ph", "pass-000001")
 BAD = ("sg", "nodata-000002")
@@ -60,7 +64,11 @@ def received(key: tuple[str, str], at_ms: int = T0 + 2000, **changes: Any) -> Re
 
 
 def timeline(*events: tuple[int, str]) -> tuple[Moment, ...]:
-    return tuple(Moment(T0 + at_ms, event, "polling", "1@host") for at_ms, event in events)
+    return tuple(Moment(T0 + at_ms, event, "polling", f"{SENDER}@host") for at_ms, event in events)
+
+
+def steps(*told: tuple[Step, int]) -> list[Deed]:
+    return [Deed(T0 + at_ms, step, "polling" if step is Step.DUE else "") for step, at_ms in told]
 
 
 def killed(at_ms: int, pid: int = SENDER) -> Injected:
@@ -227,7 +235,7 @@ def lie_for_a_minute(run: Run) -> None:
             (5000, "lease_expired"), (61_000, "settled"), (61_500, "archived"), (61_700, "delivered")
         ),
     )
-    run.state.leases[DONE] = [T0, T0 + 61_000]
+    run.state.deeds[DONE] = steps((BEGUN, 0), (CLAIMED, 61_000), (BEGUN, 61_000))
 
 
 def lie_for_forty_seconds_in_nobodys_hands(run: Run) -> None:
@@ -239,12 +247,12 @@ def lie_for_forty_seconds_in_nobodys_hands(run: Run) -> None:
             (40_100, "lease_expired"), (40_500, "settled"), (40_600, "archived"), (40_700, "delivered")
         ),
     )
-    run.state.leases[DONE] = [T0 - 700, T0, T0 + 40_100, T0 + 40_500]
+    run.state.deeds[DONE] = steps((CLAIMED, -700), (BEGUN, 0), (CLAIMED, 40_100), (BEGUN, 40_500))
 
 
 def never_be_taken_up(run: Run) -> None:
     run.state.records[BAD] = replace(run.state.records[BAD], timeline=timeline((5000, "lease_expired")))
-    run.state.leases[BAD] = [T0]
+    run.state.deeds[BAD] = steps((CLAIMED, 0))
 
 
 def strike_at_nothing(run: Run) -> None:
@@ -302,7 +310,7 @@ def forget(run: Run) -> None:
         (desert, "nobody had told it to"),
         (ignore_sigterm, "did not end at SIGTERM"),
         (lie_for_a_minute, "lay for 60.9 s after worker_killed"),
-        (lie_for_forty_seconds_in_nobodys_hands, "lay for 40.0 s after worker_killed"),
+        (lie_for_forty_seconds_in_nobodys_hands, "lay for 40.4 s after worker_killed"),
         (never_be_taken_up, "was never taken up"),
         (strike_at_nothing, "redelivery touched nobody"),
         (kill_who_was_still_starting, "1 workers that were ready were killed, not 2"),
@@ -335,11 +343,18 @@ def crashed(run: Run, *events: tuple[int, str], again_ms: int) -> Run:
     """The first verification's holder was killed 100 ms in, 1 s after its lease of 5 s began; then another had it."""
     run.injected = [killed(100)]
     run.state.records[DONE] = replace(run.state.records[DONE], timeline=timeline(*events))
-    run.state.leases[DONE] = [T0 - 2000, T0 - 900, T0 + again_ms, T0 + again_ms + 400]
+    run.state.deeds[DONE] = steps(
+        (CLAIMED, -2100),
+        (BEGUN, -2000),
+        (RENEWED, -900),
+        (CLAIMED, again_ms - 300),
+        (BEGUN, again_ms),
+        (RENEWED, again_ms + 400),
+    )
     return run
 
 
-def test_a_delay_runs_from_the_kill_until_another_holds_the_verification(run: Run) -> None:
+def test_a_delay_runs_from_the_kill_until_another_begins_the_verification(run: Run) -> None:
     crashed(run, (4200, "lease_expired"), (9000, "settled"), again_ms=4600)
     (delay,) = delays(run)
     assert delay.delay_s == pytest.approx(4.5)
@@ -361,18 +376,24 @@ def test_a_lease_that_nobody_looked_at_is_not_taken_for_an_older_one(run: Run) -
     """It began long after a crash that cut off another, ended at the next one, and was taken up in the same moment."""
     crashed(run, (4100, "lease_expired"), (5000, "fault"), (36_000, "lease_expired"), again_ms=4100)
     run.injected.append(killed(30_500))
-    run.state.leases[DONE] += [T0 + 30_000, T0 + 36_000]
+    run.state.deeds[DONE] += steps((CLAIMED, 30_000), (BEGUN, 30_000), (CLAIMED, 36_000), (BEGUN, 36_000))
     assert [round(delay.delay_s or 0, 1) for delay in delays(run)] == [4.0, 5.5]
 
 
-def test_leases_are_read_from_valkeys_own_file_whoever_looks(tmp_path: Path) -> None:
-    """Those of a batch in one command, a renewal, and a script that ends one lease and gives another."""
+def test_what_was_done_is_read_from_valkeys_own_file_whoever_looks(tmp_path: Path) -> None:
+    """A claim and a batch that begins are told apart by the holder, and a renewal by none."""
     (tmp_path / "appendonlydir").mkdir()
     commands = (
         ("SELECT", "0"),
-        ("ZADD", "ekyc:{ph}:leased", "5000", "one", "5000", "two"),
+        ("HSET", "ekyc:{ph}:v:one", "s", "polling", "e", "400"),
+        ("ZADD", "ekyc:{ph}:due:polling", "400", "one"),
+        ("HSET", "ekyc:{ph}:v:one", "b", "12p"),
+        ("ZADD", "ekyc:{ph}:leased", "5500", "one"),
+        ("HSET", "ekyc:{ph}:v:two", "b", "12p/polling/41@host"),
+        ("HSET", "ekyc:{ph}:v:one", "b", "12p/polling/41@host"),
+        ("HSET", "ekyc:{ph}:counts", "b", "12p"),
+        ("ZADD", "ekyc:{ph}:leased", "6000", "one", "6000", "two"),
         ("SET", "ekyc:{ph}:suspect", "ZADD\r\nekyc:{ph}:leased"),
-        ("ZADD", "ekyc:{ph}:due:polling", "7000", "one"),
         ("ZADD", "ekyc:{sg}:leased", "6000", "one"),
         ("zadd", "ekyc:{ph}:leased", "9500", "one"),
     )
@@ -382,14 +403,19 @@ def test_leases_are_read_from_valkeys_own_file_whoever_looks(tmp_path: Path) -> 
     ]
     file = tmp_path / "appendonlydir/appendonly.aof.1.incr.aof"
     file.write_bytes("".join(words).encode())
-    assert begun(tmp_path, 5000) == {
-        ("ph", "one"): [0, 4500],
-        ("ph", "two"): [0],
-        ("sg", "one"): [1000],
+    assert deeds(tmp_path, 5000) == {
+        ("ph", "one"): [
+            Deed(400, DUE, "polling"),
+            Deed(500, CLAIMED),
+            Deed(1000, BEGUN),
+            Deed(4500, RENEWED),
+        ],
+        ("ph", "two"): [Deed(1000, BEGUN)],
+        ("sg", "one"): [Deed(1000, RENEWED)],
     }
     file.write_bytes(b"REDIS0011")
     with pytest.raises(ValueError, match="does not read as Redis's protocol"):
-        begun(tmp_path, 5000)
+        deeds(tmp_path, 5000)
 
 
 def test_a_lease_that_ends_though_nothing_had_crashed_is_told_apart(run: Run) -> None:
@@ -398,3 +424,109 @@ def test_a_lease_that_ends_though_nothing_had_crashed_is_told_apart(run: Run) ->
     (delay,) = delays(run)
     assert delay.crashes == ()
     assert "1 ended without any fault" in page(run, check(run), "command")
+    assert unexplained(run)
+
+
+def unexplained(run: Run) -> list[str]:
+    return [line for line in red(run) if "nothing had been broken" in line]
+
+
+def test_the_death_of_another_explains_nothing_where_somebody_had_begun(run: Run) -> None:
+    crashed(run, (4200, "lease_expired"), (9000, "settled"), again_ms=4200)
+    assert not unexplained(run)
+    run.injected = [killed(100, pid=SENDER + 1)]
+    assert unexplained(run)
+
+
+def test_a_lease_that_ends_while_messages_come_again_or_the_machine_stands_still_is_explained(
+    run: Run,
+) -> None:
+    crashed(run, (4200, "lease_expired"), (9000, "settled"), again_ms=4200)
+    run.injected = [Injected(Strike(1.0, "redelivery", for_s=4.0), Span(T0, T0 + 4000), {DONE})]
+    assert not unexplained(run)
+    run.injected = []
+    assert unexplained(run)
+    run.sights.stalls = [Span(T0 + 1000, T0 + 3000)]
+    assert not unexplained(run)
+
+
+#: A lease of 20 s, begun at 0 and ended by a kill at 100; what was claimed after it, and when that ended.
+LAPSES = (20_000, 40_000, 60_000, 80_000)
+
+
+def lapsed(run: Run, times: int) -> Run:
+    """Killed once, re-claimed as soon as the lease has ended, and the message of that lost, again and again."""
+    run.profile = replace(LONG, verifications=1, least_kills=0)
+    run.injected = [killed(100)]
+    ended = LAPSES[:times]
+    moments = [
+        Moment(T0 + at_ms, "lease_expired", "polling", "" if number else f"{SENDER}@host")
+        for number, at_ms in enumerate(ended)
+    ]
+    rest = timeline((81_000, "settled"), (81_500, "archived"), (81_700, "delivered"))
+    run.state.records[DONE] = replace(run.state.records[DONE], timeline=(*moments, *rest))
+    claims = [(CLAIMED, at_ms) for at_ms in ended]
+    run.state.deeds[DONE] = steps((CLAIMED, -50), (BEGUN, 0), *claims, (BEGUN, ended[-1] + 200))
+    return run
+
+
+def test_a_claim_that_nobody_begins_ends_no_delay(run: Run) -> None:
+    (delay,) = delays(lapsed(run, 4))
+    assert delay.delay_s == pytest.approx(80.1)
+    assert delay.unexplained == 3
+    assert [line for line in red(run) if "lay for 80.1 s after worker_killed" in line]
+    assert unexplained(run)
+
+
+def test_a_message_that_is_lost_once_after_a_crash_without_a_fault_of_its_own_breaks_the_promise(
+    run: Run,
+) -> None:
+    lapsed(run, 2)
+    assert [line for line in red(run) if "lay for 40.1 s after worker_killed" in line]
+
+
+@pytest.mark.parametrize(("at_ms", "explains"), [(19_500, True), (29_000, True), (31_000, False)])
+def test_a_death_explains_a_lost_message_only_soon_after_its_claim(
+    run: Run, at_ms: int, *, explains: bool
+) -> None:
+    """Somebody dies all the time in a long run, and most of them have nothing to do with it."""
+    lapsed(run, 2).injected.append(killed(at_ms, pid=SENDER + 1))
+    assert bool(unexplained(run)) is not explains
+    assert len(delays(run)) == 1 + explains
+
+
+def test_a_further_fault_excuses_one_more_lease_and_the_whole_way_is_said(run: Run) -> None:
+    """The queue was flushed in the moment in which the killed worker's work was claimed again."""
+    lapsed(run, 2)
+    flush = Strike(1.0, "queue_flushed", for_s=3.0)
+    run.injected.append(Injected(flush, Span(T0 + 19_500, T0 + 22_500), {DONE}))
+    first, second = delays(run)
+    assert [first.delay_s, second.delay_s] == pytest.approx([19.9, 20.2])
+    assert [first.cut_off, second.cut_off] == [True, False]
+    assert second.after == "queue_flushed"
+    assert longest_way([first, second]) == pytest.approx(40.1)
+    assert red(run) == []
+    lapsed(run, 3).injected.append(Injected(flush, Span(T0 + 19_500, T0 + 22_500), {DONE}))
+    assert [line for line in red(run) if "lay for 40.2 s after queue_flushed" in line]
+
+
+def test_how_long_something_was_due_is_told_without_the_rests_and_trials_of_its_region(run: Run) -> None:
+    run.state.deeds[DONE] = steps((DUE, 0), (DUE, 500), (CLAIMED, 40_000), (BEGUN, 40_100), (DUE, 90_000))
+    assert longest_due(run) == pytest.approx(40.0)
+    run.sights.rests["ph"] = [Span(T0 - 1000, T0 + 10_000)]
+    run.sights.trials["ph"] = [Span(T0 + 10_000, T0 + 15_000)]
+    run.injected = [Injected(Strike(1.0, "valkey_killed"), Span(T0 + 20_000, T0 + 21_000), {DONE})]
+    assert longest_due(run) == pytest.approx(24.0)
+
+
+def test_the_report_names_the_commit(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where there is no repository it says nothing of one."""
+    monkeypatch.setattr("tests.chaos.report.ROOT", tmp_path)
+    assert "`command`: seed 1" in page(run, check(run), "command")
+    repository = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for command in (("init",), ("commit", "--allow-empty", "-m", "first")):
+        subprocess.run([*repository, *command], check=True, capture_output=True)
+    assert re.search(r"`command` at commit [0-9a-f]{7,}: seed 1", page(run, check(run), "command"))
+    (tmp_path / "new").touch()
+    subprocess.run([*repository, "add", "new"], check=True)
+    assert re.search(r"at commit [0-9a-f]{7,} \+ changes: seed 1", page(run, check(run), "command"))
