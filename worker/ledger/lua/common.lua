@@ -21,7 +21,7 @@
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
 --   hold            hash    until, reason, word: the reason as it is counted
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
---                           probe: until when the one verification that tries the vendor may take
+--                           probe: until when the one verification that tries the vendor may take; by: its id
 --                           rest: until when the region rested last; reason: of the last trip
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
 --   failing:<reason> set    the ids: the breaker counts verifications, not calls
@@ -199,6 +199,15 @@ local function hold_until(now)
     return ends
   end
   return 0
+end
+
+-- `id` leaves its lease. Was it the one that tries the vendor, the next may, whatever became of it: a probe that nobody
+-- answered must not keep its region shut until it would have taken too long.
+local function end_probe(id)
+  if redis.call('HGET', key('health'), 'by') == id then
+    redis.call('HDEL', key('health'), 'by', 'probe')
+    wake()
+  end
 end
 
 local function forget_failures()
