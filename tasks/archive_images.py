@@ -62,7 +62,7 @@ def keep(verification: Verification) -> Write:
             final=verification.settled_for_s > ARCHIVE_FOR_S,
         )
     except EkycError as error:
-        error.answer = links.answer
+        error.heard = links.answer
         raise
     return links.heard_with(_after(verification, kept, links.not_for_s))
 

@@ -45,7 +45,7 @@ def poll(verification: Verification) -> Write:
     try:
         write = keep(verification, answer)
     except EkycError as error:
-        error.answer = answer
+        error.heard = answer
         raise
     if write.trip and write.trip.after == 1:
         rests.begin(region, write.trip.first_s)

@@ -123,9 +123,9 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             error=str(error),
         )
         write = replace(services.policy.after_error(verification, error), error=error)
-        if error.answer is None:
+        if error.heard is None:
             return write
-        return replace(write, answer=error.answer.kind, trip=trip(error.answer))
+        return replace(write, answer=error.heard.kind, trip=trip(error.heard))
     except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
         _log.error(

@@ -45,7 +45,7 @@ class EkycError(Exception):
     #: The word for it in counters, timelines and logs.
     cause: ClassVar[str] = "ERROR"
     #: What the vendor had answered before this was raised: for the breaker, whatever became of the answer.
-    answer: Answer | None = None
+    heard: Answer | None = None
 
 
 class InvalidInput(EkycError):
