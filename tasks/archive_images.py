@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tasks.route_decision import route_decision
 from worker.app import app
 from worker.batches import give_back, next_stage, work_through
-from worker.errors import ImageUnavailable
+from worker.errors import EkycError, ImageUnavailable
 from worker.evidence.archive import archive
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
@@ -52,14 +52,18 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
 def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     links = FreshLinks(verification)
-    kept = archive(
-        services().evidence,
-        services().images,
-        region=verification.region,
-        signature_id=verification.signature_id,
-        refresh=links.ask,
-        final=verification.settled_for_s > ARCHIVE_FOR_S,
-    )
+    try:
+        kept = archive(
+            services().evidence,
+            services().images,
+            region=verification.region,
+            signature_id=verification.signature_id,
+            refresh=links.ask,
+            final=verification.settled_for_s > ARCHIVE_FOR_S,
+        )
+    except EkycError as error:
+        error.heard = links.answer
+        raise
     return links.heard_with(_after(verification, kept, links.not_for_s))
 
 
@@ -79,11 +83,14 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
 
 
 class FreshLinks:
-    """Fresh links of one verification, for links that died. `not_for_s`: for how long the vendor may not be asked."""
+    """Fresh links of one verification, for links that died.
+
+    `not_for_s`: for how long the vendor may not be asked. `answer`: what it said, where it was asked.
+    """
 
     def __init__(self, verification: Verification) -> None:
         self._verification = verification
-        self._answer: Answer | None = None
+        self.answer: Answer | None = None
         self.not_for_s = 0.0
 
     def ask(self) -> Result | None:
@@ -92,7 +99,7 @@ class FreshLinks:
         self.not_for_s = HEARD_FOR_S if rests.resting(region) else services().ledger.spend(region)
         if self.not_for_s:
             return None
-        answer = self._answer = services().client.get_result(region, self._verification.signature_id)
+        answer = self.answer = services().client.get_result(region, self._verification.signature_id)
         called_for = trip(answer)
         if called_for and called_for.after == 1:
             rests.begin(region, called_for.first_s)
@@ -101,6 +108,6 @@ class FreshLinks:
 
     def heard_with(self, write: Write) -> Write:
         """`write`, from which the breaker hears what the vendor said, as it does of every poll."""
-        if self._answer is None:
+        if self.answer is None:
             return write
-        return replace(write, answer=self._answer.kind, trip=trip(self._answer))
+        return replace(write, answer=self.answer.kind, trip=trip(self.answer))

@@ -10,7 +10,7 @@ from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.app import app
 from worker.batches import give_back, next_stage, work_through
-from worker.errors import EvidenceConflict
+from worker.errors import EkycError, EvidenceConflict
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.messages import BROKEN, described
@@ -37,15 +37,26 @@ def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
 
 def poll(verification: Verification) -> Write:
     """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
-    region, signature_id = verification.region, verification.signature_id
-    policy, evidence, rests = services().policy, services().evidence, services().rests
+    region, rests = verification.region, services().rests
     if rests.resting(region):
         return writes.release(verification)
 
-    answer = services().client.get_result(region, signature_id)
-    write = policy.after(verification, answer)
+    answer = services().client.get_result(region, verification.signature_id)
+    try:
+        write = keep(verification, answer)
+    except EkycError as error:
+        error.heard = answer
+        raise
     if write.trip and write.trip.after == 1:
         rests.begin(region, write.trip.first_s)
+    return write
+
+
+def keep(verification: Verification, answer: Answer) -> Write:
+    """What follows from `answer`, once it is kept. Raises what the evidence store raises, and ``EvidenceConflict``."""
+    region, signature_id = verification.region, verification.signature_id
+    policy, evidence = services().policy, services().evidence
+    write = policy.after(verification, answer)
     match answer:
         case Unreadable() | OursToFix():
             evidence.keep_unreadable(region, signature_id, answer.raw)

@@ -14,6 +14,7 @@ from worker.errors import EkycError, LedgerUnavailable
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
+from worker.policy import trip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +122,10 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             cause=error.cause,
             error=str(error),
         )
-        return replace(services.policy.after_error(verification, error), error=error)
+        write = replace(services.policy.after_error(verification, error), error=error)
+        if error.heard is None:
+            return write
+        return replace(write, answer=error.heard.kind, trip=trip(error.heard))
     except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
         _log.error(

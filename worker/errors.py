@@ -23,7 +23,10 @@ it ends up in logs and in Flower.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from worker.vendor.answers import Answer
 
 
 class EkycError(Exception):
@@ -41,6 +44,8 @@ class EkycError(Exception):
     exit_code: ClassVar[int] = 1
     #: The word for it in counters, timelines and logs.
     cause: ClassVar[str] = "ERROR"
+    #: What the vendor had answered before this was raised: for the breaker, whatever became of the answer.
+    heard: Answer | None = None
 
 
 class InvalidInput(EkycError):

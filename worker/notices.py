@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from worker.ledger.values import Event, Hold
 
 _log = structlog.get_logger(__name__)
+
+#: The word for what a person ordered: ``hold.lua``.
+BY_HAND: Final = "BY_HAND"
 
 
 class Notices:
@@ -37,22 +40,26 @@ class Notices:
         acts = self._record.acts(region) if newest else ()
         hold = next(iter(self._census.counts(region).holds), None)
         for act in self._new(region, acts, hold):
-            _tell(region, act, hold if act is acts[-1] else None)
+            _tell(region, act, hold if _ordered(act, hold) else None)
         self._told[region] = acts[-1] if acts else None
 
     def _new(self, region: str, acts: Sequence[Event], hold: Hold | None) -> Sequence[Event]:
         if region not in self._told:
-            lasts = hold is not None and not hold.on_trial
-            return [act for act in acts[-1:] if act.name == "hold" and lasts]
+            return [act for act in acts if _ordered(act, hold)]
         told = self._told[region]
         return acts[acts.index(told) + 1 :] if told in acts else acts
+
+
+def _ordered(act: Event, hold: Hold | None) -> bool:
+    """Whether the region rests because of this act, and not of an earlier one, or one of the fleet's."""
+    return hold is not None and hold.word == BY_HAND and act.name == "hold" and act.at_ms == hold.at_ms
 
 
 def _tell(region: str, act: Event, hold: Hold | None) -> None:
     if act.name == "resume":
         _log.warning("region_resumed", region=region, reason=act.detail)
         return
-    # One that was lifted before anybody looked has no end but the act that follows.
+    # One that was lifted before anybody looked has no end but the act that follows; one that changed nothing has none.
     until = (
         None
         if hold is None

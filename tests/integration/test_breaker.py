@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from schemas.enqueue import EnqueueRequest
+from worker.batches import give_back
 from worker.ledger import Census, Ledger, writes
 from worker.ledger.scripts import prefix
 from worker.ledger.writes import Heard
@@ -16,9 +18,12 @@ from worker.vendor.answers import AccountFault
 from worker.vendor.token_store import TokenStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
 
     from worker.ledger.values import Batch, Recorded, Verification
+    from worker.ledger.writes import Write
 
 PH = prefix("ph")
 
@@ -119,6 +124,99 @@ def test_a_probe_that_is_lost_is_followed_by_another(ledger: Ledger, redis: Redi
     for member, score in redis.zscan_iter(f"{PH}leased"):
         redis.zincrby(f"{PH}leased", -score, member)
     assert len(ledger.claim("ph", limit=64).batches) == 1
+
+
+def on_trial(ledger: Ledger, redis: Redis) -> tuple[Batch, list[Verification]]:
+    """The region's rest is over, and one verification has begun to try the vendor."""
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    return take(ledger)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        writes.release,
+        partial(writes.retry, in_s=600, cause="EVIDENCE_UNAVAILABLE"),
+        partial(writes.quarantine, reason="UNFORESEEN"),
+        partial(writes.give_up, cause="UNFORESEEN"),
+    ],
+)
+def test_a_probe_that_ends_without_an_answer_is_followed_by_another_at_once(
+    ledger: Ledger, redis: Redis, left: Callable[[Verification], Write]
+) -> None:
+    """It is given back or fails of ours: the region is not shut for a lease, and somebody is woken."""
+    probe, (one,) = on_trial(ledger, redis)
+    assert ledger.claim("ph", limit=64).batches == ()
+    redis.delete(f"{PH}wake")
+    ledger.record(probe, [left(one)])
+    assert redis.llen(f"{PH}wake") == 1
+    assert len(take(ledger)[1]) == 1
+    assert ledger.claim("ph", limit=64).batches == ()
+
+
+def test_what_leaves_its_lease_and_is_no_probe_lets_no_second_one_try(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:9], "transient_fault")
+    end_rest(redis)
+    take(ledger)
+    ledger.record(batch, [writes.release(ones[9])])
+    assert ledger.claim("ph", limit=64).batches == ()
+
+
+def test_a_probe_whose_message_cannot_be_sent_is_followed_by_another_at_once(
+    ledger: Ledger, redis: Redis
+) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    (probe,) = ledger.claim("ph", limit=64).batches
+    give_back(ledger, probe)
+    assert len(take(ledger)[1]) == 1
+
+
+def test_a_probe_that_is_loaded_in_a_rest_is_followed_by_another_after_it(
+    ledger: Ledger, redis: Redis
+) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones, "transient_fault")
+    end_rest(redis)
+    (probe,) = ledger.claim("ph", limit=64).batches
+    ledger.hold("ph", for_s=600, reason="maintenance", who="maria")
+    assert ledger.load(probe) == []
+    end_rest(redis)
+    assert len(take(ledger)[1]) == 1
+
+
+def test_a_probe_whose_lease_ends_is_followed_by_another_in_the_same_claim(
+    ledger: Ledger, redis: Redis
+) -> None:
+    on_trial(ledger, redis)
+    for member, score in redis.zscan_iter(f"{PH}leased"):
+        redis.zincrby(f"{PH}leased", -score, member)
+    assert len(ledger.claim("ph", limit=64).batches) == 1
+
+
+def test_what_the_vendor_answered_opens_the_breaker_though_it_could_not_be_kept(
+    ledger: Ledger, redis: Redis
+) -> None:
+    probe, (one,) = on_trial(ledger, redis)
+    retry = writes.retry(one, in_s=600, cause="EVIDENCE_UNAVAILABLE")
+    ledger.record(probe, [replace(retry, answer="result")])
+    assert len(take(ledger)[1]) == 9
+
+
+def test_a_probe_of_a_worker_of_the_release_before_is_waited_for_as_ever(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """It does not say which verification that is: the trial lasts until it is answered, or for a lease."""
+    probe, (one,) = on_trial(ledger, redis)
+    redis.hdel(f"{PH}health", "by")
+    ledger.record(probe, [writes.release(one)])
+    assert ledger.claim("ph", limit=64).batches == ()
+    redis.hset(f"{PH}health", "probe", 1)
+    assert len(take(ledger)[1]) == 1
 
 
 def test_the_longest_rest_is_a_quarter_of_a_minute(ledger: Ledger, redis: Redis) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, free_port
+from worker.cli.acts import KEPT
 from worker.ledger import Census, Ledger
 from worker.ledger.scripts import prefix
 
@@ -129,6 +130,16 @@ def test_the_newest_twenty_acts_are_read_back(ekyc: Ekyc, redis: Redis) -> None:
         time.sleep(0.002)
     acts = json.loads(ekyc("stats", "--json").out)["acts"]
     assert {act["why"] for act in acts} == {f"number {number} (for 600 s)" for number in range(10, 30)}
+
+
+def test_all_acts_that_are_kept_can_be_read_back(ekyc: Ekyc, redis: Redis) -> None:
+    ledger = Ledger(redis)
+    for number in range(KEPT + 1):
+        ledger.hold("ph", for_s=600, reason=f"number {number}", who="maria")
+    acts = json.loads(ekyc("stats", "--json", "--acts", str(KEPT)).out)["acts"]
+    assert [act["why"].split()[1] for act in acts] == [str(number) for number in range(1, KEPT + 1)]
+    refused = ekyc("stats", "--json", "--acts", "0")
+    assert (refused.code, refused.out) == (2, "")
 
 
 def test_stats_show_a_rest_with_who_ordered_it_even_before_anything_was_enqueued(ekyc: Ekyc) -> None:

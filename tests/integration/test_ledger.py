@@ -347,12 +347,25 @@ def quarantined_and_retried(ledger: Ledger, redis: Redis) -> None:
     assert Quarantine(redis, who="maria").retry("ph", ["a"]) == [True]
 
 
-def test_faults_that_take_turns_are_counted_too(ledger: Ledger) -> None:
-    assert story_of(ledger, *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 40) == [
-        "EVIDENCE_UNAVAILABLE",
-        "IMAGE_UNAVAILABLE",
-        "EVIDENCE_UNAVAILABLE x39",
-        "IMAGE_UNAVAILABLE x39",
+def test_every_fault_of_the_same_kind_can_be_read_back_with_its_worker(ledger: Ledger, redis: Redis) -> None:
+    enqueue(ledger, "a")
+    for number in range(32):
+        batch = ledger.claim("ph", limit=1).batches[0]
+        other = Ledger(redis, worker=f"w{number}")
+        (one,) = other.load(batch)
+        other.record(batch, [writes.retry(one, in_s=0, cause="HTTP_500")])
+    told = timeline(ledger)
+    assert [(event.name, event.detail, event.worker) for event in told] == [
+        ("fault", "HTTP_500", f"w{number}") for number in range(32)
+    ]
+
+
+def test_faults_that_come_when_there_is_no_room_are_counted(ledger: Ledger) -> None:
+    told = story_of(ledger, *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 40)
+    assert told == [
+        *["EVIDENCE_UNAVAILABLE", "IMAGE_UNAVAILABLE"] * 15,
+        "EVIDENCE_UNAVAILABLE x25",
+        "IMAGE_UNAVAILABLE x25",
     ]
 
 
@@ -466,14 +479,11 @@ def test_a_lease_that_has_ended_is_told_and_is_the_oldest_due(ledger: Ledger, re
     assert 89 < counts.oldest_due_s < 100
 
 
-def test_a_fault_that_comes_again_and_again_is_counted_and_pushes_nothing_out(ledger: Ledger) -> None:
+def test_a_fault_that_comes_again_and_again_is_counted_once_there_is_no_room(ledger: Ledger) -> None:
     many = ["EVIDENCE_UNAVAILABLE"] * 80
-    assert story_of(ledger, "IMAGE_UNAVAILABLE", *many, "IMAGE_UNAVAILABLE") == [
-        "IMAGE_UNAVAILABLE",
-        "EVIDENCE_UNAVAILABLE",
-        "EVIDENCE_UNAVAILABLE x79",
-        "IMAGE_UNAVAILABLE",
-    ]
+    left_out, *others = story_of(ledger, "IMAGE_UNAVAILABLE", *many, "IMAGE_UNAVAILABLE")
+    assert left_out.startswith("faults x1 within ")
+    assert others == [*many[:30], "EVIDENCE_UNAVAILABLE x50", "IMAGE_UNAVAILABLE"]
 
 
 def test_of_those_that_were_in_many_crashes_one_at_a_time_is_under_way(ledger: Ledger, redis: Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +58,27 @@ def test_a_hold_that_lasts_is_told_by_a_worker_that_starts_and_one_that_is_over_
     assert events(told(Notices(redis), ledger)) == [("region_held", "lasts (for 60 s)")]
     redis.delete("ekyc:{ph}:hold")
     assert told(Notices(redis), ledger) == []
+
+
+def test_a_rest_that_the_fleet_ordered_after_a_persons_is_not_told_as_the_persons(
+    redis: Redis, ledger: Ledger
+) -> None:
+    before = Notices(redis)
+    told(before, ledger)
+    ledger.hold("ph", for_s=60, reason="ran out", who="maria")
+    redis.delete("ekyc:{ph}:hold")
+    ledger.hold("ph", for_s=300, reason="VENDOR_BUSY")
+    assert told(Notices(redis), ledger) == []
+    # Who was there tells the act, but not the other rest's end as its own.
+    (line,) = told(before, ledger)
+    assert (line["reason"], line["until"]) == ("ran out (for 60 s)", None)
+
+
+def test_of_two_peoples_holds_the_one_that_lasts_is_told(redis: Redis, ledger: Ledger) -> None:
+    ledger.hold("ph", for_s=3600, reason="longer", who="maria")
+    time.sleep(0.002)
+    ledger.hold("ph", for_s=60, reason="shorter", who="juan")
+    assert events(told(Notices(redis), ledger)) == [("region_held", "longer (for 3600 s)")]
 
 
 def test_what_the_fleet_orders_is_no_act(redis: Redis, ledger: Ledger) -> None:

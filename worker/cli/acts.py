@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from worker.ledger.values import Event
 
-#: How many are read back; the ledger keeps more.
-MOST: Final = 20
+#: How many are read back where nobody asks for more.
+USUAL: Final = 20
+
+#: As many as the ledger keeps of each region: `MAX_ACTS` in `common.lua`.
+KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Act:
         return f"{rfc3339(self.event.at_ms)} {self.event.name} by {self.event.worker}: {self.event.detail}"
 
 
-def recent(redis: Redis, regions: Sequence[str]) -> tuple[Act, ...]:
-    """The newest of all `regions`, in order. Raises ``LedgerUnavailable``."""
+def recent(redis: Redis, regions: Sequence[str], most: int = USUAL) -> tuple[Act, ...]:
+    """The newest of all `regions`, at least one, in order. Raises ``LedgerUnavailable``."""
     quarantine = Quarantine(redis, who="")
     acts = [Act(region, event) for region in regions for event in quarantine.acts(region)]
-    return tuple(sorted(acts, key=lambda act: act.event.at_ms)[-MOST:])
+    return tuple(sorted(acts, key=lambda act: act.event.at_ms)[-most:])

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from worker.cli.acts import recent
+from worker.cli.acts import KEPT, USUAL, recent
 from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
 from worker.redis import connect
@@ -17,8 +17,17 @@ from worker.settings import current
 @click.option(
     "--region", metavar="REGION", callback=canonical, help="Only this one. Default: all in ADVANCE_REGIONS."
 )
+@click.option(
+    "--acts",
+    "most_acts",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=USUAL,
+    show_default=True,
+    help=f"With --json: how many of people's newest acts. The ledger keeps {KEPT} of each region.",
+)
 @json_option
-def stats(region: str | None, *, as_json: bool) -> None:
+def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     """Show the ledger in figures: what waits, what is done, and how.
 
     With --json: waiting, in_flight, lapsed (in flight, but their lease has ended: the next claim takes them
@@ -32,7 +41,7 @@ def stats(region: str | None, *, as_json: bool) -> None:
     settings = current()
     regions = (region,) if region else settings.regions
     with connect(settings.redis_url) as redis:
-        seen, acts = look(redis, regions), recent(redis, regions)
+        seen, acts = look(redis, regions), recent(redis, regions, most_acts)
     if as_json:
         click.echo(json.dumps(seen.as_json() | {"acts": [act.as_json() for act in acts]}))
         return

@@ -122,7 +122,8 @@ def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold,
     until_ms = int(hold.get(b"until", 0))
     if until_ms <= now_ms:
         return ()
-    return (Hold(region, until_ms, hold[b"reason"].decode(), hold.get(b"word", b"").decode()),)
+    word, at_ms = hold.get(b"word", b"").decode(), int(hold.get(b"at", 0))
+    return (Hold(region, until_ms, hold[b"reason"].decode(), word, at_ms),)
 
 
 def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:

@@ -166,6 +166,8 @@ class Hold:
     #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
     #: an older version ordered it.
     word: str = ""
+    #: When it was ordered: the moment of the act, where a person did. 0: on trial, or by a worker of an older version.
+    at_ms: int = 0
     #: The rest is over, and one verification at a time tries the vendor: all others wait as they did.
     on_trial: bool = False
 

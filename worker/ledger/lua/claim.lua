@@ -14,6 +14,7 @@ local batches, killers = {}, {}
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
+  end_probe(id)
   local seen = redis.call('HMGET', key('v:' .. id), 's', 'c', 'd', 'b')
   if seen[1] then
     local starts = tonumber(seen[2]) or 0
@@ -49,11 +50,12 @@ local function may_go(id, starts)
   return starts < SUSPECT or redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
 end
 
+-- Returns how many it took, and the last of them.
 local function take(stage, most)
   local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
   local survivors
-  local taken = 0
+  local taken, newest = 0, nil
 
   local function put(id, starts)
     -- What was in a batch that crashed travels with few, and after a second crash alone: whatever kills workers takes
@@ -74,7 +76,7 @@ local function take(stage, most)
     redis.call('ZREM', key('due:' .. stage), id)
     redis.call('HSET', key('v:' .. id), 'b', batch[1])
     redis.call('ZADD', key('leased'), digits(now + lease), id)
-    taken = taken + 1
+    taken, newest = taken + 1, id
   end
 
   for _, id in ipairs(due) do
@@ -88,7 +90,7 @@ local function take(stage, most)
   if #together > 2 then
     batches[#batches + 1] = together
   end
-  return taken
+  return taken, newest
 end
 
 -- While the breaker is tripped one verification at a time tries the vendor.
@@ -99,12 +101,12 @@ local free, next_permit = permits(rate, now)
 take('routing', limit)
 take('archiving', limit)
 if held == 0 and free > 0 then
-  local taken = take('polling', tripped and 1 or math.min(limit, free))
+  local taken, newest = take('polling', tripped and 1 or math.min(limit, free))
   spend(rate, taken, now)
   free, next_permit = permits(rate, now)
   if tripped and taken > 0 then
     held = now + lease
-    redis.call('HSET', key('health'), 'probe', digits(held))
+    redis.call('HSET', key('health'), 'probe', digits(held), 'by', newest)
   end
 end
 

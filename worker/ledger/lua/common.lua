@@ -19,9 +19,9 @@
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
---   hold            hash    until, reason, word: the reason as it is counted
+--   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as the act says
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
---                           probe: until when the one verification that tries the vendor may take
+--                           probe: until when the one verification that tries the vendor may take; by: its id
 --                           rest: until when the region rested last; reason: of the last trip
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
 --   failing:<reason> set    the ids: the breaker counts verifications, not calls
@@ -66,9 +66,24 @@ local function read(line)
   return { at = at, event = event, cause = cause or detail, times = tonumber(times) or 1, kind = kind }
 end
 
--- Faults that come again and again would fill a timeline. Since the last step the first of a cause has a line, and one
--- more, the second, counts those after it; what comes again is at the end, with the time of the newest.
+-- Whether there is no room for one more fault.
+local function full_of_faults(timeline)
+  if redis.call('LLEN', timeline) < MOST.faults then
+    return false
+  end
+  local faults = 0
+  for _, line in ipairs(redis.call('LRANGE', timeline, 0, -1)) do
+    faults = faults + (read(line).kind == 'faults' and 1 or 0)
+  end
+  return faults >= MOST.faults
+end
+
+-- Each fault has a line, until there is no room. From then on what came before since the last step is counted: the first
+-- of its cause keeps its line, and the newest stands at the end for itself and those that it takes the place of.
 local function count_fault(timeline, now, cause, worker)
+  if not full_of_faults(timeline) then
+    return false
+  end
   local lines = redis.call('LRANGE', timeline, -MOST.faults, -1)
   local newest, times
   for at = #lines, 1, -1 do
@@ -201,6 +216,15 @@ local function hold_until(now)
   return 0
 end
 
+-- `id` leaves its lease. Was it the one that tries the vendor, the next may, whatever became of it: a probe that nobody
+-- answered must not keep its region shut until it would have taken too long.
+local function end_probe(id)
+  if redis.call('HGET', key('health'), 'by') == id then
+    redis.call('HDEL', key('health'), 'by', 'probe')
+    wake()
+  end
+end
+
 local function forget_failures()
   for _, reason in ipairs(redis.call('SMEMBERS', key('failing'))) do
     redis.call('DEL', key('failing:' .. reason))
@@ -217,7 +241,7 @@ local function hold(for_ms, reason, now, counted_as)
     return already
   end
   local word = counted_as or reason
-  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word)
+  redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word, 'at', digits(now))
   redis.call('PEXPIREAT', key('hold'), digits(ends))
   redis.call('HINCRBY', key('counts'), 'hold:' .. word, 1)
   if redis.call('EXISTS', key('health')) == 1 then

@@ -15,6 +15,7 @@ for at = 5, #ARGV do
       redis.call('HDEL', verification, 'b')
       redis.call('ZREM', key('leased'), id)
       no_longer_suspect(id)
+      end_probe(id)
       make_due(id, stage, now, now)
     else
       redis.call('HSET', verification, 'b', holder)

@@ -80,7 +80,7 @@ local function trip(id, by)
     return 1
   end
   redis.call('HSET', key('health'), 'trips', trips + 1, 'reason', by.reason)
-  redis.call('HDEL', key('health'), 'probe')
+  redis.call('HDEL', key('health'), 'probe', 'by')
   return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end
 
@@ -97,6 +97,9 @@ local function answered()
     sound = true
   end
 end
+
+-- The one that tries the vendor: asked for once, not for each of a batch.
+local probe = redis.call('HGET', key('health'), 'by')
 
 -- Writes of a batch count mostly the same: each counter is changed once.
 local counted = {}
@@ -132,6 +135,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       note(write.id, now, write.event, write.detail, worker)
     end
     place[write.place](write)
+    if write.id == probe and write.place ~= 'same' then
+      end_probe(write.id)
+    end
     if (tonumber(seen[2]) or 0) > SUSPECT then
       local after = write.place == 'same' and still_suspect or no_longer_suspect
       after(write.id, lease)
