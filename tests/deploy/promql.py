@@ -26,12 +26,14 @@ needs_promtool = pytest.mark.skipif(
 
 #: Prometheus's own, and the labels that it or a cluster gives to all.
 _THEIRS: Final = {"up": frozenset[str](), "ALERTS": frozenset({"alertname", "alertstate"})}
-_ADDED: Final = frozenset({"job", "instance", "pod"})
+_ADDED: Final = frozenset({"job", "namespace", "instance", "pod"})
 
 #: Of `ekyc_worker_info`, whose description does not name them.
 _INFO: Final = frozenset({"worker", "table", "version"})
 
 _SERIES: Final = re.compile(r"(?<![:\w])(ekyc_\w+|up|ALERTS)\b(?!\()(?:\{([^}]*)\})?")
+#: What a rule has recorded of a counter; it has that counter's labels.
+_RECORDED: Final = re.compile(r"\bregion:(ekyc_\w+):")
 _MATCHER: Final = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 _GROUPED: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^)]*)\)")
 
@@ -68,7 +70,7 @@ def metrics(expr: str) -> set[str]:
 def faults(expr: str, legend: str = "") -> list[str]:
     """What no scrape can ever answer: a name, a label or a value that is not there."""
     found: list[str] = []
-    there = set(_ADDED)
+    there = set(_ADDED).union(*(EXPOSED.get(f"{name}_total", ()) for name in _RECORDED.findall(expr)))
     for name, matchers in _SERIES.findall(expr):
         labels = EXPOSED.get(name, _THEIRS.get(name))
         if labels is None:

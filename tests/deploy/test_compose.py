@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
-from tests.deploy.sources import DEPLOY, PROCFILE, compose, is_read
+from tests.deploy.sources import DEPLOY, PROCFILE, compose, documents, is_read
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ def test_secrets_are_files_and_only_for_whom_they_are() -> None:
         assert named == {file for file in files if file.startswith("/run/")}, name
     assert "flower_basic_auth" not in OURS["worker"]["secrets"]
     assert OURS["flower"]["secrets"] == ["flower_basic_auth"]
+
+
+def test_a_broker_of_its_own_is_told_to_workers_and_flower_alone() -> None:
+    (file,) = documents(DEPLOY / "docker-compose.broker.yml")
+    told = {"environment": {"CELERY_BROKER_URL_FILE": "/run/secrets/broker_url"}, "secrets": ["broker_url"]}
+    assert file["services"] == {"worker": told, "flower": told}
+    assert file["secrets"].keys() == {"broker_url"}
 
 
 def test_every_variable_is_read_by_somebody() -> None:

@@ -125,6 +125,21 @@ def test_a_component_that_the_overlay_must_complete_says_so() -> None:
         assert trigger["metadata"]["serverAddress"].startswith("http://")
 
 
+@needs_kubectl
+def test_a_broker_of_its_own_is_told_to_workers_and_flower_alone(tmp_path: Path) -> None:
+    rendered = render(copied(tmp_path, components=["../../components/broker"]))
+    for process in PROCFILE:
+        each = rendered["Deployment", f"ekyc-{process}"]
+        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+        pod = each["spec"]["template"]["spec"]
+        (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
+        told = {"name": "CELERY_BROKER_URL_FILE", "value": "/run/secrets/ekyc/broker_url"}
+        item = {"key": "broker_url", "path": "broker_url"}
+        wanted = process != "web"
+        assert (told in pod["containers"][0]["env"], item in secret["items"]) == (wanted, wanted)
+    assert ports(rendered["NetworkPolicy", "ekyc-broker"]["spec"]) == {5671, 5672}
+
+
 def test_traces_reach_a_collector_in_the_cluster_from_workers_alone() -> None:
     policy = component("otlp")
     kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)

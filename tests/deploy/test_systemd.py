@@ -91,13 +91,27 @@ def test_it_is_started_again_unless_a_person_has_to_mend_its_settings(process: s
 def test_what_a_person_types_has_what_a_worker_has() -> None:
     """`as-worker`: the same settings, secrets, user and programs."""
     lines = unit(UNITS["worker"])
+    broker = unit("broker.conf")
     script = (DEPLOY / "systemd" / "as-worker").read_text()
     for name in ("User", "Group", "WorkingDirectory", "EnvironmentFile", "LoadCredential"):
-        assert re.findall(rf"--property={name}=(\S+)", script) == lines[name]
+        assert sorted(re.findall(rf"--property={name}=(\S+)", script)) == sorted(
+            lines[name] + broker.get(name, [])
+        )
     given = dict(re.findall(r'--setenv=(\w+)="/run/credentials/\$unit\.service/(\w+)"', script))
-    named = dict(re.findall(r"^(\w+_FILE)=%d/(\w+)", "\n".join(lines["Environment"]), re.MULTILINE))
+    named = dict(
+        re.findall(
+            r"^(\w+_FILE)=%d/(\w+)", "\n".join(lines["Environment"] + broker["Environment"]), re.MULTILINE
+        )
+    )
     assert given == named
     assert '-- "/opt/ekyc/bin/$command" "$@"' in script
+
+
+def test_a_broker_of_its_own_has_a_credential_that_is_read() -> None:
+    broker = unit("broker.conf")
+    assert broker["LoadCredential"] == ["broker_url:/etc/ekyc/credentials/broker_url"]
+    (variable,) = broker["Environment"]
+    assert is_read(variable.partition("=")[0])
 
 
 def test_without_a_command_it_says_what_to_type() -> None:
