@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from celery import Task as _CelerysTask
@@ -49,18 +50,22 @@ class Task(_TASK):  # type: ignore[misc]
         except (EkycError, TaskPredicate):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is
-            wordless = Wordless.of(error)
+            wordless = _wordless(error).with_traceback(error.__traceback__)
         raise wordless
 
 
 class Wordless(Exception):
-    """Stands for an error of others, of which it has the name and the place."""
+    """Stands for an error of a kind that cannot be made of nothing; its text is the name of that kind."""
 
-    @classmethod
-    def of(cls, error: Exception) -> Exception:
-        kind = type(error)
-        silent: type[Exception] = type(kind.__qualname__, (cls,), {"__module__": kind.__module__})
-        return silent().with_traceback(error.__traceback__)
+
+def _wordless(error: Exception) -> Exception:
+    """An error of the same kind that was told nothing."""
+    kind = type(error)
+    with suppress(Exception):
+        bare = kind.__new__(kind)
+        str(bare)
+        return bare
+    return Wordless(f"{kind.__module__}.{kind.__qualname__}")
 
 
 def without_traceback(record: LogRecord) -> bool:

@@ -52,7 +52,10 @@ class Notices:
 
 def _ordered(act: Event, hold: Hold | None) -> bool:
     """Whether the region rests because of this act, and not of an earlier one, or one of the fleet's."""
-    return hold is not None and hold.word == BY_HAND and act.name == "hold" and act.at_ms == hold.at_ms
+    if hold is None or hold.word != BY_HAND or act.name != "hold":
+        return False
+    # Two may come in one millisecond.
+    return act.at_ms == hold.at_ms and act.detail.startswith(hold.reason)
 
 
 def _tell(region: str, act: Event, hold: Hold | None) -> None:

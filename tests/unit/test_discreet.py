@@ -52,11 +52,11 @@ def test_an_error_of_others_keeps_its_kind_and_place_and_loses_its_words(
         except ValueError as quoting:
             raise error from quoting
 
-    with pytest.raises(Wordless) as caught:
+    with pytest.raises((type(error), Wordless)) as caught:
         failing()
     told = "".join(traceback.format_exception(caught.value))
     assert PERSON not in told + repr(caught.value) + str(caught.value)
-    assert type(error).__name__ in told.splitlines()[-1] + repr(caught.value)
+    assert type(error).__name__ in told.splitlines()[-1]
     assert "in failing" in told
     result: Any = failing.apply()
     assert PERSON not in str(result.traceback) + repr(result.result)
