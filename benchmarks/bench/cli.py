@@ -149,7 +149,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     # What is wrong with the file is better told now than in an hour.
     results.check(output)
     with yard(folder) as where:
-        needs.room(where, len(entries) * rounds * len(set(parts) & set(PROFILES)), seconds)
+        needs.room(where, len(entries) * rounds * len(set(parts) & {*PROFILES, "synced"}), seconds)
         sitting = Sitting(
             entries=entries,
             rounds=rounds,

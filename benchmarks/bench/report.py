@@ -202,6 +202,12 @@ def _targets(targets: dict[str, Any]) -> str:
     if events := targets.get("events"):
         paces = {name: Spread.of(events[f"{name}_per_s"]) for name in ("on", "off")}
         rows += [(f"cpu with task events {name}", f"{spread(pace)} a second") for name, pace in paces.items()]
+    if synced := targets.get("synced"):
+        paces = {name: Spread.of(per_s) for name, per_s in synced["per_s"].items()}
+        rows += [
+            (f"cpu with every file synced by everybody: {name}", f"{spread(pace)} a second")
+            for name, pace in sorted(paces.items(), key=lambda one: -one[1].median)
+        ]
     if nudge := targets.get("nudge"):
         rows.append(
             (

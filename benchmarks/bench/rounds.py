@@ -93,7 +93,7 @@ class Rounds:
         what = f"round {number} · {profile.name} · {entry.name}"
         outcome: dict[str, Any]
         try:
-            figures = measure(entry, profile, self.seconds, self.where)
+            figures = run_once(entry, profile, self.seconds, self.where)
         except FAILURES as error:
             said = str(error).splitlines()[0]
             self.tell(f"{what}: {said}")
@@ -109,7 +109,7 @@ class Rounds:
         self.runs.append(outcome | {"round": number})
 
 
-def measure(entry: Entry, profile: Profile, seconds: float, where: Path) -> Figures:
+def run_once(entry: Entry, profile: Profile, seconds: float, where: Path) -> Figures:
     """One run on fresh ground. Raises one of ``FAILURES``."""
     # What earlier runs left to the kernel to write goes first, or this one would share its disk.
     os.sync()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.bench import needs, results
 from benchmarks.bench.profile import PROFILES, WAITING
 from benchmarks.bench.rounds import FAILURES, WARM_S, Rounds
-from benchmarks.bench.targets import claim, enqueue, events, nudge
+from benchmarks.bench.targets import claim, enqueue, events, nudge, synced
 from benchmarks.bench.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.bench.results import Results
     from benchmarks.bench.rounds import Entry
 
-TARGETS: Final = ("enqueue", "claim", "events", "nudge")
+TARGETS: Final = ("enqueue", "claim", "events", "synced", "nudge")
 
 #: What may be asked for.
 PARTS: Final = (*PROFILES, WAITING.name, *TARGETS)
@@ -91,6 +91,9 @@ class Sitting:
                 return claim.measure(where, few=_FEW, many=many, rounds=rounds, claims=_CLAIMS, tell=tell)
             case "events":
                 return events.measure(where, rounds=rounds, seconds=self.seconds, warm_s=WARM_S, tell=tell)
+            case "synced":
+                entries = first_variants(self.entries)
+                return synced.measure(where, entries, rounds=rounds, seconds=self.seconds, tell=tell)
             case _:
                 return nudge.measure(where, count=_NUDGED, warm_s=WARM_S, tell=tell)
 

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.bench.ground import ending, ground
-from benchmarks.bench.profile import PROFILES, REAL
+from benchmarks.bench.profile import CPU, PROFILES, REAL
 from benchmarks.bench.rounds import FAILURES, line
 from benchmarks.bench.run import Run
 from benchmarks.bench.sitting import first_variants
 from benchmarks.bench.targets import claim, enqueue, events, nudge
+from benchmarks.bench.targets.synced import synced
 from benchmarks.bench.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def smoke(entries: Sequence[Entry], where: Path, tell: Callable[[str], None]) ->
     for entry in entries:
         profiles = list(PROFILES.values()) if entry in firsts else [REAL]
         parts.append((entry.name, partial(_profiles, entry, profiles, where, tell)))
+    parts += [(entry.name, partial(_profiles, entry, [CPU], where, tell)) for entry in map(synced, firsts)]
     parts += [(f"{entry.name}, waiting", partial(_waiting, entry, where, tell)) for entry in firsts]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         checks = [pool.submit(check, *part) for part in parts]

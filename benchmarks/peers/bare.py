@@ -45,9 +45,9 @@ class Bare:
                 raw = await self._vendor.get_result(signature_id)
                 data = job.result(json.loads(raw))
                 if data is not None:
-                    job.keep(signature_id, "answer.json", raw)
+                    await job.keep_async(signature_id, "answer.json", raw)
                     for side, url in job.links(data).items():
-                        job.keep(signature_id, f"{side}.jpg", await self._vendor.image(url))
+                        await job.keep_async(signature_id, f"{side}.jpg", await self._vendor.image(url))
                     await self._redis.lpush("onboarding", job.dumps(job.decision(signature_id, data, polls)))
                     return
             await asyncio.sleep(job.COUNTDOWN_S)

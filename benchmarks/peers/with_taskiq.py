@@ -50,7 +50,7 @@ async def get_result(
         due_at = datetime.now(UTC) + timedelta(seconds=job.COUNTDOWN_S)
         await get_result.kicker().schedule_by_time(source, due_at, signature_id, polls + 1)
         return
-    job.keep(signature_id, "answer.json", raw)
+    await job.keep_async(signature_id, "answer.json", raw)
     await archive_images.kiq(signature_id, data, polls)
 
 
@@ -59,7 +59,7 @@ async def archive_images(
     signature_id: str, data: dict[str, Any], polls: int, *, vendor: Annotated[Vendor, TaskiqDepends(_vendor)]
 ) -> None:
     for side, url in job.links(data).items():
-        job.keep(signature_id, f"{side}.jpg", await vendor.image(url))
+        await job.keep_async(signature_id, f"{side}.jpg", await vendor.image(url))
     await route_decision.kiq(signature_id, data, polls)
 
 

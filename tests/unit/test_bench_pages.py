@@ -35,6 +35,16 @@ MEASURED = results(
 )
 
 
+def test_what_all_come_to_when_all_sync_stands_fastest_first() -> None:
+    per_s = {"ours": [200.0, 300.0, 250.0], "taskiq": [260.0, 270.0, 280.0]}
+    said = report(results(targets={"synced": {"per_s": per_s, "sitting": "x"}}))
+    rows = [row for row in said.splitlines() if "synced by everybody" in row]
+    assert [row.split("|")[1:3] for row in rows] == [
+        [" cpu with every file synced by everybody: taskiq ", " **270** (260 – 280) a second "],
+        [" cpu with every file synced by everybody: ours ", " **250** (200 – 300) a second "],
+    ]
+
+
 def bars(picture: str) -> list[ET.Element]:
     """Without the background."""
     return ET.fromstring(picture).findall(f"{SVG}rect")[1:]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
-from worker.calls import FEWEST, Calls, Work
+from worker.calls import FEWEST, Calls, Took, Work
 
 
 def finish(work: Work[int, int], timeout_s: float = 30.0) -> list[tuple[int, int]]:
@@ -48,6 +49,7 @@ def test_slow_calls_get_threads_until_all_are_under_way_and_the_next_batch_has_t
     work = calls.begin("ph/polling", watch, range(32))
     while watch.most < 32:
         assert work.outcomes(timeout_s=0.05, gather_s=lambda: 0.0) == []
+    time.sleep(0.1)  # the last to begin are slow, too
     watch.open.set()
     assert len(finish(work)) == 32
 
@@ -64,7 +66,7 @@ def test_slow_calls_get_threads_until_all_are_under_way_and_the_next_batch_has_t
 
 def test_another_kind_of_work_begins_with_few() -> None:
     calls, watch = Calls(64), Watch()
-    calls.learn("ph/polling", 64, quickest_s=1.0)
+    calls.learn("ph/polling", 64, Took(1.0))
     work = calls.begin("sg/polling", watch, range(32))
     time.sleep(0.1)
     assert watch.most <= FEWEST
@@ -74,15 +76,63 @@ def test_another_kind_of_work_begins_with_few() -> None:
 
 def test_quick_calls_give_threads_back() -> None:
     calls = Calls(64)
-    calls.learn("ph/polling", 64, quickest_s=1.0)
-    for _ in range(8):
-        calls.learn("ph/polling", 64, quickest_s=0.001)
+    calls.learn("ph/polling", 64, Took(1.0))
+    assert not calls.all_quick
+    for threads in (64, 32, 16, 8, 4):
+        calls.learn("ph/polling", threads, Took(0.001))
+    assert calls.all_quick
     watch = Watch()
     work = calls.begin("ph/polling", watch, range(32))
     time.sleep(0.1)
     assert watch.most <= FEWEST
     watch.open.set()
     finish(work)
+
+
+def test_calls_that_took_turns_for_the_processor_are_no_slow_calls() -> None:
+    calls = Calls(64)
+    calls.learn("ph/polling", 64, Took(0.2, cpu_s=0.004))
+    assert not calls.all_quick
+    with ExitStack() as busy:
+        for _ in range(60):
+            busy.enter_context(calls.busy())
+        for threads in (64, 32, 16, 8, 4):
+            calls.learn("ph/polling", threads, Took(0.2, cpu_s=0.004))
+    assert calls.all_quick
+
+
+def test_calls_that_are_slow_and_steady_get_twice_the_threads_with_each_batch() -> None:
+    calls = Calls(64)
+    for threads in (FEWEST, 2 * FEWEST, 4 * FEWEST):
+        watch = Watch()
+        work = calls.begin("ph/polling", watch, range(32))
+        until = time.monotonic() + 30
+        while watch.most < threads:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert watch.most == threads
+        watch.open.set()
+        finish(work)
+        calls.learn("ph/polling", threads, Took(0.03, cpu_s=0.001))
+
+
+def test_quick_batches_share_a_few_threads() -> None:
+    calls, watch = Calls(64), Watch()
+    watch.open.set()
+    works = [calls.begin(f"ph/{number}", watch, range(32)) for number in range(8)]
+    for work in works:
+        assert len(finish(work)) == 32
+    assert watch.most <= FEWEST
+
+
+def test_who_holds_up_the_shared_threads_holds_up_nobody_for_long() -> None:
+    calls, hung = Calls(64), Watch()
+    first = calls.begin("ph/polling", hung, range(32))
+    second = calls.begin("sg/polling", lambda item: item, range(32))
+    assert len(finish(second)) == 32
+    assert len(first.pending) == 32
+    hung.open.set()
+    finish(first)
 
 
 def test_what_has_not_begun_can_be_taken_back() -> None:
