@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TARGETS: Final = ("enqueue", "claim", "events", "synced", "nudge")
 
 #: What may be asked for.
-PARTS: Final = (*PROFILES, WAITING.name, *TARGETS)
+PARTS: Final = (*PROFILES, *TARGETS, WAITING.name)
 
 #: How long it may take until the first number waits, and until each further one does, in seconds. With 100,000 who
 #: takes up fewer than 333 a second is stopped, and shown with the rate until then.
@@ -64,14 +64,15 @@ class Sitting:
             rounds = Rounds(self.entries, profiles, self.seconds, self.where, self.tell)
             rounds.play(self.rounds)
             self._keep(name, {"runs": rounds.runs})
+        for target in TARGETS:
+            if target in parts:
+                self._target(name, target)
+        # Last, as it takes the longest.
         if WAITING.name in parts:
             for entry in first_variants(self.entries):
                 waiting = Waiting(entry, _WAITING_WITHIN_S, WARM_S, _SETTLE_S, self.where, self.tell)
                 waiting.play(self.numbers)
                 self._keep(name, {"waiting": [step.as_json() for step in waiting.steps]})
-        for target in TARGETS:
-            if target in parts:
-                self._target(name, target)
 
     def _target(self, name: str, target: str) -> None:
         try:
