@@ -25,8 +25,8 @@ TARGETS: Final = ("enqueue", "claim", "events", "synced", "nudge")
 PARTS: Final = (*PROFILES, *TARGETS, WAITING.name)
 
 #: How long it may take until the first number waits, and until each further one does, in seconds. With 100,000 who
-#: takes up fewer than 333 a second is stopped, and shown with the rate until then.
-_WAITING_WITHIN_S: Final = (300.0, 900.0)
+#: takes up fewer than 500 a second is stopped, and shown with the rate until then.
+_WAITING_WITHIN_S: Final = (200.0, 900.0)
 _SETTLE_S: Final = 20.0
 
 #: Enqueued in a round by ours and by plain Celery: a second or more of each.
