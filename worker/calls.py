@@ -28,6 +28,9 @@ FEWEST: Final = 3
 #: For how long nothing may come back before a batch gets as many threads again: some ten quick calls.
 GROW_EVERY_S: Final = 0.05
 
+#: A process that used so much of a core meanwhile waits for itself: more threads would only take more turns.
+BUSY_SHARE: Final = 0.6
+
 #: A call that takes no longer is quick: there is more to do than to wait for.
 QUICK_S: Final = 0.015
 
@@ -38,6 +41,19 @@ class Took:
 
     wall_s: float = float("inf")
     cpu_s: float = 0.0
+
+
+class _Spent:
+    """What this process does from now on."""
+
+    def __init__(self) -> None:
+        self._began_at, self._cpu_s = time.monotonic(), time.process_time()
+
+    @property
+    def saturated(self) -> bool:
+        """Whether it has kept a core so busy since that more threads would not help."""
+        used_s = time.process_time() - self._cpu_s
+        return used_s >= BUSY_SHARE * (time.monotonic() - self._began_at)
 
 
 class Calls:
@@ -90,13 +106,19 @@ class Calls:
             with self._lock:
                 self._busy -= 1
 
-    def learn(self, kind: str, threads: int, quickest: Took) -> None:
+    def learn(self, kind: str, threads: int, quickest: Took, *, saturated: bool = False) -> None:
         """How many threads some work has had in the end, and what the quickest of its calls took.
 
-        No longer than what all threads that are busy need together is no sign of a slow vendor: they took turns.
+        No longer than what half of the busy threads need together is no sign of a slow vendor: they took turns. And
+        where the process was saturated, more threads would only have taken more of them.
         """
-        quick = quickest.wall_s < max(QUICK_S, quickest.cpu_s * self._busy)
-        self._needed[kind] = max(FEWEST, threads // 2) if quick else min(2 * threads, self._most)
+        # Its own have ended by now.
+        busy = max(self._busy, threads)
+        quick = quickest.wall_s < max(QUICK_S, quickest.cpu_s * busy / 2)
+        if quick:
+            self._needed[kind] = max(FEWEST, threads // 2)
+        else:
+            self._needed[kind] = max(FEWEST, threads if saturated else min(2 * threads, self._most))
 
 
 class Work(Generic[_Item, _Outcome]):
@@ -107,6 +129,7 @@ class Work(Generic[_Item, _Outcome]):
     ) -> None:
         self._calls = calls
         self._kind = kind
+        self._spent = _Spent()
         self._each = each
         items = list(items)
         # The operations of a deque that are used here are atomic.
@@ -137,12 +160,15 @@ class Work(Generic[_Item, _Outcome]):
         Raises what `each` raised.
         """
         give_up_at = time.monotonic() + timeout_s
+        spent = _Spent()
         while not self._news.wait(min(GROW_EVERY_S, timeout_s) if self._left else timeout_s):
             # One whose turn has not come need not be slow.
-            if len(self._left) < len(self._pending) or self._calls.stuck:
+            begun = len(self._left) < len(self._pending)
+            if self._calls.stuck or (begun and not spent.saturated):
                 self.add_threads(self._running)
             if time.monotonic() >= give_up_at:
                 return []
+            spent = _Spent()
         self._ended.wait(gather_s())
         self._news.clear()
         if self._failed:
@@ -152,7 +178,7 @@ class Work(Generic[_Item, _Outcome]):
             found.append(self._done.popleft())
             del self._pending[id(found[-1][0])]
         if not self._pending:
-            self._calls.learn(self._kind, self._running, self._quickest)
+            self._calls.learn(self._kind, self._running, self._quickest, saturated=self._spent.saturated)
         return found
 
     def take_back(self) -> list[_Item]:

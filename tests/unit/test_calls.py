@@ -94,7 +94,7 @@ def test_calls_that_took_turns_for_the_processor_are_no_slow_calls() -> None:
     calls.learn("ph/polling", 64, Took(0.2, cpu_s=0.004))
     before = calls.all_quick
     with ExitStack() as busy:
-        for _ in range(60):
+        for _ in range(120):
             busy.enter_context(calls.busy())
         for threads in (64, 32, 16, 8, 4):
             calls.learn("ph/polling", threads, Took(0.2, cpu_s=0.004))
@@ -114,6 +114,32 @@ def test_calls_that_are_slow_and_steady_get_twice_the_threads_with_each_batch() 
         watch.open.set()
         finish(work)
         calls.learn("ph/polling", threads, Took(0.03, cpu_s=0.001))
+
+
+def test_a_process_that_keeps_its_core_busy_gets_no_more_threads() -> None:
+    calls = Calls(64)
+    calls.learn("ph/polling", 8, Took(0.2, cpu_s=0.001), saturated=True)
+    watch = Watch()
+    work = calls.begin("ph/polling", watch, range(32))
+    until = time.monotonic() + 30
+    while watch.most < 8:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert watch.most == 8
+    watch.open.set()
+    finish(work)
+
+
+def test_a_batch_does_not_grow_while_its_process_keeps_a_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.calls.BUSY_SHARE", 0.0)
+    monkeypatch.setattr(Calls, "stuck", False)  # others come back on the shared threads
+    calls, watch = Calls(64), Watch()
+    work = calls.begin("ph/polling", watch, range(32))
+    assert work.outcomes(timeout_s=0.5, gather_s=lambda: 0.0) == []
+    assert watch.most == FEWEST
+    watch.open.set()
+    finish(work)
 
 
 def test_quick_batches_share_a_few_threads() -> None:
