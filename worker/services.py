@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 #: HTTP calls that one process has under way at a time: a thread costs some 40 kB, and mostly waits.
 CALLS: Final = 256
 
-#: The same while they are quick: as many as are done before the next claim arrives. More would only split the records.
-ENOUGH: Final = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Services:

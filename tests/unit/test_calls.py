@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 
-from worker.calls import FEWEST, Calls, Took, Work
+from worker.calls import FEWEST, Calls, Work
 
 
 def finish(work: Work[int, int], timeout_s: float = 30.0) -> list[tuple[int, int]]:
@@ -49,7 +48,6 @@ def test_slow_calls_get_threads_until_all_are_under_way_and_the_next_batch_has_t
     work = calls.begin("ph/polling", watch, range(32))
     while watch.most < 32:
         assert work.outcomes(timeout_s=0.05, gather_s=lambda: 0.0) == []
-    time.sleep(0.1)  # the last to begin are slow, too
     watch.open.set()
     assert len(finish(work)) == 32
 
@@ -66,7 +64,7 @@ def test_slow_calls_get_threads_until_all_are_under_way_and_the_next_batch_has_t
 
 def test_another_kind_of_work_begins_with_few() -> None:
     calls, watch = Calls(64), Watch()
-    calls.learn("ph/polling", 64, Took(1.0))
+    calls.learn("ph/polling", 64, quickest_s=1.0)
     work = calls.begin("sg/polling", watch, range(32))
     time.sleep(0.1)
     assert watch.most <= FEWEST
@@ -76,89 +74,15 @@ def test_another_kind_of_work_begins_with_few() -> None:
 
 def test_quick_calls_give_threads_back() -> None:
     calls = Calls(64)
-    calls.learn("ph/polling", 64, Took(1.0))
-    before = calls.all_quick
-    for threads in (64, 32, 16, 8, 4):
-        calls.learn("ph/polling", threads, Took(0.001))
-    assert (before, calls.all_quick) == (False, True)
+    calls.learn("ph/polling", 64, quickest_s=1.0)
+    for _ in range(8):
+        calls.learn("ph/polling", 64, quickest_s=0.001)
     watch = Watch()
     work = calls.begin("ph/polling", watch, range(32))
     time.sleep(0.1)
     assert watch.most <= FEWEST
     watch.open.set()
     finish(work)
-
-
-def test_calls_that_took_turns_for_the_processor_are_no_slow_calls() -> None:
-    calls = Calls(64)
-    calls.learn("ph/polling", 64, Took(0.2, cpu_s=0.004))
-    before = calls.all_quick
-    with ExitStack() as busy:
-        for _ in range(120):
-            busy.enter_context(calls.busy())
-        for threads in (64, 32, 16, 8, 4):
-            calls.learn("ph/polling", threads, Took(0.2, cpu_s=0.004))
-    assert (before, calls.all_quick) == (False, True)
-
-
-def test_calls_that_are_slow_and_steady_get_twice_the_threads_with_each_batch() -> None:
-    calls = Calls(64)
-    for threads in (FEWEST, 2 * FEWEST, 4 * FEWEST):
-        watch = Watch()
-        work = calls.begin("ph/polling", watch, range(32))
-        until = time.monotonic() + 30
-        while watch.most < threads:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        assert watch.most == threads
-        watch.open.set()
-        finish(work)
-        calls.learn("ph/polling", threads, Took(0.03, cpu_s=0.001))
-
-
-def test_a_process_that_keeps_its_core_busy_gets_no_more_threads() -> None:
-    calls = Calls(64)
-    calls.learn("ph/polling", 8, Took(0.2, cpu_s=0.001), saturated=True)
-    watch = Watch()
-    work = calls.begin("ph/polling", watch, range(32))
-    until = time.monotonic() + 30
-    while watch.most < 8:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert watch.most == 8
-    watch.open.set()
-    finish(work)
-
-
-def test_a_batch_does_not_grow_while_its_process_keeps_a_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.calls.BUSY_SHARE", 0.0)
-    monkeypatch.setattr(Calls, "stuck", False)  # others come back on the shared threads
-    calls, watch = Calls(64), Watch()
-    work = calls.begin("ph/polling", watch, range(32))
-    assert work.outcomes(timeout_s=0.5, gather_s=lambda: 0.0) == []
-    assert watch.most == FEWEST
-    watch.open.set()
-    finish(work)
-
-
-def test_quick_batches_share_a_few_threads() -> None:
-    calls, watch = Calls(64), Watch()
-    watch.open.set()
-    works = [calls.begin(f"ph/{number}", watch, range(32)) for number in range(8)]
-    for work in works:
-        assert len(finish(work)) == 32
-    assert watch.most <= FEWEST
-
-
-def test_who_holds_up_the_shared_threads_holds_up_nobody_for_long() -> None:
-    calls, hung = Calls(64), Watch()
-    first = calls.begin("ph/polling", hung, range(32))
-    second = calls.begin("sg/polling", lambda item: item, range(32))
-    assert len(finish(second)) == 32
-    assert len(first.pending) == 32
-    hung.open.set()
-    finish(first)
 
 
 def test_what_has_not_begun_can_be_taken_back() -> None:
