@@ -33,7 +33,7 @@ REDIS_POLL_COMMANDS: Final = 18
 REDIS_DECISION_COMMANDS: Final = 35
 DONE_BYTES: Final = 1520
 #: `make bench-waiting`. Measured.
-WAITING_BYTES: Final = 222
+WAITING_BYTES: Final = 234
 #: `EKYC_RETENTION`, its default.
 RETENTION_DAYS: Final = 7
 #: An answer with its manifest, and two images, in kB, for each that finishes. Assumed.

@@ -66,9 +66,8 @@ def _worked_through(
     each: Callable[[Verification], Write],
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
-    kind = f"{batch.region}/{batch.stage}"
     outcome = services.around(batch, partial(_outcome, services, each))
-    work = services.calls.begin(kind, outcome, verifications)
+    work = services.calls.begin(outcome, verifications)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)

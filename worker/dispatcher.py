@@ -26,7 +26,7 @@ from worker.notices import Notices
 from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
-from worker.services import CALLS, services
+from worker.services import CALLS, ENOUGH, services
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        load = services().load
+        load, calls = services().load, services().calls
 
         def hands() -> int:
             """How many more batches this worker can take up now."""
-            if load.under_way >= CALLS:
+            under_way = load.under_way
+            if under_way >= CALLS or under_way - calls.waiting >= ENOUGH:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 #: HTTP calls that one process has under way at a time: a thread costs some 40 kB, and mostly waits.
 CALLS: Final = 256
 
+#: Verifications under way that do not wait for an answer: as many as are done before the next claim arrives. More would
+#: only split the records.
+ENOUGH: Final = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
