@@ -10,6 +10,7 @@ from worker.app import app
 from worker.batches import give_back, next_stage, work_through
 from worker.errors import EkycError, ImageUnavailable
 from worker.evidence.archive import archive
+from worker.greenlets import aside
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.load import HEARD_FOR_S
@@ -96,7 +97,7 @@ class FreshLinks:
     def ask(self) -> Result | None:
         """The vendor's result once more, within the region's rests and rate. None: not now."""
         region, rests = self._verification.region, services().rests
-        self.not_for_s = HEARD_FOR_S if rests.resting(region) else services().ledger.spend(region)
+        self.not_for_s = HEARD_FOR_S if rests.resting(region) else aside(services().ledger.spend, region)
         if self.not_for_s:
             return None
         answer = self.answer = services().client.get_result(region, self._verification.signature_id)

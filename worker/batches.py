@@ -67,7 +67,7 @@ def _worked_through(
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
     outcome = services.around(batch, partial(_outcome, services, each))
-    work = services.calls.begin(outcome, verifications)
+    work = services.calls[batch.stage].begin(outcome, verifications)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)

@@ -1,18 +1,19 @@
-"""Doing the same for many verifications at once, on as few threads as keep up.
+"""Doing the same for many verifications at once.
 
-A thread that waits for a vendor costs nothing, but threads that all have something to do take turns for Python's lock,
-and each turn costs: with 200 threads a third of a worker's CPU went there. So all batches of a process share its
-threads, the oldest batch first. They become more while there is something to do and the process mostly waits, fewer
-while it is busy, and a call that takes long never holds up the ones behind it.
+Each call is a greenlet, and all of them run in one thread of the process: one that waits, for the vendor, an image or
+the disk, lets another go on, and nobody takes turns for Python's lock. With a thread for each call a third of a
+worker's CPU went into those turns. Nothing of Python is patched: only what waits by ``worker.greenlets`` lets others
+go on.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import gevent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,135 +21,72 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 
-#: Threads that are there for what begins, however many wait: one that has Python's lock, and others that wait for the
-#: disk. With 2 there were as many verifications a second, with 6 a tenth fewer.
-FEWEST: Final = 3
 
-#: A call that takes longer waits: its thread is not counted any more. Some ten quick calls.
-WAITS_S: Final = 0.05
+class Thread:
+    """The one in which calls run. It begins with the first of them, and lives for as long as the process does."""
 
-#: How often the number of threads is thought over while something is left to begin.
-LOOK_EVERY_S: Final = 0.02
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: Any = None
 
-#: By how much they grow and shrink at a time: from 3 to 64 in 0.2 s.
-GROW: Final = 1.5
-SHRINK: Final = 0.9
+    def soon(self, function: Callable[[], None]) -> None:
+        """Call what does not wait, in this thread. Returns at once."""
+        with self._lock:
+            if self._loop is None:
+                started: Future[Any] = Future()
+                threading.Thread(target=self._live, args=(started,), name="calls", daemon=True).start()
+                self._loop = started.result()
+            self._loop.run_callback_threadsafe(function)
 
-#: A process that uses more of a core is busy: it has enough threads.
-BUSY_SHARE: Final = 0.6
-
-#: So has one whose threads wait longer for Python's lock or for a core: with more they would wait for longer still.
-LATE_S: Final = 0.004
-
-#: The share of the newest look in what is thought of the process: ten looks make nine tenths of it.
-_NEWEST: Final = 0.2
+    @staticmethod
+    def _live(started: Future[Any]) -> None:
+        hub = gevent.get_hub()
+        never = hub.loop.async_()  # while something may come, the loop goes on
+        started.set_result(hub.loop)
+        hub.wait(never)
 
 
 class Calls:
-    """The threads of a process, shared by its batches: at most `most`."""
+    """The greenlets for one kind of work, shared by its batches: at most `most`, and the oldest batch first."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, thread: Thread) -> None:
         self._most = most
-        # One more looks after them.
-        self._executor = ThreadPoolExecutor(most + 1, thread_name_prefix="call")
-        self._lock = threading.Lock()
+        self._thread = thread
+        # Added to from anywhere; all else is done in that thread.
         self._works: deque[Work[Any, Any]] = deque()
         self._running = 0
-        self._allowed = FEWEST
-        self._began_at: dict[int, float] = {}
-        self._strain = Strain()
-        self._looked_after = False
 
     def begin(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> Work[_Item, _Outcome]:
         """Begin to do `each` of `items`, behind what was begun before."""
         work = Work(each, items)
-        with self._lock:
-            self._works.append(work)
-            self._fill_up()
-            if not self._looked_after:
-                self._looked_after = True
-                self._executor.submit(self._look_after)
+        self._works.append(work)
+        self._thread.soon(self._fill_up)
         return work
 
-    @property
-    def waiting(self) -> int:
-        """How many calls have taken so long that they must be waiting for somebody."""
-        with self._lock:
-            return self._waiting()
-
-    def _waiting(self) -> int:
-        since = time.monotonic() - WAITS_S
-        return sum(began_at < since for began_at in self._began_at.values())
-
     def _fill_up(self) -> None:
-        """As many threads as there may be, or as there is something to do for."""
-        self._allowed = min(max(int(self._strain.threads), self._waiting() + FEWEST), self._most)
         left = sum(len(work.left) for work in self._works)
-        for _ in range(min(self._allowed - self._running, left)):
+        for _ in range(min(self._most - self._running, left)):
             self._running += 1
-            self._executor.submit(self._run)
-
-    def _look_after(self) -> None:
-        self._strain.begin()
-        while True:
-            time.sleep(LOOK_EVERY_S)
-            with self._lock:
-                while self._works and not self._works[0].left:
-                    self._works.popleft()
-                if not self._works:
-                    self._looked_after = False
-                    return
-                self._strain.look(self._running, self._most)
-                self._fill_up()
+            gevent.spawn(self._run)
 
     def _run(self) -> None:
-        me = threading.get_ident()
-        while begun := self._next(me):
+        while begun := self._next():
             work, item = begun
             work.do(item)
+        self._running -= 1
 
-    def _next(self, me: int) -> tuple[Work[Any, Any], object] | None:
-        with self._lock:
-            while self._works and self._running <= self._allowed:
-                try:
-                    item = self._works[0].left.popleft()
-                except IndexError:
-                    self._works.popleft()
-                    continue
-                self._began_at[me] = time.monotonic()
-                return self._works[0], item
-            self._running -= 1
-            self._began_at.pop(me, None)
-            return None
-
-
-class Strain:
-    """How many threads a process makes use of: what it was seen to do with those it had."""
-
-    def __init__(self) -> None:
-        self.threads = float(FEWEST)
-        self._share = self._late_s = 0.0
-        self.begin()
-
-    def begin(self) -> None:
-        """Look from now on."""
-        self._looked_at, self._cpu_s = time.monotonic(), time.process_time()
-
-    def look(self, running: int, most: int) -> None:
-        """It is `LOOK_EVERY_S` since the last look, or later by what a thread has to wait."""
-        before_at, before_s = self._looked_at, self._cpu_s
-        self.begin()
-        past_s = self._looked_at - before_at
-        self._share += _NEWEST * ((self._cpu_s - before_s) / past_s - self._share)
-        self._late_s += _NEWEST * (past_s - LOOK_EVERY_S - self._late_s)
-        if self._share >= BUSY_SHARE or self._late_s >= LATE_S:
-            self.threads = max(FEWEST, self.threads * SHRINK)
-        elif running >= int(self.threads):
-            self.threads = min(most, self.threads * GROW)
+    def _next(self) -> tuple[Work[Any, Any], object] | None:
+        while self._works:
+            work = self._works[0]
+            try:
+                return work, work.left.popleft()
+            except IndexError:
+                self._works.popleft()
+        return None
 
 
 class Work(Generic[_Item, _Outcome]):
-    """The work on one batch. Only the thread that began it may use this; the others only run it."""
+    """The work on one batch. Only the thread that began it may use this; the greenlets only run it."""
 
     def __init__(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> None:
         self._each = each
@@ -196,7 +134,7 @@ class Work(Generic[_Item, _Outcome]):
         return taken
 
     def do(self, item: _Item) -> None:
-        """On a thread of the process."""
+        """On a greenlet."""
         try:
             self._done.append((item, self._each(item)))
         except BaseException as error:  # noqa: BLE001 - it is raised where the outcomes are awaited

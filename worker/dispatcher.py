@@ -20,13 +20,13 @@ from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S
-from worker.ledger.values import Batch
+from worker.ledger.values import Batch, Stage
 from worker.messages import BROKEN
 from worker.notices import Notices
 from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
-from worker.services import CALLS, ENOUGH, services
+from worker.services import CALLS, services
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -68,12 +68,11 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        load, calls = services().load, services().calls
+        load = services().load
 
         def hands() -> int:
             """How many more batches this worker can take up now."""
-            under_way = load.under_way
-            if under_way >= CALLS or under_way - calls.waiting >= ENOUGH:
+            if load.under_way >= CALLS[Stage.POLLING]:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 

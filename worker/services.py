@@ -9,11 +9,12 @@ from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from worker.calls import Calls
+from worker.calls import Calls, Thread
 from worker.decisions.table import Table
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
+from worker.ledger.values import Stage
 from worker.load import Load, Rests
 from worker.observers import observers
 from worker.outage import Outage
@@ -23,15 +24,14 @@ from worker.settings import current
 from worker.vendor.client import Client
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from worker.observers import Around
     from worker.settings import Settings
 
-#: HTTP calls that one process has under way at a time: a thread costs some 40 kB, and mostly waits.
-CALLS: Final = 256
-
-#: Verifications under way that do not wait for an answer: as many as are done before the next claim arrives. More would
-#: only split the records.
-ENOUGH: Final = 64
+#: Verifications that one process has under way at a time. A core has enough to do with as many polls that take 0.5 s
+#: each; an image is held in memory, so fewer of these.
+CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: 256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Services:
     images: Images
     table: Table
     policy: Policy
-    calls: Calls
+    calls: Mapping[Stage, Calls]
     load: Load
     rests: Rests
     #: Traces and error reports, where they are switched on.
@@ -60,6 +60,7 @@ class Services:
         settings.require_vendor()
         settings.require_evidence()
         redis = connect(settings.redis_url)
+        thread = Thread()
         return cls(
             settings=settings,
             ledger=Ledger(
@@ -74,7 +75,7 @@ class Services:
             images=Images(settings.image_origins),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
-            calls=Calls(CALLS),
+            calls={stage: Calls(most, thread) for stage, most in CALLS.items()},
             load=Load(),
             rests=Rests(),
             around=observers(settings, redis),

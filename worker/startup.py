@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from worker.evidence.store import Evidence
 
+#: Open files of a busy worker: a connection for each poll and each image (``services.CALLS``), three files for each
+#: image, and room for Redis and the like.
+FILES: Final = 2048
+
 
 def check(app: Celery, pool: str) -> None:
     """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence."""
@@ -26,12 +31,24 @@ def check(app: Celery, pool: str) -> None:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         parts = services()
         _check_health_file(parts.settings.health_file)
+        _allow_files()
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         await_broker(app, parts.settings.start_wait_s)
         await_room(app, parts.settings.start_wait_s)
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)
+
+
+def _allow_files() -> None:
+    """As many open files as the system lets us have, up to what we need under load: shells often allow 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= FILES:
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
+    if hard < FILES:
+        line = f"ekyc: no more than {hard} files may be open here, and under load {FILES} are; raise the hard limit"
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def _try_evidence(evidence: Evidence) -> None:

@@ -89,7 +89,11 @@ def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: f
         ):
             report = run(plan(count), folder, processes, progress, server=server, timeout_s=timeout_s)
             progress.leave()
-    except _Ended as ended:
+    except (_Ended, RuntimeError) as error:
+        # Before Python 3.12 what is raised while a class is made comes as the cause of another error.
+        ended = error if isinstance(error, _Ended) else error.__cause__
+        if not isinstance(ended, _Ended):
+            raise
         click.echo(f"ekyc: the demo is ended, and no process is left; logs: {shown(folder.logs)}", err=True)
         ctx.exit(128 + ended.number)
     if as_json:

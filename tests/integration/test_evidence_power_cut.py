@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.image_host import JPEG, PNG, ImageHost
+from worker.evidence import disk as disks
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
 from worker.evidence.manifest import verify
@@ -35,11 +36,14 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kills = 0
+        self.synced_whole = False
         self._bytes: set[int] = set()
         self._names: set[tuple[int, str]] = set()
         self._real = {name: getattr(os, name) for name in self.CALLS}
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self._watched(name))
+        self._real["syncfs"] = disks.syncfs
+        monkeypatch.setattr(disks, "syncfs", self._watched("syncfs"))
 
     @property
     def lost(self) -> set[str]:
@@ -69,6 +73,12 @@ class Disk:
         self._bytes.discard(node)
         self._names = {(folder, name) for folder, name in self._names if folder != node}
 
+    def _syncfs(self, descriptor: int) -> None:
+        del descriptor
+        self.synced_whole = True
+        self._bytes.clear()
+        self._names.clear()
+
     def _link(self, source: str, name: str, *, dst_dir_fd: int) -> None:
         assert Path(source).stat().st_ino not in self._bytes, f"{name} may be empty after a power cut"
         if name == "manifest.json":
@@ -94,14 +104,22 @@ def answer(front: str, back: str) -> bytes:
 
 
 @pytest.fixture(params=["nameless", "staged"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def nameless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param == "staged":
         monkeypatch.setattr("worker.evidence.drafts._NAMELESS", 0)
-    return tmp_path
+    return bool(request.param == "nameless")
 
 
+@pytest.fixture(params=["whole", "one by one"])
+def whole(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the file system is synced, or each file of it."""
+    monkeypatch.setattr("worker.evidence.disk._is_disk", lambda _: request.param == "whole")
+    return bool(request.param == "whole")
+
+
+@pytest.mark.usefixtures("nameless")
 def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_at_whatever_step(
-    folder: Path, host: ImageHost, disk: Disk
+    tmp_path: Path, host: ImageHost, disk: Disk, *, whole: bool
 ) -> None:
     """The worker that goes on where another was killed may find what that one had not synced."""
     raw = answer(host.serve("/front", JPEG), host.serve("/back", PNG))
@@ -117,7 +135,7 @@ def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_
 
     for step in range(1, 100):
         disk.kills = 0
-        place = folder / str(step)
+        place = tmp_path / str(step)
         killed, other = Evidence(place.as_uri()), Evidence(place.as_uri())
         disk.kills = step
         for stage in (settle, seal):
@@ -129,4 +147,5 @@ def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_
         assert len(list((place / REGION / ID).iterdir())) == 4
         if disk.kills > 0:  # it came to its end alive
             break
+    assert disk.synced_whole is whole
     assert 15 < step < 40

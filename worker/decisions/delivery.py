@@ -48,8 +48,11 @@ def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
     """
     try:
         with _producer(app) as producer, producer.batch(len(decisions)):
+            # Once is enough: to look whether a queue was declared takes a third of what it takes to send.
+            declare = [QUEUE]
             for outgoing in decisions:
-                _send(app, outgoing, producer)
+                _send(app, outgoing, producer, declare)
+                declare = []
     except BROKEN as error:
         raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None
 
@@ -66,12 +69,13 @@ def _producer(app: Celery) -> AbstractContextManager[Any]:
     return producer
 
 
-def _send(app: Celery, outgoing: Outgoing, producer: Producer) -> None:
+def _send(app: Celery, outgoing: Outgoing, producer: Producer, declare: list[Queue]) -> None:
     app.send_task(
         f"onboarding.{outgoing.name}",
         kwargs={"decision": json.loads(outgoing.text)},
         task_id=outgoing.id,
         queue=QUEUE,  # type: ignore[arg-type]
+        declare=declare,
         producer=producer,
         ignore_result=True,
         # The context in it is the pipeline's own: Flower shows the id.

@@ -13,6 +13,7 @@ from obstore.store import from_url
 
 from worker.errors import ConfigError
 from worker.evidence.objects import Found, Objects, Together, unavailable
+from worker.greenlets import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Bucket(Objects):
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):
             try:
-                self._store.put(path, body, mode="create", use_multipart=False)
+                aside(self._store.put, path, body, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
             return True
@@ -70,17 +71,18 @@ class Bucket(Objects):
     def read(self, path: str) -> bytes | None:
         with self._use("read"):
             try:
-                return bytes(self._store.get(path).bytes())
+                return bytes(aside(lambda: self._store.get(path).bytes()))
             except FileNotFoundError:
                 return None
 
     def remove(self, path: str) -> None:
         with self._use("removed"):
-            self._store.delete(path)
+            aside(self._store.delete, path)
 
     def list(self, folder: str = "") -> Iterator[Found]:
         with self._use("listed"):
-            for chunk in self._store.list(folder or None, chunk_size=1000):
+            chunks = self._store.list(folder or None, chunk_size=1000)
+            while chunk := aside(next, chunks, ()):
                 for found in chunk:
                     yield Found(found["path"], found["size"], found["last_modified"])
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from worker.evidence.disk import Disk
+
 #: Evidence is personal data: for the account that runs the workers, and for nobody else.
 FILE_MODE: Final = 0o600
 
@@ -43,36 +45,43 @@ class Drafts(Together):
     goes when that folder goes.
     """
 
-    def __init__(self, folder: str, url: str) -> None:
+    def __init__(self, folder: str, url: str, disk: Disk) -> None:
         self.taken = []
         self._folder = folder
         self._url = url
+        self._disk = disk
         self._drafts: list[_Draft] = []
 
     def add(self, name: str, body: bytes) -> None:
         with clear("written", self._url):
-            draft = self._open(name)
-            self._drafts.append(draft)
-            rest = memoryview(body)
-            while rest:
-                rest = rest[os.write(draft.descriptor, rest) :]
+            self._disk.do(self._write, name, body)
 
     def publish(self) -> None:
         """Give all their names, once all their bytes are on the disk; then see to it that the names are, too."""
         with clear("written", self._url):
-            for draft in self._drafts:
-                os.fsync(draft.descriptor)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            if self._drafts:
+                self._disk.sync(*(draft.descriptor for draft in self._drafts))
+            folder = self._disk.do(os.open, self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                for draft in self._drafts:
-                    try:
-                        os.link(draft.path, draft.name, dst_dir_fd=folder)
-                    except FileExistsError:
-                        self.taken.append(draft.name)
-                # Also where all were taken: whoever put them there may have been killed before this line.
-                os.fsync(folder)
+                self._disk.do(self._name, folder)
+                # Also where there were none: whoever put them there may have been killed before this line.
+                self._disk.sync(folder)
             finally:
                 os.close(folder)
+
+    def _write(self, name: str, body: bytes) -> None:
+        draft = self._open(name)
+        self._drafts.append(draft)
+        rest = memoryview(body)
+        while rest:
+            rest = rest[os.write(draft.descriptor, rest) :]
+
+    def _name(self, folder: int) -> None:
+        for draft in self._drafts:
+            try:
+                os.link(draft.path, draft.name, dst_dir_fd=folder)
+            except FileExistsError:
+                self.taken.append(draft.name)
 
     def _open(self, name: str) -> _Draft:
         if _NAMELESS:

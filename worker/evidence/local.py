@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from worker.errors import ConfigError, EvidenceUnavailable
+from worker.evidence.disk import Disk, sync
 from worker.evidence.drafts import Drafts
 from worker.evidence.objects import Found, Objects, clear
-from worker.evidence.syncs import SharedSync, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,8 @@ class LocalFolder(Objects):
     """Files in a folder, put there durably: a name that can be seen has all its bytes on the disk.
 
     A file is written without a name, synced, and only then linked to its own; then its folder is synced, and the way
-    to that folder. All by system calls: by way of obstore each took three times the processor time.
+    to that folder. All by system calls: by way of obstore each took three times the processor time. On a disk of this
+    machine they are made by whoever asks; elsewhere, where each may take long, on threads.
     """
 
     def __init__(self, url: str, host: str, path: str) -> None:
@@ -40,8 +40,8 @@ class LocalFolder(Objects):
             )
         #: Folders of regions that this process has synced into the root.
         self._synced: set[str] = set()
-        self._regions: defaultdict[str, SharedSync] = defaultdict(SharedSync)
         self._root = str(root.resolve()).rstrip("/")
+        self._disk = Disk(f"{self._root}/")
         self._prepared = False
         # A disk that is full or away may come back while this process lives: whoever uses it hears of it.
         with suppress(EvidenceUnavailable):
@@ -62,28 +62,32 @@ class LocalFolder(Objects):
         folder, _, name = path.rpartition("/")
         with clear("written", self.url):
             if folder:
-                self._make(folder)
+                self._disk.do(self._make, folder)
         with self.together(folder) as files:
             files.add(name, body)
         with clear("written", self.url):
-            if folder:
+            if folder and not self._disk.do(self._is_whole, folder):
                 self._sync_way(folder)
         return not files.taken
 
     @contextmanager
     def together(self, folder: str) -> Iterator[Together]:
-        with Drafts(f"{self._root}/{folder}", self.url) as drafts:
+        with Drafts(f"{self._root}/{folder}", self.url, self._disk) as drafts:
             yield drafts
             drafts.publish()
 
     def settle(self, folder: str) -> None:
         with clear("written", self.url):
-            sync(f"{self._root}/{folder}")
+            descriptor = self._disk.do(os.open, f"{self._root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._disk.sync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):
             try:
-                return Path(f"{self._root}/{path}").read_bytes()
+                return self._disk.do(Path(f"{self._root}/{path}").read_bytes)
             except FileNotFoundError:
                 return None
 
@@ -92,15 +96,15 @@ class LocalFolder(Objects):
             Path(f"{self._root}/{path}").unlink()
 
     def list(self, folder: str = "") -> Iterator[Found]:
-        with (
-            clear("listed", self.url),
-            suppress(FileNotFoundError),
-            os.scandir(f"{self._root}/{folder}") as entries,
-        ):
+        with clear("listed", self.url):
+            yield from self._disk.do(tuple, self._found(folder))
+
+    def _found(self, folder: str) -> Iterator[Found]:
+        with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir():
-                    yield from self.list(path)
+                    yield from self._found(path)
                     continue
                 with suppress(FileNotFoundError):  # it was called `staged-…`
                     status = entry.stat()
@@ -119,10 +123,14 @@ class LocalFolder(Objects):
                 self._synced.discard(made.parent.name)
                 made.mkdir(FOLDER_MODE)
 
+    def _is_whole(self, folder: str) -> bool:
+        """Whether the way to a folder was synced with the name of the file that was created in it."""
+        return self._disk.is_whole(Path(f"{self._root}/{folder}").parent.stat())
+
     def _sync_way(self, folder: str) -> None:
         """See to it that a folder stays. Whoever made it may have been killed before they did."""
         region, _, _ = folder.rpartition("/")
-        self._regions[region].of(f"{self._root}/{region}")
+        self._disk.sync_folder(f"{self._root}/{region}")
         if region not in self._synced:
-            sync(f"{self._root}/")
+            self._disk.sync_folder(f"{self._root}/")
             self._synced.add(region)

@@ -25,8 +25,8 @@ from worker.transport.sockets import TLSSocket
 if TYPE_CHECKING:
     from worker.transport.pools import Pool
 
-#: Connections to one host that are kept alive: the threads of one process.
-POOL_SIZE: Final = 256
+#: Connections to one host that are kept alive: as many as a process has calls under way.
+POOL_SIZE: Final = 512
 
 #: Hosts whose connections are kept: the vendor has six, images come from few.
 POOLS: Final = 16

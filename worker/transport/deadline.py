@@ -10,19 +10,23 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from gevent import Timeout
+
+from worker.greenlets import aside, in_greenlet
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: By `time.monotonic()`; each thread has its own.
+#: By `time.monotonic()`; each thread and each greenlet has its own.
 _ends_at: Final[ContextVar[float]] = ContextVar("ends_at")
 
 
 @contextmanager
 def deadline(total_s: float) -> Iterator[None]:
-    """End every exchange of this thread in the block after `total_s`; of nested ones the first counts."""
+    """End every exchange of this thread or greenlet in the block after `total_s`; of nested ones the first counts."""
     reset = _ends_at.set(min(monotonic() + total_s, _ends_at.get(math.inf)))
     try:
         yield
@@ -40,6 +44,9 @@ def wait_for(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) ->
 
     Raises ``TimeoutError``, and whatever `function` raises.
     """
+    if in_greenlet():
+        with Timeout(time_left_s(), TimeoutError("it takes too long")):
+            return aside(function, *args, **kwargs)
     outcome: Future[_T] = Future()
 
     def run() -> None:

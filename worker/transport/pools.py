@@ -62,7 +62,11 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    pass
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        # To wrap one that does not block is refused; the handshake sees to it that it does not.
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        return sock
 
 
 class PlainPool(Pool):

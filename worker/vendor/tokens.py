@@ -13,6 +13,7 @@ import structlog
 from schemas.fields import REGIONS
 from schemas.token import Token
 from worker.errors import VendorUnavailable
+from worker.greenlets import aside
 from worker.redis import translated
 from worker.transport import time_left_s
 from worker.vendor.answers import TokenFault, TransientFault, Unauthorised
@@ -94,11 +95,11 @@ class Tokens:
     def get(self, region: str) -> str:
         """A token of `region` that should work: from memory, mostly."""
         held = self._held[region]
-        return held.token if held.fresh(None) else self._look(region, None)
+        return held.token if held.fresh(None) else aside(self._look, region, None)
 
     def renew(self, region: str, stale: str) -> str:
         """Another token than `stale`, which the vendor refused: what somebody has minted since, or a new one."""
-        return self._look(region, stale)
+        return aside(self._look, region, stale)
 
     def _look(self, region: str, stale: str | None) -> str:
         """One thread of a process looks after the token; the others use the old one or wait."""

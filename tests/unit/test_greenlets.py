@@ -1,0 +1,197 @@
+"""Waiting: in a greenlet it holds up no other, elsewhere it holds up its thread, and it ends alike."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import pytest
+
+from worker.greenlets import Shared, aside, await_socket, in_greenlet
+from worker.transport.deadline import deadline, time_left_s, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def outright(*functions: Callable[[], Any]) -> list[Any]:
+    return [function() for function in functions]
+
+
+def as_greenlets(*functions: Callable[[], Any]) -> list[Any]:
+    spawned = [gevent.spawn(function) for function in functions]
+    gevent.joinall(spawned, timeout=30, raise_error=True)
+    return [one.value for one in spawned]
+
+
+def test_only_greenlets_are_greenlets() -> None:
+    assert not in_greenlet()
+    assert as_greenlets(in_greenlet) == [True]
+
+
+@pytest.mark.parametrize("run", [outright, as_greenlets])
+def test_what_blocks_returns_what_it_returns(run: Callable[..., list[Any]]) -> None:
+    assert run(lambda: aside(divmod, 7, 2)) == [(3, 1)]
+    assert run(lambda: aside(int, "ff", base=16)) == [255]
+
+
+def test_what_blocks_blocks_one_greenlet_only() -> None:
+    go_on = threading.Event()
+    assert as_greenlets(lambda: aside(go_on.wait, 20), go_on.set) == [True, None]
+
+
+def test_what_blocks_raises_what_it_raises() -> None:
+    def caught() -> str:
+        with pytest.raises(ZeroDivisionError):
+            aside(divmod, 1, 0)
+        return "caught"
+
+    assert outright(caught) + as_greenlets(caught) == ["caught"] * 2
+
+
+def test_what_blocks_sees_the_context_of_its_caller() -> None:
+    asked: ContextVar[str] = ContextVar("asked", default="nobody")
+
+    def ask() -> str:
+        asked.set("us")
+        return aside(asked.get)
+
+    assert as_greenlets(ask) == ["us"]
+
+
+def fill(sock: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            sock.send(b"x" * 65536)
+
+
+@pytest.mark.parametrize("run", [outright, as_greenlets])
+@pytest.mark.parametrize("to_write", [False, True])
+def test_a_socket_is_awaited_until_it_is_ready_or_it_is_late(
+    run: Callable[..., list[Any]], *, to_write: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    def wait() -> str:
+        try:
+            await_socket(ours, to_write=to_write, timeout_s=0.05)
+        except TimeoutError:
+            return "late"
+        return "ready"
+
+    with ours, theirs:
+        if to_write:
+            assert run(wait) == ["ready"]
+            fill(ours)
+            assert run(wait) == ["late"]
+        else:
+            assert run(wait) == ["late"]
+            theirs.send(b"x")
+            assert run(wait) == ["ready"]
+
+
+def test_each_greenlet_has_its_own_deadline() -> None:
+    def left() -> float:
+        with deadline(100.0):
+            gevent.sleep(0)
+            return time_left_s()
+
+    def hurried() -> float:
+        with deadline(1.0):
+            gevent.sleep(0)
+            return time_left_s()
+
+    long, short = as_greenlets(left, hurried)
+    assert short <= 1.0
+    assert long > 90.0
+
+
+def test_a_greenlet_stops_waiting_at_its_deadline() -> None:
+    let_go = threading.Event()
+
+    def hang() -> str:
+        with deadline(0.05):
+            try:
+                wait_for(let_go.wait, 20)
+            except TimeoutError:
+                return "late"
+        return "in time"
+
+    assert as_greenlets(hang) == ["late"]
+    let_go.set()
+
+
+class Slow:
+    """Counts how often it was done; each time it waits until it may end."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.began = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self) -> None:
+        self.times += 1
+        self.began.set()
+        assert self.go_on.wait(20)
+
+
+def test_who_asks_while_it_is_done_shares_the_next_one() -> None:
+    slow = Slow()
+    shared = Shared(slow)
+
+    def later() -> None:
+        while not slow.began.is_set():
+            gevent.sleep(0.001)
+        shared()
+
+    def release() -> None:
+        while not slow.began.is_set():
+            gevent.sleep(0.001)
+        gevent.sleep(0.05)
+        assert slow.times == 1
+        slow.go_on.set()
+
+    assert as_greenlets(shared, *[later] * 20, release) == [None] * 22
+    # The first had begun before the others asked, and does not count for them; one more counts for all.
+    assert slow.times == 2
+
+
+def test_who_asks_one_after_the_other_has_one_each() -> None:
+    times: list[float] = []
+    shared = Shared(lambda: times.append(time.monotonic()))
+
+    def thrice() -> None:
+        for _ in range(3):
+            shared()
+
+    as_greenlets(thrice)
+    outright(shared, shared)
+    assert len(times) == 5
+
+
+def test_what_fails_fails_for_all_who_shared_it_and_for_nobody_after_them() -> None:
+    fails = [True]
+
+    def sync() -> None:
+        time.sleep(0.01)
+        if fails[0]:
+            raise OSError(5, "it cannot be written")
+
+    shared = Shared(sync)
+
+    def told() -> str:
+        try:
+            shared()
+        except OSError:
+            return "failed"
+        return "done"
+
+    assert as_greenlets(*[told] * 5) == ["failed"] * 5
+    fails[0] = False
+    assert as_greenlets(*[told] * 5) == ["done"] * 5

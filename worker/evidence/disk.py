@@ -1,0 +1,130 @@
+"""The disk, or whatever there is in its place, under the folder of local evidence.
+
+Under load hundreds of files wait at a time until they are on the disk. To sync them one by one costs more than all else
+that is done for them; to sync their file system, once for all who wait, costs a fraction of it
+(docs/adr/0007-durable-files.md). It also waits for what others write there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+from worker.greenlets import Shared, aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+#: Where `syncfs` is known to wait for everything, and writing does not wait for a network or another program.
+_DISKS: Final = frozenset({"ext2", "ext3", "ext4", "xfs"})
+
+#: From here on it says when something could not be written (syncfs(2)).
+_SINCE: Final = (5, 8)
+
+
+class Disk:
+    """What one folder is on. Its methods raise ``OSError``.
+
+    Parameters:
+      root: need not be there yet, and may come to be on another file system when that is mounted.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._device = -1
+        self._whole = False
+        self._descriptor = -1
+        self._all = Shared(self._sync_all)
+        self._folders: dict[str, Shared] = {}
+
+    def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
+        return function(*args, **kwargs) if self._whole else aside(function, *args, **kwargs)
+
+    def sync(self, *descriptors: int) -> None:
+        """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
+
+        Where they are synced whole, so is all that was written to their file system before the call.
+        """
+        if self.do(self._are_whole, descriptors):
+            self._all()
+        else:
+            aside(_fsync, descriptors)
+
+    def sync_folder(self, path: str) -> None:
+        """The same for the names in a folder that many share: one call serves all who asked before it began."""
+        shared = self._folders.get(path)
+        if shared is None:
+            shared = self._folders[path] = Shared(lambda: sync(path))
+        shared()
+
+    def is_whole(self, status: os.stat_result) -> bool:
+        """Whether what has this status is synced with all of its file system."""
+        device = os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
+        if device != self._device:
+            self._whole = _is_disk(file_system(self._root))
+            self._device = device
+        return self._whole and status.st_dev == device
+
+    def _are_whole(self, descriptors: tuple[int, ...]) -> bool:
+        return all(self.is_whole(os.fstat(descriptor)) for descriptor in descriptors)
+
+    def _sync_all(self) -> None:
+        if self._descriptor < 0 or os.fstat(self._descriptor).st_dev != self._device:
+            # Kept: by its descriptor the kernel knows which failures it has told of.
+            before, self._descriptor = self._descriptor, os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+            if before >= 0:
+                os.close(before)
+        syncfs(self._descriptor)
+        # ext4 without a journal writes inodes after it has told the disk to empty its cache: so it is told once more.
+        os.fsync(self._descriptor)
+
+
+def file_system(path: str) -> str | None:
+    """The kind of file system that a path is on; None: it cannot be told."""
+    device = Path(path).stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    # proc(5): the third field is the device; behind a lone dash comes the kind.
+    kinds = {mount.partition(" - ")[2].split()[0] for mount in mounts if mount.split()[2] == number}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def syncfs(descriptor: int) -> None:
+    """Write what is not written yet of the file system behind `descriptor`. Raises ``OSError``."""
+    if _libc.syncfs(descriptor):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def sync(folder: str | Path) -> None:
+    """Raises ``OSError``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_disk(kind: str | None) -> bool:
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    since = (int(release[1]), int(release[2])) if release else (0, 0)
+    return platform.system() == "Linux" and since >= _SINCE and kind in _DISKS
+
+
+def _fsync(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.fsync(descriptor)
+
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
