@@ -4,8 +4,8 @@
 
 For each verification: an answer of 1 kB, two images of 60 kB that come from memory, and a manifest. Ours keeps the
 answer, reads it again as another worker would, hashes and keeps the images, seals them; all is synced to the disk. The
-other way makes a folder and writes four files. Both one verification after the other and 64 at once, as the greenlets of one
-thread that a worker's calls are, in turns; medians of the rounds.
+other way makes a folder and writes four files. Both one verification after the other and 64 at once, as the greenlets
+of one thread that a worker's calls are, in turns; medians of the rounds.
 
 Nothing is removed before the end: a file system without a journal passes over the places of what was removed a short
 while ago, one by one, and takes many times as long for it.

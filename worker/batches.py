@@ -101,7 +101,7 @@ def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Wri
             yield [writes.release(one) for one in unbegun]
         if outcomes := work.outcomes(timeout_s=LOOK_UP_S, gather_s=gather_s):
             yield [write for _, write in outcomes]
-        if work.pending and time.monotonic() >= renew_at:
+        if work.pending and time.monotonic() >= renew_at and not services.thread.is_stuck:
             services.ledger.renew(batch, [one.signature_id for one in work.pending])
             renew_at = time.monotonic() + renew_every_s
 

@@ -9,9 +9,11 @@ go on.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import gevent
 
@@ -22,28 +24,68 @@ _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 
 
+#: After so long a thread that does nothing counts as stuck. A busy one comes to everything within a second.
+STUCK_S: Final = 15.0
+
+
+def _nothing() -> None:
+    pass
+
+
 class Thread:
     """The one in which calls run. It begins with the first of them, and lives for as long as the process does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: Any = None
+        self._wake: Any = None
+        # What it has not come to yet, and when it was asked for.
+        self._asked: deque[tuple[float, Callable[[], None]]] = deque()
+
+    def begin(self) -> None:
+        """Do nothing where it has begun. Raises what keeps it from that."""
+        with self._lock:
+            if self._wake is None:
+                started: Future[Any] = Future()
+                threading.Thread(target=self._live, args=(started,), name="calls", daemon=True).start()
+                self._wake = started.result()
 
     def soon(self, function: Callable[[], None]) -> None:
         """Call what does not wait, in this thread. Returns at once."""
-        with self._lock:
-            if self._loop is None:
-                started: Future[Any] = Future()
-                threading.Thread(target=self._live, args=(started,), name="calls", daemon=True).start()
-                self._loop = started.result()
-            self._loop.run_callback_threadsafe(function)
+        self._asked.append((time.monotonic(), function))
+        self._wake.send()  # of all that a loop has, this alone may be used from other threads
 
-    @staticmethod
-    def _live(started: Future[Any]) -> None:
-        hub = gevent.get_hub()
-        never = hub.loop.async_()  # while something may come, the loop goes on
-        started.set_result(hub.loop)
-        hub.wait(never)
+    def late_s(self) -> float:
+        """How long it has not come to what it was asked for. Where that is nothing, it is asked now."""
+        if self._wake is None:
+            return 0.0
+        if not self._asked:
+            self.soon(_nothing)
+        with suppress(IndexError):
+            return time.monotonic() - self._asked[0][0]
+        return 0.0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Nothing that it has in hands will come to an end, as far as anybody can tell."""
+        return self.late_s() > STUCK_S
+
+    def _live(self, started: Future[Any]) -> None:
+        try:
+            hub = gevent.get_hub()
+            wake = hub.loop.async_()
+            wake.start(self._come_to)
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+            started.set_exception(error)
+            return
+        started.set_result(wake)
+        hub.switch()
+
+    def _come_to(self) -> None:
+        while self._asked:
+            try:
+                self._asked[0][1]()
+            finally:
+                self._asked.popleft()
 
 
 class Calls:
@@ -58,13 +100,14 @@ class Calls:
 
     def begin(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> Work[_Item, _Outcome]:
         """Begin to do `each` of `items`, behind what was begun before."""
+        self._thread.begin()
         work = Work(each, items)
         self._works.append(work)
         self._thread.soon(self._fill_up)
         return work
 
     def _fill_up(self) -> None:
-        left = sum(len(work.left) for work in self._works)
+        left = sum(len(work.left) for work in tuple(self._works))
         for _ in range(min(self._most - self._running, left)):
             self._running += 1
             gevent.spawn(self._run)

@@ -68,11 +68,11 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        load = services().load
+        load, thread = services().load, services().thread
 
         def hands() -> int:
             """How many more batches this worker can take up now."""
-            if load.under_way >= CALLS[Stage.POLLING]:
+            if load.under_way >= CALLS[Stage.POLLING] or thread.is_stuck:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 
@@ -132,7 +132,7 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            self.turned_at = time.monotonic()
+            self._turn()
             try:
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
@@ -143,12 +143,17 @@ class _Thread(threading.Thread):
                 _log.error("dispatcher_failed", error=type(error).__name__, exc_info=error)
                 self._stopping.wait(RETRY_S)
 
+    def _turn(self) -> None:
+        # A worker whose calls are stuck must be taken for dead, though this thread is well.
+        if not services().thread.is_stuck:
+            self.turned_at = time.monotonic()
+
     def _dispatch(self, connection: Connection) -> None:
         channel = connection.default_channel
         self._app.amqp.queues[self._settings.queue].bind(channel).declare()
         with connection.Producer() as producer:
             while not self._stopping.is_set():
-                self.turned_at = time.monotonic()
+                self._turn()
                 if self._hands() <= 0:
                     self._stopping.wait(LOOK_AGAIN_S)
                     continue

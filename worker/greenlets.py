@@ -8,12 +8,16 @@ thread waits, as it would without.
 from __future__ import annotations
 
 import select
+import threading
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+import gevent
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.event import AsyncResult
 from gevent.socket import wait_read, wait_write
+from gevent.threadpool import ThreadPool
 
 if TYPE_CHECKING:
     import socket
@@ -22,8 +26,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: A thread that may wait for something is kept for each call that may be under way.
-ASIDE: Final = 256
+#: How often a greenlet looks whether a lock is free.
+LOOK_AGAIN_S: Final = 0.02
 
 
 def in_greenlet() -> bool:
@@ -43,14 +47,66 @@ def await_socket(sock: socket.socket, *, to_write: bool, timeout_s: float) -> No
         raise TimeoutError("timed out")
 
 
-def aside(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call what blocks, on a thread of its own. Raises what it raises."""
-    if not in_greenlet():
-        return function(*args, **kwargs)
-    hub = get_hub()
-    hub.threadpool_size = ASIDE  # heeded when its pool is made
-    outcome: _T = hub.threadpool.apply(copy_context().run, (function, *args), kwargs)
-    return outcome
+class Aside:
+    """Calls what blocks on threads aside, for greenlets; who is none has a thread to block already.
+
+    One for each kind of work, so that none waits for another's: what hangs keeps its thread, also where nobody waits
+    for it any more.
+
+    Parameters:
+      most: threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._here = threading.local()
+
+    def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Raises what `function` raises. Waits for a thread where all have something to do."""
+        if not in_greenlet():
+            return function(*args, **kwargs)
+        pool = getattr(self._here, "pool", None)
+        if pool is None:
+            pool = self._here.pool = ThreadPool(self._most, hub=get_hub())
+        value: _T
+        value, error = pool.apply(copy_context().run, (_tried, function, args, kwargs))
+        if error is not None:
+            raise error
+        return value
+
+
+#: For evidence, and whatever else has no threads of its own.
+aside: Final = Aside(256)
+
+
+def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | None, BaseException | None]:
+    # What is raised on a thread of its pool, gevent would print with its text and all, whoever catches it.
+    try:
+        return function(*args, **kwargs), None
+    except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+        return None, error
+
+
+class Lock:
+    """A lock that greenlets wait for without holding up others, and threads as ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Whether it could be had in time."""
+        if not in_greenlet():
+            return self._lock.acquire(timeout=timeout_s)
+        give_up_at = monotonic() + timeout_s
+        while not self._lock.acquire(blocking=False):
+            left_s = give_up_at - monotonic()
+            if left_s <= 0:
+                return False
+            gevent.sleep(min(LOOK_AGAIN_S, left_s))
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
 
 
 class Shared:
@@ -75,12 +131,14 @@ class Shared:
             return
         before, ours = self._newest, AsyncResult()
         self._newest = self._gathering = ours
-        if before:
-            before.wait()
-        self._gathering = None  # who comes from here on may be too late for this one
         try:
+            if before:
+                before.wait()
+            self._gathering = None  # who comes from here on may be too late for this one
             aside(self._function)
-        except Exception as error:
+        except BaseException as error:
+            if self._gathering is ours:
+                self._gathering = None
             ours.set_exception(error)
             raise
         ours.set(None)

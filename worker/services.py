@@ -45,6 +45,7 @@ class Services:
     images: Images
     table: Table
     policy: Policy
+    thread: Thread
     calls: Mapping[Stage, Calls]
     load: Load
     rests: Rests
@@ -75,6 +76,7 @@ class Services:
             images=Images(settings.image_origins),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
+            thread=thread,
             calls={stage: Calls(most, thread) for stage, most in CALLS.items()},
             load=Load(),
             rests=Rests(),

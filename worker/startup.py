@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from worker.evidence.store import Evidence
 
-#: Open files of a busy worker: a connection for each poll and each image (``services.CALLS``), three files for each
-#: image, and room for Redis and the like.
-FILES: Final = 2048
+#: Open files of a worker that was busy in all regions: 512 connections to each of six hosts and to those of images are
+#: kept (``transport.adapter.POOL_SIZE``), 256 archives have a few files each, and there are Redis and the like.
+FILES: Final = 8192
 
 
 def check(app: Celery, pool: str) -> None:

@@ -49,7 +49,7 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 def test_where_it_is_known_to_wait_for_all_the_file_system_is_synced(
     tmp_path: Path, descriptor: int, calls: Calls
 ) -> None:
-    Disk(str(tmp_path)).sync(descriptor, descriptor)
+    Disk(str(tmp_path)).sync(descriptor, descriptor, since=0)
     assert calls == ["all"]
 
 
@@ -58,12 +58,12 @@ def test_elsewhere_each_file_is_synced_by_itself(
     tmp_path: Path, descriptor: int, kind: dict[str, str | None], calls: Calls, other: str | None
 ) -> None:
     kind[str(tmp_path)] = other
-    Disk(str(tmp_path)).sync(descriptor, descriptor)
+    Disk(str(tmp_path)).sync(descriptor, descriptor, since=0)
     assert calls == ["one", "one"]
 
 
 @pytest.mark.parametrize(
-    ("system", "release"), [("Linux", "5.4.0-150-generic"), ("Linux", "odd"), ("Darwin", "24.1.0")]
+    ("system", "release"), [("Linux", "5.15.0-150-generic"), ("Linux", "odd"), ("Darwin", "24.1.0")]
 )
 @pytest.mark.usefixtures("kind")
 def test_a_kernel_that_does_not_tell_of_failures_is_not_relied_on(
@@ -72,7 +72,7 @@ def test_a_kernel_that_does_not_tell_of_failures_is_not_relied_on(
     monkeypatch.setattr("platform.release", lambda: release)
     monkeypatch.setattr("platform.system", lambda: system)
     tmp_path = Path(f"/proc/self/fd/{descriptor}")
-    Disk(str(tmp_path)).sync(descriptor)
+    Disk(str(tmp_path)).sync(descriptor, since=0)
     assert calls == ["one"]
 
 
@@ -82,7 +82,7 @@ def test_what_lies_on_another_file_system_is_synced_by_itself(tmp_path: Path, ca
     """As a region's folder does that is a mount of its own."""
     other = os.open("/dev/shm", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        Disk(str(tmp_path)).sync(other)
+        Disk(str(tmp_path)).sync(other, since=0)
     finally:
         os.close(other)
     assert calls == ["one"]
@@ -103,7 +103,7 @@ def test_a_file_system_that_is_mounted_later_is_looked_at_anew(
             root.unlink()
             root.symlink_to(place)
             descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-            ours.sync(descriptor)
+            ours.sync(descriptor, since=0)
             os.close(descriptor)
     finally:
         there.rmdir()
@@ -117,7 +117,29 @@ def test_a_sync_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(disk, "_is_disk", lambda _: True)
     monkeypatch.setattr(disk, "syncfs", fail)
     with pytest.raises(OSError, match="Input/output"):
-        Disk(str(tmp_path)).sync(descriptor)
+        Disk(str(tmp_path)).sync(descriptor, since=0)
+
+
+def test_what_failed_for_one_has_failed_for_all_who_had_written_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    """The kernel tells once: it may have been the file of somebody who asks only now."""
+    fails = [True]
+
+    def syncfs(_: int) -> None:
+        if fails[0]:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(disk, "_is_disk", lambda _: True)
+    monkeypatch.setattr(disk, "syncfs", syncfs)
+    ours = Disk(str(tmp_path))
+    began = ours.failures
+    with pytest.raises(OSError, match="Input/output"):
+        ours.sync(descriptor, since=began)
+    fails[0] = False
+    with pytest.raises(OSError, match="Input/output"):
+        ours.sync(descriptor, since=began)
+    ours.sync(descriptor, since=ours.failures)
 
 
 def test_the_call_of_the_system_itself(tmp_path: Path, descriptor: int) -> None:

@@ -129,3 +129,32 @@ def test_calls_outlive_what_one_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         finish(calls.begin(lambda item: 1 // item, [0] * 12))
     assert len(finish(calls.begin(lambda item: item, range(12)))) == 12
+
+
+def test_a_thread_that_does_not_come_to_what_it_was_asked_for_is_late() -> None:
+    thread, let_go = Thread(), threading.Event()
+    assert thread.late_s() == 0.0  # it has not begun
+    work = Calls(8, thread).begin(lambda item: item, [1])
+    finish(work)
+    thread.late_s()
+    until(lambda: thread.late_s() < 0.05)
+
+    # What blocks in the place of waiting holds up all.
+    stuck = Calls(8, thread).begin(lambda item: int(let_go.wait(30)) + item, [1])
+    until(lambda: thread.late_s() > 0.2)
+    assert not thread.is_stuck
+    let_go.set()
+    finish(stuck)
+    until(lambda: thread.late_s() < 0.05)
+
+
+def test_a_thread_that_cannot_begin_says_why_and_may_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise OSError(24, "Too many open files")
+
+    calls = Calls(8, Thread())
+    with monkeypatch.context() as patched:
+        patched.setattr("gevent.get_hub", none)
+        with pytest.raises(OSError, match="Too many open files"):
+            calls.begin(lambda item: item, [1])
+    assert finish(calls.begin(lambda item: item, [2])) == [(2, 2)]

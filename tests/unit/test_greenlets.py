@@ -7,12 +7,13 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
 
-from worker.greenlets import Shared, aside, await_socket, in_greenlet
+from worker.greenlets import Aside, Lock, Shared, aside, await_socket, in_greenlet
 from worker.transport.deadline import deadline, time_left_s, wait_for
 
 if TYPE_CHECKING:
@@ -52,6 +53,57 @@ def test_what_blocks_raises_what_it_raises() -> None:
         return "caught"
 
     assert outright(caught) + as_greenlets(caught) == ["caught"] * 2
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("who has this link sees the document"), SystemExit(3)])
+def test_what_is_raised_aside_is_for_its_caller_alone(
+    capfd: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """Its text may be of a document, or of a library that quotes a signed URL."""
+
+    def fail() -> None:
+        raise error
+
+    def caught() -> str:
+        with pytest.raises(type(error)):
+            aside(fail)
+        return "caught"
+
+    assert as_greenlets(caught) == ["caught"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_hangs_in_one_place_aside_holds_up_no_other() -> None:
+    let_go, hangs, other = threading.Event(), Aside(1), Aside(1)
+
+    def hang() -> bool:
+        return hangs(let_go.wait, 20)
+
+    assert as_greenlets(hang, hang, lambda: other(let_go.set)) == [True, True, None]
+
+
+def test_a_lock_lets_greenlets_wait_without_holding_up_who_has_it() -> None:
+    lock, had = Lock(), list[int]()
+
+    def use(number: int) -> bool:
+        if not lock.acquire(20.0):
+            return False
+        had.append(number)
+        gevent.sleep(0.01)
+        lock.release()
+        return True
+
+    assert as_greenlets(*[partial(use, number) for number in range(5)]) == [True] * 5
+    assert sorted(had) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("run", [outright, as_greenlets])
+def test_a_lock_that_is_not_had_in_time_is_not_waited_for(run: Callable[..., list[Any]]) -> None:
+    lock = Lock()
+    assert run(lambda: lock.acquire(0.0)) == [True]
+    assert run(lambda: lock.acquire(0.05), lambda: lock.acquire(0.0)) == [False, False]
+    lock.release()
+    assert run(lambda: lock.acquire(0.0)) == [True]
 
 
 def test_what_blocks_sees_the_context_of_its_caller() -> None:

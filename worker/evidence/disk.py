@@ -8,9 +8,11 @@ that is done for them; to sync their file system, once for all who wait, costs a
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
@@ -25,8 +27,17 @@ _T = TypeVar("_T")
 #: Where `syncfs` is known to wait for everything, and writing does not wait for a network or another program.
 _DISKS: Final = frozenset({"ext2", "ext3", "ext4", "xfs"})
 
-#: From here on it says when something could not be written (syncfs(2)).
-_SINCE: Final = (5, 8)
+#: From here on it tells of all that could not be written: of data since 5.8, of what the file system itself does since
+#: 5.17, by its source.
+_SINCE: Final = (5, 17)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the root was last seen to be on. `whole`: by one sync for all."""
+
+    device: int = -1
+    whole: bool = False
 
 
 class Disk:
@@ -38,25 +49,29 @@ class Disk:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._device = -1
-        self._whole = False
+        self._place = _Place()
+        #: Syncs of the whole that failed. The kernel tells once that something could not be written, whose ever it was.
+        self.failures = 0
         self._descriptor = -1
         self._all = Shared(self._sync_all)
         self._folders: dict[str, Shared] = {}
 
     def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
-        return function(*args, **kwargs) if self._whole else aside(function, *args, **kwargs)
+        return function(*args, **kwargs) if self._place.whole else aside(function, *args, **kwargs)
 
-    def sync(self, *descriptors: int) -> None:
+    def sync(self, *descriptors: int, since: int) -> None:
         """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
 
-        Where they are synced whole, so is all that was written to their file system before the call.
+        Where they are synced whole, so is all that was written to their file system before the call. `since`: what
+        `failures` was before anything was written; whatever failed since then may have been ours.
         """
-        if self.do(self._are_whole, descriptors):
-            self._all()
-        else:
+        if not self.do(self._are_whole, descriptors):
             aside(_fsync, descriptors)
+            return
+        self._all()
+        if self.failures != since:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def sync_folder(self, path: str) -> None:
         """The same for the names in a folder that many share: one call serves all who asked before it began."""
@@ -67,24 +82,31 @@ class Disk:
 
     def is_whole(self, status: os.stat_result) -> bool:
         """Whether what has this status is synced with all of its file system."""
-        device = os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
-        if device != self._device:
-            self._whole = _is_disk(file_system(self._root))
-            self._device = device
-        return self._whole and status.st_dev == device
+        place, device = self._place, os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
+        if device != place.device:
+            place = _Place(device, _is_disk(file_system(self._root)))
+            if place.whole:
+                self._open()
+            self._place = place
+        return place.whole and status.st_dev == device
 
     def _are_whole(self, descriptors: tuple[int, ...]) -> bool:
         return all(self.is_whole(os.fstat(descriptor)) for descriptor in descriptors)
 
+    def _open(self) -> None:
+        # Kept, and opened before anything is written: by its descriptor the kernel knows what it has told us.
+        before, self._descriptor = self._descriptor, os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        if before >= 0:
+            os.close(before)
+
     def _sync_all(self) -> None:
-        if self._descriptor < 0 or os.fstat(self._descriptor).st_dev != self._device:
-            # Kept: by its descriptor the kernel knows which failures it has told of.
-            before, self._descriptor = self._descriptor, os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-            if before >= 0:
-                os.close(before)
-        syncfs(self._descriptor)
-        # ext4 without a journal writes inodes after it has told the disk to empty its cache: so it is told once more.
-        os.fsync(self._descriptor)
+        try:
+            syncfs(self._descriptor)
+            # ext4 without a journal writes inodes after it has told the disk to empty its cache: so once more.
+            os.fsync(self._descriptor)
+        except OSError:
+            self.failures += 1
+            raise
 
 
 def file_system(path: str) -> str | None:
@@ -93,7 +115,7 @@ def file_system(path: str) -> str | None:
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return None
     # proc(5): the third field is the device; behind a lone dash comes the kind.
     kinds = {mount.partition(" - ")[2].split()[0] for mount in mounts if mount.split()[2] == number}

@@ -50,6 +50,7 @@ class Drafts(Together):
         self._folder = folder
         self._url = url
         self._disk = disk
+        self._since = disk.failures
         self._drafts: list[_Draft] = []
 
     def add(self, name: str, body: bytes) -> None:
@@ -60,14 +61,14 @@ class Drafts(Together):
         """Give all their names, once all their bytes are on the disk; then see to it that the names are, too."""
         with clear("written", self._url):
             if self._drafts:
-                self._disk.sync(*(draft.descriptor for draft in self._drafts))
+                self._disk.sync(*(draft.descriptor for draft in self._drafts), since=self._since)
             folder = self._disk.do(os.open, self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 self._disk.do(self._name, folder)
                 # Also where there were none: whoever put them there may have been killed before this line.
-                self._disk.sync(folder)
+                self._disk.sync(folder, since=self._since)
             finally:
-                os.close(folder)
+                self._disk.do(os.close, folder)
 
     def _write(self, name: str, body: bytes) -> None:
         draft = self._open(name)
@@ -100,8 +101,14 @@ class Drafts(Together):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._drafts:
+            self._disk.do(self._drop)
+
+    def _drop(self) -> None:
         for draft in self._drafts:
-            os.close(draft.descriptor)
+            # NFS writes when a file is closed, and tells then what it could not; what was published is synced.
+            with suppress(OSError):
+                os.close(draft.descriptor)
             if draft.staged:
                 with suppress(OSError):
                     Path(draft.path).unlink()

@@ -60,10 +60,10 @@ class LocalFolder(Objects):
 
     def create(self, path: str, body: bytes) -> bool:
         folder, _, name = path.rpartition("/")
-        with clear("written", self.url):
-            if folder:
-                self._disk.do(self._make, folder)
         with self.together(folder) as files:
+            if folder:
+                with clear("written", self.url):
+                    self._disk.do(self._make, folder)
             files.add(name, body)
         with clear("written", self.url):
             if folder and not self._disk.do(self._is_whole, folder):
@@ -80,9 +80,9 @@ class LocalFolder(Objects):
         with clear("written", self.url):
             descriptor = self._disk.do(os.open, f"{self._root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
             try:
-                self._disk.sync(descriptor)
+                self._disk.sync(descriptor, since=self._disk.failures)
             finally:
-                os.close(descriptor)
+                self._disk.do(os.close, descriptor)
 
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):

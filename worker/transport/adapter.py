@@ -25,7 +25,7 @@ from worker.transport.sockets import TLSSocket
 if TYPE_CHECKING:
     from worker.transport.pools import Pool
 
-#: Connections to one host that are kept alive: as many as a process has calls under way.
+#: Connections to one host that are kept: as many as a process has calls under way.
 POOL_SIZE: Final = 512
 
 #: Hosts whose connections are kept: the vendor has six, images come from few.

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from gevent import Timeout
 
-from worker.greenlets import aside, in_greenlet
+from worker.greenlets import Aside, in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+#: Lookups of names that may be under way. One that hangs keeps its thread beyond the deadline.
+_aside: Final = Aside(64)
 
 #: By `time.monotonic()`; each thread and each greenlet has its own.
 _ends_at: Final[ContextVar[float]] = ContextVar("ends_at")
@@ -46,7 +49,7 @@ def wait_for(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) ->
     """
     if in_greenlet():
         with Timeout(time_left_s(), TimeoutError("it takes too long")):
-            return aside(function, *args, **kwargs)
+            return _aside(function, *args, **kwargs)
     outcome: Future[_T] = Future()
 
     def run() -> None:

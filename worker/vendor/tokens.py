@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from time import monotonic
@@ -13,7 +12,7 @@ import structlog
 from schemas.fields import REGIONS
 from schemas.token import Token
 from worker.errors import VendorUnavailable
-from worker.greenlets import aside
+from worker.greenlets import Aside, Lock
 from worker.redis import translated
 from worker.transport import time_left_s
 from worker.vendor.answers import TokenFault, TransientFault, Unauthorised
@@ -43,6 +42,10 @@ LOOK_AGAIN_S: Final = 1.0
 
 #: The same while there is none that works.
 WAIT_S: Final = 0.05
+
+
+#: One thread for each region, in which it waits for Redis, the vendor, or another process.
+_aside: Final = Aside(len(REGIONS))
 
 
 class TokenRefused(VendorUnavailable):
@@ -90,29 +93,29 @@ class Tokens:
         self._store = TokenStore(redis)
         self._mint = mint
         self._held = dict.fromkeys(REGIONS, _Held())
-        self._looking = {region: threading.Lock() for region in REGIONS}
+        self._looking = {region: Lock() for region in REGIONS}
 
     def get(self, region: str) -> str:
         """A token of `region` that should work: from memory, mostly."""
         held = self._held[region]
-        return held.token if held.fresh(None) else aside(self._look, region, None)
+        return held.token if held.fresh(None) else self._look(region, None)
 
     def renew(self, region: str, stale: str) -> str:
         """Another token than `stale`, which the vendor refused: what somebody has minted since, or a new one."""
-        return aside(self._look, region, stale)
+        return self._look(region, stale)
 
     def _look(self, region: str, stale: str | None) -> str:
-        """One thread of a process looks after the token; the others use the old one or wait."""
+        """One call of a process looks after the token; the others use the old one or wait."""
         held, looking = self._held[region], self._looking[region]
         usable = held.usable(stale)
-        if not looking.acquire(timeout=0 if usable else time_left_s()):
+        if not looking.acquire(0 if usable else time_left_s()):
             if usable:
                 return held.token
             raise TokenRefused(TransientFault("TOKEN_TIMEOUT"))
         try:
             if not self._held[region].fresh(stale):
                 with translated("the token"):
-                    self._held[region] = self._shared(region, stale)
+                    self._held[region] = _aside(self._shared, region, stale)
             return self._held[region].token
         finally:
             looking.release()
