@@ -111,8 +111,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-evidence-", dir=arguments.folder) as folder:
-        rows = figures(Path(folder), arguments.verifications, arguments.rounds)
+    folder = arguments.folder.resolve()
+    with tempfile.TemporaryDirectory(prefix="bench-evidence-", dir=folder) as place:
+        rows = figures(Path(place), arguments.verifications, arguments.rounds)
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return

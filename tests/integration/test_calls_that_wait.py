@@ -97,6 +97,23 @@ def test_all_who_wait_for_the_disk_share_its_syncs(tmp_path: Path, monkeypatch: 
     assert 2 <= len(syncs) <= 8
 
 
+def test_all_who_come_first_find_out_together_what_they_are_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def is_disk(kind: str | None) -> bool:
+        looked.append(str(kind))
+        time.sleep(0.05)
+        return True
+
+    monkeypatch.setattr(disk, "_is_disk", is_disk)
+    evidence = Evidence(tmp_path.as_uri())
+    kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
+    assert kept == [b"answer"] * AT_ONCE
+    assert len(looked) == 1
+
+
 def test_where_files_are_synced_one_by_one_it_is_done_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

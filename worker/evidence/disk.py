@@ -12,6 +12,8 @@ import errno
 import os
 import platform
 import re
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -32,12 +34,23 @@ _DISKS: Final = frozenset({"ext2", "ext3", "ext4", "xfs"})
 _SINCE: Final = (5, 17)
 
 
+class _Folder:
+    """An open folder, closed when nobody has it any more. By its descriptor the kernel knows what it has told us."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            os.close(self.descriptor)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What the root was last seen to be on. `whole`: by one sync for all."""
+    """What the root was last seen to be on. `root`: where it is synced whole; open before anything is written."""
 
     device: int = -1
-    whole: bool = False
+    root: _Folder | None = None
 
 
 class Disk:
@@ -52,13 +65,13 @@ class Disk:
         self._place = _Place()
         #: Syncs of the whole that failed. The kernel tells once that something could not be written, whose ever it was.
         self.failures = 0
-        self._descriptor = -1
+        self._looking = threading.Lock()
         self._all = Shared(self._sync_all)
         self._folders: dict[str, Shared] = {}
 
     def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
-        return function(*args, **kwargs) if self._place.whole else aside(function, *args, **kwargs)
+        return function(*args, **kwargs) if self._place.root else aside(function, *args, **kwargs)
 
     def sync(self, *descriptors: int, since: int) -> None:
         """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
@@ -82,28 +95,32 @@ class Disk:
 
     def is_whole(self, status: os.stat_result) -> bool:
         """Whether what has this status is synced with all of its file system."""
-        place, device = self._place, os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
+        device = os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
+        place = self._place
         if device != place.device:
-            place = _Place(device, _is_disk(file_system(self._root)))
-            if place.whole:
-                self._open()
-            self._place = place
-        return place.whole and status.st_dev == device
+            place = self._look(device)
+        return place.root is not None and status.st_dev == place.device
+
+    def _look(self, device: int) -> _Place:
+        with self._looking:
+            if device != self._place.device:
+                whole = _is_disk(file_system(self._root))
+                self._place = _Place(device, _Folder(self._root) if whole else None)
+            return self._place
 
     def _are_whole(self, descriptors: tuple[int, ...]) -> bool:
         return all(self.is_whole(os.fstat(descriptor)) for descriptor in descriptors)
 
-    def _open(self) -> None:
-        # Kept, and opened before anything is written: by its descriptor the kernel knows what it has told us.
-        before, self._descriptor = self._descriptor, os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        if before >= 0:
-            os.close(before)
-
     def _sync_all(self) -> None:
+        root = self._place.root
+        if root is None:
+            raise OSError(
+                errno.ESTALE, os.strerror(errno.ESTALE)
+            )  # another file system was mounted meanwhile
         try:
-            syncfs(self._descriptor)
+            syncfs(root.descriptor)
             # ext4 without a journal writes inodes after it has told the disk to empty its cache: so once more.
-            os.fsync(self._descriptor)
+            os.fsync(root.descriptor)
         except OSError:
             self.failures += 1
             raise
