@@ -24,8 +24,8 @@ POLLS_AFTER_DEADLINE: Final = 144
 PEAK: Final = 3
 #: Processor time of a worker. docs/adr/0002-batches.md: 0.95 ms in batches of 64. Measured.
 POLL_MS: Final = 1.0
-#: What a decision adds to its poll, with two images in a local folder: docs/bench.json, some 5 ms in all. Measured.
-DECISION_MS: Final = 4.0
+#: What a decision adds to its poll, with two images in a local folder: docs/bench.json, some 2.5 ms in all. Measured.
+DECISION_MS: Final = 2.0
 #: `make bench-done`, ledger and broker in one Valkey, synced at every write. Measured.
 REDIS_POLL_US: Final = 98
 REDIS_DECISION_US: Final = 605

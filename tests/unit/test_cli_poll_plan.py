@@ -93,8 +93,8 @@ def test_a_load_comes_to_calls_people_waiting_and_workers(ekyc: Ekyc) -> None:
     assert load["calls_per_second"] == pytest.approx(100 * load["polls_each"], rel=0.001)
     assert load["waiting"] == pytest.approx(100 * load["waits_s"], rel=0.001)
     assert load["redis_bytes"] == 400 * load["waiting"]
-    # (1,080 polls · 1 ms + 100 · 4 ms) / 0.7
-    assert load["workers"] == 3
+    # (1,080 polls · 1 ms + 100 · 2 ms) / 0.7
+    assert load["workers"] == 2
     assert load["rate_suffices"] is True
     dearer = plan(ekyc, "--per-second", "100", "--poll-ms", "2", "--decision-ms", "24")["load"]
     assert dearer["workers"] == 7
@@ -120,7 +120,7 @@ def test_a_huge_load_is_told_in_digits(ekyc: Ekyc) -> None:
     out = ekyc("poll-plan", "--per-second", "1e6").out
     assert "\n1,000,000 enqueued a second:\n" in out
     assert re.search(r"vendor calls  10,\d{3},\d{3} a second", out)
-    assert re.search(r"workers       21,\d{3}, busy", out)
+    assert re.search(r"workers       18,\d{3}, busy", out)
 
 
 def test_users_who_are_done_take_fewer_polls_than_users_who_are_not_and_those_who_leave_take_most(
@@ -186,4 +186,4 @@ def test_the_defaults_of_the_help_are_those_that_the_page_gives_reasons_for(ekyc
     assert "[default: 2m]" in text
     assert "[default: 6s]" in text
     assert "docs/adr/0002-batches.md. [default: 1.0]" in text
-    assert "docs/benchmarks.md. [default: 4.0]" in text
+    assert "docs/benchmarks.md. [default: 2.0]" in text

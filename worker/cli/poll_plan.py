@@ -111,7 +111,7 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     type=float,
     callback=above_zero,
     metavar="MS",
-    default=4.0,
+    default=2.0,
     show_default=True,
     help="The same for archiving and deciding; measured in docs/benchmarks.md.",
 )
