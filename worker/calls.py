@@ -58,7 +58,9 @@ class Thread:
         """How long it has not come to what it was asked for. Where that is nothing, it is asked now."""
         if self._wake is None:
             return 0.0
-        if not self._asked:
+        if self._asked:
+            self._wake.send()  # in case that something went wrong when it came to what is before
+        else:
             self.soon(_nothing)
         with suppress(IndexError):
             return time.monotonic() - self._asked[0][0]
@@ -109,8 +111,8 @@ class Calls:
     def _fill_up(self) -> None:
         left = sum(len(work.left) for work in tuple(self._works))
         for _ in range(min(self._most - self._running, left)):
-            self._running += 1
             gevent.spawn(self._run)
+            self._running += 1
 
     def _run(self) -> None:
         while begun := self._next():

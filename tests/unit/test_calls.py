@@ -158,3 +158,16 @@ def test_a_thread_that_cannot_begin_says_why_and_may_later(monkeypatch: pytest.M
         with pytest.raises(OSError, match="Too many open files"):
             calls.begin(lambda item: item, [1])
     assert finish(calls.begin(lambda item: item, [2])) == [(2, 2)]
+
+
+def test_a_thread_that_failed_at_one_thing_comes_to_the_next(capfd: pytest.CaptureFixture[str]) -> None:
+    thread, came = Thread(), threading.Event()
+    finish(Calls(8, thread).begin(lambda item: item, [1]))
+
+    def fail() -> None:
+        thread.soon(came.set)  # by now behind it
+        raise MemoryError
+
+    thread.soon(fail)
+    until(lambda: thread.late_s() < 0.05 and came.is_set())
+    assert "MemoryError" in capfd.readouterr().err

@@ -82,7 +82,10 @@ class Disk:
         if not self.do(self._are_whole, descriptors):
             aside(_fsync, descriptors)
             return
+        place = self._place
         self._all()
+        if self._place is not place:  # another file system was mounted meanwhile, and maybe that was synced
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         if self.failures != since:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
