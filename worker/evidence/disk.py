@@ -47,7 +47,7 @@ class _Folder:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What the root was last seen to be on. `root`: where it is synced whole; open before anything is written."""
+    """What the root was last seen to be on. `root`: where it is synced whole; open from the first sync on."""
 
     device: int = -1
     root: _Folder | None = None
