@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -11,8 +11,13 @@ help: ## Show this list
 demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two workers, a pipeline
 	@$(BIN)/ekyc demo
 
-test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: .venv/dev.stamp ## Run the quick tests: unit, integration, a dozen with real processes
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-slow: .venv/dev.stamp ## Run the others: whole fleets that are killed, both brokers, a browser, the short chaos run
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow --durations=25
+
+test-all: test test-slow ## Run every test
 
 chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (twenty minutes)
 	@$(BIN)/python -m tests.chaos

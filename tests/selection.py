@@ -1,0 +1,70 @@
+"""Which tests are `slow`: `make test` leaves them out, `make test-all` and CI run them.
+
+A pytest plugin (`-p tests.selection`). The selection is a table here, so that one page shows what the quick run covers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TESTS: Final = Path(__file__).parent
+
+#: Folders whose tests start whole processes: only the tests of `QUICK` run in `make test`.
+SLOW_FOLDERS: Final = ("acceptance", "install")
+
+#: One acceptance test for each part that a user meets.
+QUICK: Final = frozenset(
+    {
+        "acceptance/test_worker.py::test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence",
+        "acceptance/test_worker.py::test_a_pipeline_enqueues_by_celery_name_alone",
+        "acceptance/test_worker.py::test_a_slow_call_does_not_hold_back_the_others_of_its_batch",
+        "acceptance/test_worker.py::test_what_a_killed_worker_held_is_picked_up_by_another",
+        "acceptance/test_worker.py::test_nothing_personal_leaves_the_evidence_store",
+        "acceptance/test_worker.py::test_sigterm_ends_a_worker_with_exit_code_0",
+        "acceptance/test_worker.py::test_a_table_that_would_approve_a_forgery_does_not_start",
+        "acceptance/test_hostile_messages.py::test_no_message_kills_a_worker_or_is_quoted",
+        "acceptance/test_procfile.py::test_the_readmes_pipeline_gets_a_decision_for_each_of_its_ways_to_enqueue",
+        "acceptance/test_tls.py::test_a_fleet_works_over_tls",
+        "acceptance/test_web.py::test_web_that_has_found_redis_stays_when_it_goes",
+        "acceptance/test_full_redis.py::test_a_worker_that_starts_waits_for_room",
+    }
+)
+
+#: Files that take long beside what they add to a quick look: commands as processes, simulations, promtool.
+SLOW_FILES: Final = frozenset(
+    {
+        "deploy/test_image.py",
+        "deploy/test_prometheus.py",
+        "integration/test_bench_counts.py",
+        "integration/test_cli_doctor.py",
+        "integration/test_cli_hold.py",
+        "integration/test_cli_quarantine.py",
+        "integration/test_evidence_crash.py",
+        "integration/test_evidence_power_cut.py",
+        "unit/test_cli_poll_plan.py",
+        "unit/test_rehearsal.py",
+        "unit/test_schedule_bench.py",
+    }
+)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path, item.name):
+            item.add_marker(pytest.mark.slow)
+
+
+def is_slow(path: Path, name: str) -> bool:
+    """Whether the test `name` of the file at `path` is left out of the quick run."""
+    if not path.is_relative_to(_TESTS):
+        return False
+    file = path.relative_to(_TESTS).as_posix()
+    if file.partition("/")[0] in SLOW_FOLDERS:
+        return f"{file}::{name.partition('[')[0]}" not in QUICK
+    return file in SLOW_FILES

@@ -1,0 +1,29 @@
+"""The table of quick and slow tests names what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.selection import QUICK, SLOW_FILES, is_slow
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_each_quick_test_exists(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert f"\ndef {test}(" in (TESTS / file).read_text()
+
+
+@pytest.mark.parametrize("file", sorted(SLOW_FILES))
+def test_each_slow_file_exists(file: str) -> None:
+    assert (TESTS / file).is_file()
+
+
+def test_an_acceptance_test_is_slow_unless_the_table_says_otherwise() -> None:
+    path = TESTS / "acceptance" / "test_worker.py"
+    assert is_slow(path, "test_new")
+    assert not is_slow(path, "test_sigterm_ends_a_worker_with_exit_code_0")
+    assert not is_slow(TESTS / "unit" / "test_policy.py", "test_new")
