@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from celery import bootsteps
@@ -28,6 +28,7 @@ from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
 from worker.services import CALLS, services
 from worker.settings import current
+from worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from worker.ledger.values import Verification
     from worker.observers import Around
     from worker.settings import Settings
+    from worker.watchdog import Intake
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +66,7 @@ class Dispatcher(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._thread: _Thread | None = None
         self._pulse: Pulse | None = None
+        self._watchdog: Watchdog | None = None
         self._notices = Notices(connect(current().redis_url))
 
     def start(self, parent: Consumer) -> None:
@@ -81,6 +84,9 @@ class Dispatcher(bootsteps.StartStopStep):
         if self._pulse is None:
             self._pulse = _pulse(parent.hostname)
             self._pulse.start()
+        if self._watchdog is None:
+            self._watchdog = Watchdog(thread, cast("Intake", parent))
+            self._watchdog.start()
         self._pulse.follow(self._thread)
 
     def stop(self, parent: Consumer) -> None:
