@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
+from worker.messages import ENQUEUE, TASKS
 from worker.patience import await_broker, await_redis, await_room
 from worker.services import services
 
@@ -29,6 +30,7 @@ def check(app: Celery, pool: str) -> None:
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
+        _check_tasks(app)
         parts = services()
         _check_health_file(parts.settings.health_file)
         _allow_files()
@@ -38,6 +40,16 @@ def check(app: Celery, pool: str) -> None:
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)
+
+
+def _check_tasks(app: Celery) -> None:
+    """Every task that a message of ours may name is registered."""
+    missing = sorted({*TASKS.values(), ENQUEUE} - set(app.tasks))
+    if missing:
+        raise ConfigError(
+            f"Celery knows no task {', '.join(missing)}: another module than ours was imported as `tasks`; "
+            "start the worker in another folder, and check PYTHONPATH"
+        )
 
 
 def _allow_files() -> None:

@@ -14,6 +14,7 @@ import click
 
 from worker.cli.commands import Commands
 from worker.errors import EkycError
+from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
     try:
+        refuse_shadows()
         code = ekyc.main(list(arguments), prog_name="ekyc", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

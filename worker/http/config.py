@@ -13,20 +13,24 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from worker.decisions.table import Table
+from worker.ending import end_with
 from worker.errors import ConfigError, LedgerUnavailable
-from worker.settings import current
+from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
 
 try:
+    # Before the imports that would fail over a shadow.
+    refuse_shadows()
+    from worker.decisions.table import Table
+    from worker.settings import current
+
     _settings: Final = current()
     Table.load(_settings.decisions_file)
 except ConfigError as error:
-    print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
-    raise SystemExit(error.exit_code) from None
+    end_with(error)
 
 wsgi_app = "worker.http.wsgi:app"
 bind = [_settings.web_bind]
