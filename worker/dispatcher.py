@@ -6,6 +6,7 @@ it is made and a lease is not spent on a queue. Any number of dispatchers may ru
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from functools import partial
@@ -15,7 +16,7 @@ import structlog
 from celery import bootsteps
 from celery.worker import state
 
-from worker import __version__, messages
+from worker import __version__, messages, startup
 from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, writes
@@ -112,8 +113,8 @@ def _tell(around: Around, verification: Verification) -> None:
 
 def _pulse(name: str) -> Pulse:
     settings = current()
-    worker = Worker(name, services().table.version, __version__)
-    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, settings.health_file)
+    worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
+    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file)
 
 
 class _Thread(threading.Thread):
