@@ -17,10 +17,12 @@ celery: Celery
 def __getattr__(name: str) -> Any:
     if name != "celery":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worker.ending import end_with  # noqa: PLC0415 - see `celery` above
+    from worker.core_dumps import forbid_core_dumps  # noqa: PLC0415 - see `celery` above
+    from worker.ending import end_with  # noqa: PLC0415
     from worker.errors import ConfigError  # noqa: PLC0415
     from worker.shadows import refuse_shadows  # noqa: PLC0415
 
+    forbid_core_dumps()
     try:
         # Celery searches the working directory first. Before the import of the app, which may fail over a shadow.
         refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does

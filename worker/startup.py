@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from worker.core_dumps import forbid_core_dumps
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
 from worker.health_file import HealthFile
@@ -31,6 +32,7 @@ health_file: HealthFile | None = None
 
 def check(app: Celery, pool: str, *, name: str) -> None:
     """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence."""
+    forbid_core_dumps()
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.commands import Commands
+from worker.core_dumps import forbid_core_dumps
 from worker.errors import EkycError
 from worker.shadows import refuse_shadows
 
@@ -30,6 +31,7 @@ def ekyc() -> None:
 
 def main() -> None:
     """The console command. Ends the process."""
+    forbid_core_dumps()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The record holds what people wrote; a terminal that knows only ASCII shows it all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
