@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
+.PHONY: help demo test test-all chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -11,7 +11,10 @@ help: ## Show this list
 demo: .venv/run.stamp ## Watch 300 verifications travel: Valkey, a vendor, two workers, a pipeline
 	@$(BIN)/ekyc demo
 
-test: .venv/dev.stamp ## Run every test (unit, integration, acceptance)
+test: .venv/dev.stamp ## Run every test (unit, integration, acceptance) but the slow ones
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-all: .venv/dev.stamp ## The same with the slow ones, such as installing on every Python (ten minutes more)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (twenty minutes)
