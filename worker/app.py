@@ -87,6 +87,13 @@ if "flower.command" in sys.modules:
 
     surround(app)
 
+if "celery.bin.worker" in sys.modules:
+    from celery.bin.worker import worker
+
+    from worker.nodename import name_by_default
+
+    name_by_default(worker)
+
 
 @setup_logging.connect
 def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
@@ -95,10 +102,10 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 @celeryd_init.connect
-def _check_before_start(options: dict[str, Any] | None = None, **_: Any) -> None:
+def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_: Any) -> None:
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
-    check(app, str((options or {}).get("pool") or app.conf.worker_pool))
+    check(app, str((options or {}).get("pool") or app.conf.worker_pool), name=sender)
 
 
 @worker_shutting_down.connect

@@ -44,10 +44,10 @@ def work_through(
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back.
-    Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back; when its
+    calls are stuck, everything is. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
-    if services.stopping.is_set():
+    if services.stopping.is_set() or services.thread.is_stuck:
         give_back(services.ledger, batch)
         return
     verifications = services.ledger.load(batch)
@@ -101,7 +101,11 @@ def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Wri
             yield [writes.release(one) for one in unbegun]
         if outcomes := work.outcomes(timeout_s=LOOK_UP_S, gather_s=gather_s):
             yield [write for _, write in outcomes]
-        if work.pending and time.monotonic() >= renew_at and not services.thread.is_stuck:
+        elif services.thread.is_stuck:
+            # What the stuck calls may still return is dropped: this batch no longer holds anything by then.
+            yield [writes.release(one, event="worker_stuck") for one in work.pending]
+            return
+        if work.pending and time.monotonic() >= renew_at:
             services.ledger.renew(batch, [one.signature_id for one in work.pending])
             renew_at = time.monotonic() + renew_every_s
 

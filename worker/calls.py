@@ -8,12 +8,13 @@ go on.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import gevent
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
-
-
-#: After so long a thread that does nothing counts as stuck. A busy one comes to everything within a second.
-STUCK_S: Final = 15.0
 
 
 def _nothing() -> None:
@@ -40,6 +37,9 @@ class Thread:
         self._wake: Any = None
         # What it has not come to yet, and when it was asked for.
         self._asked: deque[tuple[float, Callable[[], None]]] = deque()
+        self._ident: int | None = None
+        #: Nothing that it has in hands makes progress. Set by the watchdog.
+        self.is_stuck = False
 
     def begin(self) -> None:
         """Do nothing where it has begun. Raises what keeps it from that."""
@@ -54,24 +54,36 @@ class Thread:
         self._asked.append((time.monotonic(), function))
         self._wake.send()  # of all that a loop has, this alone may be used from other threads
 
-    def late_s(self) -> float:
-        """How long it has not come to what it was asked for. Where that is nothing, it is asked now."""
+    def oldest_request(self) -> tuple[float, object] | None:
+        """The oldest request that it has not come to, and when it was made; makes one where there is none.
+
+        None: the thread has not begun, or came to its last request just now.
+        """
         if self._wake is None:
-            return 0.0
+            return None
         if self._asked:
             self._wake.send()  # in case that something went wrong when it came to what is before
         else:
             self.soon(_nothing)
         with suppress(IndexError):
-            return time.monotonic() - self._asked[0][0]
-        return 0.0
+            return self._asked[0]
+        return None
 
-    @property
-    def is_stuck(self) -> bool:
-        """Nothing that it has in hands will come to an end, as far as anybody can tell."""
-        return self.late_s() > STUCK_S
+    def late_s(self) -> float:
+        """How long it has not come to its oldest request."""
+        oldest = self.oldest_request()
+        return time.monotonic() - oldest[0] if oldest else 0.0
+
+    def position(self) -> tuple[str, object]:
+        """Where in the code the thread is now, as `file:line`, and the item whose work this is; None: no item's."""
+        frame = sys._current_frames().get(self._ident or 0)  # noqa: SLF001 - public but for its name
+        at = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+        while frame is not None and frame.f_code is not Work.do.__code__:
+            frame = frame.f_back
+        return at, frame.f_locals["item"] if frame else None
 
     def _live(self, started: Future[Any]) -> None:
+        self._ident = threading.get_ident()
         try:
             hub = gevent.get_hub()
             wake = hub.loop.async_()

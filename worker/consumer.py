@@ -43,6 +43,8 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
         super().__init__(*args, **options)
+        #: Queues that this worker consumed from before it paused.
+        self._paused: list[str] = []
 
     def stop(self) -> None:
         """Stop, and give back now, not once the pool has drained, what Redis hands over though nobody takes it."""
@@ -50,6 +52,34 @@ class Consumer(consumer.Consumer):
         connection = self.connection
         if connection is not None and connection.transport.driver_type == "redis":
             ignore_errors(connection, connection.default_channel.close)  # type: ignore[attr-defined]
+
+    def pause_intake(self) -> None:
+        """Take no more messages of tasks, also after a reconnect. May be called from any thread."""
+        self.call_soon(self._pause_intake)
+
+    def resume_intake(self) -> None:
+        """Take messages again. May be called from any thread."""
+        self.call_soon(self._resume_intake)
+
+    def _pause_intake(self) -> None:
+        self._paused = self._paused or list(self.app.amqp.queues.consume_from)
+        for queue in self._paused:
+            if self._consuming():
+                self.cancel_task_queue(queue)
+            else:
+                self.app.amqp.queues.deselect([queue])
+
+    def _resume_intake(self) -> None:
+        paused, self._paused = self._paused, []
+        for queue in paused:
+            if self._consuming():
+                self.add_task_queue(queue)
+            else:
+                self.app.amqp.queues.select_add(self.app.amqp.queues[queue])
+
+    def _consuming(self) -> bool:
+        """False while it reconnects: what is selected counts once it has."""
+        return getattr(self, "task_consumer", None) is not None
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Tidy up after a lost connection. A channel that is half gone may fail at it: that must not end the worker."""

@@ -6,16 +6,17 @@ it is made and a lease is not spent on a queue. Any number of dispatchers may ru
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from celery import bootsteps
 from celery.worker import state
 
-from worker import __version__, messages
+from worker import __version__, messages, startup
 from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, writes
@@ -28,6 +29,7 @@ from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
 from worker.services import CALLS, services
 from worker.settings import current
+from worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from worker.ledger.values import Verification
     from worker.observers import Around
     from worker.settings import Settings
+    from worker.watchdog import Intake
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +67,7 @@ class Dispatcher(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._thread: _Thread | None = None
         self._pulse: Pulse | None = None
+        self._watchdog: Watchdog | None = None
         self._notices = Notices(connect(current().redis_url))
 
     def start(self, parent: Consumer) -> None:
@@ -81,6 +85,9 @@ class Dispatcher(bootsteps.StartStopStep):
         if self._pulse is None:
             self._pulse = _pulse(parent.hostname)
             self._pulse.start()
+        if self._watchdog is None:
+            self._watchdog = Watchdog(thread, cast("Intake", parent))
+            self._watchdog.start()
         self._pulse.follow(self._thread)
 
     def stop(self, parent: Consumer) -> None:
@@ -106,8 +113,8 @@ def _tell(around: Around, verification: Verification) -> None:
 
 def _pulse(name: str) -> Pulse:
     settings = current()
-    worker = Worker(name, services().table.version, __version__)
-    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, settings.health_file)
+    worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
+    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file)
 
 
 class _Thread(threading.Thread):

@@ -8,6 +8,7 @@ of it, and only then Flower itself.
 from __future__ import annotations
 
 import errno
+import glob
 import logging
 import os
 import re
@@ -133,10 +134,12 @@ def configure(argv: tuple[str, ...]) -> None:
         command.apply_options(sys.argv[0], argv)
     except (Error, EnvError, ValueError, OSError) as error:
         raise ConfigError(f"a variable, a flag or the file of Flower's cannot be used: {error}") from None
+    # Flower opens its state for everyone that the umask lets in: whatever it writes is for its own account.
+    os.umask(0o077)
     _check_address()
     _check_password(options.basic_auth or [])
     if options.persistent:
-        _check_folder(Path(options.db).parent)
+        _check_folder(Path(options.db))
 
 
 def _translate() -> None:
@@ -181,12 +184,16 @@ def _check_password(pairs: list[str]) -> None:
         )
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(state: Path) -> None:
+    folder = state.parent
     try:
         # Flower loads its state as a pickle: who may write there is Flower.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        # What an older release has written.
+        for file in folder.glob(f"{glob.escape(state.name)}*"):
+            file.chmod(0o600)
     except OSError as error:
         raise ConfigError(
             f"FLOWER_DB: Flower's state cannot be kept in {folder}: {error.strerror}; "

@@ -25,6 +25,9 @@ TASKS: Final = {
     Stage.ROUTING: "tasks.route_decision",
 }
 
+#: The task by which pipelines enqueue.
+ENQUEUE: Final = "tasks.enqueue"
+
 
 def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
     """The options that make a message readable in Flower: `ph · 3 verifications · f302f5d2454a85c2…`."""

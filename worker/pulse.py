@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from worker.errors import LedgerUnavailable
+from worker.roster import LATELY_S
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from worker.health_file import HealthFile
     from worker.roster import Roster, Worker
 
 _log = structlog.get_logger(__name__)
@@ -40,10 +39,10 @@ class Pulse(threading.Thread):
     worker again would help nobody. In the roster it stands only while there is a loop.
 
     Parameters:
-      health_file: None for none. It is there from the first beat until the worker ends.
+      health_file: None: none. It exists from the first beat until the worker ends.
     """
 
-    def __init__(self, roster: Roster, worker: Worker, health_file: Path | None) -> None:
+    def __init__(self, roster: Roster, worker: Worker, health_file: HealthFile | None) -> None:
         super().__init__(name="pulse", daemon=True)
         self._roster = roster
         self._worker = worker
@@ -51,6 +50,7 @@ class Pulse(threading.Thread):
         self._loop: Loop | None = None
         self._stir = threading.Event()
         self._ended = False
+        self._look_at: float | None = time.monotonic() + LATELY_S + BEAT_S
 
     def follow(self, loop: Loop | None) -> None:
         """From now on this loop counts; None: there is none for now."""
@@ -75,18 +75,14 @@ class Pulse(threading.Thread):
             self._stir.wait(BEAT_S)
         self._say(None)
         if self._file is not None:
-            with suppress(OSError):
-                self._file.unlink()
+            self._file.remove()
 
     def _beat(self) -> None:
         loop = self._loop
         turned_s_ago = 0.0 if loop is None else time.monotonic() - loop.turned_at
         self._say(None if loop is None else turned_s_ago)
         if self._file is not None:
-            turned_at = time.time() - turned_s_ago
-            if not self._file.exists():
-                self._file.touch()
-            os.utime(self._file, (turned_at, turned_at))
+            self._file.touch(turned_s_ago)
 
     def _say(self, turned_s_ago: float | None) -> None:
         # Without Redis nobody can be told, and nobody could ask.
@@ -95,3 +91,16 @@ class Pulse(threading.Thread):
                 self._roster.sign_out(self._worker)
             else:
                 self._roster.sign_in(self._worker, seen_s_ago=turned_s_ago)
+                self._look_for_namesakes()
+
+    def _look_for_namesakes(self) -> None:
+        """Once, when a process that was killed before this one started is forgotten."""
+        if self._look_at is None or time.monotonic() < self._look_at:
+            return
+        if any(other.name == self._worker.name and other != self._worker for other in self._roster.present()):
+            _log.warning(
+                "node_name_shared",
+                worker=self._worker.name,
+                hint="two workers run under this name: start each with a name of its own, or without -n",
+            )
+        self._look_at = None

@@ -2,8 +2,8 @@
 
 Key (no region's: a worker works for all of them):
 
-    ekyc:workers   zset: `[name, table's version, our version]` as JSON -> ms of Redis's clock at which it was last
-                   seen. Whoever signs in drops those not seen for `FORGOTTEN_AFTER_S`; the key ends after the last one
+    ekyc:workers   zset: `[name, table's version, our version, process]` as JSON -> ms of Redis's clock at which it was
+                   last seen. Each sign-in drops those not seen for `FORGOTTEN_AFTER_S`; the key ends after the last
 
 Redis's clock alone counts: no worker's clock has to agree with another's.
 """
@@ -44,6 +44,8 @@ class Worker:
     name: str
     table: str
     version: str
+    #: A token of the process: two under one name are two.
+    process: str = ""
 
 
 class Roster:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from worker.core_dumps import forbid_core_dumps
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
+from worker.health_file import HealthFile
+from worker.messages import ENQUEUE, TASKS
+from worker.nodename import expanded
 from worker.patience import await_broker, await_redis, await_room
 from worker.services import services
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from celery import Celery
 
     from worker.evidence.store import Evidence
@@ -24,13 +26,19 @@ if TYPE_CHECKING:
 FILES: Final = 8192
 
 
-def check(app: Celery, pool: str) -> None:
+#: Claimed before the worker takes anything, and kept fresh by its pulse.
+health_file: HealthFile | None = None
+
+
+def check(app: Celery, pool: str, *, name: str) -> None:
     """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence."""
+    forbid_core_dumps()
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
+        _check_tasks(app)
         parts = services()
-        _check_health_file(parts.settings.health_file)
+        _claim_health_file(parts.settings.health_file, name)
         _allow_files()
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         await_broker(app, parts.settings.start_wait_s)
@@ -38,6 +46,16 @@ def check(app: Celery, pool: str) -> None:
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)
+
+
+def _check_tasks(app: Celery) -> None:
+    """Every task that a message of ours may name is registered."""
+    missing = sorted({*TASKS.values(), ENQUEUE} - set(app.tasks))
+    if missing:
+        raise ConfigError(
+            f"Celery knows no task {', '.join(missing)}: another module than ours was imported as `tasks`; "
+            "start the worker in another folder, and check PYTHONPATH"
+        )
 
 
 def _allow_files() -> None:
@@ -60,8 +78,7 @@ def _try_evidence(evidence: Evidence) -> None:
         print(line, file=sys.stderr)  # noqa: T201
 
 
-def _check_health_file(path: Path | None) -> None:
-    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"EKYC_HEALTH_FILE: the folder {path.parent} is not there, or we may not write to it"
-        )
+def _claim_health_file(path: Path | None, name: str) -> None:
+    global health_file  # noqa: PLW0603 - one for the process, as the lock it holds
+    if path is not None:
+        health_file = HealthFile(Path(expanded(str(path), name)))

@@ -186,6 +186,7 @@ def test_what_it_saw_survives_a_restart_and_nobody_else_can_read_it(watched: Wat
 
     folder = fleet.folder / "state"
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     kept = b"".join(path.read_bytes() for path in folder.iterdir())
     assert b"pass-1" in kept
     assert b"Juan" not in kept

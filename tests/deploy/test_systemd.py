@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.deploy.sources import DEPLOY, PROCFILE, UNITS, is_read, unit
+from worker.core_dumps import LIMIT
 from worker.errors import ConfigError
 
 each_unit = pytest.mark.parametrize("process", UNITS)
@@ -139,3 +140,8 @@ def test_its_user_can_be_made(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     assert "ekyc:x:" in (tmp_path / "etc" / "passwd").read_text()
     assert {user for name in UNITS.values() for user in unit(name)["User"]} == {"ekyc"}
+
+
+@each_unit
+def test_it_leaves_no_core_dump(process: str) -> None:
+    assert unit(UNITS[process])["LimitCORE"] == [str(LIMIT)]

@@ -118,10 +118,11 @@ def test_stats_say_which_workers_there_are_and_that_their_tables_differ(
 ) -> None:
     assert " no worker was seen lately\n" in ekyc("stats").out
     for name, table in (("w1@host", "1"), ("w2@host", "1"), ("w3@host", "2")):
-        Roster(redis).sign_in(Worker(name, table, "0.1.0"))
+        Roster(redis).sign_in(Worker(name, table, "0.1.0", "4f1c"))
     assert " workers: 2 with decision table 1, 1 with decision table 2\n" in ekyc("stats").out
     (first, *others) = json.loads(ekyc("stats", "--json").out)["workers"]
-    assert (first, len(others)) == ({"name": "w1@host", "table": "1", "version": "0.1.0"}, 2)
+    expected = {"name": "w1@host", "table": "1", "version": "0.1.0", "process": "4f1c"}
+    assert (first, len(others)) == (expected, 2)
 
 
 def test_stats_can_be_shown_where_there_is_only_ascii(ekyc: Ekyc, ledger: Ledger) -> None:

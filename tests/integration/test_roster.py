@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.fleet import until
+from worker.health_file import HealthFile
 from worker.pulse import Pulse
 from worker.redis import connect
 from worker.roster import FORGOTTEN_AFTER_S, KEY, LATELY_S, Roster, Worker
@@ -41,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pulse(roster: Roster, file: Path) -> Iterator[Pulse]:
-    pulse = Pulse(roster, ONE, file)
+    pulse = Pulse(roster, ONE, HealthFile(file))
     pulse.start()
     yield pulse
     pulse.end()
@@ -58,6 +61,17 @@ def test_who_signed_in_is_there_with_its_table_until_it_signs_out(roster: Roster
     assert roster.present() == (ONE, OTHER)
     roster.sign_out(ONE)
     assert roster.present() == (OTHER,)
+
+
+def test_two_processes_under_one_name_are_two(roster: Roster) -> None:
+    roster.sign_in(replace(ONE, process="a"))
+    roster.sign_in(replace(ONE, process="b"))
+    assert [worker.name for worker in roster.present()] == [ONE.name, ONE.name]
+
+
+def test_a_worker_of_an_older_release_names_no_process(roster: Roster, redis: Redis) -> None:
+    redis.zadd(KEY, {b'["w1@host", "1", "0.1.0"]': 9e15})
+    assert roster.present() == (ONE,)
 
 
 def test_who_was_not_seen_lately_is_not_there(roster: Roster) -> None:
@@ -113,7 +127,7 @@ def test_at_the_end_nothing_is_left_of_it(pulse: Pulse, roster: Roster, file: Pa
 
 def test_without_redis_it_beats_all_the_same(unused_port: int, file: Path) -> None:
     away = connect(f"redis://127.0.0.1:{unused_port}/0", timeout_s=0.2)
-    pulse = Pulse(Roster(away), ONE, file)
+    pulse = Pulse(Roster(away), ONE, HealthFile(file))
     pulse.start()
     pulse.follow(Loop())
     until(lambda: age_s(file) < 5, "the file is fresh")
@@ -121,14 +135,14 @@ def test_without_redis_it_beats_all_the_same(unused_port: int, file: Path) -> No
     assert not file.exists()
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.mkdir(), lambda file: file.parent.rmdir()])
+@pytest.mark.parametrize("spoil", [lambda file: file.mkdir(), lambda file: shutil.rmtree(file.parent)])
 def test_a_file_that_cannot_be_written_any_more_stops_nobody(
     roster: Roster, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
+    pulse = Pulse(roster, ONE, HealthFile(folder / "alive"))
     spoil(folder / "alive")
-    pulse = Pulse(roster, ONE, folder / "alive")
     pulse.start()
     pulse.follow(Loop())
     until(lambda: roster.present() == (ONE,), "it has signed in all the same")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shelve
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +27,9 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     # What `configure` adds to the environment goes with this, too.
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.chdir(tmp_path)
-    before = options.as_dict()
+    before, umask = options.as_dict(), os.umask(0o022)
     yield
+    os.umask(umask)
     for name, value in before.items():
         options[name] = value
 
@@ -137,3 +139,19 @@ def test_a_variable_that_cannot_be_used_is_one_line(name: str, value: str, says:
 def test_a_flower_that_need_not_remember_needs_no_folder(tmp_path: Path) -> None:
     assert not configured(FLOWER_PERSISTENT="false", FLOWER_DB="/proc/nowhere/state").persistent
     assert not (tmp_path / "var").exists()
+
+
+def test_its_state_is_for_its_own_account_alone(tmp_path: Path) -> None:
+    """Also one that an older release wrote, and what the library beneath writes beside it."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name in ("state", "state.dir", "other"):
+        (folder / name).touch()
+        (folder / name).chmod(0o644)
+    configured(FLOWER_DB=str(folder / "state"))
+    with shelve.open(str(folder / "state.new"), flag="n") as state:
+        state["tasks"] = []
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes.pop("other") == 0o644
+    assert set(modes.values()) == {0o600}
+    assert any(name.startswith("state.new") for name in modes)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.commands import Commands
+from worker.core_dumps import forbid_core_dumps
 from worker.errors import EkycError
+from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ def ekyc() -> None:
 
 def main() -> None:
     """The console command. Ends the process."""
+    forbid_core_dumps()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The record holds what people wrote; a terminal that knows only ASCII shows it all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -45,6 +48,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
     try:
+        refuse_shadows()
         code = ekyc.main(list(arguments), prog_name="ekyc", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

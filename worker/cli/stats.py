@@ -35,8 +35,8 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     due, or its lease over, but for what a rest or a trial keeps back), decisions, error_codes, answers and
     faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
     evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
-    (those seen lately: name, table (the version of its decision table), version), and acts (the newest of
-    those of people on whole regions: at, region, act, why, who).
+    (those seen lately: name, table (the version of its decision table), version, process (a token of it)), and
+    acts (the newest of those of people on whole regions: at, region, act, why, who).
     """
     settings = current()
     regions = (region,) if region else settings.regions

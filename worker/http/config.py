@@ -13,20 +13,28 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from worker.decisions.table import Table
+from worker.core_dumps import forbid_core_dumps
+from worker.ending import end_with
 from worker.errors import ConfigError, LedgerUnavailable
-from worker.settings import current
+from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
 
+# Gunicorn's processes inherit it.
+forbid_core_dumps()
+
 try:
+    # Before the imports that would fail over a shadow.
+    refuse_shadows()
+    from worker.decisions.table import Table
+    from worker.settings import current
+
     _settings: Final = current()
     Table.load(_settings.decisions_file)
 except ConfigError as error:
-    print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
-    raise SystemExit(error.exit_code) from None
+    end_with(error)
 
 wsgi_app = "worker.http.wsgi:app"
 bind = [_settings.web_bind]
@@ -35,8 +43,8 @@ bind = [_settings.web_bind]
 _gave_up: Final = mmap.mmap(-1, 1)
 
 # One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
-# and `/healthz` has to answer all the same.
-worker_class = "gthread"
+# and `/healthz` has to answer all the same; and none of them for a client that sends its head slowly.
+worker_class = "worker.http.slow_heads.SlowHeadsWorker"
 threads = 8
 
 logger_class = "worker.http.log.Log"

@@ -289,9 +289,9 @@ def wait(verification: Verification, *, in_s: float) -> Write:
     return Write(verification.signature_id, Place.DUE, verification.stage, in_s=in_s)
 
 
-def release(verification: Verification) -> Write:
-    """Give it back untouched, due now: not begun, and nobody's fault."""
-    return Write(verification.signature_id, Place.BACK, verification.stage)
+def release(verification: Verification, *, event: str = "") -> Write:
+    """Give it back untouched, due now: its start does not count. `event`: for the timeline, where one is needed."""
+    return Write(verification.signature_id, Place.BACK, verification.stage, event=event)
 
 
 def quarantine(

@@ -108,6 +108,7 @@ def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:
         "ekyc_worker",
         "Each worker that was seen lately, with the version of its decision table and of its code.",
     )
-    for worker in workers:
-        info.add_metric((), {"worker": worker.name, "table": worker.table, "version": worker.version})
+    # Two under one name are one series: Prometheus refuses a page that has it twice.
+    for name, table, version in dict.fromkeys((each.name, each.table, each.version) for each in workers):
+        info.add_metric((), {"worker": name, "table": table, "version": version})
     yield info

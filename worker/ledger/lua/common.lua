@@ -62,7 +62,8 @@ local function read(line)
   if event == 'fault' then
     cause, times = string.match(detail, '^(.*) x(%d+)$')
   end
-  local kind = (event == 'fault' or event == 'lease_expired') and 'faults' or 'steps'
+  local fault = event == 'fault' or event == 'lease_expired' or event == 'worker_stuck'
+  local kind = fault and 'faults' or 'steps'
   return { at = at, event = event, cause = cause or detail, times = tonumber(times) or 1, kind = kind }
 end
 

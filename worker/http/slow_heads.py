@@ -1,0 +1,76 @@
+"""Gunicorn's threaded worker, in which a client that sends its head slowly takes no thread.
+
+Gunicorn gives a connection to a thread once its first byte is there, and the thread then waits for the rest without a
+limit: as many slow clients as there are threads are enough for nobody to be answered. Here the loop that accepts
+connections also reads their heads, and a thread gets a request whose head is complete.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from gunicorn.workers.gthread import ThreadWorker
+
+if TYPE_CHECKING:
+    import socket
+
+    from gunicorn.workers.gthread import TConn
+
+#: Seconds for which a client may send its head. Then its connection is closed.
+HEAD_S: Final = 5.0
+
+#: A head that is longer goes to gunicorn's parser as it is, which refuses it.
+LONGEST_HEAD: Final = 65_536
+
+_END: Final = b"\r\n\r\n"
+
+
+class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
+    """What `worker_class` names. Over TLS, which needs a thread for its handshake, it is gunicorn's own."""
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Wait for the head of a request: of a new connection, or of one that was kept."""
+        if self.cfg.is_ssl:
+            super().enqueue_req(conn)
+            return
+        head = bytearray(conn.parser.unreader.take_buffered() if conn.initialized else b"")
+        if _complete(head):
+            self._submit(conn, head)
+            return
+        conn.sock.settimeout(0)
+        # Gunicorn closes those of `pending_conns` whose time has passed.
+        conn.timeout = time.monotonic() + HEAD_S
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, head))
+
+    def _read(self, conn: TConn, head: bytearray, sock: socket.socket) -> None:
+        try:
+            read = sock.recv(LONGEST_HEAD)
+        except BlockingIOError:
+            return
+        except OSError:
+            read = b""
+        head += read
+        if head[:1] in b"\r\n":
+            # Empty lines before a request mean nothing, and would look like the end of its head.
+            head[:] = head.lstrip(b"\r\n")
+        if read and not _complete(head, new=len(read)) and len(head) < LONGEST_HEAD:
+            return
+        self.poller.unregister(sock)
+        self.pending_conns.remove(conn)
+        self._submit(conn, head)
+
+    def _submit(self, conn: TConn, head: bytearray) -> None:
+        conn.init()
+        conn.parser.unreader.unread(bytes(head))
+        conn.data_ready = True
+        super().enqueue_req(conn)
+
+
+def _complete(head: bytearray, new: int | None = None) -> bool:
+    """Whether the end of the head is there, of which `new` bytes have just come."""
+    start = 0 if new is None else max(0, len(head) - new - len(_END))
+    return head.find(_END, start) >= 0
