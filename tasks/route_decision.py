@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.decision import Decision, EvidenceRef, decision_id
 from worker.app import app
+from worker.batches import written
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.services import services
+from worker.verification_log import log_written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +42,13 @@ def route(batch: Batch, verifications: list[Verification]) -> None:
     """Decide some. The first record makes sure that the batch still holds them, and for how long it does."""
     ledger, each = services().ledger, services().around(batch, decide)
     decided = [(one, each(one)) for one in verifications]
-    fixed = ledger.record(
-        batch, [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
-    )
+    decisions = [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
+    fixed = ledger.record(batch, decisions)
     ours = [pair for pair, how in zip(decided, fixed, strict=True) if how.written]
+    log_written(batch, written(decisions, fixed))
     if ours:
-        ledger.record(batch, tell(ours))
+        told = tell(ours)
+        log_written(batch, written(told, ledger.record(batch, told)))
 
 
 def decide(verification: Verification) -> Outgoing:

@@ -15,6 +15,8 @@ from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
 from worker.policy import trip
+from worker.redis import described
+from worker.verification_log import log_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +73,7 @@ def _worked_through(
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)
+            log_written(batch, written(outcomes, recorded))
             _hear_of_rests(services, batch.region, outcomes, recorded)
             going_on = tuple(
                 write.signature_id
@@ -81,6 +84,11 @@ def _worked_through(
                 yield going_on
     finally:
         work.take_back()
+
+
+def written(outcomes: Sequence[Write], recorded: Sequence[Recorded]) -> list[Write]:
+    """The writes that were made."""
+    return [write for write, how in zip(outcomes, recorded, strict=True) if how.written]
 
 
 def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batch:
@@ -124,6 +132,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             stage=verification.stage,
             cause=error.cause,
             error=str(error),
+            retry=error.retry,
         )
         write = replace(services.policy.after_error(verification, error), error=error)
         if error.heard is None:
@@ -136,7 +145,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             signature_id=verification.signature_id,
             region=verification.region,
             stage=verification.stage,
-            error=type(error).__name__,
+            error=described(error),
             at=_where(error),
         )
         return replace(services.policy.after_unforeseen(verification), error=error)
@@ -158,4 +167,7 @@ def _hear_of_rests(
             services.rests.begin(region, write.trip.first_s)
             log = _log.error if write.trip.alarm else _log.warning
             until = datetime.fromtimestamp(how.rests_until_ms / 1000, UTC).isoformat(timespec="seconds")
-            log("region_held", region=region, reason=write.trip.reason, until=until)
+            cause = {"cause": write.trip.cause} if write.trip.cause else {}
+            log("region_held", region=region, reason=write.trip.reason, **cause, until=until)
+        elif how.closed_breaker:
+            _log.warning("breaker_closed", region=region, answer=write.answer)

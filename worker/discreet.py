@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from celery import Task as _CelerysTask
 from celery.exceptions import InvalidTaskError, Reject, TaskPredicate
 from celery.worker import request
+from redis.exceptions import RedisError
 
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
 from worker.errors import EkycError
+from worker.redis import described
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -26,11 +28,11 @@ class Discreet(request.Request):
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         try:
-            described = _described(self.args, self.kwargs)
+            request_line = _request_line(self.args, self.kwargs)
         except Exception:  # noqa: BLE001 - whatever is in a body: it ends this message, and not the worker
             raise InvalidTaskError("the body is not that of a task") from None
         # Where Flower's page of tasks has its column, as with `worker.messages.described`.
-        self._argsrepr, self._kwargsrepr = described, ""
+        self._argsrepr, self._kwargsrepr = request_line, ""
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
 
     def info(self, safe: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in celery
@@ -55,12 +57,15 @@ class Task(_TASK):  # type: ignore[misc]
 
 
 class Wordless(Exception):
-    """Stands for an error of a kind that cannot be made of nothing; its text is the name of that kind."""
+    """Stands for an error of a kind that cannot be made of nothing, or of Redis; its text says which."""
 
 
 def _wordless(error: Exception) -> Exception:
     """An error of the same kind that was told nothing."""
     kind = type(error)
+    if isinstance(error, RedisError):
+        # Its name alone, such as `OutOfMemoryError`, would read as a fault of this process.
+        return Wordless(described(error))
     with suppress(Exception):
         bare = kind.__new__(kind)
         str(bare)
@@ -75,7 +80,7 @@ def without_traceback(record: LogRecord) -> bool:
     return True
 
 
-def _described(args: Any, kwargs: Any) -> str:
+def _request_line(args: Any, kwargs: Any) -> str:
     """Raises whatever it likes where these are not the arguments of a task."""
     given = dict(zip(("signature_id", "region", "context"), args, strict=False)) | kwargs
     try:

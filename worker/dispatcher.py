@@ -25,10 +25,11 @@ from worker.ledger.values import Batch, Stage
 from worker.messages import BROKEN
 from worker.notices import Notices
 from worker.pulse import Pulse
-from worker.redis import TIMEOUT_S, connect
+from worker.redis import TIMEOUT_S, connect, described
 from worker.roster import Roster, Worker
 from worker.services import CALLS, services
 from worker.settings import current
+from worker.verification_log import log_claimed
 from worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class _Thread(threading.Thread):
                 services().outage.goes_on(error)
                 self._stopping.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
-                _log.error("dispatcher_failed", error=type(error).__name__, exc_info=error)
+                _log.error("dispatcher_failed", error=described(error), exc_info=error)
                 self._stopping.wait(RETRY_S)
 
     def _turn(self) -> None:
@@ -200,6 +201,7 @@ class _Thread(threading.Thread):
             claim = self._ledger.claim(region, limit=self._settings.batch)
             for verification in claim.quarantined:
                 _tell(services().around, verification)
+            log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
             self._send(claim.batches, producer)
             self._notices.look(region, claim.act)
             sleep_s = min(sleep_s, claim.sleep_s)

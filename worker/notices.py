@@ -60,7 +60,7 @@ def _ordered(act: Event, hold: Hold | None) -> bool:
 
 def _tell(region: str, act: Event, hold: Hold | None) -> None:
     if act.name == "resume":
-        _log.warning("region_resumed", region=region, reason=act.detail)
+        _log.warning("region_resumed", region=region, reason=act.detail, by="operator")
         return
     # One that was lifted before anybody looked has no end but the act that follows; one that changed nothing has none.
     until = (

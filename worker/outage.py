@@ -1,4 +1,4 @@
-"""Whether this process rests because what it stands on cannot be used: a line when that begins, one when it ends."""
+"""Whether a dependency of this process, Redis or the broker, is available: one line when not, one when again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import EkycError
+from worker.redis import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Outage:
-    """Told of every try by the threads of a process that do not give up; between the two lines there are thousands."""
+    """Logs once when a dependency becomes unavailable and once when it recovers, at one level. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,12 +32,12 @@ class Outage:
                 return
             self._since = self._clock()
         # What others raise may quote an address, or worse.
-        why = str(error) if isinstance(error, EkycError) else type(error).__name__
-        _log.warning("worker_rests", why=why)
+        why = str(error) if isinstance(error, EkycError) else described(error)
+        _log.warning("dependency_unavailable", why=why)
 
     def is_over(self) -> None:
         """A try has succeeded."""
         with self._lock:
             since, self._since = self._since, None
         if since is not None:
-            _log.info("worker_goes_on", rested_s=round(self._clock() - since, 1))
+            _log.warning("dependency_recovered", after_s=round(self._clock() - since, 1))

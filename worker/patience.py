@@ -10,7 +10,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from worker import room
 from worker.errors import BrokerUnavailable, ConfigError
 from worker.messages import BROKEN
-from worker.redis import connect, tls_fault, translated
+from worker.redis import connect, described, tls_fault, translated
 from worker.waiting import await_part
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _write(app: Celery) -> None:
         return  # to that name; what kombu needs it finds out itself
     except ResponseError as error:
         raise BrokerUnavailable(
-            f"the broker refuses to write ({type(error).__name__}); run `ekyc doctor`"
+            f"the broker refuses to write: {described(error)}; run `ekyc doctor`"
         ) from None
     except BROKEN as error:
         raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None

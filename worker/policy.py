@@ -269,10 +269,10 @@ def trip(answer: Answer) -> Trip | None:
     """Why the region may have to rest after `answer`. None: the vendor is at work, whatever it said."""
     match answer:
         case answers.TransientFault():
-            return VENDOR_DOWN
+            return replace(VENDOR_DOWN, cause=answer.cause)
         case answers.Busy():
             rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
-            return Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY)
+            return Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY, cause=answer.detail)
         case answers.Unauthorised():
             return replace(UNAUTHORISED, reason=answer.code)
         case answers.AccountFault():

@@ -64,9 +64,7 @@ def translated(what: str = "the ledger") -> Iterator[None]:
             "check that it runs and REDIS_URL"
         ) from None
     except exceptions.ResponseError as error:
-        raise LedgerUnavailable(
-            f"Redis refuses a command ({code(error)}): {what} cannot be used; run `ekyc doctor`"
-        ) from None
+        raise LedgerUnavailable(f"{described(error)}: {what} cannot be used; run `ekyc doctor`") from None
     except exceptions.RedisError as error:
         raise LedgerUnavailable(f"Redis failed ({type(error).__name__}): {what} cannot be used") from None
 
@@ -80,6 +78,24 @@ def tls_fault(error: BaseException | None) -> str:
             return error.reason or "no TLS"
         error = error.__cause__ or error.__context__
     return ""
+
+
+def described(error: BaseException) -> str:
+    """What went wrong, in words of ours: the type of an error, and of one of Redis's that it is Redis's.
+
+    Its own words may hold an address. `OutOfMemoryError` alone would read as if this process had no memory left.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        match seen:
+            case exceptions.OutOfMemoryError():
+                return "Redis is out of memory (OOM)"
+            case exceptions.ResponseError():
+                return f"Redis refuses a command ({code(seen)})"
+            case exceptions.RedisError():
+                return f"Redis does not answer ({type(seen).__name__})"
+        seen = seen.__cause__ or seen.__context__
+    return type(error).__name__
 
 
 def code(error: exceptions.ResponseError) -> str:

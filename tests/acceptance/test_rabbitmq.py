@@ -154,6 +154,6 @@ def test_while_rabbitmq_hangs_a_worker_rests_and_lives_and_ends_when_it_is_told_
     worker = fleet.worker("w1")
     with broker.frozen():
         fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
-        until(lambda: "worker_rests" in fleet.log("w1"), "its dispatcher has not waited for ever")
+        until(lambda: "dependency_unavailable" in fleet.log("w1"), "its dispatcher has not waited for ever")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=115) == 0

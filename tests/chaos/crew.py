@@ -32,7 +32,7 @@ _LOOK_S: Final = 0.5
 #: Of the driver's own environment, nothing else reaches a worker.
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
-#: What Celery logs of each task: once that it was received, and once how it ended.
+#: What Celery logs of each task, at DEBUG as we set it up: once that it was received, and once how it ended.
 _TASK: Final = re.compile(rb"Task tasks\.\w+\[([^\]]+)\] (received)?")
 
 
@@ -178,7 +178,7 @@ class Crew:
         self._started += 1
         log = self.folder / f"{name}.log"
         kept = {variable: os.environ[variable] for variable in _KEPT if variable in os.environ}
-        command = ("celery", "-A", "worker", "worker", "-n", f"{name}@chaos", "-l", "INFO")
+        command = ("celery", "-A", "worker", "worker", "-n", f"{name}@chaos", "-l", "DEBUG")
         self.workers[place] = Worker(name, spawn(command, log, kept | self.environment), log)
 
 

@@ -78,7 +78,7 @@ def test_empty_lines_and_the_empty_rows_that_spreadsheets_leave_are_no_rows() ->
         ('a,ph,"""\\ud800"""', "context: must be JSON"),
         (f'a,ph,"""{"x" * 5000}"""', "context: must be at most 4096 bytes of JSON, is 5002"),
         ('a,ph,{"m": 1, "n": 2}', "has 4 columns, the header 3: is a comma not quoted?"),
-        ("a\0,ph,", "signature_id: must be text in UTF-8 without NUL"),
+        ("a\0,ph,", "signature_id: must be text without NUL, in UTF-8 or UTF-16"),
         ('"a"b,ph,', "is no CSV: ',' expected after '\"'"),
         (f"a,ph,{'x' * 200_000}", "has a field of more than 131,072 characters; is a quote left open?"),
     ],
@@ -94,7 +94,7 @@ def test_a_row_that_cannot_be_used_is_named_by_line_field_and_problem_and_the_ne
 def test_bytes_that_are_no_utf_8_spoil_their_row_only() -> None:
     assert rows(b"signature_id,context\nb\xe9b\xe9,\na,\n")[1] == EnqueueRequest("a", "ph")
     assert problems(b'signature_id,context\na,"""caf\xe9"""\n') == [
-        "line 2: context: must be text in UTF-8 without NUL"
+        "line 2: context: must be text without NUL, in UTF-8 or UTF-16"
     ]
 
 
@@ -130,10 +130,10 @@ def test_a_quote_that_is_never_closed_names_all_lines_that_it_swallowed_and_coun
         (b"\n\n", "signature_id is missing"),
         (b"region,context\n", "signature_id is missing"),
         (b"f302f5d2454a85c2,ph\n", "column 1 is none of signature_id,region,context"),
-        (b"signature_id;region\n", "column 1 is none of signature_id,region,context"),
+        (b"signature_id:region\n", "column 1 is none of signature_id,region,context"),
         (b"signature_id,region,name\n", "column 3 is none of signature_id,region,context"),
         (b"signature_id,region,region\n", "column 3 comes twice"),
-        ("signature_id\r\na\r\n".encode("utf-16"), "no CSV file in UTF-8"),
+        ("signature_id\ud800\r\na\r\n".encode("utf-16", "surrogatepass"), "no CSV file in UTF-8"),
         (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", "no CSV file in UTF-8"),
         (b"\x89PNG\r\n\x1a\n", "no CSV file in UTF-8"),
         (b'"signature_id', "line 1: is no CSV: a quote is opened and never closed"),

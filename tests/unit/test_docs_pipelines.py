@@ -15,6 +15,7 @@ from schemas.result import DOCUMENTED_CODES
 from tests.unit.docs_pages import ROOT, codes, page
 from worker.decisions.table import Table
 from worker.vendor import answers
+from worker.verification_log import LINES
 
 PIPELINES = page("docs/pipelines.md")
 
@@ -92,6 +93,8 @@ def test_every_event_that_is_explained_is_logged() -> None:
 
 def test_every_event_that_a_worker_logs_is_explained() -> None:
     source = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
-    logged = set(re.findall(r'\b_?log(?:\.\w+)?\(\s*"([a-z_]+)"', source))
+    logged = set(re.findall(r'(?:\b_?log(?:\.\w+)?|else _log\.info)\)?\(\s*"([a-z_]+)"', source))
+    logged |= {event for event, _ in LINES.values()} | set(re.findall(r'"(verification_[a-z_]+)"', source))
+    assert {"verification_settled", "verification_lease_expired", "fleet_ready"} <= logged
     explained = page("docs/operations.md").text
     assert {event for event in logged if f"`{event}`" not in explained} == set()

@@ -1,14 +1,16 @@
-"""However often it is tried, the log has a line when an outage begins and one when it is over."""
+"""However often it is tried, the log has a line when an outage begins and one, of its level, when it is over."""
 
 from __future__ import annotations
 
+import pytest
+from redis import exceptions
 from structlog.testing import capture_logs
 
 from worker.errors import LedgerUnavailable
 from worker.outage import Outage
 
 
-def test_an_outage_is_two_lines() -> None:
+def test_an_outage_is_two_lines_of_one_level() -> None:
     now = iter([100.0, 107.5])
     outage = Outage(clock=lambda: next(now))
     with capture_logs() as lines:
@@ -17,11 +19,31 @@ def test_an_outage_is_two_lines() -> None:
             outage.goes_on(LedgerUnavailable("Redis is away"))
         outage.is_over()
         outage.is_over()
-    told = [(line["event"], line.get("why"), line.get("rested_s")) for line in lines]
-    assert told == [("worker_rests", "Redis is away", None), ("worker_goes_on", None, 7.5)]
+    assert lines == [
+        {"event": "dependency_unavailable", "why": "Redis is away", "log_level": "warning"},
+        {"event": "dependency_recovered", "after_s": 7.5, "log_level": "warning"},
+    ]
 
 
 def test_what_others_say_of_an_outage_is_not_repeated() -> None:
     with capture_logs() as lines:
         Outage().goes_on(ConnectionError("redis://:secret@host"))
     assert lines[0]["why"] == "ConnectionError"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (exceptions.OutOfMemoryError("command not allowed"), "Redis is out of memory (OOM)"),
+        (exceptions.ResponseError("MISCONF see the log at 10.0.0.7"), "Redis refuses a command (MISCONF)"),
+        (exceptions.ConnectionError("10.0.0.7"), "Redis does not answer (ConnectionError)"),
+    ],
+    ids=["OOM", "MISCONF", "away"],
+)
+def test_an_error_of_redis_reads_as_one_of_redis(error: Exception, why: str) -> None:
+    wrapped = OSError("kombu's")
+    wrapped.__cause__ = error
+    with capture_logs() as lines:
+        Outage().goes_on(error)
+        Outage().goes_on(wrapped)
+    assert [line["why"] for line in lines] == [why, why]

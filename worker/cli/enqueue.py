@@ -46,9 +46,10 @@ def enqueue(  # noqa: PLR0913 - one an option
 ) -> None:
     """Hand verifications over, to be polled, archived and decided.
 
-    Give signature ids (after -- where one begins with a dash), or --from a CSV file in UTF-8. Its first line
-    names its columns: signature_id, and if you like region and context (JSON). --region and --context count
-    for rows that leave them empty. A row that cannot be used is named on stderr, and skipped.
+    Give signature ids (after -- where one begins with a dash), or --from a CSV file in UTF-8 or UTF-16, separated
+    by commas, semicolons, tabs or |. Its header names its columns: signature_id (or signatureId), and if you like
+    region and context (JSON). --region and --context count for rows that leave them empty. A row that cannot be
+    used is named on stderr, and skipped.
 
     Enqueueing what is known changes nothing, so it is safe to give the same input again.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from schemas.enqueue import load_enqueue
@@ -18,6 +21,20 @@ if TYPE_CHECKING:
     from schemas.enqueue import EnqueueRequest
 
 COLUMNS: Final = ("signature_id", "region", "context")
+
+#: Other names of columns: the vendor's own.
+ALIASES: Final = {"signatureid": "signature_id"}
+
+#: What may separate columns, and what it is called. Where a comma is a decimal point, spreadsheets write semicolons.
+SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+
+#: The line by which Excel is told the separator.
+_SEP: Final = re.compile(r'\s*"?sep=(.*?)"?[ \r\n]*', re.IGNORECASE)
+
+_HEADER: Final = "line {line} must be the header, such as " + ",".join(COLUMNS)
+
+#: A byte that is no text, in whatever encoding, becomes a letter that text cannot hold.
+codecs.register_error("ekyc_no_text", lambda error: ("\udcff", getattr(error, "end", 0)))
 
 #: Nothing of ours comes near it, so that a file without line ends cannot fill the memory.
 MAX_LINE_CHARACTERS: Final = 1_000_000
@@ -50,29 +67,103 @@ class Defaults:
 
 
 def read(stream: BinaryIO, defaults: Defaults) -> Generator[EnqueueRequest | BadRow]:
-    """The rows of a CSV file in UTF-8, with or without BOM, one at a time. Close it before `stream`.
+    """The rows of a CSV file, one at a time. Close it before `stream`.
+
+    It is in UTF-8 or, as Excel's Unicode text, in UTF-16. A comma, a semicolon, a tab or a | separates its columns: the
+    one that a first line `sep=` names, or under which the header has our columns.
 
     Raises ``InvalidInput`` where it is no such file, or does not begin with a header of our columns.
     """
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="ekyc_no_text", newline="")
     try:
-        reader = csv.reader(_lines(text), strict=True)
-        columns = _header(reader)
+        lines = _lines(text)
+        before, separator, first = _separator(lines)
+        reader = csv.reader(
+            chain(first, lines),
+            delimiter=separator,
+            skipinitialspace=_spaced(first[0], separator),
+            strict=True,
+        )
+        columns = _header(reader, before + 1)
         while True:
-            first_line = reader.line_num + 1
+            first_line = before + reader.line_num + 1
             try:
                 cells = next(reader, None)
                 if cells is None:
                     return
                 if any(cells):
-                    yield _request(cells, columns, defaults)
+                    yield _request(cells, columns, separator, defaults)
             except csv.Error as error:
-                lines = reader.line_num - first_line + 1
-                yield BadRow(first_line, reader.line_num, _not_csv(error), rows=lines)
+                last_line = before + reader.line_num
+                yield BadRow(first_line, last_line, _not_csv(error), rows=last_line - first_line + 1)
             except SchemaError as error:
-                yield BadRow(first_line, reader.line_num, str(error))
+                yield BadRow(first_line, before + reader.line_num, str(error))
     finally:
         text.detach()
+
+
+def _encoding(stream: BinaryIO) -> str:
+    """By its first bytes. An ASCII letter, as a header begins, is followed or preceded by a NUL in UTF-16."""
+    if isinstance(stream, io.BufferedReader | io.BufferedRandom):
+        start = stream.peek(2)[:2]
+    elif stream.seekable():
+        at = stream.tell()
+        start = stream.read(2)
+        stream.seek(at)
+    else:
+        start = b""
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if len(start) == len("ab") and 0 in start and any(start):
+        return "utf-16-le" if start[0] else "utf-16-be"
+    return "utf-8-sig"
+
+
+def _separator(lines: Iterator[str]) -> tuple[int, str, list[str]]:
+    """How many lines stand before the header, what separates columns, and the line that was read for it."""
+    first = next(lines, "")
+    found = _SEP.fullmatch(first)
+    if found is None:
+        return 0, _fitting(first) or ",", [first]
+    separator = found[1]
+    if separator not in SEPARATORS:
+        raise InvalidInput("line 1: sep= must name a comma, a semicolon, a tab or a |")
+    header = next(lines, "")
+    fitting = _fitting(header)
+    if fitting and not _fits(header, separator):
+        raise InvalidInput(
+            f"line 1 says that {_several(separator)} separate, and line 2 is separated by {_several(fitting)}: "
+            "correct or delete line 1"
+        )
+    return 1, separator, [header]
+
+
+def _fitting(header: str) -> str | None:
+    """The separator under which a header has our columns; None: there is none."""
+    return next((separator for separator in SEPARATORS if _fits(header, separator)), None)
+
+
+def _fits(line: str, separator: str) -> bool:
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return False
+    return bool(cells) and all(_column(cell) in COLUMNS for cell in cells)
+
+
+def _spaced(header: str, separator: str) -> bool:
+    """Whether blanks stand before quotes, which then count as quotes. Elsewhere they may be JSON that is not quoted."""
+    return re.search(rf'{re.escape(separator)} +"', header) is not None
+
+
+def _several(separator: str) -> str:
+    name = SEPARATORS[separator]
+    return f"{name}s" if name.isalpha() else name
+
+
+def _column(cell: str) -> str:
+    name = cell.strip().lower()
+    return ALIASES.get(name, name)
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
@@ -86,33 +177,42 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _header(reader: Iterator[list[str]]) -> list[str]:
+def _header(reader: Iterator[list[str]], line: int) -> list[str]:
     try:
         cells = next(reader, [])
     except csv.Error as error:
-        raise InvalidInput(f"line 1: {_not_csv(error)}") from None
+        raise InvalidInput(f"line {line}: {_not_csv(error)}") from None
     if not all(map(_readable, cells)):
-        raise InvalidInput("this is no CSV file in UTF-8: save it as text, as `CSV UTF-8` in a spreadsheet")
-    columns = [cell.strip().lower() for cell in cells]
+        raise InvalidInput(
+            "this is no CSV file in UTF-8 or UTF-16: save it as text, as `CSV UTF-8` in a spreadsheet"
+        )
+    columns = [_column(cell) for cell in cells]
     for number, column in enumerate(columns, start=1):
         # It may be a row of data, so it is not quoted.
         if column not in COLUMNS or column in columns[: number - 1]:
             fault = "comes twice" if column in COLUMNS else f"is none of {','.join(COLUMNS)}"
             raise InvalidInput(
-                f"line 1 must be the header, such as {','.join(COLUMNS)}: column {number} {fault}"
+                f"{_HEADER.format(line=line)}, separated by commas, semicolons, tabs or |: column {number} {fault}"
             )
     if "signature_id" not in columns:
-        raise InvalidInput(f"line 1 must be the header, such as {','.join(COLUMNS)}: signature_id is missing")
+        raise InvalidInput(f"{_HEADER.format(line=line)}: signature_id is missing")
     return columns
 
 
-def _request(cells: list[str], columns: list[str], defaults: Defaults) -> EnqueueRequest:
+def _request(cells: list[str], columns: list[str], separator: str, defaults: Defaults) -> EnqueueRequest:
     if len(cells) > len(columns):
-        raise SchemaError("", f"has {len(cells)} columns, the header {len(columns)}: is a comma not quoted?")
+        name = SEPARATORS[separator]
+        raise SchemaError("", f"has {len(cells)} columns, the header {len(columns)}: is a {name} not quoted?")
+    if len(cells) == 1 < len(columns):
+        for other in SEPARATORS:
+            if other in cells[0]:
+                raise SchemaError(
+                    "", f"is separated by {_several(other)}, the header by {_several(separator)}"
+                )
     row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
     for column, cell in row.items():
         if not _readable(cell):
-            raise SchemaError(column, "must be text in UTF-8 without NUL")
+            raise SchemaError(column, "must be text without NUL, in UTF-8 or UTF-16")
     region = row.get("region") or defaults.region
     if not region:
         raise SchemaError("region", "is empty, and there is no --region")

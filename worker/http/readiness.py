@@ -35,11 +35,14 @@ class Readiness:
         """Why the fleet cannot work, in one line; empty: it can."""
         why = self._why()
         with self._lock:
-            changed, self._last = why != self._last, why
-        if changed and why:
+            before, self._last = self._last, why
+        if why == before:
+            return why
+        if why:
             _log.warning("fleet_not_ready", why=why)
-        elif changed:
-            _log.info("fleet_ready")
+        else:
+            # After an outage at its level, so that a reader of one sees the other.
+            (_log.warning if before else _log.info)("fleet_ready")
         return why
 
     def _why(self) -> str:

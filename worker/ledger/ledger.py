@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
-from worker.ledger.values import Batch, Claim, Recorded, Stage, Status, Verification
+from worker.ledger.values import Batch, Claim, LeaseExpired, Recorded, Stage, Status, Verification
 from worker.redis import translated
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ MOST_STARTS: Final = 5
 
 #: Characters of a holder. A hash with a longer value takes Redis several times the memory (`hash-max-listpack-value`).
 MOST_HOLDER: Final = 64
+
+#: What `record.lua` answers for a write that was made and closed the breaker. What is greater is a moment.
+BREAKER_CLOSED: Final = 2
 
 #: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
 ENQUEUE_CHUNK: Final = 500
@@ -113,7 +116,7 @@ class Ledger:
     def claim(self, region: str, *, limit: int) -> Claim:
         """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself."""
         batch_id = secrets.token_hex(6)
-        sleep_ms, now_ms, act, killers, *rows = self._scripts.call(
+        sleep_ms, now_ms, act, killers, ended, *rows = self._scripts.call(
             "claim",
             region,
             batch_id,
@@ -134,7 +137,11 @@ class Ledger:
             record.verification(region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
             for row in killers
         )
-        return Claim(batches, sleep_ms / 1000, quarantined, record.event(act) if act else None)
+        expired = tuple(
+            LeaseExpired(signature_id.decode(), Stage(stage.decode()), worker.decode())
+            for signature_id, stage, worker in ended
+        )
+        return Claim(batches, sleep_ms / 1000, quarantined, record.event(act) if act else None, expired)
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
         """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.
@@ -186,7 +193,10 @@ class Ledger:
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
         )
-        return [Recorded(answer > 0, answer if answer > 1 else 0) for answer in answers]
+        return [
+            Recorded(answer > 0, answer if answer > BREAKER_CLOSED else 0, answer == BREAKER_CLOSED)
+            for answer in answers
+        ]
 
     def _holder(self, batch: Batch) -> str:
         """Who holds what was loaded: the fence, and whom a lease that ends is told of."""

@@ -26,6 +26,8 @@ class Recorded:
     written: bool
     #: The region rests because of it, until then; 0: it does not.
     rests_until_ms: int = 0
+    #: The breaker of the region was open, and closed because of it.
+    closed_breaker: bool = False
 
 
 class EvidenceState(StrEnum):
@@ -102,6 +104,16 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseExpired:
+    """A verification whose lease ended before its batch was done; it is due again."""
+
+    signature_id: str
+    stage: Stage
+    #: The worker that had loaded it; empty: none had.
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What one claim took, and for how long there is nothing more to take."""
 
@@ -111,6 +123,8 @@ class Claim:
     quarantined: tuple[Verification, ...] = ()
     #: The newest act of a person on the region, whenever that was.
     act: Event | None = None
+    #: Leases that had ended.
+    expired: tuple[LeaseExpired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Trip:
     reason: str
     #: Nobody but a person can mend it.
     alarm: bool = False
+    #: The fault behind it, for the log.
+    cause: str = field(default="", compare=False)
 
     def packed(self) -> dict[str, Any]:
         return {

@@ -1,13 +1,13 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
 --   retention_ms
--- Returns { sleep_ms, now, act, { { id, { field, value, … } }, … }, { batch id, stage, id, … }, … }: for how long nothing
--- more will be due, the newest act of a person on the region ('' for none), what was quarantined, as it was before, and
--- what was claimed.
+-- Returns { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … }, { batch id, stage, id, … }, … }:
+-- for how long nothing more will be due, the newest act of a person on the region ('' for none), what was quarantined, as
+-- it was before, the leases that ended, and what was claimed.
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local now = now_ms()
-local batches, killers = {}, {}
+local batches, killers, expired = {}, {}, {}
 
 -- Leases that ended: their batch crashed, or its message was lost. What was started again and again, and never
 -- came to an outcome, kills workers.
@@ -35,6 +35,7 @@ for _, id in ipairs(ended) do
       redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
       redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
       note(id, now, 'lease_expired', seen[1], worker)
+      expired[#expired + 1] = { id, seen[1], worker }
     end
   end
 end
@@ -139,4 +140,4 @@ elseif upcoming < math.huge then
     sleep = upcoming - now
   end
 end
-return { math.min(sleep, longest_sleep), now, redis.call('LINDEX', key('acts'), -1) or '', killers, unpack(batches) }
+return { math.min(sleep, longest_sleep), now, redis.call('LINDEX', key('acts'), -1) or '', killers, expired, unpack(batches) }

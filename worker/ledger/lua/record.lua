@@ -3,7 +3,8 @@
 --     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 0 it was not made, 1 it was; where the region rests because of it, until when.
+-- Returns for each write: 0 it was not made, 1 it was, 2 it was and closed the breaker; where the region rests because of
+-- it, until when.
 local batch, holder, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local now = now_ms()
 local answer = {}
@@ -91,10 +92,12 @@ local function answered()
   -- What was asked before a rest says nothing of the vendor now.
   if not sound and hold_until(now) == 0 then
     forget_failures()
-    if redis.call('DEL', key('health')) == 1 then
+    local closed = redis.call('DEL', key('health')) == 1
+    if closed then
       wake()
     end
     sound = true
+    return closed
   end
 end
 
@@ -125,8 +128,8 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.trip then
       sound = false
       answer[number] = trip(write.id, write.trip)
-    elseif write.answer then
-      answered()
+    elseif write.answer and answered() then
+      answer[number] = 2
     end
     for counter, by in pairs(write.count) do
       counted[counter] = (counted[counter] or 0) + by
