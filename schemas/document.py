@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from marshmallow import ValidationError, fields
 
-from schemas.fields import Millis, ShortList, Truth
+from schemas.fields import Millis, ReadableList, Truth
 from schemas.record import VendorRecord
+from schemas.vendor_json import doubled
+
+#: What a link loads as that is no text, or that stands twice with different values: no host is asked for it.
+UNUSABLE_LINK: Final = "unusable:"
 
 T = TypeVar("T")
 
@@ -45,8 +49,9 @@ class DocEvent:
 class DocDetail:
     """The document. What is personal in it stays out of its `repr`, and so out of logs and tracebacks."""
 
+    #: `docResult` or `ocrResult`; where they differ, the one that is not PASS.
     doc_result: str | None = None
-    #: Links, which may die after a day.
+    #: Links, which may die after a day, or images in Base64. Only who fetches them judges them.
     front_image: str | None = field(default=None, repr=False)
     back_image: str | None = field(default=None, repr=False)
     doc_type: Sides[str] = Sides()
@@ -57,6 +62,12 @@ class DocDetail:
     #: Only `photocopy` has been seen, and also in a document that passed.
     forgery_labels: tuple[str, ...] = ()
     events: tuple[DocEvent, ...] = ()
+
+
+def is_pass(word: str) -> bool:
+    """Whether the vendor says PASS, in whatever case."""
+    # ASCII first: the long s of older English, too, is an S in capitals.
+    return word.isascii() and word.upper() == "PASS"
 
 
 class OpenMap(fields.Field[Mapping[str, Any]]):
@@ -70,13 +81,13 @@ class OpenMap(fields.Field[Mapping[str, Any]]):
 
 
 class Link(fields.Field[str | None]):
-    """The link of an image, unjudged but for what no request could carry; an empty one loads as None."""
+    """The link of an image as it is. An empty value loads as None, what is no text as ``UNUSABLE_LINK``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
-        del attr, data, kwargs
-        if not isinstance(value, str) or not value.isprintable():
-            raise ValidationError("must be a printable string or null")
-        return value or None
+        del kwargs
+        if not value:
+            return None
+        return value if isinstance(value, str) and attr not in doubled(data) else UNUSABLE_LINK
 
 
 class TextSides(VendorRecord):
@@ -127,6 +138,7 @@ class DocDetailSchema(VendorRecord):
     """`ocrResult` and `docResult` are two names of one thing in the vendor's examples."""
 
     into = DocDetail
+    decided = frozenset({"docResult", "ocrResult"})
 
     doc_result = fields.String()
     ocr_result = fields.String()
@@ -136,12 +148,12 @@ class DocDetailSchema(VendorRecord):
     sub_doc_type = fields.Nested(TextSides)
     ocr_info = fields.Nested(MapSides)
     quality_labels = fields.Nested(QualitySides)
-    forgery_labels = ShortList(fields.String(allow_none=True))
-    events = ShortList(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
+    forgery_labels = ReadableList(fields.String(allow_none=True))
+    events = ReadableList(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
-        ocr_result = data.pop("ocr_result", None)
-        data["doc_result"] = data.get("doc_result") or ocr_result
+        said = [word for word in (data.get("doc_result"), data.pop("ocr_result", None)) if word]
+        data["doc_result"] = next((word for word in said if not is_pass(word)), said[0] if said else None)
         for name in ("forgery_labels", "events"):
             data[name] = tuple(entry for entry in data.get(name) or () if entry is not None)
         return data

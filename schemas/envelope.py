@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from marshmallow import ValidationError, fields
 
 from schemas.errors import SchemaError
 from schemas.record import VendorRecord
+from schemas.vendor_json import parse
 
 #: The vendor documents at most 64 characters. What is no such id is of no use to its support.
 _TRANSACTION_ID: Final = re.compile(r"[!-~]{1,64}")
@@ -39,47 +38,23 @@ class EnvelopeSchema(VendorRecord):
     """`message` and `extra` are dropped here: they change without notice and may quote the user's data."""
 
     into = Envelope
+    decided = frozenset({"code", "data"})
 
     code = fields.String(required=True)
     data = fields.Raw()
     transaction_id = TransactionId()
 
 
-def _no_constant(_: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("beyond a double")
-    return number
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        # One reader takes the first, another the last: FAIL to the one, PASS to the other.
-        raise ValueError("a name stands twice")
-    return members
-
-
-_JSON: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
 _SCHEMA: Final = EnvelopeSchema()
 
 
 def load_envelope(raw: bytes) -> Envelope:
     """Read the body of an answer. Raises ``SchemaError`` where it is no JSON object with a `code`.
 
-    The body is RFC 8259 JSON in UTF-8: no NaN, no number beyond a double, no nesting beyond what Python
-    can hold on its stack.
+    What counts as JSON: ``schemas.vendor_json``.
     """
     try:
-        envelope: Envelope = _SCHEMA.load(_JSON.decode(raw.decode()))
+        envelope: Envelope = _SCHEMA.load(parse(raw))
     except ValidationError as error:
         raise SchemaError.from_validation(error) from None
-    except RecursionError:
-        raise SchemaError("", "must not be nested that deep") from None
-    except ValueError:
-        raise SchemaError("", "must be JSON in UTF-8") from None
     return envelope

@@ -135,6 +135,28 @@ class ShortList(fields.List[Any]):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+class ReadableList(ShortList):
+    """A ``ShortList`` without the entries that cannot be read. For lists that nobody decides on."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list) or len(value) > MAX_ENTRIES:
+            return super()._deserialize(value, attr, data, **kwargs)
+        return [read for entry in value if (read := self._read(entry)) is not None]
+
+    def _read(self, entry: Any) -> Any:
+        try:
+            return self.inner.deserialize(entry)
+        except ValidationError:
+            return None
+
+
+class Part(fields.Nested):
+    """A nested record. An empty array is null: some JSON encoders write an empty object so."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        return None if value == [] else super().deserialize(value, attr, data, **kwargs)
+
+
 class Code(fields.Field[str | None]):
     """One of the vendor's codes: `SUCCESS` as well as one that nobody knows yet.
 

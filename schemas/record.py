@@ -7,16 +7,28 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
+from schemas.vendor_json import doubled
+
 
 class VendorRecord(Schema):
     """An object as the vendor sends it, loaded into the frozen value `into`.
 
     Names are camel case on the wire. Every field may be missing, and null says as much as missing: what
     such a field then is, the defaults of `into` say. Fields that nobody declared are left out.
+    A field that cannot be read loads as missing, unless it is required or `decided`.
     Schemas are made once, at import: making one costs more than a load.
     """
 
     into: ClassVar[type[Any]]
+
+    #: The names, as on the wire, of the fields that a decision rests on. An object is refused where such a field
+    #: cannot be read, stands twice with different values, or is spelt in other letters of case.
+    decided: ClassVar[frozenset[str]] = frozenset()
+    _decided_in_lower_case: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._decided_in_lower_case = frozenset(map(str.lower, cls.decided))
 
     class Meta:
         unknown = EXCLUDE
@@ -37,6 +49,8 @@ class VendorRecord(Schema):
         """
         if not isinstance(data, Mapping):
             raise ValidationError(self.error_messages["type"])
+        if self.decided:
+            self._undoubted(data)
         said: dict[str, Any] = {}
         for name, field in self.load_fields.items():
             key = str(field.data_key)
@@ -44,7 +58,8 @@ class VendorRecord(Schema):
                 try:
                     said[name] = field.deserialize(data.get(key, missing), key, data)
                 except ValidationError as error:
-                    raise ValidationError({key: error.messages}) from None
+                    if field.required or key in self.decided:
+                        raise ValidationError({key: error.messages}) from None
             elif key in data:
                 said[name] = None
         return self.into(**{name: value for name, value in self.said(said).items() if value is not None})
@@ -52,3 +67,11 @@ class VendorRecord(Schema):
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `into`, from the fields that were there. May raise ``ValidationError``."""
         return data
+
+    def _undoubted(self, data: Mapping[str, Any]) -> None:
+        if twice := self.decided & doubled(data):
+            raise ValidationError({min(twice): ["stands twice with different values"]})
+        for name, value in data.items():
+            if name not in self.decided and name.lower() in self._decided_in_lower_case and value is not None:
+                exact = next(known for known in self.decided if known.lower() == name.lower())
+                raise ValidationError({exact: ["is spelt in other letters of case"]})

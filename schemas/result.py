@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import ValidationError, fields
 
-from schemas.document import DocDetail, DocDetailSchema
+from schemas.document import DocDetail, DocDetailSchema, is_pass
 from schemas.errors import SchemaError
-from schemas.fields import Code, ShortList, Truth
+from schemas.fields import Code, Part, ShortList, Truth
 from schemas.record import VendorRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["DOCUMENTED_CODES", "DocDetail", "OverallResult", "Result", "load_result"]
+__all__ = ["DOCUMENTED_CODES", "Contradiction", "DocDetail", "OverallResult", "Result", "load_result"]
 
 
 class OverallResult(StrEnum):
@@ -25,6 +26,21 @@ class OverallResult(StrEnum):
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
     INCOMPLETE = "INCOMPLETE"
+
+
+class Contradiction(StrEnum):
+    """What says otherwise than the result. The decision table has a decision for each."""
+
+    #: `idvResult` is another result than `overallResult`.
+    IDV_RESULT = "IDV_RESULT"
+    #: `errorCodes` and `errorCode` together name SUCCESS and another code.
+    ERROR_CODES = "ERROR_CODES"
+    #: PASS with SUCCESS, and `docResult` or `ocrResult` is not PASS.
+    DOC_RESULT = "DOC_RESULT"
+    #: PASS with SUCCESS, and `faceResult` is not PASS.
+    FACE_RESULT = "FACE_RESULT"
+    #: PASS with SUCCESS, and `submissionCompleted` is false.
+    NOT_SUBMITTED = "NOT_SUBMITTED"
 
 
 _NOT_COMPLETED: Final = (
@@ -63,6 +79,7 @@ class Result:
         submission_completed: the user's side is done.
         error_code: the reason, as sent; ``UNPRINTABLE`` where it does not look like a code.
         country_code_iso3: the region that was asked for, not the document's country.
+        contradiction: what in the answer says otherwise than a settled result.
     """
 
     signature_id: str | None = None
@@ -71,6 +88,7 @@ class Result:
     error_code: str | None = None
     doc_detail: DocDetail | None = None
     country_code_iso3: str | None = None
+    contradiction: Contradiction | None = None
 
     @property
     def settled(self) -> bool:
@@ -89,6 +107,15 @@ class Outcome(fields.Field[OverallResult]):
         raise ValidationError(f"must be {', '.join(OverallResult)} or null")
 
 
+class FaceDetailSchema(VendorRecord):
+    """What sibling products say of the face. Only whether it passed is read."""
+
+    into = dict
+    decided = frozenset({"faceResult"})
+
+    face_result = fields.String()
+
+
 class ResultSchema(VendorRecord):
     """The newer `overallResult` counts where it is there at all, the older `idvResult` where it is not.
 
@@ -96,6 +123,12 @@ class ResultSchema(VendorRecord):
     """
 
     into = Result
+    decided = frozenset(
+        {
+            *("signatureId", "overallResult", "idvResult", "submissionCompleted", "errorCode", "errorCodes"),
+            *("docDetail", "faceDetail"),
+        }
+    )
 
     signature_id = fields.String()
     overall_result = Outcome()
@@ -104,18 +137,36 @@ class ResultSchema(VendorRecord):
     error_code = Code()
     # Sibling products send an array. We do not decide on it, but no SUCCESS may stand beside another code.
     error_codes = ShortList(Code(allow_none=True))
-    doc_detail = fields.Nested(DocDetailSchema)
+    doc_detail = Part(DocDetailSchema)
+    face_detail = Part(FaceDetailSchema)
     country_code_iso3 = fields.String()
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
-        older = data.pop("idv_result", None)
-        newer = data.setdefault("overall_result", older)
-        if None not in (newer, older) and newer is not older:
-            raise ValidationError({"idvResult": ["contradicts overallResult"]})
-        codes = {data.get("error_code"), *(data.pop("error_codes", None) or ())} - {None}
-        if "SUCCESS" in codes and len(codes) > 1:
-            raise ValidationError({"errorCodes": ["contradicts SUCCESS"]})
+        older, codes = data.pop("idv_result", None), data.pop("error_codes", None)
+        face_result = (data.pop("face_detail", None) or {}).get("face_result")
+        data.setdefault("overall_result", older)
+        data["contradiction"] = next(_contradictions(data, older, codes or (), face_result), None)
         return data
+
+
+def _contradictions(
+    data: Mapping[str, Any], older: OverallResult | None, codes: Iterable[str | None], face_result: str | None
+) -> Iterator[Contradiction]:
+    result, code, document = data["overall_result"], data.get("error_code"), data.get("doc_detail")
+    if result is None:
+        return
+    if older not in (None, result):
+        yield Contradiction.IDV_RESULT
+    if "SUCCESS" in (named := {code, *codes} - {None}) and len(named) > 1:
+        yield Contradiction.ERROR_CODES
+    if result is not OverallResult.PASS or code != "SUCCESS":
+        return
+    if document and document.doc_result and not is_pass(document.doc_result):
+        yield Contradiction.DOC_RESULT
+    if face_result and not is_pass(face_result):
+        yield Contradiction.FACE_RESULT
+    if data.get("submission_completed") is False:
+        yield Contradiction.NOT_SUBMITTED
 
 
 _SCHEMA: Final = ResultSchema()
@@ -132,7 +183,8 @@ def load_result(data: Any, *, signature_id: str) -> Result:
     """Read the `data` of a Get Result answer for the id that was asked.
 
     Raises ``SchemaError`` for what cannot be read safely: no object, another id, no id on a settled result,
-    a result that is none of those known or contradicts itself, a field of another type.
+    a result that is none of those known, or a field that is decided on and of another type. An answer that
+    contradicts itself is read, and has a `contradiction`.
     """
     return _load(_SCHEMA, data, signature_id)
 
@@ -147,11 +199,12 @@ def load_outcome(data: Any, *, signature_id: str) -> Result:
 
 def _load(schema: ResultSchema, data: Any, signature_id: str) -> Result:
     try:
+        if isinstance(data, Mapping) and data.get("signatureId") not in (None, signature_id):
+            # Before all else: whatever is wrong with the rest, it is about another verification.
+            raise SchemaError("data.signatureId", "must be the id that was asked")
         result: Result = schema.load(data)
     except ValidationError as error:
         raise SchemaError.from_validation(error, prefix="data") from None
     if result.signature_id is None and result.settled:
         raise SchemaError("data.signatureId", "must be there once the result is")
-    if result.signature_id not in (None, signature_id):
-        raise SchemaError("data.signatureId", "must be the id that was asked")
     return result

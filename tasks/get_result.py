@@ -73,7 +73,8 @@ def keep(verification: Verification, answer: Answer) -> Write:
 def outcome(answer: Answer) -> tuple[str, ...]:
     """What an answer says in the end. Two answers may differ in transaction ids and links, but not in this."""
     if isinstance(answer, Settled):
-        return (answer.kind, str(answer.result.overall_result), str(answer.result.error_code))
+        result = answer.result
+        return (answer.kind, str(result.overall_result), str(result.error_code), str(result.contradiction))
     return (answer.kind,)
 
 

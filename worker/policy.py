@@ -131,6 +131,7 @@ class Policy:
             Heard(answer.kind, answer.transaction_id, submitted=result.submission_completed),
             overall_result=overall_result,
             error_code=result.error_code,
+            contradiction=result.contradiction,
         )
 
     def _pending(self, verification: Verification, answer: answers.Pending) -> Write:
@@ -269,7 +270,7 @@ def trip(answer: Answer) -> Trip | None:
     """Why the region may have to rest after `answer`. None: the vendor is at work, whatever it said."""
     match answer:
         case answers.TransientFault():
-            return replace(VENDOR_DOWN, cause=answer.cause)
+            return None if answer.vendor_answers else replace(VENDOR_DOWN, cause=answer.cause)
         case answers.Busy():
             rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
             return Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY, cause=answer.detail)

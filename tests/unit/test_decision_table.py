@@ -175,7 +175,7 @@ def test_a_copy_of_the_packaged_table_is_a_table(tmp_path: Path) -> None:
 
 def test_a_table_may_have_decisions_rows_and_a_version_of_its_own(tmp_path: Path) -> None:
     text = (
-        PACKAGED.replace('version = "1"', 'version = "ph 2022-10"')
+        PACKAGED.replace('version = "2"', 'version = "ph 2022-10"')
         .replace('decision = "abandoned"', 'decision = "remind_by_sms_2"')
         .replace('DEADLINE_PASSED = "review"', 'DEADLINE_PASSED = "apologise"')
         .replace('otherwise = "review"', 'otherwise = "look"')
@@ -276,11 +276,11 @@ def test_a_table_without_a_documented_pair_is_refused(
 
 
 REFUSED: list[tuple[str, str, str]] = [
-    ('version = "1"', "", "version: must be 1 to 64 printable characters in quotes"),
-    ('version = "1"', "version = 1", "version: must be 1 to 64 printable characters in quotes"),
-    ('version = "1"', 'version = ""', "version: must be 1 to 64 printable characters in quotes"),
-    ('version = "1"', 'version = "1\\n"', "version: must be 1 to 64 printable characters in quotes"),
-    ('version = "1"', 'version = "1"\nversoin = 2', "file: 'versoin' is unknown, known are version, "),
+    ('version = "2"', "", "version: must be 1 to 64 printable characters in quotes"),
+    ('version = "2"', "version = 1", "version: must be 1 to 64 printable characters in quotes"),
+    ('version = "2"', 'version = ""', "version: must be 1 to 64 printable characters in quotes"),
+    ('version = "2"', 'version = "1\\n"', "version: must be 1 to 64 printable characters in quotes"),
+    ('version = "2"', 'version = "2"\nversoin = 2', "file: 'versoin' is unknown, known are version, "),
     ('otherwise = "review"', "", "otherwise must be a name"),
     ('otherwise = "review"', 'otherwise = "Review"', "otherwise must be a name"),
     ('DEADLINE_PASSED = "review"', "", "reasons: DEADLINE_PASSED must be a name"),
@@ -347,7 +347,7 @@ def test_a_pair_in_two_rows_is_refused_and_both_are_named(tmp_path: Path) -> Non
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    text = PACKAGED.replace('version = "1"', "").replace('"abandoned"', '"Abandoned"') + row(
+    text = PACKAGED.replace('version = "2"', "").replace('"abandoned"', '"Abandoned"') + row(
         "b", "MAYBE", "NEW"
     )
 

@@ -49,9 +49,20 @@ def loaded(schema: VendorRecord, data: Any) -> Any:
 
 
 def loaded_by_marshmallow(schema: VendorRecord, data: Any) -> Any:
+    """Without the fields that cannot be read and that nobody decides on."""
     try:
         said = schema.said(dict(Schema.load(schema, data)))
     except ValidationError as error:
+        faults = error.messages if isinstance(data, dict) and isinstance(error.messages, dict) else {}
+        undecided = (
+            faults.keys()
+            - schema.decided
+            - {str(field.data_key) for field in schema.fields.values() if field.required}
+        )
+        if undecided:
+            return loaded_by_marshmallow(
+                schema, {name: value for name, value in data.items() if name not in undecided}
+            )
         return str(SchemaError.from_validation(error))
     return schema.into(**{name: value for name, value in said.items() if value is not None})
 

@@ -151,7 +151,7 @@ class Story:
         yield "user is done", "yes" if known.submission_completed else "not that we know"
         yield "transaction id", known.transaction_id and f"{known.transaction_id} (for the vendor's support)"
         yield "result", " ".join(filter(None, (known.overall_result, known.error_code)))
-        yield "no result", known.reason
+        yield "contradicted by" if known.overall_result else "no result", known.reason
         yield "decision", known.decision_name
         yield "evidence", self._evidence()
         yield "held by batch", self._status.batch_id

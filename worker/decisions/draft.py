@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.decision import DECISION_NAME
 from schemas.fields import CODE
-from schemas.result import DOCUMENTED_CODES, OverallResult
+from schemas.result import DOCUMENTED_CODES, Contradiction, OverallResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +34,12 @@ class Draft:
         self.faults: list[str] = []
         self.rows: dict[Pair, str] = {}
         self._row_of: dict[Pair, str] = {}
-        self._only_keys("", document, ("version", "otherwise", "reasons", "rows"))
+        self._only_keys("", document, ("version", "otherwise", "reasons", "contradictions", "rows"))
         self.version = self._version(document.get("version"))
         self.otherwise = self._not_approve("otherwise", document.get("otherwise"))
-        self.reasons = self._reasons(document.get("reasons", {}))
+        self.reasons = self._reasons(document.get("reasons", {})) | self._contradictions(
+            document.get("contradictions", {})
+        )
         self._take_rows(document.get("rows"))
 
     def _version(self, version: Any) -> str:
@@ -52,6 +54,19 @@ class Draft:
             return {}
         self._only_keys("reasons", reasons, REASONS)
         return {name: self._not_approve(f"reasons: {name}", reasons.get(name)) for name in REASONS}
+
+    def _contradictions(self, contradictions: Any) -> dict[str, str]:
+        """Tables of earlier versions have none of them: then `otherwise` is the decision."""
+        if not isinstance(contradictions, dict):
+            self.faults.append("contradictions: must be written under a line [contradictions]")
+            return {}
+        self._only_keys("contradictions", contradictions, tuple(Contradiction))
+        return {
+            name: self._not_approve(f"contradictions: {name}", contradictions[name])
+            if name in contradictions
+            else self.otherwise
+            for name in map(str, Contradiction)
+        }
 
     def _take_rows(self, rows: Any) -> None:
         if not isinstance(rows, list):

@@ -25,7 +25,8 @@ class Table:
     Parameters:
         version: what every decision carries as its `table`.
         rows: decisions by `overallResult` and `errorCode`.
-        reasons: decisions where there is no result, by the reason why there is none.
+        reasons: decisions where there is no result, by the reason why there is none, or where the answer
+            contradicts its result, by what contradicts it.
         otherwise: the decision where nothing fits.
     """
 
@@ -44,7 +45,7 @@ class Table:
         return cls(draft.version, rows, reasons, draft.otherwise)
 
     def decide(self, overall_result: str | None, error_code: str | None, reason: str | None) -> str:
-        """The name of the decision. With a `reason`, result and code do not count: there is no result."""
+        """The name of the decision. With a `reason`, result and code do not count."""
         if reason is not None:
             return self.reasons.get(reason, self.otherwise)
         if overall_result is None or error_code is None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Request, RequestException
 
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.evidence.inline import inline, tidied
 from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
@@ -22,9 +23,6 @@ TIMEOUT_S: Final = 15.0
 
 #: Twice what RFC 9110, section 4.1, wants everybody to take. To read one of 2 MB took 46 MB and seconds.
 MAX_LINK: Final = 16_000
-
-#: What stands in no URL, and what parsers of URLs disagree about.
-_SUSPECT: Final = re.compile(r"[\x00-\x20\x7f\\]")
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
@@ -68,7 +66,7 @@ class Images:
         self._http = session() if origins else public_session()
 
     def fetch(self, url: str) -> Image:
-        """The image behind a link. No error quotes the link: who has it can see the document.
+        """The image behind a link, or in its place. No error quotes the link: who has it can see the document.
 
         Raises:
             ImageRefused: there is no use in trying again. Its `reason` is `BAD_URL`, `ORIGIN_NOT_ALLOWED`,
@@ -76,6 +74,9 @@ class Images:
             ImageLinkExpired: the host does not, or no longer, honour this link.
             ImageUnavailable: the host did not give the whole image in time.
         """
+        held = inline(url)
+        if held is not None:
+            return _image(held)
         request = self._checked(url)
         try:
             with deadline(TIMEOUT_S), self._http.send(request, stream=True) as response:
@@ -88,16 +89,14 @@ class Images:
             if word == "ADDRESS_NOT_PUBLIC":
                 raise ImageRefused("PRIVATE_ADDRESS") from None
             raise ImageUnavailable(f"an image did not arrive: {word}") from None
-        media_type = sniff(body)
-        if media_type is None:
-            raise ImageRefused("NOT_AN_IMAGE")
-        return Image(body, media_type, hashlib.sha256(body).hexdigest())
+        return _image(body)
 
     def _checked(self, url: str) -> PreparedRequest:
-        if len(url) > MAX_LINK or _SUSPECT.search(url):
+        link = tidied(url) if len(url) <= MAX_LINK else None
+        if link is None:
             raise ImageRefused("BAD_URL")
         try:
-            request = self._http.prepare_request(Request("GET", url))
+            request = self._http.prepare_request(Request("GET", link))
             # Judged is what is going to be asked, so that no two readings of one URL differ.
             origin = _origin(str(request.url))
         except (RequestException, ValueError):
@@ -105,6 +104,15 @@ class Images:
         if origin not in self._origins if self._origins else not origin.startswith("https://"):
             raise ImageRefused("ORIGIN_NOT_ALLOWED")
         return request
+
+
+def _image(body: bytes) -> Image:
+    media_type = sniff(body)
+    if len(body) > MAX_BYTES:
+        raise ImageRefused("TOO_LARGE")
+    if media_type is None:
+        raise ImageRefused("NOT_AN_IMAGE")
+    return Image(body, media_type, hashlib.sha256(body).hexdigest())
 
 
 def sniff(body: bytes) -> str | None:

@@ -178,19 +178,30 @@ def give_up(verification: Verification, *, cause: str) -> Write:
 
 
 def settle(
-    verification: Verification, heard: Heard, *, overall_result: str | None, error_code: str | None
+    verification: Verification,
+    heard: Heard,
+    *,
+    overall_result: str | None,
+    error_code: str | None,
+    contradiction: str | None = None,
 ) -> Write:
-    """The vendor has decided, and its answer is kept: the images come next."""
+    """The vendor has decided, and its answer is kept: the images come next.
+
+    `contradiction`: what in the answer says otherwise. After the deadline it decides nothing any more.
+    """
+    fields = heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""}
+    if contradiction and verification.decision is None:
+        fields["w"] = contradiction
     return Write(
         verification.signature_id,
         Place.HELD,
         Stage.ARCHIVING,
-        fields=heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""},
+        fields=fields,
         counts=heard.counts(),
         answer=heard.kind,
         # After the deadline it is evidence; the decision that was made stays the only one.
         event="settled" if verification.decision is None else "settled_late",
-        detail=" ".join(filter(None, (overall_result, error_code))),
+        detail=" ".join(filter(None, (overall_result, error_code, contradiction))),
     )
 
 

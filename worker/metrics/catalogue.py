@@ -127,7 +127,7 @@ def _ends(table: Table) -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_decision_error_codes_total",
-        "Decisions delivered, by errorCode, or by reason where there was no result.",
+        "Decisions delivered, by errorCode, or by reason where there was no result or it is contradicted.",
         Label("error_code", tuple(codes), closed=True),
         lambda reading: reading.counts.error_codes,
     )

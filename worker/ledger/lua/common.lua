@@ -12,7 +12,7 @@
 --                     f faults in a row for the same cause               a that cause
 --                     l faults since the deadline, for whatever causes
 --                     u 1 once the user's side is done    i transactionId of the newest answer
---                     x context        o overallResult    r errorCode      w reason without a result
+--                     x context        o overallResult    r errorCode      w reason: none, or why it contradicts itself
 --                     z settled at     k evidence complete: 1 or 0         y decision's name
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it

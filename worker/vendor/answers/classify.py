@@ -1,13 +1,15 @@
 """The one place where an HTTP exchange becomes an answer. Nothing here does I/O.
 
 The `code` decides, never the `message`: messages change without notice. What may come instead of an envelope
-(a gateway's page, half a body, nothing at all) is a fault that passes; only what the vendor itself calls a
-success and we cannot read safely is unreadable.
+(a gateway's page, half a body, nothing at all) is a fault that passes. What the vendor itself calls a success and
+we cannot read safely is unreadable; so is a malformed answer that names the id that was asked, because it says
+something about this verification and nothing about the vendor.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +17,7 @@ from schemas.envelope import Envelope, load_envelope
 from schemas.errors import SchemaError
 from schemas.result import load_result
 from schemas.token import Token, load_token
+from worker.vendor.answers.recognise import is_about, is_of_the_vendor
 from worker.vendor.answers.values import (
     AccountFault,
     Answer,
@@ -53,18 +56,16 @@ _PLAIN_CODE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 def classify(exchange: Exchange, *, signature_id: str, now: float) -> Answer:
     """What Get Result answered about `signature_id`. `now` is in epoch seconds, for `Retry-After`."""
     envelope = _open(exchange, now)
+    if isinstance(envelope, TransientFault):
+        return _malformed(envelope, exchange, signature_id)
     if not isinstance(envelope, Envelope):
         return envelope
-    if envelope.code != _SUCCESS:
-        return _by_code(envelope, exchange, now)
-    transaction_id = envelope.transaction_id
-    try:
-        result = load_result(envelope.data, signature_id=signature_id)
-    except SchemaError as error:
-        return Unreadable(str(error), exchange.body, transaction_id=transaction_id)
-    if result.settled:
-        return Settled(result, exchange.body, transaction_id=transaction_id)
-    return Pending(result.submission_completed, transaction_id=transaction_id)
+    if envelope.code == _SUCCESS:
+        return _result(envelope, exchange, signature_id)
+    answer = _by_code(envelope, exchange, now)
+    if isinstance(answer, UnknownCode) and _is_misspelt_success(envelope, exchange, signature_id):
+        return Unreadable("code: must be SUCCESS", exchange.body, transaction_id=envelope.transaction_id)
+    return answer
 
 
 def read_again(raw: bytes, *, signature_id: str) -> Answer:
@@ -113,6 +114,44 @@ def _open(exchange: Exchange, now: float) -> Envelope | Answer:
     if envelope.code == _SUCCESS and status != HTTPStatus.OK:
         return TransientFault(f"SUCCESS_WITH_HTTP_{status}", transaction_id=envelope.transaction_id)
     return envelope
+
+
+def _result(envelope: Envelope, exchange: Exchange, signature_id: str) -> Answer:
+    transaction_id = envelope.transaction_id
+    try:
+        result = load_result(envelope.data, signature_id=signature_id)
+    except SchemaError as error:
+        return Unreadable(str(error), exchange.body, transaction_id=transaction_id)
+    if result.settled:
+        return Settled(result, exchange.body, transaction_id=transaction_id)
+    return Pending(result.submission_completed, transaction_id=transaction_id)
+
+
+def _is_misspelt_success(envelope: Envelope, exchange: Exchange, signature_id: str) -> bool:
+    return envelope.code.strip().upper() == _SUCCESS and is_about(exchange.body, signature_id)
+
+
+def _malformed(fault: TransientFault, exchange: Exchange, signature_id: str) -> Answer:
+    """What a body that is no envelope means, now that it is known who was asked about.
+
+    Only beside a status of success: another one says that somebody failed, whatever the body is.
+    """
+    if exchange.fault or not 200 <= exchange.status < 300:  # noqa: PLR2004 - what HTTP calls successful
+        return fault
+    if is_about(exchange.body, signature_id):
+        return Unreadable(
+            _why(exchange.body) or fault.cause, exchange.body, transaction_id=fault.transaction_id
+        )
+    return replace(fault, vendor_answers=is_of_the_vendor(exchange.body))
+
+
+def _why(body: bytes) -> str:
+    """What is wrong with a body, in more words than a counter has."""
+    try:
+        load_envelope(body)
+    except SchemaError as error:
+        return str(error)
+    return ""
 
 
 def _by_code(envelope: Envelope, exchange: Exchange, now: float) -> Answer:

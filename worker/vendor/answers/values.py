@@ -92,9 +92,13 @@ class AccountFault(_Coded):
 
 @dataclass(frozen=True, slots=True)
 class TransientFault(_Caused):
-    """No answer to speak of: network, gateway, or the vendor's own `ERROR`. Asking again may succeed."""
+    """No answer to speak of: network, gateway, or the vendor's own `ERROR`. Asking again may succeed.
+
+    `vendor_answers`: it is an answer of the vendor's, malformed. That says nothing against the vendor.
+    """
 
     kind = "transient_fault"
+    vendor_answers: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""A contradiction on its way from the answer to the decision: the ledger's fields, and the table."""
+
+from __future__ import annotations
+
+from importlib import resources
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.result import Contradiction
+from tests.odd_answers import passed
+from worker.decisions.table import Table
+from worker.errors import ConfigError
+from worker.ledger.values import Stage, Verification
+from worker.policy import Policy, trip
+from worker.schedule import Backoff, Backoffs
+from worker.vendor.answers import Settled, TransientFault, read_again
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGED = (resources.files("worker.decisions") / "default.toml").read_text("utf-8")
+ID = "f302"
+
+
+def section(text: str) -> str:
+    """The lines of `[contradictions]`."""
+    return text[text.index("[contradictions]") : text.index("[[rows]]")]
+
+
+def table(folder: Path, contradictions: str, **changes: str) -> Table:
+    text = PACKAGED.replace(section(PACKAGED), contradictions)
+    for old, new in changes.items():
+        text = text.replace(f'{old} = "review"', f'{old} = "{new}"')
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return Table.load(path)
+
+
+@pytest.mark.parametrize("contradiction", Contradiction)
+def test_the_packaged_table_names_each_contradiction(contradiction: str) -> None:
+    assert f'\n{contradiction} = "review"' in section(PACKAGED)
+    assert Table.load(None).decide("PASS", "SUCCESS", contradiction) == "review"
+
+
+@pytest.mark.parametrize("contradiction", Contradiction)
+def test_a_table_may_decide_a_contradiction_otherwise(tmp_path: Path, contradiction: str) -> None:
+    mine = table(tmp_path, f'[contradictions]\n{contradiction} = "call_them"\n')
+
+    assert mine.decide("PASS", "SUCCESS", contradiction) == "call_them"
+    assert all(
+        mine.decide("PASS", "SUCCESS", one) == "review" for one in Contradiction if one != contradiction
+    )
+
+
+@pytest.mark.parametrize("contradiction", Contradiction)
+def test_a_table_of_an_earlier_version_decides_contradictions_by_otherwise(
+    tmp_path: Path, contradiction: str
+) -> None:
+    assert table(tmp_path, "").decide("PASS", "SUCCESS", contradiction) == "review"
+    assert table(tmp_path, "", otherwise="look").decide("PASS", "SUCCESS", contradiction) == "look"
+
+
+@pytest.mark.parametrize(
+    ("contradictions", "fault"),
+    [
+        ('[contradictions]\nDOC_RESULT = "approve"\n', "contradictions: DOC_RESULT may not be approve"),
+        ('[contradictions]\nDOC_RESULT = "Re view"\n', "contradictions: DOC_RESULT must be a name"),
+        ("[contradictions]\nDOC_RESULT = 1\n", "contradictions: DOC_RESULT must be a name"),
+        ('[contradictions]\nDOC_RESLT = "review"\n', "contradictions: 'DOC_RESLT' is unknown, known are "),
+        ("[[contradictions]]\n", "contradictions: must be written under a line [contradictions]"),
+    ],
+)
+def test_promise_7_a_table_with_another_contradiction_is_refused(
+    tmp_path: Path, contradictions: str, fault: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        table(tmp_path, contradictions)
+    assert fault in str(caught.value)
+
+
+def settled(**fields: Any) -> dict[str, str]:
+    """The fields of the ledger after a PASS whose document did not pass."""
+    policy = Policy(Backoffs(Backoff(2, 2, 600), Backoff(2, 2, 600)), deadline_s=7200, random=Random(1))
+    answer = read_again(passed(ID, docDetail={"ocrResult": "FAIL"}), signature_id=ID)
+    assert isinstance(answer, Settled)
+    known = Verification(ID, "ph", Stage.POLLING, enqueued_at_ms=0, read_at_ms=1000, **fields)
+    return policy.after(known, answer).fields
+
+
+def test_the_ledger_has_the_result_and_what_contradicts_it() -> None:
+    fields = settled()
+
+    assert (fields["o"], fields["r"], fields["w"]) == ("PASS", "SUCCESS", "DOC_RESULT")
+
+
+def test_what_was_decided_keeps_its_reason() -> None:
+    """A late answer is evidence: why it was decided does not change."""
+    assert "w" not in settled(decision="{}", decision_name="review", reason="DEADLINE_PASSED")
+
+
+def test_only_a_fault_that_may_be_the_vendors_is_counted_against_it() -> None:
+    assert trip(TransientFault("NOT_JSON")) is not None
+    assert trip(TransientFault("NOT_JSON", vendor_answers=True)) is None
