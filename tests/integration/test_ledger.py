@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from worker.ledger.values import Batch, Event, Verification
 
+pytestmark = pytest.mark.every_server
+
 PH = prefix("ph")
 
 
