@@ -15,8 +15,8 @@ from worker.discreet import without_traceback
 from worker.settings import current
 from worker.telemetry import configure_logging
 
-#: Batches that one process works on at a time. Each is a thread that waits; their calls share the pool of
-#: `worker.services`, and the dispatcher claims no more than that pool can take.
+#: Batches that one process works on at a time. A thread of the pool waits for each; its calls run on the event loop of
+#: `worker.services`, and the dispatcher claims nothing while as many calls run there as it takes.
 CONCURRENCY: Final = 64
 
 #: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges

@@ -2,15 +2,18 @@
 
 At `maxmemory` with `noeviction` Redis refuses each command that may need room. Kombu takes a message off its list,
 which is allowed, and then notes that it is unacknowledged, which is not: the message is gone, and the worker ends. But
-a script that has begun to write is let finish, and so the scripts here begin by what is allowed. What they write has
-just been taken from another key, or is a name that a worker has once.
+Redis lets a script finish that has begun to write, and so the scripts here begin with a command that is allowed. What
+they write was in another key until then, or is a name that a worker has once.
+
+Redis, unlike Valkey, then also refuses every command inside MULTI, a read and a delete included. So the clients here
+send their pipelines without MULTI, and what has to happen as a whole is a script.
 """
 
 from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +35,12 @@ TAKE: Final = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+"""
+
+#: Forgets a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag.
+FORGET: Final = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
 """
 
 #: Puts a message that has been taken, and not acknowledged, on its queues again. KEYS: the tags by time, the messages,
@@ -63,19 +72,30 @@ class QoS(_kombus.QoS):  # type: ignore[misc]
     def append(self, message: Any, delivery_tag: str) -> None:
         route = message.delivery_info
         kept = dumps([message._raw, route["exchange"], route["routing_key"]])  # noqa: SLF001
-        keys = [self.unacked_index_key, self.unacked_key]
-        with self.channel.conn_or_acquire() as client:
-            self.channel.take(keys=keys, args=[delivery_tag, time(), kept], client=client)
+        self.channel.run(TAKE, self._keys, [delivery_tag, time(), kept])
         virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        self.channel.run(FORGET, self._keys, [delivery_tag])
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        if requeue:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
         with self.channel.conn_or_acquire(client) as redis_:
-            pushed = _Pushed()
             kept = redis_.hget(self.unacked_key, tag)
-            if kept:
-                self.channel._do_restore_message(*loads(kept), pushed, leftmost)  # noqa: SLF001
-            keys = [self.unacked_index_key, self.unacked_key, *pushed.queues]
-            self.channel.give_back(keys=keys, args=[tag, pushed.command, pushed.message], client=redis_)
+            queues, message = self.channel.destinations(*loads(kept)) if kept else ([], "")
+            arguments = [tag, "LPUSH" if leftmost else "RPUSH", message]
+            self.channel.run(GIVE_BACK, [*self._keys, *queues], arguments, client=redis_)
+
+    @property
+    def _keys(self) -> list[str]:
+        return [self.unacked_index_key, self.unacked_key]
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
         """Put back what others took and did not acknowledge; they lock it first, which waits until there is room."""
@@ -83,20 +103,18 @@ class QoS(_kombus.QoS):  # type: ignore[misc]
             super().restore_visible(*args, **options)
 
 
-class _Pushed:
-    """In the place of a pipeline: what kombu would have it push."""
+class Client(_kombus.redis.Redis):  # type: ignore[misc]
+    """A client whose pipelines are sent without MULTI, unless it is asked for."""
 
-    def __init__(self) -> None:
-        self.command, self.message = "RPUSH", ""
-        self.queues: list[str] = []
+    def pipeline(self, transaction: bool = False, shard_hint: Any = None) -> Any:  # noqa: FBT001, FBT002 - redis-py's
+        return super().pipeline(transaction, shard_hint)
 
-    def lpush(self, queue: str, message: str) -> None:
-        self.command = "LPUSH"
-        self.rpush(queue, message)
 
-    def rpush(self, queue: str, message: str) -> None:
-        self.message = message
-        self.queues.append(queue)
+class PrefixedClient(_kombus.PrefixedStrictRedis):  # type: ignore[misc]
+    """The same for the option `global_keyprefix`."""
+
+    def pipeline(self, transaction: bool = False, shard_hint: Any = None) -> Any:  # noqa: FBT001, FBT002 - redis-py's
+        return super().pipeline(transaction, shard_hint)
 
 
 class Channel(_kombus.Channel):  # type: ignore[misc]
@@ -104,30 +122,53 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
 
     QoS = QoS
 
-    @cached_property
-    def take(self) -> Script:
-        return self._script(TAKE)
+    def run(self, script: str, keys: list[str], args: list[Any], client: Any = None) -> None:
+        """Run one of our scripts. Every key is prefixed, as the keys of kombu's own commands are."""
+        with self.conn_or_acquire(client) as redis_:
+            # Kombu's client prefixes the first key of a script and no other.
+            first, *others = keys
+            self._scripts[script](
+                keys=[first, *(self.global_keyprefix + key for key in others)], args=args, client=redis_
+            )
+
+    def destinations(self, message: Any, exchange: str, routing_key: str) -> tuple[list[str], str]:
+        """The lists on which a message that was taken belongs, and the message, marked as redelivered."""
+        with suppress(KeyError, TypeError):
+            message["headers"]["redelivered"] = True
+            message["properties"]["delivery_info"]["redelivered"] = True
+        priority = self._get_message_priority(message, reverse=False)
+        # Kombu's own method drops a message for which this fails, and logs all of it.
+        queues = self._lookup(exchange, routing_key)
+        return [self._q_for_pri(queue, priority) for queue in queues], dumps(message)
 
     @cached_property
-    def give_back(self) -> Script:
-        return self._script(GIVE_BACK)
+    def _scripts(self) -> dict[str, Script]:
+        client = self._create_client()
+        return {text: client.register_script(text) for text in (TAKE, FORGET, GIVE_BACK, BIND)}
+
+    def _get_client(self) -> Any:
+        super()._get_client()  # checks the version of redis-py
+        if self.global_keyprefix:
+            return partial(PrefixedClient, global_keyprefix=self.global_keyprefix)
+        return Client
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        if self.ack_emulation:
+            self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
+        else:
+            super()._restore(message, leftmost)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         try:
             super()._queue_bind(exchange, routing_key, pattern, queue)
         except OutOfMemoryError:
-            # A worker that connects anew would not get its queues, and end.
+            # A worker that connects again would not get its queues, and end.
             keys = [self.keyprefix_queue % (exchange,), self.keyprefix_binding_permanent % (exchange,)]
-            self._script(BIND)(
-                keys=keys, args=[self.sep.join([routing_key or "", pattern or "", queue or ""])]
-            )
+            self.run(BIND, keys, [self.sep.join([routing_key or "", pattern or "", queue or ""])])
 
     @cached_property
     def _refresh_binding(self) -> Script:
-        return self._script(REFRESH)
-
-    def _script(self, text: str) -> Script:
-        script: Script = self._create_client().register_script(text)
+        script: Script = self._create_client().register_script(REFRESH)
         return script
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from worker import room
+from worker import rights, room
+from worker.decisions.delivery import QUEUE
 from worker.errors import BrokerUnavailable, ConfigError
 from worker.messages import BROKEN
 from worker.redis import connect, described, tls_fault, translated
@@ -15,6 +17,9 @@ from worker.waiting import await_part
 
 if TYPE_CHECKING:
     from celery import Celery
+    from redis import Redis
+
+    from worker.settings import Settings
 
 #: A broker that takes the connection and says nothing counts as one that does not answer.
 BROKER_TIMEOUT_S: Final = 5.0
@@ -29,7 +34,8 @@ def await_redis(url: str, limit_s: float) -> None:
     redis = connect(url)
 
     def write() -> None:
-        with translated():
+        # What the account may not do is found, and named, by `check_rights`.
+        with translated(), suppress(NoPermissionError):
             redis.set(room.KEY, b"", px=room.PROBE_MS)
 
     await_part(write, limit_s)
@@ -46,13 +52,36 @@ def await_room(app: Celery, limit_s: float) -> None:
     await_part(lambda: _write(app), limit_s)
 
 
+def check_rights(app: Celery, settings: Settings) -> None:
+    """Raises ``ConfigError`` where the account of a Redis lacks a right: the worker would fail again and again."""
+    try:
+        with connect(settings.redis_url) as redis, translated():
+            _require("REDIS_URL", redis, rights.of_ledger(settings.regions))
+        with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
+            if connection.transport.driver_type == "redis":
+                redis = connection.default_channel.client  # type: ignore[attr-defined]
+                database = redis.connection_pool.connection_kwargs["db"]
+                needs = rights.of_broker(settings.queue, QUEUE.name, database)
+                _require("CELERY_BROKER_URL, or of REDIS_URL where that is not set,", redis, needs)
+    except BROKEN as error:
+        raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None
+
+
+def _require(name: str, redis: Redis, needs: rights.Needs) -> None:
+    if lacking := rights.missing(redis, needs):
+        raise ConfigError(
+            f"the account of {name} lacks rights on Redis: run `{rights.line(redis, lacking)}`, "
+            "and see docs/redis.md#the-account"
+        )
+
+
 def _write(app: Celery) -> None:
     try:
         with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
             if connection.transport.driver_type == "redis":
                 connection.default_channel.client.set(BROKER_PROBE, b"", px=room.PROBE_MS)  # type: ignore[attr-defined]
     except NoPermissionError:
-        return  # to that name; what kombu needs it finds out itself
+        return  # `check_rights` finds it, and names it
     except ResponseError as error:
         raise BrokerUnavailable(
             f"the broker refuses to write: {described(error)}; run `ekyc doctor`"

@@ -66,7 +66,7 @@ class Roster:
 
     def present(self) -> tuple[Worker, ...]:
         """Those seen lately, by name."""
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zrange(KEY, 0, -1, withscores=True)
             (seconds, micros), found = pipe.execute()

@@ -13,7 +13,7 @@ from worker.errors import ConfigError, EkycError, EvidenceUnavailable
 from worker.health_file import HealthFile
 from worker.messages import ENQUEUE, TASKS
 from worker.nodename import expanded
-from worker.patience import await_broker, await_redis, await_room
+from worker.patience import await_broker, await_redis, await_room, check_rights
 from worker.services import services
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def check(app: Celery, pool: str, *, name: str) -> None:
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         await_broker(app, parts.settings.start_wait_s)
         await_room(app, parts.settings.start_wait_s)
+        check_rights(app, parts.settings)
         _try_evidence(parts.evidence)
     except EkycError as error:
         end_with(error)

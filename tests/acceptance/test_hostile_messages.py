@@ -14,7 +14,7 @@ from tests.acceptance.fleet import until
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.every_server]
 
 MARKER = "JuanDelaCruz"
 

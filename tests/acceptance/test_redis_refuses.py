@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.fleet import Fleet
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.every_server]
 
 
 @contextmanager

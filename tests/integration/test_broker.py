@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+pytestmark = pytest.mark.every_server
+
 QUEUE = Queue("tested")
 
 

@@ -136,6 +136,7 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
     assert set(levels) == {
         "settings",
         "redis",
+        "redis account",
         "redis writes",
         "redis role",
         "append-only file",
@@ -143,6 +144,7 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "memory",
         "redis clock",
         "broker",
+        "broker account",
         "enqueue by name",
         "decision table",
         "evidence",
@@ -310,7 +312,7 @@ def test_the_ledgers_server_as_broker_is_not_asked_twice(ekyc: Ekyc, own_server:
     other = f"redis://127.0.0.1:{own_server.port}/1"
     found = findings(ekyc.with_env(CELERY_BROKER_URL=other), code=0)
     assert found["broker"]["said"] == "redis at 127.0.0.1, another database of the ledger's server"
-    assert not any(name.startswith("broker ") for name in found)
+    assert {name for name in found if name.startswith("broker ")} == {"broker account"}
 
 
 def test_a_redis_of_the_brokers_own_is_asked_whether_it_keeps_decisions(

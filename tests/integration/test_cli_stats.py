@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+pytestmark = pytest.mark.every_server
+
 
 @pytest.fixture
 def ekyc(redis_url: str) -> Ekyc:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+pytestmark = pytest.mark.every_server
+
 #: So patient that nothing comes back while a test runs.
 POLICY = Policy.from_settings(Settings(poll_first_s=600))
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+pytestmark = pytest.mark.every_server
+
 ONE = Worker("w1@host", "1", "0.1.0")
 OTHER = Worker("w2@host", "2", "0.1.0")
 

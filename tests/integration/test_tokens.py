@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.every_server]
 
 KEY = "ekyc:{ph}:token"
 

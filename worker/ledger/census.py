@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ledger.scripts import prefix
+from worker.ledger.record import pairs
+from worker.ledger.scripts import Scripts
 from worker.ledger.timings import PREFIX
 from worker.ledger.values import Counts, Hold, Stage
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,39 +19,28 @@ _STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
 
 class Census:
-    """Counts a ledger without touching it: its cost does not grow with the number waiting."""
+    """Counts a ledger without writing to it: its cost does not grow with the number waiting."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._scripts = Scripts(redis)
 
     def counts(self, region: str) -> Counts:
         """One region. Raises ``LedgerUnavailable``."""
-        base = prefix(region)
-        with translated():
-            now_ms = _ms(self._redis.time())
-            with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hgetall(f"{base}counts")
-                pipe.hgetall(f"{base}hold")
-                pipe.hgetall(f"{base}health")
-                pipe.zcard(f"{base}leased")
-                pipe.zcount(f"{base}leased", "-inf", now_ms)
-                pipe.zrange(f"{base}leased", 0, 0, withscores=True)
-                pipe.zcard(f"{base}quarantine")
-                for stage in _STAGES:
-                    pipe.zcard(f"{base}due:{stage}")
-                    pipe.zcount(f"{base}due:{stage}", "-inf", now_ms)
-                    pipe.zrange(f"{base}due:{stage}", 0, 0, withscores=True)
-                counters, hold, health, leased, lapsed, lease, quarantined, *rest = pipe.execute()
-        waiting, due, first = (_by_stage(rest[start::3]) for start in range(3))
+        now_ms, *hashes, quarantined, leases, polling, archiving, routing = self._scripts.call(
+            "counts", region
+        )
+        counters, hold, health = map(pairs, hashes)
+        leased, lapsed, lease_ends = leases
+        waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
         holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
             # What a rest or a trial keeps back waits for nobody's hands; on trial the next one does.
             at_most = 0 if each.until_ms > now_ms else 1
             due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
-            first[Stage.POLLING] = [
-                (one, max(at, each.until_ms)) for one, at in first[Stage.POLLING][:at_most]
-            ]
-        oldest_due_ms = min((found[0][1] for found in (lease, *first.values()) if found), default=now_ms)
+            if first[Stage.POLLING] is not None:
+                first[Stage.POLLING] = max(int(first[Stage.POLLING]), each.until_ms) if at_most else None
+        moments = [int(moment) for moment in (lease_ends, *first.values()) if moment is not None]
+        oldest_due_ms = min(moments, default=now_ms)
         return Counts(
             waiting=sum(waiting.values()),
             in_flight=leased,
@@ -100,12 +89,7 @@ def added_up(parts: Iterable[Counts]) -> Counts:
     )
 
 
-def _ms(time: tuple[int, int]) -> int:
-    """Redis's TIME in milliseconds."""
-    return time[0] * 1000 + time[1] // 1000
-
-
-def _by_stage(found: list[Any]) -> dict[str, Any]:
+def _by_stage(found: Iterable[Any]) -> dict[str, Any]:
     return {stage.value: each for stage, each in zip(_STAGES, found, strict=True)}
 
 

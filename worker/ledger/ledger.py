@@ -37,8 +37,6 @@ BREAKER_CLOSED: Final = 2
 #: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
 ENQUEUE_CHUNK: Final = 500
 
-_STAGES_DUE: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
-
 
 class Ledger:
     """The record of every verification, in Redis.
@@ -211,18 +209,10 @@ class Ledger:
 
     def status(self, region: str, signature_id: str) -> Status | None:
         """All there is to say about one verification; None if it is not known."""
-        base = prefix(region)
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.time()
-            pipe.hgetall(f"{base}v:{signature_id}")
-            pipe.lrange(f"{base}t:{signature_id}", 0, -1)
-            pipe.zscore(f"{base}leased", signature_id)
-            for stage in _STAGES_DUE:
-                pipe.zscore(f"{base}due:{stage}", signature_id)
-            time, fields, lines, leased, *due = pipe.execute()
-        if not fields:
+        now_ms, flat, lines, leased, *due = self._scripts.call("status", region, signature_id)
+        if not flat:
             return None
-        now_ms = time[0] * 1000 + time[1] // 1000
+        fields = record.pairs(flat)
         due_at = next((int(moment) for moment in due if moment is not None), None)
         holder = fields.get(b"b", b"").decode().partition("/")[0]
         return Status(

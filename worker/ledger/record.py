@@ -1,4 +1,4 @@
-"""From the ledger's hash to a value: only this module knows what the one-letter fields mean."""
+"""From the ledger's hash to a value. What the one-letter fields mean stands in ``lua/common.lua``."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ NAMES: Final = (
     "spend",
     "requeue",
     "drop",
+    "counts",
+    "status",
 )
 
 

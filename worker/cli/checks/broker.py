@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu import Connection
 from redis.exceptions import RedisError
 
-from worker import broker
+from worker import broker, rights
 from worker.app import RESTORE_EVERY_S, VISIBILITY_TIMEOUT_S
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BROKER, check_keeping, info
+from worker.cli.checks.ledger import account
+from worker.decisions.delivery import QUEUE
 from worker.errors import ConfigError
 from worker.redis import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from redis import Redis
 
     from worker.settings import Settings
 
 TIMEOUT_S: Final = 5
+
+#: The first that knows ZRANGE BYSCORE and ZADD GT, which kombu's transport needs.
+OLDEST_REDIS: Final = (6, 2)
 
 #: What the enqueue as a Celery task is worth, by the broker's type: until a worker has run it, its message is all
 #: there is.
@@ -39,6 +46,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
     if settings.broker_url == settings.redis_url:
         # Whether that answers is another check's to tell.
         yield Finding("broker", Level.OK, "the same Redis as the ledger's")
+        yield from _same_account(settings)
         yield _by_name("redis")
         return
     tls = broker.tls(settings.broker_url)
@@ -65,9 +73,28 @@ def _looked_at(connection: Connection, kind: str, settings: Settings) -> Iterato
     said = info(redis)
     if said.get("run_id") and said["run_id"] == _run_id(settings.redis_url):
         yield Finding("broker", Level.OK, f"{place}, another database of the ledger's server")
+        yield from _on_redis(redis, said, settings)
         return
     yield Finding("broker", Level.OK, f"{place}, a server of its own")
+    yield from _on_redis(redis, said, settings)
     yield from check_keeping(redis, said, BROKER)
+
+
+def _on_redis(redis: Redis, said: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    """What only a broker needs of a Redis."""
+    version = str(said.get("redis_version", ""))
+    if version and tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST_REDIS:
+        oldest = ".".join(map(str, OLDEST_REDIS))
+        yield Finding(
+            "broker", Level.ERROR, f"Redis {version} is too old for a broker", f"use {oldest} or newer"
+        )
+    database = redis.connection_pool.connection_kwargs["db"]
+    yield account("broker account", redis, rights.of_broker(settings.queue, QUEUE.name, database))
+
+
+def _same_account(settings: Settings) -> Iterator[Finding]:
+    with suppress(RedisError, ConfigError), connect(settings.redis_url) as redis:
+        yield from _on_redis(redis, info(redis), settings)
 
 
 def _run_id(url: str) -> str | None:

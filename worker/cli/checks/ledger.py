@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from worker import rights
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BY_HAND, LEDGER, check_keeping, info
 from worker.errors import LedgerUnavailable
@@ -26,7 +27,7 @@ OLDEST_VERSION: Final = (6, 0)
 #: Only Redis's clock counts in the ledger. Above this, times in logs no longer fit those in a timeline.
 SKEW_WARNING_S: Final = 5.0
 
-#: A write as the ledger makes it, from a script; the key goes by itself.
+#: A write as the ledger makes it, from a script; the key expires.
 PROBE: Final = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)"
 
 _PRIMARY: Final = "give the address of a primary in REDIS_URL (docs/redis.md)"
@@ -35,7 +36,7 @@ _PRIMARY: Final = "give the address of a primary in REDIS_URL (docs/redis.md)"
 _REFUSED: Final[Mapping[type[ResponseError], str]] = {
     ReadOnlyError: "it is a replica: give the primary in REDIS_URL",
     OutOfMemoryError: "its memory is full: give it more, or raise maxmemory",
-    NoPermissionError: "its user may not do that: grant it +@all on the keys ekyc:*",
+    NoPermissionError: "its account may not do that: see the line `redis account`",
 }
 
 
@@ -52,6 +53,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             return
         said = info(redis)
         yield _version(said, place)
+        yield account("redis account", redis, rights.of_ledger(settings.regions))
         yield _written(redis)
         yield _role(said)
         yield from check_keeping(redis, said, LEDGER)
@@ -71,9 +73,20 @@ def _version(said: Mapping[str, Any], place: str) -> Finding:
     return Finding("redis", Level.OK, f"{name} at {place}")
 
 
+def account(name: str, redis: Redis, needs: rights.Needs) -> Finding:
+    """Whether the account has all rights that a worker needs."""
+    lacking = rights.missing(redis, needs)
+    if lacking:
+        said = f"the account lacks {len(lacking)} of the rights that a worker needs: {' '.join(lacking)}"
+        return Finding(
+            name, Level.ERROR, said, f"run `{rights.line(redis, lacking)}` (docs/redis.md#the-account)"
+        )
+    return Finding(name, Level.OK, "has every right that a worker needs")
+
+
 def _written(redis: Redis) -> Finding:
     try:
-        redis.eval(PROBE, 1, "ekyc:doctor")
+        redis.register_script(PROBE)(keys=["ekyc:doctor"])
     except ResponseError as error:
         todo = next(
             (todo for kind, todo in _REFUSED.items() if isinstance(error, kind)), "see what its log says"

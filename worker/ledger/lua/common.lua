@@ -13,7 +13,7 @@
 --                     l faults since the deadline, for whatever causes
 --                     u 1 once the user's side is done    i transactionId of the newest answer
 --                     x context        o overallResult    r errorCode      w reason: none, or why it contradicts itself
---                     z settled at     k evidence complete: 1 or 0         y decision's name
+--                     z settled at     k complete, incomplete or pending   y decision's name
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says

@@ -1,0 +1,24 @@
+-- No ARGV. Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
+-- Returns { now, counts, hold, health, quarantined, leased, due:polling, due:archiving, due:routing }: hashes as flat
+-- lists, and of each set but `quarantine` { members, members whose moment has come, the first moment or nil }.
+local now = now_ms()
+
+local function set(name)
+  return {
+    redis.call('ZCARD', key(name)),
+    redis.call('ZCOUNT', key(name), '-inf', digits(now)),
+    redis.call('ZRANGE', key(name), 0, 0, 'WITHSCORES')[2] or false,
+  }
+end
+
+return {
+  now,
+  redis.call('HGETALL', key('counts')),
+  redis.call('HGETALL', key('hold')),
+  redis.call('HGETALL', key('health')),
+  redis.call('ZCARD', key('quarantine')),
+  set('leased'),
+  set('due:polling'),
+  set('due:archiving'),
+  set('due:routing'),
+}
