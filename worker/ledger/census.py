@@ -28,7 +28,7 @@ class Census:
         """One region. Raises ``LedgerUnavailable``."""
         base = prefix(region)
         with translated():
-            now_ms = _ms(self._redis.time())
+            now_ms = _ms(self._redis.time()) + int(self._redis.hget(f"{base}clock", "ahead") or 0)
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(f"{base}counts")
                 pipe.hgetall(f"{base}hold")
