@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Regexp
@@ -75,12 +78,17 @@ class Region(fields.String):
 
 
 class Context(fields.Field[Any]):
-    """Whatever JSON the pipeline wants back beside the decision, up to 4 KB; loads as compact JSON text."""
+    """Whatever JSON the pipeline wants back beside the decision, up to 4 KB; loads as compact JSON text.
+
+    A UUID, a decimal number, a date or a time, as Celery hands them on, becomes its text.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         del attr, data, kwargs
         try:
-            text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(
+                value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text
+            )
             size_bytes = len(text.encode())
         except (TypeError, ValueError, RecursionError):
             raise ValidationError("must be JSON") from None
@@ -91,6 +99,15 @@ class Context(fields.Field[Any]):
         if not _is_within(value, MAX_CONTEXT_LEVELS):
             raise ValidationError(f"must be nested at most {MAX_CONTEXT_LEVELS} levels deep")
         return text
+
+
+def _as_text(value: Any) -> str:
+    """The text of what JSON has no type for. Raises ``TypeError`` for all else."""
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise TypeError
 
 
 def _is_within(value: Any, levels: int) -> bool:

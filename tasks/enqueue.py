@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from celery.exceptions import Reject
 
 from worker import client
 from worker.app import VISIBILITY_TIMEOUT_S, app
+from worker.discreet import sender
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.services import services
+
+if TYPE_CHECKING:
+    from celery import Task
+
+    from schemas.enqueue import EnqueueRequest
+
+#: What a refusal can be about, and the word for all else.
+FIELDS: Final = ("signature_id", "region", "context")
+OTHER: Final = "arguments"
 
 #: Between two tries of one message, in seconds.
 PAUSE_S: Final = 2.0
@@ -19,8 +31,12 @@ PAUSE_S: Final = 2.0
 TRIED_FOR_S: Final = VISIBILITY_TIMEOUT_S / 2
 
 
+_log = structlog.get_logger(__name__)
+
+
 @app.task(
     name="tasks.enqueue",
+    bind=True,
     # What a sender got wrong is one line, not a traceback.
     throws=(InvalidInput,),
     Request="worker.discreet:Discreet",
@@ -29,15 +45,35 @@ TRIED_FOR_S: Final = VISIBILITY_TIMEOUT_S / 2
     reject_on_worker_lost=True,
 )
 def enqueue(
-    signature_id: Any = None, region: Any = None, context: Any = None, *surplus: Any, **unknown: Any
+    self: Task[..., None],
+    signature_id: Any = None,
+    region: Any = None,
+    context: Any = None,
+    *surplus: Any,
+    **unknown: Any,
 ) -> None:
     """Accept a verification. Doing it twice changes nothing; what cannot be accepted fails, and Flower shows why."""
+    try:
+        request = client.request(signature_id, region, context)
+        check_nothing_else(surplus, unknown)
+    except InvalidInput as error:
+        note_refusal(self.request, error)
+        raise
+    accept(request)
+
+
+def check_nothing_else(surplus: tuple[Any, ...], unknown: dict[str, Any]) -> None:
+    """Raises ``InvalidInput`` for arguments that `tasks.enqueue` does not have."""
     if surplus or unknown:
         raise InvalidInput("takes signature_id, region and context, and nothing else")
+
+
+def accept(request: EnqueueRequest) -> None:
+    """Put a request into the ledger, however long that is away. Raises ``Reject`` once the message must go back."""
     give_back_at = time.monotonic() + TRIED_FOR_S
     while True:
         try:
-            client.enqueue(signature_id, region, context)
+            client.enqueue_many([request])
         except LedgerUnavailable as error:
             services().outage.goes_on(error)
             # Not by Celery's retry, a new message: a full Redis refuses that, and Celery then drops the old one.
@@ -46,3 +82,19 @@ def enqueue(
         else:
             services().outage.is_over()
             return
+
+
+def note_refusal(request: Any, error: InvalidInput) -> None:
+    """Log and count a message that cannot be accepted: its sender does not learn of it otherwise."""
+    field, _, problem = str(error).partition(": ")
+    if field not in FIELDS:
+        field, problem = OTHER, str(error)
+    _log.warning(
+        "enqueue_refused",
+        field=field,
+        why=problem,
+        id=request.id,
+        origin=sender(getattr(request, "origin", None)),
+    )
+    with suppress(LedgerUnavailable):
+        services().ledger.count_refusal(field)

@@ -65,7 +65,9 @@ def decide(verification: Verification) -> Outgoing:
             overall_result=verification.overall_result,
             error_code=verification.error_code,
             reason=verification.reason,
-            decided_at=datetime.fromtimestamp(verification.read_at_ms / 1000, UTC),
+            decided_at=datetime.fromtimestamp(
+                (verification.read_at_ms - verification.clock_ahead_ms) / 1000, UTC
+            ),
             evidence=EvidenceRef(
                 url=services().evidence.url(region, signature_id),
                 complete=verification.evidence is EvidenceState.COMPLETE,

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 from kombu import Queue
 
-from worker import broker
+from worker import broker, unpacking
 from worker.discreet import without_traceback
 from worker.settings import current
 from worker.telemetry import configure_logging
@@ -77,6 +77,7 @@ def configuration() -> dict[str, Any]:
 
 
 broker.install()
+unpacking.install()
 
 app = Celery("ekyc", task_cls="worker.discreet:Task")
 app.add_defaults(configuration)

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps, loads
 from kombu.utils.url import parse_url
@@ -27,8 +28,16 @@ from worker.errors import ConfigError
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
+_log = structlog.get_logger(__name__)
+
 #: What is known of its types is less than there is.
 _kombus: Any = redis
+
+#: The most characters of a body in its envelope: what is larger is not noted as taken, and not decoded.
+MAX_ENVELOPE_CHARACTERS: Final = 8 * 1024 * 1024
+
+#: What kombu raises over a message that is not in its envelope: no JSON, no body in base64, a name that is missing.
+_NO_ENVELOPE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 #: Notes a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag, time, message.
 TAKE: Final = """
@@ -117,10 +126,28 @@ class PrefixedClient(_kombus.PrefixedStrictRedis):  # type: ignore[misc]
         return super().pipeline(transaction, shard_hint)
 
 
+class Message(virtual.Message):
+    """A message in kombu's envelope."""
+
+    def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
+        if len(payload.get("body") or "") > MAX_ENVELOPE_CHARACTERS:
+            raise ValueError("a message is too large")
+        super().__init__(payload, channel=channel, **options)
+
+
 class Channel(_kombus.Channel):  # type: ignore[misc]
     """A channel of kombu's, with our scripts."""
 
     QoS = QoS
+    Message = Message
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read one message. One without kombu's envelope has been taken off its list: it ends here, not the worker."""
+        try:
+            return super()._brpop_read(**options)
+        except _NO_ENVELOPE as error:
+            _log.error("message_refused", why="it has no envelope of Celery's", error=type(error).__name__)
+            return True
 
     def run(self, script: str, keys: list[str], args: list[Any], client: Any = None) -> None:
         """Run one of our scripts. Every key is prefixed, as the keys of kombu's own commands are."""

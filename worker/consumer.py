@@ -11,6 +11,9 @@ from celery.worker import consumer, heartbeat, state
 from celery.worker.consumer import heart
 from kombu.common import ignore_errors
 
+from worker.discreet import fill_absent, sender
+from worker.unpacking import MAX_MESSAGE_BYTES
+
 _CELERYS = consumer.Consumer.Blueprint
 
 #: Celery's steps, the heart replaced by ours.
@@ -24,7 +27,7 @@ _HEART: Any = heart.Heart
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
 #: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
-_NOT_A_TASK = (TypeError, ValueError, KeyError, IndexError, AttributeError)
+_NOT_A_TASK = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
@@ -93,6 +96,10 @@ class Consumer(consumer.Consumer):
 
         def handle_whatever_it_is(message: Any) -> None:
             try:
+                if len(message.body or b"") > MAX_MESSAGE_BYTES:
+                    self._refuse(message, f"is larger than {MAX_MESSAGE_BYTES} bytes")
+                    return
+                fill_absent(message)
                 handle(message)
             except _NOT_A_TASK:
                 self._refuse(message, "its body is not that of a task")
@@ -113,11 +120,18 @@ class Consumer(consumer.Consumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         del exc
-        self._refuse(message, "is not JSON")
+        packed = isinstance(message.headers, dict) and message.headers.get("compression")
+        self._refuse(message, "cannot be unpacked" if packed else "is not JSON")
 
     def _refuse(self, message: Any, why: str) -> None:
         headers = message.headers if isinstance(message.headers, dict) else {}
-        _log.error("message_refused", why=why, task=_name(headers.get("task")), id=_name(headers.get("id")))
+        _log.error(
+            "message_refused",
+            why=why,
+            task=_name(headers.get("task")),
+            id=_name(headers.get("id")),
+            origin=sender(headers.get("origin")),
+        )
         message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
 
 

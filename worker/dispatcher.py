@@ -198,7 +198,11 @@ class _Thread(threading.Thread):
         """Claim once in each region. Returns for how long there is nothing more to claim, in seconds."""
         sleep_s = LONGEST_SLEEP_S
         for region in self._settings.regions:
-            claim = self._ledger.claim(region, limit=self._settings.batch)
+            identity = services().identity
+            claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))
+            if claim.replaced is not None:
+                sleep_s = 0.0 if identity.found(region, claim.replaced) else sleep_s
+                continue
             for verification in claim.quarantined:
                 _tell(services().around, verification)
             log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)

@@ -13,6 +13,7 @@ from worker.calls import Calls, Thread
 from worker.decisions.table import Table
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
+from worker.identity import LedgerIdentity
 from worker.ledger import Ledger
 from worker.ledger.values import Stage
 from worker.load import Load, Rests
@@ -54,6 +55,7 @@ class Services:
     #: Set when the worker has been told to stop: nothing new is begun.
     stopping: Event
     outage: Outage
+    identity: LedgerIdentity
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -62,17 +64,19 @@ class Services:
         settings.require_evidence()
         redis = connect(settings.redis_url)
         thread = Thread()
+        ledger = Ledger(
+            redis,
+            lease_s=settings.lease_s,
+            rate=settings.rate,
+            retention_s=settings.retention_s,
+            worker=f"{os.getpid()}@{socket.gethostname()}",
+        )
+        evidence = Evidence(settings.evidence_url)
         return cls(
             settings=settings,
-            ledger=Ledger(
-                redis,
-                lease_s=settings.lease_s,
-                rate=settings.rate,
-                retention_s=settings.retention_s,
-                worker=f"{os.getpid()}@{socket.gethostname()}",
-            ),
+            ledger=ledger,
             client=Client(settings, redis),
-            evidence=Evidence(settings.evidence_url),
+            evidence=evidence,
             images=Images(settings.image_origins),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
@@ -83,6 +87,7 @@ class Services:
             around=observers(settings, redis),
             stopping=Event(),
             outage=Outage(),
+            identity=LedgerIdentity(ledger, evidence),
         )
 
 

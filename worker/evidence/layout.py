@@ -45,6 +45,13 @@ def folder(region: str, signature_id: str) -> str:
     return f"{region}/{signature_id}"
 
 
+def ledger(region: str, number: int) -> str:
+    """The path of the identity of a region's first ledger, its second, …"""
+    if region not in REGIONS:
+        raise InvalidInput(f"evidence: unknown region, use one of {', '.join(REGIONS)}")
+    return f"ledger/{region}/{number:06}"
+
+
 def path(region: str, signature_id: str, name: str) -> str:
     """The path of one file of a verification. Raises ``InvalidInput`` as `folder`, and for another `name`."""
     if not FILE_NAME.fullmatch(name):

@@ -138,6 +138,21 @@ class Evidence:
         ]
         return Usage(files=len(sizes), size_bytes=sum(sizes))
 
+    def ledgers(self, region: str) -> tuple[str, ...]:
+        """Identities of the ledgers that a region had, the newest at the end. See ``worker.identity``."""
+        found: list[str] = []
+        while (body := self._objects.read(layout.ledger(region, len(found) + 1))) is not None:
+            found.append(body.decode(errors="replace"))
+        return tuple(found)
+
+    def keep_ledger(self, region: str, identity: str) -> str:
+        """Keep the identity of a region's newest ledger, and return what is kept, which may be another's."""
+        found = self.ledgers(region)
+        if found[-1:] == (identity,):
+            return identity
+        self._objects.prepare()
+        return self._keep_first(layout.ledger(region, len(found) + 1), identity.encode()).decode()
+
     def check(self) -> None:
         """Write a probe, read it back, remove it. Raises ``EvidenceUnavailable`` where that fails."""
         self._objects.prepare()

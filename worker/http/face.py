@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from worker.decisions.table import Table
 from worker.http.page import Line, Page
 from worker.http.readiness import Readiness
+from worker.identity import LedgerWatch
+from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.redis import connect
 from worker.room import Room
@@ -33,9 +35,10 @@ class Face:
 
     def __init__(self, settings: Settings) -> None:
         redis = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-        self.readiness = Readiness(Roster(redis), Room(redis))
+        ledgers = LedgerWatch(Ledger(redis))
+        self.readiness = Readiness(Roster(redis), Room(redis), ledgers, settings.regions)
         registry = CollectorRegistry()
-        registry.register(Metrics(redis, settings.regions, Table.load(settings.decisions_file)))
+        registry.register(Metrics(redis, settings.regions, Table.load(settings.decisions_file), ledgers))
         self._pages: dict[str, WSGIApplication] = {
             "/healthz": Page(lambda: Line(HTTPStatus.OK, "ok")),
             "/readyz": Page(self._ready),

@@ -12,6 +12,9 @@ from worker.roster import LATELY_S
 from worker.waiting import await_part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.identity import LedgerWatch
     from worker.room import Room
     from worker.roster import Roster
 
@@ -21,9 +24,13 @@ _log = structlog.get_logger(__name__)
 class Readiness:
     """Looks, and logs a line when it is another than at the last look. Safe to share between threads."""
 
-    def __init__(self, roster: Roster, room: Room) -> None:
+    def __init__(
+        self, roster: Roster, room: Room, ledgers: LedgerWatch | None = None, regions: Sequence[str] = ()
+    ) -> None:
         self._roster = roster
         self._room = room
+        self._ledgers = ledgers
+        self._regions = regions
         self._lock = threading.Lock()
         self._last: str | None = None
 
@@ -49,9 +56,18 @@ class Readiness:
         try:
             present = self._roster.present()
             refusal = self._room.refusal()
+            replaced = [region for region in self._regions if self._is_replaced(region)]
         except LedgerUnavailable as error:
             return str(error)
         # First, because then no worker can sign in either.
         if refusal:
             return f"Redis refuses to write ({refusal}): nothing is accepted or recorded; run `ekyc doctor`"
+        if replaced:
+            return (
+                f"the ledger of {', '.join(replaced)} was replaced: nothing is claimed; "
+                "find out why, then run `ekyc ledger accept`"
+            )
         return "" if present else f"no worker was seen in the last {LATELY_S:.0f} s"
+
+    def _is_replaced(self, region: str) -> bool:
+        return self._ledgers is not None and self._ledgers.look(region).is_replaced

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
-from worker.ledger.values import Batch, Claim, LeaseExpired, Recorded, Stage, Status, Verification
+from worker.ledger.values import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
 from worker.redis import translated
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ BREAKER_CLOSED: Final = 2
 
 #: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
 ENQUEUE_CHUNK: Final = 500
+
+#: Random bytes that name a call of `enqueue`; each verification keeps them, in four thirds as many characters.
+CALL_BYTES: Final = 9
+
+#: Hash of refused messages that asked for a verification, by the field at fault. Of no region: that may be the field.
+REFUSALS: Final = "ekyc:enqueue_refused"
 
 
 class Ledger:
@@ -67,6 +74,8 @@ class Ledger:
         self._retention_ms = round(retention_s * 1000)
         self._worker = plain(worker)
         self._dispatcher = secrets.token_hex(8)
+        #: By region: the ledger's clock when this process last read it, and when that was by its own.
+        self._seen: dict[str, tuple[int, float]] = {}
 
     @property
     def lease_s(self) -> float:
@@ -75,7 +84,11 @@ class Ledger:
     # What pipelines and people do.
 
     def enqueue(self, requests: Sequence[EnqueueRequest]) -> list[bool]:
-        """Accept verifications, due now. False for each that was known: nothing changed."""
+        """Accept verifications, due now. False for each that was known: nothing changed.
+
+        A call that redis-py sends twice, because the first reply was lost, gets the answer of the first.
+        """
+        call = secrets.token_urlsafe(CALL_BYTES)
         new: dict[tuple[str, str], bool] = {}
         repeated: list[bool] = []
         by_region: dict[str, list[EnqueueRequest]] = {}
@@ -85,7 +98,7 @@ class Ledger:
             for start in range(0, len(of_region), ENQUEUE_CHUNK):
                 chunk = of_region[start : start + ENQUEUE_CHUNK]
                 flat = [text for request in chunk for text in (request.signature_id, request.context or "")]
-                answers = self._scripts.call("enqueue", region, *flat)
+                answers = self._scripts.call("enqueue", region, call, *flat)
                 for request, answer in zip(chunk, answers, strict=True):
                     new.setdefault((region, request.signature_id), bool(answer))
         for request in requests:
@@ -94,9 +107,34 @@ class Ledger:
             new[request.region, request.signature_id] = False
         return repeated
 
+    def count_refusal(self, field: str) -> None:
+        """Count a message that asked for a verification and could not be accepted, by the field at fault."""
+        with translated():
+            self._redis.hincrby(REFUSALS, field)
+
     def nudge(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
         """Poll these now. False for each that was not waiting to be polled."""
         return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
+
+    def identify(self, region: str, *, new: str = "") -> Identity:
+        """The identity of a region's ledger; `new` becomes it where there is none."""
+        base = prefix(region)
+        with translated():
+            if new:
+                self._redis.hsetnx(f"{base}ledger", "id", new)
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hmget(f"{base}ledger", "id", "before")
+                pipe.get(f"{base}ledger:replaced")
+                (found, before), replaced = pipe.execute()
+        expected, _, since_ms = (replaced or b"").decode().partition("|")
+        return Identity(
+            (found or b"").decode(), tuple((before or b"").decode().split()), expected, int(since_ms or 0)
+        )
+
+    def accept(self, region: str, *, new: str, replaces: str, who: str) -> str:
+        """People take this ledger in place of another. Returns its identity: `new` where it had none."""
+        accepted: bytes = self._scripts.call("accept", region, new, replaces, plain(who))
+        return accepted.decode()
 
     def hold(self, region: str, *, for_s: float, reason: str, who: str = "") -> int:
         """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock.
@@ -111,10 +149,13 @@ class Ledger:
 
     # What dispatchers and tasks do.
 
-    def claim(self, region: str, *, limit: int) -> Claim:
-        """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself."""
+    def claim(self, region: str, *, limit: int, identity: str = "") -> Claim:
+        """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself.
+
+        `identity`: nothing is taken from a ledger that has another; empty: from any.
+        """
         batch_id = secrets.token_hex(6)
-        sleep_ms, now_ms, act, killers, ended, *rows = self._scripts.call(
+        sleep_ms, now_ms, *answer = self._scripts.call(
             "claim",
             region,
             batch_id,
@@ -126,7 +167,15 @@ class Ledger:
             round(LONGEST_SLEEP_S * 1000),
             round(GRACE_S * 1000),
             self._retention_ms,
+            identity,
+            *self._watched(region),
         )
+        self._seen[region] = (now_ms, _since_boot_s())
+        if sleep_ms < 0:
+            found, before, since_ms = answer
+            replaced = Identity(found.decode(), tuple(before.decode().split()), identity, since_ms)
+            return Claim((), LONGEST_SLEEP_S, replaced=replaced)
+        act, killers, ended, *rows = answer
         batches = tuple(
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))
             for row in rows
@@ -157,17 +206,25 @@ class Ledger:
 
     def load(self, batch: Batch) -> list[Verification]:
         """Start a batch: what it still holds at its stage, each handed out once; the lease begins anew."""
-        now_ms, *rows = self._scripts.call(
+        (now_ms, ahead_ms), *rows = self._scripts.call(
             "load",
             batch.region,
             batch.id,
             batch.stage.value,
             self._lease_ms,
             self._holder(batch),
+            *self._watched(batch.region),
             *batch.signature_ids,
         )
+        self._seen[batch.region] = (now_ms, _since_boot_s())
         return [
-            record.verification(batch.region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
+            record.verification(
+                batch.region,
+                row[0].decode(),
+                record.pairs(row[1]),
+                read_at_ms=now_ms,
+                clock_ahead_ms=ahead_ms,
+            )
             for row in rows
         ]
 
@@ -195,6 +252,11 @@ class Ledger:
             Recorded(answer > 0, answer if answer > BREAKER_CLOSED else 0, answer == BREAKER_CLOSED)
             for answer in answers
         ]
+
+    def _watched(self, region: str) -> tuple[int, int]:
+        """What a script needs to notice that Redis's clock has leaped."""
+        seen_ms, at_s = self._seen.get(region, (0, 0.0))
+        return seen_ms, round((_since_boot_s() - at_s) * 1000)
 
     def _holder(self, batch: Batch) -> str:
         """Who holds what was loaded: the fence, and whom a lease that ends is told of."""
@@ -224,3 +286,8 @@ class Ledger:
             batch_id=holder or None,
             timeline=tuple(record.event(line) for line in lines),
         )
+
+
+def _since_boot_s() -> float:
+    """A clock that nobody sets, and that does not stop while the machine sleeps, where there is such a one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

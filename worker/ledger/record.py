@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def verification(
-    region: str, signature_id: str, fields: Mapping[bytes, bytes], *, read_at_ms: int
+    region: str,
+    signature_id: str,
+    fields: Mapping[bytes, bytes],
+    *,
+    read_at_ms: int,
+    clock_ahead_ms: int = 0,
 ) -> Verification:
     """A ``Verification`` from the hash that ``lua/common.lua`` describes."""
 
@@ -46,6 +51,7 @@ def verification(
         quarantine_reason=text(b"q"),
         retried_at_ms=int(retried_at) if retried_at else None,
         read_at_ms=read_at_ms,
+        clock_ahead_ms=clock_ahead_ms,
     )
 
 

@@ -25,6 +25,7 @@ NAMES: Final = (
     "drop",
     "counts",
     "status",
+    "accept",
 )
 
 

@@ -87,6 +87,8 @@ class Verification:
     retried_at_ms: int | None = None
     #: The moment at which this was read.
     read_at_ms: int = 0
+    #: By how much the ledger's clock was ahead of Redis's own then: 0 unless that has jumped.
+    clock_ahead_ms: int = 0
 
     def tries(self, cause: str) -> int:
         """How often it failed in a row for this cause: each has a countdown and a limit of its own."""
@@ -125,6 +127,27 @@ class Claim:
     act: Event | None = None
     #: Leases that had ended.
     expired: tuple[LeaseExpired, ...] = ()
+    #: Set where nothing was taken, because this ledger is not the expected one.
+    replaced: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which ledger a region has: a Redis that comes back empty, or another Redis, is another ledger."""
+
+    #: Random; empty: it has none, as one that is new.
+    id: str
+    #: Identities of ledgers that people accepted to be replaced by this one.
+    before: tuple[str, ...] = ()
+    #: What a dispatcher expects here; empty, or the same: this is the ledger it knows.
+    expected: str = ""
+    #: Since when a dispatcher has found another one; 0: none has.
+    since_ms: int = 0
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether dispatchers claim nothing here until a person accepts this ledger."""
+        return self.expected not in {"", self.id, *self.before}
 
 
 @dataclass(frozen=True, slots=True)

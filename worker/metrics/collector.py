@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census
+from worker.identity import LedgerWatch
+from worker.ledger import Census, Ledger
+from worker.ledger.ledger import REFUSALS
 from worker.metrics.catalogue import catalogue
 from worker.metrics.figure import Reading
 from worker.redis import translated
@@ -17,7 +19,7 @@ from worker.roster import Roster
 from worker.vendor.token_store import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
     from redis import Redis
@@ -36,11 +38,15 @@ class Metrics(Collector):
       table: the decision table of the workers; its codes and decisions are those that are told apart.
     """
 
-    def __init__(self, redis: Redis, regions: Sequence[str], table: Table) -> None:
+    def __init__(
+        self, redis: Redis, regions: Sequence[str], table: Table, ledgers: LedgerWatch | None = None
+    ) -> None:
         self._census = Census(redis)
         self._tokens = TokenStore(redis)
         self._roster = Roster(redis)
         self._room = Room(redis)
+        self._redis = redis
+        self._ledgers = ledgers or LedgerWatch(Ledger(redis))
         self._regions = tuple(regions)
         self._catalogue = catalogue(table)
 
@@ -50,12 +56,16 @@ class Metrics(Collector):
                 workers = self._roster.present()
                 readings = {region: self._read(region) for region in self._regions}
                 memory, refusal = self._room.memory(), self._room.refusal()
+                replaced = {region: self._ledgers.look(region).is_replaced for region in self._regions}
+                refusals: Mapping[Any, Any] = self._redis.hgetall(REFUSALS)
         except LedgerUnavailable:
             yield _up(0)
             return
         yield _up(1)
         yield from _redis(memory, refusal)
         yield from _workers(workers)
+        yield _replaced(replaced)
+        yield _refused({field.decode(): int(count) for field, count in refusals.items()})
         for metric in self._catalogue:
             yield metric.family(readings)
 
@@ -64,6 +74,8 @@ class Metrics(Collector):
         yield _up(0)
         yield from _redis(Memory(None, None), None)
         yield from _workers(())
+        yield _replaced({})
+        yield _refused({})
         for metric in self._catalogue:
             yield metric.family({})
 
@@ -100,6 +112,28 @@ def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
         if figure is not None:
             family.add_metric((), figure)
         yield family
+
+
+def _replaced(replaced: Mapping[str, bool]) -> Metric:
+    family = GaugeMetricFamily(
+        "ekyc_ledger_replaced",
+        "1: the region's ledger is another than the fleet knows, and nothing is claimed; 0: it is not.",
+        labels=("region",),
+    )
+    for region, is_replaced in replaced.items():
+        family.add_metric((region,), float(is_replaced))
+    return family
+
+
+def _refused(refused: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(
+        "ekyc_enqueue_refused",
+        "Messages of tasks.enqueue that were refused, by the field at fault.",
+        labels=("field",),
+    )
+    for field, count in sorted(refused.items()):
+        family.add_metric((field,), count)
+    return family
 
 
 def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:

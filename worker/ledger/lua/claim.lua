@@ -1,13 +1,35 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
---   retention_ms
--- Returns { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … }, { batch id, stage, id, … }, … }:
--- for how long nothing more will be due, the newest act of a person on the region ('' for none), what was quarantined, as
--- it was before, the leases that ended, and what was claimed.
+--   retention_ms, expected identity ('' for any), the clock at this dispatcher's last claim (0: none), ms since then
+-- Returns { -1, now, identity, identities before it, since when it is another } where the ledger is not the expected one:
+--   nothing is claimed. Else { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … },
+--   { batch id, stage, id, … }, … }: for how long nothing more will be due, the newest act of a person on the region ('' for
+--   none), what was quarantined, as it was before, the leases that ended, and what was claimed.
+-- For how long others see that the ledger is another than a dispatcher expects, and how often the clock is noted, in ms.
+local REPLACED_FOR = 30000
+local CLOCK_EVERY = 1000
+
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local now = now_ms()
+local expected = ARGV[10]
+local now, seen = watched_now_ms(tonumber(ARGV[11]), tonumber(ARGV[12]))
 local batches, killers, expired = {}, {}, {}
+
+if expected ~= '' then
+  local ledger = redis.call('HMGET', key('ledger'), 'id', 'before')
+  if ledger[1] ~= expected then
+    if ledger[2] and string.find(ledger[2], expected, 1, true) then
+      return { -1, now, ledger[1], ledger[2], 0 }
+    end
+    local noted = string.match(redis.call('GET', key('ledger:replaced')) or '', '^' .. expected .. '|(%d+)$')
+    local since = noted or digits(now)
+    redis.call('SET', key('ledger:replaced'), expected .. '|' .. since, 'PX', REPLACED_FOR)
+    return { -1, now, ledger[1] or '', ledger[2] or '', tonumber(since) }
+  end
+end
+if now - seen >= CLOCK_EVERY then
+  redis.pcall('HSET', key('clock'), 'seen', digits(now))
+end
 
 -- Leases that ended: their batch crashed, or its message was lost. What was started again and again, and never
 -- came to an outcome, kills workers.
@@ -48,7 +70,14 @@ local AFTER_A_SUSPECT = 500
 -- A crash takes all that its process has in hands, whatever their batches. So of those that were there at several
 -- crashes one at a time is under way, and it shows which of them it was.
 local function may_go(id, starts)
-  return starts < SUSPECT or redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
+  if starts < SUSPECT then
+    return true
+  end
+  if redis.call('PTTL', key('suspect')) > lease then
+    -- Redis's clock went back, and the key would outlive its lease by as much.
+    redis.call('DEL', key('suspect'))
+  end
+  return redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
 end
 
 -- Returns how many it took, and the last of them.

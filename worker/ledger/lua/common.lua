@@ -1,7 +1,7 @@
 -- What every script of the ledger begins with.
 --
 -- KEYS[1] is the prefix `ekyc:{<region>}:`. One region is one hash slot, so a region may live on a Redis of its own.
--- Every time is in milliseconds of Redis's own clock.
+-- Every time is in milliseconds of the ledger's clock: Redis's own, corrected where that was seen to jump.
 --
 --   due:<stage>     zset    id -> moment at which something must next happen; stage: polling, archiving, routing
 --   leased          zset    id -> moment at which the batch that holds it loses it
@@ -16,6 +16,7 @@
 --                     z settled at     k complete, incomplete or pending   y decision's name
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
+--                     h call of the client that enqueued it
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
@@ -29,6 +30,10 @@
 --   suspect         string  the one verification under way that was started SUSPECT times without an outcome
 --   tat             string  GCRA's theoretical arrival time, the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
+--   clock           hash    seen: the ledger's clock at a claim not long ago; ahead: what is added to Redis's own, 0 until
+--                           that has jumped
+--   ledger          hash    id: the identity of this ledger; before: those that were accepted to be replaced by it
+--   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while one finds another here
 --   alarm           hash    at, by: the dispatcher that promised to wake for the next due moment
 --
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
@@ -41,18 +46,72 @@ local MAX_ACTS = 1000
 local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
 
+-- By how much Redis's clock may go back before it counts as a jump.
+local JUMP_BACK = 2000
+-- By how much it must leap ahead of what a process measured.
+local JUMP_AHEAD = 600000
+
 local function key(name)
   return KEYS[1] .. name
-end
-
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
 -- Lua prints 1e15 for large numbers; Redis wants digits.
 local function digits(number)
   return string.format('%.0f', number)
+end
+
+-- The ledger's clock, and what it was at a claim not long ago. It never goes back: where Redis's does, as on a replica that
+-- is promoted, what it lacks is added from then on.
+local function now_ms()
+  local time = redis.call('TIME')
+  local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen')
+  local seen = tonumber(clock[2]) or 0
+  local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now = redis_ms + (tonumber(clock[1]) or 0)
+  if now < seen - JUMP_BACK then
+    -- A full Redis refuses to note it, and is asked again at the next call.
+    redis.pcall('HSET', key('clock'), 'ahead', digits(seen - redis_ms))
+    now = seen
+  end
+  return now, seen
+end
+
+-- What was written by a clock that was ahead by `surplus` is moved back. What is due soon anyway stays as it is.
+local function set_back(now, surplus)
+  redis.call('HINCRBY', key('clock'), 'ahead', digits(-surplus))
+  for _, name in ipairs({ 'due:routing', 'due:archiving', 'due:polling', 'leased' }) do
+    local far = redis.call('ZRANGEBYSCORE', key(name), digits(now + JUMP_AHEAD), '+inf', 'WITHSCORES')
+    for at = 1, #far, 2 do
+      local id = far[at]
+      redis.call('ZADD', key(name), digits(math.max(now, far[at + 1] - surplus)), id)
+      for _, moment in ipairs({ 'e', 'm', 'z' }) do
+        if (tonumber(redis.call('HGET', key('v:' .. id), moment)) or 0) > now then
+          redis.call('HSET', key('v:' .. id), moment, digits(now))
+        end
+      end
+    end
+  end
+  for name, moments in pairs({ hold = { 'until', 'at' }, health = { 'probe', 'rest' } }) do
+    for _, moment in ipairs(moments) do
+      local at = tonumber(redis.call('HGET', key(name), moment)) or 0
+      if at > now + JUMP_AHEAD then
+        redis.call('HSET', key(name), moment, digits(math.max(now, at - surplus)))
+      end
+    end
+  end
+  redis.call('DEL', key('tat'), key('alarm'))
+end
+
+-- The ledger's clock for a process that has seen it before: `last` it was then, and `elapsed` ms have passed there since.
+-- Where it is far ahead of both that process and the newest claim, Redis's clock has leaped.
+local function watched_now_ms(last, elapsed)
+  local now, seen = now_ms()
+  local expected = math.max(last + elapsed, seen)
+  if last > 0 and now > expected + JUMP_AHEAD then
+    set_back(expected, now - expected)
+    now = expected
+  end
+  return now, seen
 end
 
 -- A line of a timeline, taken apart: its moment, event, detail, kind, and how many it stands for.
@@ -243,7 +302,7 @@ local function hold(for_ms, reason, now, counted_as)
   end
   local word = counted_as or reason
   redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word, 'at', digits(now))
-  redis.call('PEXPIREAT', key('hold'), digits(ends))
+  redis.call('PEXPIRE', key('hold'), digits(ends - now))
   redis.call('HINCRBY', key('counts'), 'hold:' .. word, 1)
   if redis.call('EXISTS', key('health')) == 1 then
     redis.call('HSET', key('health'), 'rest', digits(ends))

@@ -1,15 +1,17 @@
--- ARGV: id, context, id, context, …   ('' for no context)
+-- ARGV: call, id, context, id, context, …   ('' for no context)
+-- `call` names this call of a client, which may send it again because the reply was lost: it gets the same answer.
 -- Returns for each id: 1 it is new, 0 it was known and nothing changed.
+local call = ARGV[1]
 local now = now_ms()
 local answer = {}
 local new = 0
-for at = 1, #ARGV, 2 do
+for at = 2, #ARGV, 2 do
   local id, context = ARGV[at], ARGV[at + 1]
   local verification = key('v:' .. id)
   if redis.call('EXISTS', verification) == 1 then
-    answer[#answer + 1] = 0
+    answer[#answer + 1] = redis.call('HGET', verification, 'h') == call and 1 or 0
   else
-    redis.call('HSET', verification, 's', 'polling', 'e', digits(now))
+    redis.call('HSET', verification, 's', 'polling', 'e', digits(now), 'h', call)
     if context ~= '' then
       redis.call('HSET', verification, 'x', context)
     end

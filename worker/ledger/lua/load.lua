@@ -1,12 +1,13 @@
--- ARGV: batch, stage, lease_ms, holder, id, id, …
--- Starts a batch: returns now, then { id, { field, value, … } } for each verification that the batch still holds at
+-- ARGV: batch, stage, lease_ms, holder, the clock when this process last loaded (0: never), ms since then, id, id, …
+-- Starts a batch: returns { now, by how much it is ahead of Redis's clock }, then { id, { field, value, … } } for each verification that the batch still holds at
 -- this stage and that no earlier message has started; its lease begins anew. While the region rests, polling is given
 -- back untouched.
 local batch, stage, lease, holder = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local now = now_ms()
+local now = watched_now_ms(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local held = stage == 'polling' and hold_until(now) or 0
-local answer, leases = { now }, {}
-for at = 5, #ARGV do
+local ahead = math.floor(tonumber(redis.call('HGET', key('clock'), 'ahead')) or 0)
+local answer, leases = { { now, ahead } }, {}
+for at = 7, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
   local seen = redis.call('HMGET', verification, 'b', 's')

@@ -1,0 +1,105 @@
+"""`ekyc ledger`: which ledger the fleet works for."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.options import who_option
+from worker.errors import InvalidInput
+from worker.evidence.store import Evidence
+from worker.identity import new_identity
+from worker.ledger import Census, Ledger
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from worker.ledger.values import Identity
+
+
+@click.group
+def ledger() -> None:
+    """Say which ledger the fleet works for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A region whose ledger is another than the evidence store knows."""
+
+    region: str
+    #: Identities that it takes the place of.
+    replaces: tuple[str, ...]
+    described: str
+
+
+@ledger.command
+@who_option
+@click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+@click.pass_context
+def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
+    """Accept the Redis of REDIS_URL in place of the one that the evidence store knows.
+
+    Workers claim nothing from a Redis that came back empty, or from another Redis, until a person accepts it. What
+    it holds for each region in ADVANCE_REGIONS is shown, and whether it is meant is asked. What only the old Redis
+    knew stays unknown: enqueue it again. It is recorded with name and time.
+
+    Exit status: 0 accepted, or there was nothing to accept; 1 the answer was no, or Redis or the evidence store
+    does not answer; 2 what was given is wrong, or nobody could be asked.
+    """
+    settings = current()
+    settings.require_evidence()
+    evidence = Evidence(settings.evidence_url)
+    with connect(settings.redis_url) as redis:
+        found = replacements(redis, evidence, settings.regions)
+        if not found:
+            click.echo("every region has the ledger that the evidence store knows: nothing to accept")
+            return
+        if not yes and not agreed(found):
+            ctx.exit(1)
+        for one in found:
+            accepted = Ledger(redis).accept(
+                one.region, new=new_identity(), replaces=" ".join(one.replaces), who=who
+            )
+            evidence.keep_ledger(one.region, accepted)
+            click.echo(f"{one.region}: ledger {accepted} is accepted; workers go on within seconds")
+
+
+def replacements(redis: Redis, evidence: Evidence, regions: Sequence[str]) -> list[Replacement]:
+    """Regions whose ledger must be accepted. Raises ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
+    found = []
+    for region in regions:
+        identity = Ledger(redis).identify(region)
+        known = {*evidence.ledgers(region)[-1:], identity.expected} - {"", identity.id, *identity.before}
+        if known:
+            counts = Census(redis).counts(region)
+            described = (
+                f"{region}: ledger {identity.id or 'without identity'} in place of {', '.join(sorted(known))}; "
+                f"it holds {counts.waiting} waiting, {counts.in_flight} in flight, "
+                f"{counts.quarantined} in quarantine, {counts.done} done"
+            )
+            found.append(Replacement(region, tuple(sorted(known)), described))
+    return found
+
+
+def agreed(found: Sequence[Replacement]) -> bool:
+    """Show what would be accepted, and ask. Raises ``InvalidInput`` where standard input is not a terminal."""
+    lines = "\n".join(one.described for one in found)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        raise InvalidInput(f"{lines}\nstdin is not a terminal: pass --yes to accept")
+    click.echo(lines, err=True)
+    return click.confirm("accept?", err=True)
+
+
+def described(identity: Identity) -> str:
+    """Why nothing is claimed, in one line."""
+    return (
+        f"the ledger was replaced: Redis holds {identity.id or 'one without identity'}, "
+        f"the fleet knows {identity.expected}"
+    )

@@ -1,0 +1,12 @@
+-- ARGV: identity to take where this ledger has none, identity that it replaces, who
+-- People accept this ledger in the place of another. Returns its identity.
+redis.call('HSETNX', key('ledger'), 'id', ARGV[1])
+local ledger = redis.call('HMGET', key('ledger'), 'id', 'before')
+if ARGV[2] ~= ledger[1] then
+  redis.call('HSET', key('ledger'), 'before', (ledger[2] and ledger[2] .. ' ' or '') .. ARGV[2])
+  local now = now_ms()
+  act(now, 'accept', ledger[1] .. ' in place of ' .. ARGV[2], ARGV[3])
+end
+redis.call('DEL', key('ledger:replaced'))
+wake()
+return ledger[1]
