@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
+from worker.evidence.breaker import StoreAway
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
-from worker.policy import trip
+from worker.policy import also_polled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -112,6 +113,8 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
         return each(verification)
     except LedgerUnavailable:
         raise
+    except StoreAway as away:
+        return services.policy.store_away(verification, away)
     except EkycError as error:
         _log.warning(
             "verification_fault",
@@ -122,9 +125,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             error=str(error),
         )
         write = replace(services.policy.after_error(verification, error), error=error)
-        if error.heard is None:
-            return write
-        return replace(write, answer=error.heard.kind, trip=trip(error.heard))
+        return also_polled(write, verification, error.heard)
     except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
         _log.error(
@@ -135,7 +136,8 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             error=type(error).__name__,
             at=_where(error),
         )
-        return replace(services.policy.after_unforeseen(verification), error=error)
+        write = replace(services.policy.after_unforeseen(verification), error=error)
+        return also_polled(write, verification, getattr(error, "heard", None))
 
 
 def _where(error: Exception) -> str:

@@ -70,8 +70,11 @@ class Backoffs:
     image: Backoff = Backoff(2.0, 1.5, 300.0)
     #: The pipeline's queue cannot be written.
     delivery: Backoff = Backoff(1.0, 2.0, 60.0)
-    #: The evidence store cannot be read or written.
-    evidence: Backoff = Backoff(1.0, 2.0, 60.0)
+    #: The evidence store fails at this one, while it takes a probe: some twenty minutes. One that is away as a whole
+    #: has a breaker (`worker.evidence.breaker`), and tries nobody.
+    evidence: Backoff = Backoff(1.0, 2.0, 60.0, limit=40)
+    #: The evidence store answers, and what was kept is gone: the vendor is asked for another answer.
+    lost: Backoff = Backoff(1.0, 5.0, 60.0, limit=3)
     #: A fault nobody foresaw: our own.
     unforeseen: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
 

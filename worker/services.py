@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.calls import Calls, Thread
 from worker.decisions.table import Table
+from worker.evidence.breaker import Breaker
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
@@ -42,6 +43,8 @@ class Services:
     ledger: Ledger
     client: Client
     evidence: Evidence
+    #: Of the evidence store.
+    breaker: Breaker
     images: Images
     table: Table
     policy: Policy
@@ -62,6 +65,7 @@ class Services:
         settings.require_evidence()
         redis = connect(settings.redis_url)
         thread = Thread()
+        evidence = Evidence(settings.evidence_url)
         return cls(
             settings=settings,
             ledger=Ledger(
@@ -72,7 +76,8 @@ class Services:
                 worker=f"{os.getpid()}@{socket.gethostname()}",
             ),
             client=Client(settings, redis),
-            evidence=Evidence(settings.evidence_url),
+            evidence=evidence,
+            breaker=Breaker(evidence.check),
             images=Images(settings.image_origins),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),

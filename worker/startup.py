@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from worker.evidence.store import Evidence
+    from worker.services import Services
 
 #: Open files of a worker that was busy in all regions: 512 connections to each of six hosts and to those of images are
 #: kept (``transport.adapter.POOL_SIZE``), 256 archives have a few files each, and there are Redis and the like.
@@ -35,7 +35,7 @@ def check(app: Celery, pool: str) -> None:
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)
         await_broker(app, parts.settings.start_wait_s)
         await_room(app, parts.settings.start_wait_s)
-        _try_evidence(parts.evidence)
+        _try_evidence(parts)
     except EkycError as error:
         end_with(error)
 
@@ -51,11 +51,15 @@ def _allow_files() -> None:
         print(line, file=sys.stderr)  # noqa: T201
 
 
-def _try_evidence(evidence: Evidence) -> None:
-    """Say that evidence cannot be kept now. It may be a moment's fault, and a worker that ended could not even poll."""
+def _try_evidence(parts: Services) -> None:
+    """Say that evidence cannot be kept now: the worker waits for the store, and proves it before the first use.
+
+    Raises ``EvidenceUnsuitable``.
+    """
     try:
-        evidence.check()
+        parts.evidence.check()
     except EvidenceUnavailable as error:
+        parts.breaker.trip(error)
         line = f"ekyc: {error}; starting all the same: what needs it is tried again"
         print(line, file=sys.stderr)  # noqa: T201
 
