@@ -45,15 +45,20 @@ def work_through(
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back.
+    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back; so is a
+    batch of a region that has as many under way here as it may have.
     Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
     if services.stopping.is_set():
         give_back(services.ledger, batch)
         return
-    verifications = services.ledger.load(batch)
-    with services.load.of(len(verifications)):
-        yield from _worked_through(services, batch, each, verifications)
+    with services.load.batch(batch.region) as taken_up:
+        verifications = services.ledger.load(batch)
+        if not taken_up:
+            services.ledger.record(batch, [services.policy.no_room(one) for one in verifications])
+            return
+        with services.load.of(batch.region, len(verifications)):
+            yield from _worked_through(services, batch, each, verifications)
 
 
 def give_back(ledger: Ledger, batch: Batch) -> None:
@@ -68,7 +73,7 @@ def _worked_through(
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
     outcome = services.around(batch, partial(_outcome, services, each))
-    work = services.calls[batch.stage].begin(outcome, verifications)
+    work = services.calls[batch.stage].begin(outcome, verifications, batch.region)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)

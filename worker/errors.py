@@ -10,7 +10,8 @@
     │   ├── EvidenceUnavailable     the evidence store
     │   ├── VendorUnavailable       the vendor would not give us a token
     │   └── ImageUnavailable        the host of an image
-    │       └── ImageLinkExpired        the link died: a fresh one can be had
+    │       ├── ImageLinkExpired        the link died: a fresh one can be had
+    │       └── ImageHostBusy           it was not asked: enough of its images are on their way
     └── Refused                 it answered, and we will not take what it gave
         ├── ImageRefused            not an image, too large, from where it may not come
         ├── EvidenceConflict        the evidence store holds other bytes than it should
@@ -117,6 +118,12 @@ class ImageLinkExpired(ImageUnavailable):
     """The link of an image no longer works; asking the vendor again yields a fresh one."""
 
     cause = "IMAGE_LINK_EXPIRED"
+
+
+class ImageHostBusy(ImageUnavailable):
+    """As many images of its host as may be are being fetched: it was not asked, and that is no try."""
+
+    cause = "IMAGE_HOST_BUSY"
 
 
 class Refused(EkycError):

@@ -18,6 +18,7 @@ from worker.schedule import (
     LAST_TRIES,
     LATE_FOR_S,
     LATE_TRIES,
+    NO_ROOM_S,
     UNAUTHORISED,
     USER_TIMEOUT_S,
     USER_TIMEOUT_SPREAD_S,
@@ -113,6 +114,10 @@ class Policy:
         """What follows while the evidence store is away: the same stage later. That is no try of this verification."""
         write = self.later(verification, away.not_for_s, self.backoffs.evidence)
         return replace(write, counts={f"fault:{away.cause}": 1}) if away.probed else write
+
+    def no_room(self, verification: Verification) -> Write:
+        """What follows where this process has as much of the region under way as it may have."""
+        return writes.wait(verification, in_s=self._random.uniform(*NO_ROOM_S))
 
     def after_unforeseen(self, verification: Verification) -> Write:
         """What follows from a fault that nobody foresaw."""

@@ -122,6 +122,13 @@ LATE_FOR_S: Final = 24 * 3600.0
 #: How long after a decision without its images they are asked for again.
 ARCHIVE_ON_S: Final = 15.0
 
+#: For how long an image waits whose host has enough of its images on their way.
+HOST_BUSY_S: Final = 1.0
+
+#: After how long a batch is claimed again that met a process with no room for its region: at once, that process would
+#: get it again.
+NO_ROOM_S: Final = (0.1, 0.5)
+
 #: How long a region rests when the vendor says that it is busy and not for how long.
 BUSY_REST_S: Final = 10.0
 

@@ -29,6 +29,8 @@ class S3:
         self.races = False
         #: Refuses objects without a checksum, as a bucket with Object Lock does.
         self.locked = False
+        #: Takes files of this name, and has none of them.
+        self.forgets = ""
         #: What every request is answered: a status, and the code of an error.
         self.refuses: tuple[int, str] | None = None
         #: Answered beside the code.
@@ -46,6 +48,8 @@ class S3:
             if not taken:
                 self.objects[path] = body
             return taken
+        if self.forgets and path.endswith(self.forgets):
+            return False
         with self.lock:
             if once and not self.overwrites and path in self.objects:
                 return True

@@ -16,7 +16,7 @@ from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
 from worker.evidence.store import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
@@ -86,7 +86,8 @@ def test_what_the_server_said_is_named_in_one_line_without_its_words(
     s3: S3, evidence: Evidence, refuses: tuple[int, str], extra: str, says: str
 ) -> None:
     s3.refuses, s3.extra = refuses, extra
-    for use in (evidence.check, lambda: evidence.read(REGION, ID, "answer.json")):
+    uses: list[Callable[[], object]] = [evidence.check, lambda: evidence.read(REGION, ID, "answer.json")]
+    for use in uses:
         with pytest.raises(EvidenceUnavailable) as caught:
             use()
         assert says in str(caught.value)

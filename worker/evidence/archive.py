@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Archived:
         pending: images are still to come, so call again later. Otherwise the manifest is written.
         files: how many are kept, the manifest not among them; `size_bytes` together.
         missing: the images that are not kept, and why.
+        busy: some were not asked for, because enough of their host's are on their way.
     """
 
     complete: bool
@@ -40,6 +41,7 @@ class Archived:
     files: int
     size_bytes: int
     missing: tuple[Missing, ...]
+    busy: bool = False
 
 
 def archive(  # noqa: PLR0913 - all but the first two are given by name
@@ -78,7 +80,7 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     found = collect(evidence, images, links, files.values(), region=region, signature_id=signature_id)
     kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))
     if found.pending and not final:
-        return _archived(kept, found.missing, pending=True)
+        return replace(_archived(kept, found.missing, pending=True), busy=found.busy)
     manifest = evidence.keep_manifest(
         Manifest(
             signature_id=signature_id,
