@@ -80,18 +80,27 @@ class Admissions:
                 return
             turn = (size_bytes, Event())
             waiting.append(turn)
-        if turn[1].wait(time_left_s()):
-            return
-        with self._lock:
-            if turn[1].is_set():
-                return
-            waiting.remove(turn)
-            self._hand_out()
-        raise ImageUnavailable("an image did not arrive: no memory was free for it in time")
+        in_time = False
+        try:
+            in_time = turn[1].wait(time_left_s())
+        finally:
+            if not in_time:
+                self._renounce(region, turn)
+        if not in_time:
+            raise ImageUnavailable("an image did not arrive: no memory was free for it in time")
 
     def give_back(self, region: str, size_bytes: int) -> None:
         with self._lock:
             self._bytes.give(region, size_bytes)
+            self._hand_out()
+
+    def _renounce(self, region: str, turn: tuple[int, Event]) -> None:
+        """Wait no longer; what has been handed out meanwhile is given back."""
+        with self._lock:
+            if turn in self._waiting[region]:
+                self._waiting[region].remove(turn)
+            else:
+                self._bytes.give(region, turn[0])
             self._hand_out()
 
     def _hand_out(self) -> None:
