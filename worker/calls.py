@@ -94,14 +94,14 @@ class Thread:
 
 
 class Calls:
-    """The greenlets for one kind of work: at most `most`, shared by regions, whose turns alternate.
+    """The greenlets for one kind of work: at most `most` for one region, and some for the others beside them.
 
-    Of a region the oldest batch comes first. A region whose calls are slow leaves places to the others, see ``Shares``.
+    Regions take turns; of a region the oldest batch comes first. See ``Shares``.
     """
 
     def __init__(self, most: int, thread: Thread, regions: Sequence[str] = ()) -> None:
         self._thread = thread
-        self._shares = Shares(most, regions)
+        self._shares = Shares.beside(most, regions)
         self._works: dict[str, deque[Work[Any, Any]]] = {}
 
     def begin(

@@ -72,6 +72,8 @@ class Dispatcher(bootsteps.StartStopStep):
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
         thread = services().thread
+        # Some threads stay free for decisions, and for what is given back.
+        services().load.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
 
         def hands() -> int:
             """How many more batches this worker can take up now."""

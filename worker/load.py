@@ -18,25 +18,37 @@ HEARD_FOR_S: Final = 2.0
 class Shares:
     """Divides a number of places between regions, so that a slow region leaves places to the others.
 
-    Half of the places are kept: each region has the same part of them for itself. The other half goes to the regions
-    that ask first. Not locked: the owner does that.
+    Each region has the same part for itself; what is left goes to the regions that ask first. Not locked: the owner
+    does that.
 
     Parameters:
-        total: places.
+        total: places. Half of them are kept for the regions.
         names: the regions. Another one has no part of its own.
     """
 
     def __init__(self, total: int, names: Sequence[str]) -> None:
-        self._total = total
-        self.kept = total // (2 * len(names)) if len(names) > 1 else 0
         self._used = dict.fromkeys(names, 0)
+        self.kept = 0
+        self.total = 0
+        self.resize(total)
+
+    @classmethod
+    def beside(cls, most: int, names: Sequence[str]) -> Shares:
+        """One region alone may take `most`; half as many again are there for the others beside it."""
+        shares = cls(most, names)
+        shares.total += shares.kept * max(len(names) - 1, 0)
+        return shares
+
+    def resize(self, total: int) -> None:
+        self.total = total
+        self.kept = total // (2 * len(self._used)) if len(self._used) > 1 else 0
 
     def free(self, name: str) -> int:
         """How many places a region may take now; never less than what is left of its own part."""
         used = self._used.get(name, 0)
         others = sum(max(taken, self.kept) for other, taken in self._used.items() if other != name)
         own = self.kept if name in self._used else 0
-        return max(own - used, self._total - used - others, 0)
+        return max(own - used, self.total - used - others, 0)
 
     def take(self, name: str, count: int = 1) -> None:
         self._used[name] = self._used.get(name, 0) + count
@@ -49,15 +61,19 @@ class Load:
     """The verifications and batches that this process has under way. Shared by its threads.
 
     Parameters:
-        verifications: how many are enough to claim no more.
-        batches: how many may be under way.
+        verifications: how many of one region are enough to claim no more.
+        batches: how many may be under way in all.
         regions: they share both.
     """
 
     def __init__(self, verifications: int, batches: int, regions: Sequence[str]) -> None:
         self._lock = threading.Lock()
-        self._verifications = Shares(verifications, regions)
+        self._verifications = Shares.beside(verifications, regions)
         self._batches = Shares(batches, regions)
+
+    def limit_batches(self, batches: int) -> None:
+        with self._lock:
+            self._batches.resize(batches)
 
     def has_room(self, region: str) -> bool:
         """Whether this process can take up more of a region."""

@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from worker.observers import Around
     from worker.settings import Settings
 
-#: Verifications that one process has under way at a time. A core has enough to do with as many polls that take 0.5 s
-#: each; images take more of it, so fewer of these. What they take of its memory: ``worker.evidence.admission``.
+#: Verifications of one region that one process has under way at a time. A core has enough to do with as many polls that
+#: take 0.5 s each; images take more of it, so fewer of these, and memory: ``worker.evidence.admission``.
 CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: 256}
 
-#: Batches that wait for calls at a time: fewer than Celery has threads (`worker.app.CONCURRENCY`), so that a decision
-#: and what is given back always find one.
+#: Batches that wait for calls at a time, until a worker says how many threads it has.
 BATCHES: Final = 56
 
 

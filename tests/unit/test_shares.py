@@ -25,6 +25,13 @@ def test_one_region_alone_may_have_all() -> None:
     assert Shares(10, []).free("") == 10
 
 
+def test_one_region_has_as_many_places_as_if_there_were_no_others() -> None:
+    shares = Shares.beside(512, REGIONS)
+    assert shares.free("ph") == 512
+    shares.take("ph", 512)
+    assert (shares.free("ph"), shares.free("sg")) == (0, shares.kept)
+
+
 def test_however_much_others_take_each_region_has_its_part() -> None:
     shares = Shares(60, ["ph", "sg", "th"])
     assert shares.kept == 10
@@ -48,10 +55,11 @@ def test_calls_that_hang_in_one_region_leave_places_to_another() -> None:
     calls, hung, quick = Calls(16, Thread(), ["ph", "sg"]), Watch(), Watch()
     quick.open.set()
     first = calls.begin(hung, range(100), "ph")
-    until(lambda: hung.now == 12)
+    until(lambda: hung.now == 16)
     second = calls.begin(quick, range(100, 150), "sg")
     assert len(finish(second)) == 50
-    assert hung.now == hung.most == 12
+    assert hung.now == hung.most == 16
+    assert quick.most <= 4
     hung.open.set()
     assert len(finish(first)) == 100
 
