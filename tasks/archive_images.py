@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tasks.route_decision import route_decision
 from worker.app import app
 from worker.batches import give_back, next_stage, work_through
-from worker.errors import EkycError, ImageUnavailable
+from worker.errors import EvidenceLost, ImageUnavailable
 from worker.evidence.archive import archive
 from worker.greenlets import aside
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.load import HEARD_FOR_S
 from worker.messages import BROKEN, described
-from worker.policy import trip
-from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
+from worker.policy import also_polled, trip
+from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, HOST_BUSY_S, LINKS_WAIT_S
 from worker.services import services
 from worker.vendor.answers import Settled
 
@@ -54,16 +53,19 @@ def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     links = FreshLinks(verification)
     try:
-        kept = archive(
-            services().evidence,
-            services().images,
-            region=verification.region,
-            signature_id=verification.signature_id,
-            refresh=links.ask,
-            final=verification.settled_for_s > ARCHIVE_FOR_S,
-        )
-    except EkycError as error:
-        error.heard = links.answer
+        with services().breaker.use():
+            kept = archive(
+                services().evidence,
+                services().images,
+                region=verification.region,
+                signature_id=verification.signature_id,
+                refresh=links.ask,
+                final=verification.settled_for_s > ARCHIVE_FOR_S,
+            )
+    except EvidenceLost as lost:
+        return links.heard_with(services().policy.after_loss(verification, lost))
+    except Exception as error:
+        error.__dict__["heard"] = links.answer
         raise
     return links.heard_with(_after(verification, kept, links.not_for_s))
 
@@ -78,6 +80,8 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
     if links_not_for_s:
         # No fault of the images' host, and so no try.
         return policy.later(verification, links_not_for_s, policy.backoffs.image)
+    if kept.busy:
+        return policy.later(verification, HOST_BUSY_S, policy.backoffs.image)
     if undecided and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
         return writes.archived(verification, EvidenceState.PENDING)
     return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)
@@ -109,6 +113,4 @@ class FreshLinks:
 
     def heard_with(self, write: Write) -> Write:
         """`write`, from which the breaker hears what the vendor said, as it does of every poll."""
-        if self.answer is None:
-            return write
-        return replace(write, answer=self.answer.kind, trip=trip(self.answer))
+        return also_polled(write, self._verification, self.answer)

@@ -10,7 +10,7 @@ from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.app import app
 from worker.batches import give_back, next_stage, work_through
-from worker.errors import EkycError, EvidenceConflict
+from worker.errors import EvidenceConflict
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.messages import BROKEN, described
@@ -41,12 +41,14 @@ def poll(verification: Verification) -> Write:
     if rests.resting(region):
         return writes.release(verification)
 
-    answer = services().client.get_result(region, verification.signature_id)
-    try:
-        write = keep(verification, answer)
-    except EkycError as error:
-        error.heard = answer
-        raise
+    # The vendor is asked only while its answer can be kept.
+    with services().breaker.use():
+        answer = services().client.get_result(region, verification.signature_id)
+        try:
+            write = keep(verification, answer)
+        except Exception as error:
+            error.__dict__["heard"] = answer
+            raise
     if write.trip and write.trip.after == 1:
         rests.begin(region, write.trip.first_s)
     return write

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.errors import EkycError, LedgerUnavailable
+from worker.evidence.breaker import StoreAway
 from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
-from worker.policy import trip
+from worker.policy import also_polled
 from worker.redis import described
 from worker.verification_log import log_written
 
@@ -46,15 +47,20 @@ def work_through(
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back; when its
-    calls are stuck, everything is. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back; so is a
+    batch of a region that has as many under way here as it may have. When the worker's calls are stuck, everything is
+    given back. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
     if services.stopping.is_set() or services.thread.is_stuck:
         give_back(services.ledger, batch)
         return
-    verifications = services.ledger.load(batch)
-    with services.load.of(len(verifications)):
-        yield from _worked_through(services, batch, each, verifications)
+    with services.load.batch(batch.region) as taken_up:
+        verifications = services.ledger.load(batch)
+        if not taken_up:
+            services.ledger.record(batch, [services.policy.no_room(one) for one in verifications])
+            return
+        with services.load.of(batch.region, len(verifications)):
+            yield from _worked_through(services, batch, each, verifications)
 
 
 def give_back(ledger: Ledger, batch: Batch) -> None:
@@ -69,7 +75,7 @@ def _worked_through(
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
     outcome = services.around(batch, partial(_outcome, services, each))
-    work = services.calls[batch.stage].begin(outcome, verifications)
+    work = services.calls[batch.stage].begin(outcome, verifications, batch.region)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)
@@ -124,6 +130,8 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
         return each(verification)
     except LedgerUnavailable:
         raise
+    except StoreAway as away:
+        return services.policy.store_away(verification, away)
     except EkycError as error:
         _log.warning(
             "verification_fault",
@@ -135,9 +143,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             retry=error.retry,
         )
         write = replace(services.policy.after_error(verification, error), error=error)
-        if error.heard is None:
-            return write
-        return replace(write, answer=error.heard.kind, trip=trip(error.heard))
+        return also_polled(write, verification, error.heard)
     except Exception as error:  # noqa: BLE001 - one verification's trouble is not its batch's
         # Its text may quote what the vendor said: the type and the place must do.
         _log.error(
@@ -148,7 +154,8 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
             error=described(error),
             at=_where(error),
         )
-        return replace(services.policy.after_unforeseen(verification), error=error)
+        write = replace(services.policy.after_unforeseen(verification), error=error)
+        return also_polled(write, verification, getattr(error, "heard", None))
 
 
 def _where(error: Exception) -> str:

@@ -14,9 +14,12 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import gevent
+
+from worker.load import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,42 +106,57 @@ class Thread:
 
 
 class Calls:
-    """The greenlets for one kind of work, shared by its batches: at most `most`, and the oldest batch first."""
+    """The greenlets for one kind of work: at most `most` for one region, and some for the others beside them.
 
-    def __init__(self, most: int, thread: Thread) -> None:
-        self._most = most
+    Regions take turns; of a region the oldest batch comes first. See ``Shares``.
+    """
+
+    def __init__(self, most: int, thread: Thread, regions: Sequence[str] = ()) -> None:
         self._thread = thread
-        # Added to from anywhere; all else is done in that thread.
-        self._works: deque[Work[Any, Any]] = deque()
-        self._running = 0
+        self._shares = Shares.beside(most, regions)
+        self._works: dict[str, deque[Work[Any, Any]]] = {}
 
-    def begin(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> Work[_Item, _Outcome]:
-        """Begin to do `each` of `items`, behind what was begun before."""
+    def begin(
+        self, each: Callable[[_Item], _Outcome], items: Sequence[_Item], region: str = ""
+    ) -> Work[_Item, _Outcome]:
+        """Begin to do `each` of `items`, behind what was begun of the region before."""
         self._thread.begin()
         work = Work(each, items)
-        self._works.append(work)
-        self._thread.soon(self._fill_up)
+        self._thread.soon(partial(self._add, region, work))
         return work
 
-    def _fill_up(self) -> None:
-        left = sum(len(work.left) for work in tuple(self._works))
-        for _ in range(min(self._most - self._running, left)):
-            gevent.spawn(self._run)
-            self._running += 1
+    # All below is done in that thread.
 
-    def _run(self) -> None:
+    def _add(self, region: str, work: Work[Any, Any]) -> None:
+        self._works.setdefault(region, deque()).append(work)
         while begun := self._next():
-            work, item = begun
-            work.do(item)
-        self._running -= 1
+            gevent.spawn(self._run, *begun)
 
-    def _next(self) -> tuple[Work[Any, Any], object] | None:
-        while self._works:
-            work = self._works[0]
-            try:
-                return work, work.left.popleft()
-            except IndexError:
-                self._works.popleft()
+    def _run(self, region: str, work: Work[Any, Any], item: object) -> None:
+        while True:
+            work.do(item)
+            self._shares.give(region)
+            begun = self._next()
+            if begun is None:
+                return
+            region, work, item = begun
+
+    def _next(self) -> tuple[str, Work[Any, Any], object] | None:
+        """Take a place for the region whose turn it is, and what is to be done there. None: no region has both."""
+        for region in tuple(self._works):
+            if self._shares.free(region) <= 0:
+                continue
+            works = self._works.pop(region)
+            while works:
+                work = works[0]
+                try:
+                    item = work.left.popleft()
+                except IndexError:
+                    works.popleft()
+                    continue
+                self._works[region] = works  # the last in turn from now on
+                self._shares.take(region)
+                return region, work, item
         return None
 
 

@@ -21,13 +21,13 @@ from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, writes
 from worker.ledger.ledger import LONGEST_SLEEP_S
-from worker.ledger.values import Batch, Stage
+from worker.ledger.values import Batch
 from worker.messages import BROKEN
 from worker.notices import Notices
 from worker.pulse import Pulse
 from worker.redis import TIMEOUT_S, connect, described
 from worker.roster import Roster, Worker
-from worker.services import CALLS, services
+from worker.services import services
 from worker.settings import current
 from worker.verification_log import log_claimed
 from worker.watchdog import Watchdog
@@ -52,6 +52,9 @@ LOOK_AGAIN_S: Final = 0.005
 #: How long to wait before asking again whether the queue is empty, which takes a call of Redis.
 ASK_AGAIN_S: Final = 0.02
 
+#: How long to sleep at most while a region has no room here: as many of it as may be are under way.
+NO_ROOM_S: Final = 0.1
+
 #: How long to wait before trying Redis again after it failed.
 RETRY_S: Final = 1.0
 
@@ -73,11 +76,13 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        load, thread = services().load, services().thread
+        thread = services().thread
+        # Some threads stay free for decisions, and for what is given back.
+        services().load.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
 
         def hands() -> int:
             """How many more batches this worker can take up now."""
-            if load.under_way >= CALLS[Stage.POLLING] or thread.is_stuck:
+            if thread.is_stuck:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 
@@ -190,14 +195,25 @@ class _Thread(threading.Thread):
         return int(declared.message_count)
 
     def _sleep(self, sleep_s: float) -> None:
-        woken = self._ledger.wait(self._settings.regions, timeout_s=sleep_s)
+        regions = self._with_room()
+        if len(regions) < len(self._settings.regions):
+            sleep_s = min(sleep_s, NO_ROOM_S)
+        if not regions:
+            self._stopping.wait(sleep_s)
+            return
+        woken = self._ledger.wait(regions, timeout_s=sleep_s)
         if woken and (self._stopping.is_set() or self._hands() <= 0):
             self._ledger.wake(woken)
 
+    def _with_room(self) -> tuple[str, ...]:
+        """The regions of which this worker can take up more: a slow one must not stop the claims of the others."""
+        load = services().load
+        return tuple(region for region in self._settings.regions if load.has_room(region))
+
     def _claim(self, producer: Any) -> float:
-        """Claim once in each region. Returns for how long there is nothing more to claim, in seconds."""
+        """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
         sleep_s = LONGEST_SLEEP_S
-        for region in self._settings.regions:
+        for region in self._with_room():
             identity = services().identity
             claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))
             if claim.replaced is not None:

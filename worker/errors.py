@@ -3,16 +3,19 @@
     EkycError
     ├── InvalidInput            what a person or a pipeline gave us is wrong   exit code 2
     │   └── ConfigError         … in the environment or a file it names
+    │       └── EvidenceUnsuitable  the evidence store does not keep what evidence needs
     ├── Unavailable             something we stand on does not answer          exit code 1
     │   ├── LedgerUnavailable       Redis of the ledger
     │   ├── BrokerUnavailable       the queue a message should go to
     │   ├── EvidenceUnavailable     the evidence store
     │   ├── VendorUnavailable       the vendor would not give us a token
     │   └── ImageUnavailable        the host of an image
-    │       └── ImageLinkExpired        the link died: a fresh one can be had
+    │       ├── ImageLinkExpired        the link died: a fresh one can be had
+    │       └── ImageHostBusy           it was not asked: enough of its images are on their way
     └── Refused                 it answered, and we will not take what it gave
         ├── ImageRefused            not an image, too large, from where it may not come
-        └── EvidenceConflict        the evidence store holds other bytes than it should
+        ├── EvidenceConflict        the evidence store holds other bytes than it should
+        └── EvidenceLost            the evidence store answers, and has not what was kept
 
 What the *vendor's answers* mean is no exception but a value: see ``worker.vendor.answers``.
 
@@ -60,6 +63,12 @@ class ConfigError(InvalidInput):
 
     alarm = True
     cause = "CONFIG"
+
+
+class EvidenceUnsuitable(ConfigError):
+    """The evidence store works, and lacks a guarantee that evidence needs, such as "written once"."""
+
+    cause = "EVIDENCE_UNSUITABLE"
 
 
 class Unavailable(EkycError):
@@ -111,6 +120,12 @@ class ImageLinkExpired(ImageUnavailable):
     cause = "IMAGE_LINK_EXPIRED"
 
 
+class ImageHostBusy(ImageUnavailable):
+    """As many images of its host as may be are being fetched: it was not asked, and that is no try."""
+
+    cause = "IMAGE_HOST_BUSY"
+
+
 class Refused(EkycError):
     """Something answered, and we will not take what it gave. ``reason`` is a word for machines."""
 
@@ -133,3 +148,16 @@ class EvidenceConflict(Refused):
     quarantine = True
     alarm = True
     cause = "EVIDENCE_CONFLICT"
+
+
+class EvidenceLost(Refused):
+    """The evidence store answers, and evidence that was kept is not there. ``reason`` says what is gone."""
+
+    #: The vendor's answer: another one can be asked for.
+    ANSWER_GONE: ClassVar[str] = "ANSWER_GONE"
+    #: Files that a manifest names.
+    FILES_GONE: ClassVar[str] = "FILES_GONE"
+
+    quarantine = True
+    alarm = True
+    cause = "EVIDENCE_LOST"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.errors import EvidenceLost
 from worker.ledger import writes
 from worker.ledger.timings import VENDOR_CALL
 from worker.ledger.values import EvidenceState, Stage
@@ -17,6 +18,7 @@ from worker.schedule import (
     LAST_TRIES,
     LATE_FOR_S,
     LATE_TRIES,
+    NO_ROOM_S,
     UNAUTHORISED,
     USER_TIMEOUT_S,
     USER_TIMEOUT_SPREAD_S,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.errors import EkycError
+    from worker.evidence.breaker import StoreAway
     from worker.ledger.values import Verification
     from worker.ledger.writes import Write
     from worker.schedule import Backoff
@@ -100,14 +103,31 @@ class Policy:
             return self._given_up(verification, error.cause)
         return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
 
+    def after_loss(self, verification: Verification, lost: EvidenceLost) -> Write:
+        """What follows where kept evidence is gone: another answer of the vendor, as long as that helps."""
+        if lost.reason != EvidenceLost.ANSWER_GONE or self.backoffs.lost.exhausted(verification.losses):
+            return self._given_up(verification, lost.cause)
+        countdown_s = self.backoffs.lost.countdown_s(verification.losses, self._random)
+        return writes.ask_again(verification, in_s=countdown_s, cause=lost.cause)
+
+    def store_away(self, verification: Verification, away: StoreAway) -> Write:
+        """What follows while the evidence store is away: the same stage later. That is no try of this verification."""
+        write = self.later(verification, away.not_for_s, self.backoffs.evidence)
+        return replace(write, counts={f"fault:{away.cause}": 1}) if away.probed else write
+
+    def no_room(self, verification: Verification) -> Write:
+        """What follows where this process has as much of the region under way as it may have."""
+        return writes.wait(verification, in_s=self._random.uniform(*NO_ROOM_S))
+
     def after_unforeseen(self, verification: Verification) -> Write:
         """What follows from a fault that nobody foresaw."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
     def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
         """The same stage again, until the tries are used up."""
-        # What is waited for without a limit is ours, and has nothing to do with the vendor's time.
-        late_faults = self._late_faults(verification) if backoff.limit else 0
+        # A queue, a store: that is ours, and has nothing to do with the vendor's time.
+        counts_late = backoff.limit and backoff is not self.backoffs.evidence
+        late_faults = self._late_faults(verification) if counts_late else 0
         if backoff.exhausted(verification.tries(cause)) or late_faults >= LATE_TRIES:
             return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
@@ -179,6 +199,8 @@ class Policy:
         ):
             return writes.finish(verification, heard, event="given_up", detail=SIGNATURE_NOT_EXIST)
         if self.backoffs.unknown_id.exhausted(verification.tries(answer.kind)):
+            if _had_result(verification):
+                return self._for_a_person(verification, heard, EvidenceLost.cause, SIGNATURE_NOT_EXIST)
             return writes.unsettled(verification, heard, reason=SIGNATURE_NOT_EXIST, answer_kept=True)
         countdown_s = self.backoffs.unknown_id.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
@@ -227,6 +249,8 @@ class Policy:
         return verification.late_faults + 1 if waits and verification.age_s >= self._deadline_s else 0
 
     def _past_deadline(self, verification: Verification, heard: Heard, *, cause: str = "") -> Write:
+        if _had_result(verification):
+            return self._for_a_person(verification, heard, EvidenceLost.cause, DEADLINE_PASSED)
         if verification.decision is None:
             return writes.unsettled(verification, heard, reason=DEADLINE_PASSED, cause=cause)
         if verification.age_s >= self._deadline_s + LATE_FOR_S:
@@ -264,6 +288,27 @@ class Policy:
             cause=answer.kind,
             late_faults=self._late_faults(verification),
         )
+
+
+def also_polled(write: Write, verification: Verification, answer: Answer | None) -> Write:
+    """`write`, which counts what the vendor answered, and from which the breaker hears it. None: it was not asked."""
+    if answer is None:
+        return write
+    heard = Heard(answer.kind, answer.transaction_id)
+    timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
+    return replace(
+        write,
+        fields={"p": str(verification.polls + 1)} | write.fields,
+        counts=write.counts | heard.counts() | timed,
+        answer=answer.kind,
+        trip=trip(answer),
+    )
+
+
+def _had_result(verification: Verification) -> bool:
+    """Whether the vendor has answered before, that answer is lost, and nothing was decided by it."""
+    had = verification.overall_result or verification.error_code
+    return bool(verification.losses and had and verification.decision is None)
 
 
 def trip(answer: Answer) -> Trip | None:

@@ -70,8 +70,11 @@ class Backoffs:
     image: Backoff = Backoff(2.0, 1.5, 300.0)
     #: The pipeline's queue cannot be written.
     delivery: Backoff = Backoff(1.0, 2.0, 60.0)
-    #: The evidence store cannot be read or written.
-    evidence: Backoff = Backoff(1.0, 2.0, 60.0)
+    #: The evidence store fails at this one, while it takes a probe: some twenty minutes. One that is away as a whole
+    #: has a breaker (`worker.evidence.breaker`), and tries nobody.
+    evidence: Backoff = Backoff(1.0, 2.0, 60.0, limit=40)
+    #: The evidence store answers, and what was kept is gone: the vendor is asked for another answer.
+    lost: Backoff = Backoff(1.0, 5.0, 60.0, limit=3)
     #: A fault nobody foresaw: our own.
     unforeseen: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
 
@@ -118,6 +121,13 @@ LATE_FOR_S: Final = 24 * 3600.0
 
 #: How long after a decision without its images they are asked for again.
 ARCHIVE_ON_S: Final = 15.0
+
+#: For how long an image waits whose host has enough of its images on their way.
+HOST_BUSY_S: Final = 1.0
+
+#: After how long a batch is claimed again that met a process with no room for its region: at once, that process would
+#: get it again.
+NO_ROOM_S: Final = (0.1, 0.5)
 
 #: How long a region rests when the vendor says that it is busy and not for how long.
 BUSY_REST_S: Final = 10.0

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from worker.calls import Calls, Thread
 from worker.decisions.table import Table
+from worker.evidence.admission import Admissions
+from worker.evidence.breaker import Breaker
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.identity import LedgerIdentity
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
     from worker.observers import Around
     from worker.settings import Settings
 
-#: Verifications that one process has under way at a time. A core has enough to do with as many polls that take 0.5 s
-#: each; an image is held in memory, so fewer of these.
+#: Verifications of one region that one process has under way at a time. A core has enough to do with as many polls that
+#: take 0.5 s each; images take more of it, so fewer of these, and memory: ``worker.evidence.admission``.
 CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: 256}
+
+#: Batches that wait for calls at a time, until a worker says how many threads it has.
+BATCHES: Final = 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Services:
     ledger: Ledger
     client: Client
     evidence: Evidence
+    #: Of the evidence store.
+    breaker: Breaker
     images: Images
     table: Table
     policy: Policy
@@ -77,12 +84,13 @@ class Services:
             ledger=ledger,
             client=Client(settings, redis),
             evidence=evidence,
-            images=Images(settings.image_origins),
+            breaker=Breaker(evidence.check),
+            images=Images(settings.image_origins, Admissions(settings.regions)),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             thread=thread,
-            calls={stage: Calls(most, thread) for stage, most in CALLS.items()},
-            load=Load(),
+            calls={stage: Calls(most, thread, settings.regions) for stage, most in CALLS.items()},
+            load=Load(CALLS[Stage.POLLING], BATCHES, settings.regions),
             rests=Rests(),
             around=observers(settings, redis),
             stopping=Event(),

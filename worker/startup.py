@@ -71,11 +71,15 @@ def _allow_files() -> None:
 
 
 def _try_evidence(parts: Services) -> None:
-    """Say that evidence cannot be kept now. It may be a moment's fault, and a worker that ended could not even poll."""
+    """Say that evidence cannot be kept now: the worker waits for the store, and proves it before the first use.
+
+    Raises ``EvidenceUnsuitable``.
+    """
     try:
         parts.evidence.check()
         parts.identity.establish(parts.settings.regions)
     except EvidenceUnavailable as error:
+        parts.breaker.trip(error)
         line = f"ekyc: {error}; starting all the same: what needs it is tried again"
         print(line, file=sys.stderr)  # noqa: T201
 

@@ -283,11 +283,12 @@ def test_a_worker_starts_while_its_evidence_store_is_down_and_says_so(fleet: Fle
 
 def test_a_vendor_that_answers_ends_the_trial_though_its_answer_cannot_be_kept(fleet: Fleet) -> None:
     """After a rest one verification alone tries the vendor: what our own store does says nothing of the vendor."""
-    fleet.evidence.touch()
+    fleet.worker()
+    # The store takes a probe, so that the vendor is asked.
+    (fleet.evidence / "ph").touch()
     with fleet.redis() as redis:
         redis.hset("ekyc:{ph}:health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
         fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
-        fleet.worker()
         until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
         assert not redis.exists("ekyc:{ph}:health")
 

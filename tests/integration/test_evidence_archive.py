@@ -13,7 +13,7 @@ import pytest
 
 from schemas.result import Result, load_result
 from tests.integration.image_host import JPEG, PNG, ImageHost
-from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.errors import EvidenceConflict, EvidenceLost, EvidenceUnavailable
 from worker.evidence.archive import Archived, archive
 from worker.evidence.images import Images
 from worker.evidence.manifest import FileEntry, Missing, verify
@@ -291,10 +291,23 @@ def test_a_host_that_hangs_on_the_first_image_does_not_keep_the_second_away(
     assert archived.missing == (Missing("front", "IMAGE_UNAVAILABLE"),)
 
 
-def test_without_an_answer_another_worker_may_try(archiving: Archiving) -> None:
-    with pytest.raises(EvidenceUnavailable, match="EKYC_EVIDENCE_URL") as caught:
+def test_an_answer_that_is_gone_is_lost(archiving: Archiving) -> None:
+    """The store answers: it has nothing of this one."""
+    with pytest.raises(EvidenceLost, match="EKYC_EVIDENCE_URL") as caught:
         archiving()
-    assert caught.value.retry
+    assert caught.value.reason == EvidenceLost.ANSWER_GONE
+
+
+@pytest.mark.parametrize("name", ["answer.json", "front.jpg"])
+def test_files_that_a_manifest_names_and_that_are_gone_are_lost(
+    archiving: Archiving, host: ImageHost, folder: Path, name: str
+) -> None:
+    archiving.settled(host.serve("/front", JPEG), None)
+    archiving()
+    (folder / name).unlink()
+    with pytest.raises(EvidenceLost) as caught:
+        archiving()
+    assert caught.value.reason == EvidenceLost.FILES_GONE
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", answer(None, None).replace(ID.encode(), b"another")])

@@ -15,13 +15,15 @@ from worker.errors import (
     BrokerUnavailable,
     EkycError,
     EvidenceConflict,
+    EvidenceLost,
     EvidenceUnavailable,
     ImageUnavailable,
     LedgerUnavailable,
 )
+from worker.evidence.breaker import StoreAway
 from worker.ledger.values import EvidenceState, Stage, Verification
 from worker.ledger.writes import Place, Trip
-from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy
+from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy, also_polled
 from worker.schedule import (
     BUSY_REST_S,
     LAST_TRIES,
@@ -266,11 +268,65 @@ def test_what_cannot_be_read_is_quarantined(policy: Policy, answer: answers.Answ
     assert (write.place, write.reason) == (Place.QUARANTINE, reason)
 
 
-@pytest.mark.parametrize("error", [EvidenceUnavailable("x"), BrokerUnavailable("x"), ImageUnavailable("x")])
+@pytest.mark.parametrize("error", [BrokerUnavailable("x"), ImageUnavailable("x")])
 def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> None:
     step = policy.after_error(verification(faults=50, fault_cause=error.cause), error)
     assert waits(step) > 0
     assert step.detail == error.cause
+
+
+def test_evidence_that_fails_for_one_alone_ends_with_a_person(policy: Policy) -> None:
+    """A store that is away as a whole has a breaker; one that refuses this one for ever is no matter of waiting."""
+    error = EvidenceUnavailable("x")
+    limit = policy.backoffs.evidence.limit
+    assert limit
+    assert waits(policy.after_error(verification(faults=limit - 2, fault_cause=error.cause), error)) > 0
+    write = policy.after_error(verification(faults=limit - 1, fault_cause=error.cause), error)
+    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_UNAVAILABLE")
+
+
+def test_a_store_that_is_away_is_no_try_of_anybody(policy: Policy) -> None:
+    one = verification(faults=3, fault_cause="EVIDENCE_UNAVAILABLE")
+    write = policy.store_away(one, StoreAway(5.0))
+    assert 5 <= waits(write) <= 6
+    assert (write.fields, write.counts, write.event) == ({}, {}, "")
+    assert policy.store_away(one, StoreAway(5.0, probed=True)).counts == {"fault:EVIDENCE_UNAVAILABLE": 1}
+
+
+def test_an_answer_that_is_gone_is_asked_for_again_a_few_times(policy: Policy) -> None:
+    gone = EvidenceLost(EvidenceLost.ANSWER_GONE)
+    for losses in range(2):
+        write = policy.after_loss(verification(losses=losses), gone)
+        assert (write.place, write.stage, write.fields["v"]) == (Place.DUE, Stage.POLLING, str(losses + 1))
+    write = policy.after_loss(verification(losses=2), gone)
+    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_LOST")
+    write = policy.after_loss(verification(), EvidenceLost(EvidenceLost.FILES_GONE))
+    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_LOST")
+    decided = replace(verification(decision="{}", decision_name="approve", losses=2), stage=Stage.ARCHIVING)
+    assert policy.after_loss(decided, gone).place is Place.DONE
+
+
+def test_one_whose_answer_is_gone_is_not_decided_as_if_there_had_been_none(policy: Policy) -> None:
+    """The vendor had a result: that it gives none any more is for a person, not a decision."""
+    lost = verification(losses=1, overall_result="PASS", error_code="SUCCESS", age_s=DEADLINE_S)
+    write = policy.after(lost, answers.Pending(submission_completed=True))
+    assert (write.place, write.reason, write.detail) == (
+        Place.QUARANTINE,
+        "EVIDENCE_LOST",
+        "DEADLINE_PASSED",
+    )
+    lost = replace(lost, faults=10, fault_cause="unknown_id")
+    write = policy.after(lost, answers.UnknownId(b"{}"))
+    assert (write.reason, write.detail) == ("EVIDENCE_LOST", "SIGNATURE_NOT_EXIST")
+
+
+def test_what_the_vendor_answered_counts_whatever_became_of_it(policy: Policy) -> None:
+    one = verification(polls=4)
+    write = also_polled(policy.after_error(one, EvidenceUnavailable("x")), one, answers.Busy(3))
+    assert write.fields["p"] == "5"
+    assert write.counts == {"fault:EVIDENCE_UNAVAILABLE": 1, "polls": 1, "answer:busy": 1}
+    assert write.trip is not None
+    assert also_polled(write, one, None) is write
 
 
 def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from schemas.envelope import load_envelope
 from schemas.errors import SchemaError
 from schemas.result import load_outcome
-from worker.errors import EvidenceConflict, EvidenceUnavailable
+from worker.errors import EvidenceConflict, EvidenceLost
 from worker.evidence import layout
 from worker.evidence.collection import Links, collect, entry_of, rfc3339
 from worker.evidence.manifest import Manifest
@@ -33,6 +33,7 @@ class Archived:
         pending: images are still to come, so call again later. Otherwise the manifest is written.
         files: how many are kept, the manifest not among them; `size_bytes` together.
         missing: the images that are not kept, and why.
+        busy: some were not asked for, because enough of their host's are on their way.
     """
 
     complete: bool
@@ -40,6 +41,7 @@ class Archived:
     files: int
     size_bytes: int
     missing: tuple[Missing, ...]
+    busy: bool = False
 
 
 def archive(  # noqa: PLR0913 - all but the first two are given by name
@@ -57,12 +59,18 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     call fetches those; with `final` they are given up, and the manifest says so. A refused image is given up
     at once. `refresh` asks the vendor for fresh links, at most once; None: not now.
 
-    Takes up to 15 s beside what the store takes, in the calling thread. Raises ``EvidenceUnavailable``, also
-    where no answer is kept, because another worker may see it; ``EvidenceConflict`` where what lies there
+    Takes up to 15 s beside what the store takes, in the calling thread. Raises ``EvidenceUnavailable``;
+    ``EvidenceLost`` where the store answers and what was kept is gone; ``EvidenceConflict`` where what lies there
     cannot be what was kept.
     """
     files = {file.name: file for file in evidence.files(region, signature_id)}
     if layout.MANIFEST in files and (manifest := evidence.manifest(region, signature_id)):
+        if gone := {entry.name for entry in manifest.files} - files.keys():
+            raise EvidenceLost(
+                EvidenceLost.FILES_GONE,
+                f"of what the manifest at {evidence.url(region, signature_id)} names {len(gone)} files are gone: "
+                "restore them from a backup of the evidence store",
+            )
         # Who wrote it may have been killed before its name was on the disk.
         evidence.settle(region, signature_id)
         return _archived(manifest.files, manifest.missing)
@@ -72,7 +80,7 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     found = collect(evidence, images, links, files.values(), region=region, signature_id=signature_id)
     kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))
     if found.pending and not final:
-        return _archived(kept, found.missing, pending=True)
+        return replace(_archived(kept, found.missing, pending=True), busy=found.busy)
     manifest = evidence.keep_manifest(
         Manifest(
             signature_id=signature_id,
@@ -101,9 +109,10 @@ class _Answer:
 def _answer(evidence: Evidence, region: str, signature_id: str, file: StoredFile | None) -> _Answer:
     raw = evidence.answer(region, signature_id) if file else None
     if file is None or raw is None:
-        raise EvidenceUnavailable(
-            f"no answer is kept at {evidence.url(region, signature_id)}: "
-            "is EKYC_EVIDENCE_URL the same place for all workers?"
+        raise EvidenceLost(
+            EvidenceLost.ANSWER_GONE,
+            f"the answer that was kept at {evidence.url(region, signature_id)} is gone: check that EKYC_EVIDENCE_URL "
+            "is the same place for all workers, that its disk is mounted, and what was restored or removed there",
         )
     try:
         envelope = load_envelope(raw)

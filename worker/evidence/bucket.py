@@ -12,7 +12,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import from_url
 
 from worker.errors import ConfigError
-from worker.evidence.objects import Found, Objects, Together, unavailable
+from worker.evidence.objects import Found, Objects, Together, unavailable, unsuitable
 from worker.greenlets import aside
 
 if TYPE_CHECKING:
@@ -23,6 +23,39 @@ if TYPE_CHECKING:
 #: A bucket that hangs must not eat the lease of 20 s: obstore alone would wait 30 s, and try for 3 minutes.
 CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=8)}
 RETRY: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
+
+#: Sent with every object: a bucket with Object Lock refuses what comes without a checksum, and others check it.
+CHECKSUM: Final = "SHA256"
+
+#: What a bucket answers that knows no conditional writes.
+_UNKNOWN_FEATURE: Final = {"NotImplemented"}
+
+#: The codes that say that the bucket itself is not there: of S3 and Google, and of Azure.
+_NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
+
+#: What the codes of a refusal mean to whoever set the bucket up.
+_MEANINGS: Final = {
+    "AccessDenied": "permission denied",
+    "AuthorizationHeaderMalformed": "the bucket is in another region than AWS_REGION says",
+    "IllegalLocationConstraintException": "the bucket is in another region than AWS_REGION says",
+    "PermanentRedirect": "the bucket is in another region than AWS_REGION says",
+    "ExpiredToken": "the credentials have expired",
+    "InvalidAccessKeyId": "the credentials are not accepted",
+    "RequestTimeTooSkewed": "the clock of this machine differs too much from the server's",
+    "SignatureDoesNotMatch": "the credentials are not accepted",
+    **dict.fromkeys(_NO_BUCKET, "there is no such bucket"),
+}
+
+#: What obstore itself says, and what is raised where the server gives no code.
+_WORDS: Final = {
+    "redirect without LOCATION": _MEANINGS["PermanentRedirect"],
+    "169.254.169.254": "no credentials were found in the environment",
+    "metadata.google.internal": "no credentials were found in the environment",
+}
+_KINDS: Final = {
+    UnauthenticatedError: "the credentials are not accepted",
+    PermissionDeniedError: "permission denied",
+}
 
 #: How the variables begin in which obstore looks for a bucket's credentials.
 ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -43,8 +76,14 @@ class Bucket(Objects):
         # Options given here take the place of those in the environment, so the one that local buckets need is
         # carried over.
         plain = os.environ.get(f"{ENVIRONMENT[scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
+        options: ClientConfig = {**CLIENT, "allow_http": plain}
+        checksum = os.environ.get("AWS_CHECKSUM_ALGORITHM") or CHECKSUM
         try:
-            self._store = from_url(url, client_options={**CLIENT, "allow_http": plain}, retry_config=RETRY)
+            self._store = (
+                from_url(url, client_options=options, retry_config=RETRY, checksum_algorithm=checksum)
+                if scheme == "s3"
+                else from_url(url, client_options=options, retry_config=RETRY)
+            )
         except (BaseError, ValueError):
             raise ConfigError(
                 f"EKYC_EVIDENCE_URL: no bucket can be made of this URL and the {ENVIRONMENT[scheme]}_… variables"
@@ -72,7 +111,9 @@ class Bucket(Objects):
         with self._use("read"):
             try:
                 return bytes(aside(lambda: self._store.get(path).bytes()))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _code(error) in _NO_BUCKET:
+                    raise
                 return None
 
     def remove(self, path: str) -> None:
@@ -94,6 +135,8 @@ class Bucket(Objects):
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
+            if doing == "written" and _code(error) in _UNKNOWN_FEATURE:
+                raise unsuitable(self.url, "it knows no conditional writes") from None
             raise unavailable(doing, self.url, _cause(error)) from None
 
 
@@ -110,15 +153,22 @@ class _Puts(Together):
             self.taken.append(name)
 
 
+def _code(error: Exception) -> str:
+    """The word for the refusal in the server's answer; empty: there is none."""
+    code = re.search(r"<Code>([A-Za-z0-9.]{1,64})</Code>", str(error))
+    return code[1] if code else ""
+
+
 def _cause(error: Exception) -> str:
-    text = str(error)
+    text, code = str(error), _code(error)
+    if code in _MEANINGS:
+        region = re.search(r"<Region>([a-z0-9-]{2,40})</Region>", text)
+        return f"{_MEANINGS[code]} ({code}{f', it is {region[1]}' if region else ''})"
     if number := re.search(r"\(os error (\d+)\)", text):
         return os.strerror(int(number[1])).lower()
-    if "169.254.169.254" in text or "metadata.google.internal" in text:
-        return "no credentials were found in the environment"
-    if isinstance(error, UnauthenticatedError):
-        return "the credentials are not accepted"
-    if isinstance(error, PermissionDeniedError):
-        return "permission denied"
+    words = [cause for words, cause in _WORDS.items() if words in text]
+    words += [cause for kind, cause in _KINDS.items() if isinstance(error, kind)]
+    if words:
+        return words[0]
     status = re.search(r"status code: (\d{3})", text)
-    return f"it answers HTTP {status[1]}" if status else "it does not answer"
+    return f"it answers HTTP {status[1]}{f' ({code})' if code else ''}" if status else "it does not answer"

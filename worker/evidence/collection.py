@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.errors import ImageHostBusy, ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence import layout
 from worker.evidence.manifest import FileEntry, Missing
 from worker.transport import deadline, time_left_s
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from schemas.result import Result
+    from worker.evidence.admission import Admission
     from worker.evidence.images import Image, Images
     from worker.evidence.store import Evidence, StoredFile
 
@@ -39,14 +40,14 @@ class Links:
         self._refresh: Callable[[], Result | None] | None = refresh
         self.sides = tuple(self._by_side)
 
-    def fetch(self, images: Images, side: str) -> Image:
+    def fetch(self, images: Images, side: str, admission: Admission) -> Image:
         """The image of one side. Raises as ``Images.fetch``."""
         try:
-            return images.fetch(self._by_side[side])
+            return images.fetch(self._by_side[side], admission)
         except ImageLinkExpired:
             if not self._renew(side):
                 raise
-        return images.fetch(self._by_side[side])
+        return images.fetch(self._by_side[side], admission)
 
     def _renew(self, side: str) -> bool:
         if self._refresh is None:
@@ -72,6 +73,8 @@ class Collection:
     missing: list[Missing] = field(default_factory=list)
     #: Some of what is missing may be had later.
     pending: bool = False
+    #: Some of it was not asked for, because enough was on its way from its host.
+    busy: bool = False
 
 
 def collect(  # noqa: PLR0913 - the verification is given by name
@@ -93,8 +96,13 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add:
         for turn, side in enumerate(wanted):
             try:
-                with deadline(time_left_s() / (len(wanted) - turn)):
-                    collection.files.append(_bring(links, images, side, add))
+                share_s = time_left_s() / (len(wanted) - turn)
+                with deadline(share_s), images.admissions.one(region) as admission:
+                    collection.files.append(_bring(links, images, side, add, admission))
+            except ImageHostBusy as error:
+                collection.missing.append(Missing(side, ImageUnavailable.cause))
+                collection.pending |= error.retry
+                collection.busy = True
             except (ImageRefused, ImageUnavailable) as error:
                 reason = error.reason if isinstance(error, ImageRefused) else ImageUnavailable.cause
                 collection.missing.append(Missing(side, reason))
@@ -105,9 +113,15 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     return collection
 
 
-def _bring(links: Links, images: Images, side: str, add: Callable[[FileEntry, bytes], None]) -> FileEntry:
+def _bring(
+    links: Links,
+    images: Images,
+    side: str,
+    add: Callable[[FileEntry, bytes], None],
+    admission: Admission,
+) -> FileEntry:
     # A function of its own, so that the bytes of one image are let go of before the next ones come.
-    image = links.fetch(images, side)
+    image = links.fetch(images, side, admission)
     name = f"{side}.{layout.EXTENSIONS[image.media_type]}"
     kept_at = rfc3339(datetime.now(UTC))
     entry = FileEntry(name, side, len(image.body), image.sha256, image.media_type, kept_at)

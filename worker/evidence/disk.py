@@ -149,6 +149,18 @@ def syncfs(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def rename_once(path: str, name: str, folder: int) -> None:
+    """Give a file its name in the folder behind a descriptor. Raises ``FileExistsError`` where there is one.
+
+    For file systems without hard links, such as vfat. Raises ``OSError``, also where this cannot be done either.
+    """
+    if _rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _rename(_AT_FDCWD, os.fsencode(path), folder, os.fsencode(name), _RENAME_NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
 def sync(folder: str | Path) -> None:
     """Raises ``OSError``."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -170,3 +182,8 @@ def _fsync(descriptors: tuple[int, ...]) -> None:
 
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+
+#: Of renameat2(2), which not every C library has.
+_rename: Final[Callable[..., int] | None] = getattr(_libc, "renameat2", None)
+_AT_FDCWD: Final = -100
+_RENAME_NOREPLACE: Final = 1

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from worker.evidence.objects import Together, clear
+from worker.evidence.disk import rename_once
+from worker.evidence.objects import Together, clear, unsuitable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,6 +27,12 @@ _NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_
 
 #: What a file system answers that knows none, NFS among them.
 _KNOWS_NONE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
+
+#: What a file system answers that cannot rename without replacing.
+_CANNOT_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+#: What a file system answers that knows no hard links.
+_KNOWS_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,24 @@ class Drafts(Together):
     def _name(self, folder: int) -> None:
         for draft in self._drafts:
             try:
-                os.link(draft.path, draft.name, dst_dir_fd=folder)
+                self._link(draft, folder)
             except FileExistsError:
                 self.taken.append(draft.name)
+
+    def _link(self, draft: _Draft, folder: int) -> None:
+        """Give a draft its name, if that is free. Raises ``FileExistsError`` where it is not, and ``OSError``."""
+        try:
+            os.link(draft.path, draft.name, dst_dir_fd=folder)
+        except OSError as error:
+            if not draft.staged or error.errno not in _KNOWS_NO_LINKS:
+                raise
+            try:
+                rename_once(draft.path, draft.name, folder)
+            except OSError as other:
+                if other.errno not in _CANNOT_RENAME:
+                    raise
+                why = "its file system has neither hard links nor a rename that replaces nothing"
+                raise unsuitable(self._url, why) from None
 
     def _open(self, name: str) -> _Draft:
         if _NAMELESS:

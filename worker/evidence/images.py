@@ -6,14 +6,20 @@ import hashlib
 import logging
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request, RequestException
 
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
 from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.evidence.admission import Admission
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
 MAX_BYTES: Final = 20 * MIB
@@ -59,13 +65,15 @@ class Images:
     Parameters:
         origins: origins that images may come from, each just as it is written: over http and from private
             addresses, too. None given: any host over https that has a public address.
+        admissions: what images may take of this process.
     """
 
-    def __init__(self, origins: tuple[str, ...]) -> None:
+    def __init__(self, origins: tuple[str, ...], admissions: Admissions | None = None) -> None:
+        self.admissions = admissions or Admissions()
         self._origins = frozenset(_origin(origin) for origin in origins)
         self._http = session() if origins else public_session()
 
-    def fetch(self, url: str) -> Image:
+    def fetch(self, url: str, admission: Admission | None = None) -> Image:
         """The image behind a link, or in its place. No error quotes the link: who has it can see the document.
 
         Raises:
@@ -73,14 +81,19 @@ class Images:
                 `PRIVATE_ADDRESS`, `REDIRECT`, `TOO_LARGE` or `NOT_AN_IMAGE`.
             ImageLinkExpired: the host does not, or no longer, honour this link.
             ImageUnavailable: the host did not give the whole image in time.
+            ImageHostBusy: `admission` has no place at this host, which was not asked.
         """
         held = inline(url)
         if held is not None:
             return _image(held)
         request = self._checked(url)
+        if admission:
+            admission.enter(urlsplit(str(request.url)).netloc)
         try:
             with deadline(TIMEOUT_S), self._http.send(request, stream=True) as response:
                 _judge(response.status_code)
+                if admission:
+                    admission.reserve(_size(response.headers))
                 body = read_bounded(response, MAX_BYTES)
         except BodyTooLarge:
             raise ImageRefused("TOO_LARGE") from None
@@ -118,6 +131,13 @@ def _image(body: bytes) -> Image:
 def sniff(body: bytes) -> str | None:
     """The media type that the first bytes speak of, None: of no image that a camera makes."""
     return next((media_type for media_type, magic in _MAGIC.items() if magic.match(body)), None)
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """The bytes that a body may take: what its head says, unless it is packed or says nothing."""
+    length = headers.get("Content-Length", "")
+    known = length.isdecimal() and len(length) < len(str(MAX_BYTES)) + 1 and "Content-Encoding" not in headers
+    return min(int(length), MAX_BYTES) if known else MAX_BYTES
 
 
 def _origin(url: str) -> str:

@@ -89,6 +89,7 @@ class LocalFolder(Objects):
             try:
                 return self._disk.do(Path(f"{self._root}/{path}").read_bytes)
             except FileNotFoundError:
+                self._disk.do(os.stat, self._root)  # a root that is gone says nothing of one file
                 return None
 
     def remove(self, path: str) -> None:
@@ -97,7 +98,10 @@ class LocalFolder(Objects):
 
     def list(self, folder: str = "") -> Iterator[Found]:
         with clear("listed", self.url):
-            yield from self._disk.do(tuple, self._found(folder))
+            found = self._disk.do(tuple, self._found(folder))
+            if not found:
+                self._disk.do(os.stat, self._root)
+            yield from found
 
     def _found(self, folder: str) -> Iterator[Found]:
         with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from worker.errors import EvidenceUnavailable
+from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,14 @@ def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
     return EvidenceUnavailable(
         f"evidence cannot be {doing} at {url}: {cause}; "
         "check EKYC_EVIDENCE_URL, the rights of this account and the space left there"
+    )
+
+
+def unsuitable(url: str, why: str) -> EvidenceUnsuitable:
+    """One line for a store on which "written once" does not hold."""
+    return EvidenceUnsuitable(
+        f"EKYC_EVIDENCE_URL: files at {url} are not written once: {why}; "
+        "evidence could be replaced there, so use another store"
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from worker.evidence import layout
 from worker.evidence.bucket import ENVIRONMENT, Bucket
 from worker.evidence.local import LocalFolder
 from worker.evidence.manifest import dump_manifest, load_manifest
+from worker.evidence.objects import unsuitable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
     from worker.evidence.manifest import FileEntry, Manifest
     from worker.evidence.objects import Objects
+
+#: Writers of the probe that begin at once, and its size: about that of an answer.
+PROBE_WRITERS: Final = 4
+PROBE_BYTES: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +161,34 @@ class Evidence:
         return self._keep_first(layout.ledger(region, len(found) + 1), identity.encode()).decode()
 
     def check(self) -> None:
-        """Write a probe, read it back, remove it. Raises ``EvidenceUnavailable`` where that fails."""
+        """Prove that files can be written, read back, and are written once; then remove the probe.
+
+        Several writers create one name at once: one of them succeeds. A later writer is refused, and changes nothing.
+        Raises ``EvidenceUnavailable`` where the store does not work, ``EvidenceUnsuitable`` where it replaces files.
+        """
         self._objects.prepare()
-        path, body = f"probe-{uuid4().hex}", b"ekyc probe\n"
-        self._objects.create(path, body)
-        read = self._objects.read(path)
-        # A bucket that locks what is written does not let go of a probe either, and is a good place.
-        with suppress(EvidenceUnavailable):
-            self._objects.remove(path)
-        if read != body:
+        path = f"probe-{uuid4().hex}"
+        try:
+            self._prove_written_once(path)
+        finally:
+            # A bucket that locks what is written does not let go of a probe either, and is a good place.
+            with suppress(EvidenceUnavailable):
+                self._objects.remove(path)
+
+    def _prove_written_once(self, path: str) -> None:
+        bodies = [f"ekyc probe {number}\n".encode().ljust(PROBE_BYTES) for number in range(PROBE_WRITERS + 1)]
+        with ThreadPoolExecutor(PROBE_WRITERS) as writers:
+            created = list(writers.map(self._objects.create, repeat(path), bodies[:PROBE_WRITERS]))
+        if created.count(True) > 1:
+            raise unsuitable(
+                self._objects.url, "of several writes of one name at once more than one succeeded"
+            )
+        kept = self._objects.read(path)
+        if kept not in bodies or (any(created) and kept != bodies[created.index(True)]):
             raise EvidenceUnavailable(f"evidence written at {self._objects.url} cannot be read back")
+        accepted = self._objects.create(path, bodies[-1])
+        if accepted or self._objects.read(path) != kept:
+            raise unsuitable(self._objects.url, "a second write of one name is accepted")
 
     def _keep_first(self, path: str, body: bytes) -> bytes:
         return body if self._objects.create(path, body) else self._kept(path)

@@ -38,6 +38,7 @@ def verification(
         faults=number(b"f"),
         fault_cause=text(b"a"),
         late_faults=number(b"l"),
+        losses=number(b"v"),
         submission_completed=text(b"u") == "1",
         transaction_id=text(b"i"),
         context=text(b"x"),

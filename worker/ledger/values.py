@@ -67,6 +67,8 @@ class Verification:
     fault_cause: str | None = None
     #: Faults since the deadline, for whatever causes.
     late_faults: int = 0
+    #: Times that the answer that was kept of it was gone.
+    losses: int = 0
     submission_completed: bool = False
     #: Of the vendor's newest answer: the only handle the vendor's support takes.
     transaction_id: str | None = None

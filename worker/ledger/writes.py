@@ -4,7 +4,7 @@ polling ──retry──► polling          archiving ──retry──► arc
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
 polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
 any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
-polling ──finish─► done
+polling ──finish─► done             archiving ──ask_again─► polling
 """
 
 from __future__ import annotations
@@ -291,6 +291,20 @@ def retry(verification: Verification, *, in_s: float, cause: str, late_faults: i
         verification.stage,
         in_s=in_s,
         fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
+        counts={f"fault:{cause}": 1},
+        event="fault",
+        detail=cause,
+    )
+
+
+def ask_again(verification: Verification, *, in_s: float, cause: str) -> Write:
+    """The answer that was kept is gone: the vendor is asked for another one."""
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        Stage.POLLING,
+        in_s=in_s,
+        fields={"v": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,

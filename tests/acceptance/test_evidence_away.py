@@ -1,0 +1,161 @@
+"""An evidence store that is away, unfit, or has lost what it kept: few vendor calls, and nobody forgotten."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.decision import load_decision
+from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
+from tests.integration.bucket_stub import S3
+from worker.ledger import writes
+from worker.ledger.values import Stage
+from worker.ledger.writes import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.acceptance.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+
+#: Verifications, and for how long the store is away under them.
+MANY, AWAY_S = 120, 6.0
+
+
+@pytest.fixture
+def s3(fleet: Fleet) -> Iterator[S3]:
+    """A bucket that the fleet uses."""
+    with S3().running() as stub:
+        fleet.environment |= stub.environment() | {"EKYC_EVIDENCE_URL": "s3://bucket/ekyc"}
+        yield stub
+
+
+def asks(fleet: Fleet) -> list[int]:
+    """How often the vendor was asked for each id."""
+    return [one["asks"] for one in fleet.vendor.verifications().values()]
+
+
+def enqueue(fleet: Fleet, number: int, start: int = 0) -> None:
+    fleet.ledger().enqueue([EnqueueRequest(f"pass-{one}", "ph") for one in range(start, start + number)])
+
+
+@pytest.mark.parametrize("refuses", [(503, "SlowDown"), (403, "AccessDenied")])
+def test_a_store_that_is_away_costs_few_vendor_calls_and_all_are_counted(
+    fleet: Fleet, s3: S3, refuses: tuple[int, str]
+) -> None:
+    workers = [fleet.worker("w1"), fleet.worker("w2")]
+    s3.refuses = refuses
+    enqueue(fleet, MANY)
+    until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
+    time.sleep(AWAY_S)
+    during = sum(asks(fleet))
+    s3.refuses = None
+    fleet.await_done(MANY)
+    counts = fleet.census().counts("ph")
+    told = f"{during} calls meanwhile, {sum(asks(fleet))} in all"
+    print(f"{MANY} verifications, away for {AWAY_S:.0f} s: {told}")  # noqa: T201
+    assert sum(asks(fleet)) <= 2 * MANY + 20
+    assert counts.polls == sum(asks(fleet)), "every call of the vendor is counted"
+    assert len(fleet.delivered()) == MANY
+    assert all(worker.poll() is None for worker in workers)
+    logs = [fleet.log(name) for name in ("w1", "w2")]
+    assert [log.count('"evidence_unavailable"') - log.count('"evidence_recovered"') for log in logs] == [0, 0]
+    assert 1 <= sum(log.count('"evidence_unavailable"') for log in logs) <= 4
+
+
+def test_a_disk_with_room_for_a_probe_alone_trips_the_breaker_too(fleet: Fleet) -> None:
+    """The probe is kept, no answer is: its folder cannot be made."""
+    fleet.worker()
+    (fleet.evidence / "ph").touch()
+    enqueue(fleet, MANY)
+    until(lambda: fleet.log("w1").count("evidence_unavailable"), "the breaker trips")
+    time.sleep(AWAY_S)
+    (fleet.evidence / "ph").unlink()
+    fleet.await_done(MANY)
+    print(f"{MANY} verifications: {sum(asks(fleet))} calls in all")  # noqa: T201
+    assert sum(asks(fleet)) <= 3 * MANY
+    assert fleet.census().counts("ph").polls == sum(asks(fleet))
+
+
+def test_a_store_that_replaces_files_starts_no_worker_and_is_an_error_of_the_doctor(
+    fleet: Fleet, s3: S3
+) -> None:
+    s3.overwrites = True
+    ended = fleet.run("celery", "-A", "worker", "worker")
+    assert ended.returncode == 2, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("ekyc: ")]
+    assert "are not written once" in line
+    assert "Traceback" not in ended.stderr
+    examined = json.loads(fleet.run("worker.cli", "doctor", "--json").stdout)
+    (said,) = [check for check in examined["checks"] if check["check"] == "evidence"]
+    assert (said["level"], "are not written once" in said["said"]) == ("error", True)
+
+
+def test_a_store_that_was_away_at_the_start_is_proved_before_it_is_used(fleet: Fleet, s3: S3) -> None:
+    """It comes back as one that replaces files: nobody is asked for, and nothing is written, until it does not."""
+    s3.refuses, s3.overwrites = (503, "SlowDown"), True
+    fleet.worker()
+    enqueue(fleet, 3)
+    s3.refuses = None
+    until(lambda: "evidence_unsuitable" in fleet.log("w1"), "the worker says why")
+    assert asks(fleet) == []
+    assert not [path for path in s3.objects if path.endswith("answer.json")]
+    s3.overwrites = False
+    fleet.await_done(3)
+
+
+def settled(fleet: Fleet, *names: str) -> None:
+    """Polled and due to be archived, though nothing is kept of them: as on a volume that was restored empty."""
+    ledger = fleet.ledger()
+    ledger.enqueue([EnqueueRequest(name, "ph") for name in names])
+    (batch,) = ledger.claim("ph", limit=len(names)).batches
+    heard = Heard("result")
+    ledger.record(
+        batch,
+        [
+            writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")
+            for one in ledger.load(batch)
+        ],
+    )
+    archiving = replace(batch, stage=Stage.ARCHIVING)
+    ledger.record(archiving, [writes.release(one) for one in ledger.load(archiving)])
+
+
+def test_evidence_that_is_gone_is_asked_for_again_and_otherwise_goes_to_a_person(fleet: Fleet) -> None:
+    settled(fleet, "pass-1", "code-SIGNATURE_NOT_EXIST-always-2")
+    fleet.worker()
+    until(lambda: fleet.census().counts("ph").quarantined, "the one that cannot be had is in quarantine")
+    fleet.await_done(1)
+    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_LOST": 1}
+    (message,) = fleet.delivered()
+    decision = load_decision(message["decision"])
+    assert (decision.signature_id, decision.decision, decision.evidence.complete) == (
+        "pass-1",
+        "approve",
+        True,
+    )
+    status = fleet.ledger().status("ph", "pass-1")
+    assert status is not None
+    assert [event.name for event in status.timeline] == [
+        "settled", "fault", "settled", "archived", "decided", "delivered",
+    ]  # fmt: skip
+    assert (fleet.evidence / "ph" / "pass-1" / "answer.json").exists()
+
+
+def test_evidence_that_is_lost_again_and_again_goes_to_a_person(fleet: Fleet) -> None:
+    """The store keeps nothing of what it takes: no retry can fix that."""
+    with S3().running() as stub:
+        stub.forgets = "answer.json"
+        fleet.environment |= stub.environment() | {"EKYC_EVIDENCE_URL": "s3://bucket/ekyc"}
+        fleet.worker()
+        enqueue(fleet, 1)
+        until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_LOST": 1}
+    assert asks(fleet) == [3]
+    assert fleet.census().counts("ph").polls == 3

@@ -1,0 +1,53 @@
+"""What is slow in one region delays no other: hundreds of images or answers that hang leave room for everybody else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from tests.acceptance.fleet import until
+
+if TYPE_CHECKING:
+    from tests.acceptance.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+
+#: Verifications of the region that is slow, more than a process works on at a time, and of the one that is not.
+SLOW, QUICK = 600, 60
+
+#: What a slow image, or a slow answer, takes: less than it may, so that it does hold its place.
+HANG_S = 9
+
+
+def enqueue(fleet: Fleet, region: str, name: str, number: int) -> None:
+    fleet.ledger().enqueue([EnqueueRequest(f"{name}-{region}-{one}", region) for one in range(number)])
+
+
+def took(fleet: Fleet, name: str) -> float:
+    """Seconds until all of the quick region are decided with all of their evidence."""
+    before = fleet.census().counts("sg").evidence.get("complete", 0)
+    began_at = time.monotonic()
+    enqueue(fleet, "sg", name, QUICK)
+    until(
+        lambda: fleet.census().counts("sg").evidence.get("complete", 0) >= before + QUICK,
+        "the quick region's evidence is complete",
+    )
+    fleet.await_done(before + QUICK, "sg")
+    return time.monotonic() - began_at
+
+
+@pytest.mark.parametrize("slow", [f"pass-imgslow{HANG_S}s", f"pass-latency{HANG_S}s"])
+def test_a_slow_region_delays_no_other(fleet: Fleet, slow: str) -> None:
+    fleet.worker()
+    alone_s = took(fleet, "pass-alone")
+    enqueue(fleet, "ph", slow, SLOW)
+    until(lambda: fleet.census().counts("ph").in_flight >= SLOW // 3, "the slow region is under way")
+    beside_s = [took(fleet, f"pass-beside{turn}") for turn in range(3)]
+    told = ", ".join(f"{seconds:.1f} s" for seconds in beside_s)
+    print(f"{slow}: {QUICK} of another region take {alone_s:.1f} s alone, {told} beside it")  # noqa: T201
+    assert fleet.census().counts("ph").done < SLOW, "the slow region was over: the test shows nothing"
+    assert max(beside_s) < HANG_S + 5 * alone_s
+    assert sorted(beside_s)[1] < HANG_S / 2 + 5 * alone_s

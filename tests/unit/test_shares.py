@@ -1,0 +1,169 @@
+"""What a process divides between regions: places for calls, batches and verifications, and memory for images."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.fields import REGIONS
+from tests.unit.test_calls import Watch, finish, until
+from worker.calls import Calls, Thread, Work
+from worker.errors import ImageHostBusy, ImageUnavailable
+from worker.evidence.admission import TOTAL_BYTES, Admissions
+from worker.evidence.images import MAX_BYTES
+from worker.greenlets import aside
+from worker.ledger.values import Stage
+from worker.load import Load, Shares
+from worker.services import CALLS
+from worker.transport import deadline
+
+
+def test_one_region_alone_may_have_all() -> None:
+    assert Shares(10, ["ph"]).free("ph") == 10
+    assert Shares(10, []).free("") == 10
+
+
+def test_one_region_has_as_many_places_as_if_there_were_no_others() -> None:
+    shares = Shares.beside(512, REGIONS)
+    assert shares.free("ph") == 512
+    shares.take("ph", 512)
+    assert (shares.free("ph"), shares.free("sg")) == (0, shares.kept)
+
+
+def test_however_much_others_take_each_region_has_its_part() -> None:
+    shares = Shares(60, ["ph", "sg", "th"])
+    assert shares.kept == 10
+    for greedy in ("ph", "sg"):
+        shares.take(greedy, shares.free(greedy))
+    assert (shares.free("ph"), shares.free("sg"), shares.free("th")) == (0, 0, 10)
+
+
+@given(st.lists(st.tuples(st.sampled_from(REGIONS), st.integers(-5, 40)), max_size=200))
+def test_no_more_is_given_than_there_is_and_nobody_goes_without(steps: list[tuple[str, int]]) -> None:
+    shares, used = Shares(120, REGIONS), dict.fromkeys(REGIONS, 0)
+    for region, wanted in steps:
+        count = min(wanted, shares.free(region)) if wanted > 0 else max(wanted, -used[region])
+        (shares.take if count > 0 else shares.give)(region, abs(count))
+        used[region] += count
+        assert sum(used.values()) <= 120
+        assert all(used[one] + shares.free(one) >= shares.kept for one in REGIONS)
+
+
+def test_calls_that_hang_in_one_region_leave_places_to_another() -> None:
+    calls, hung, quick = Calls(16, Thread(), ["ph", "sg"]), Watch(), Watch()
+    quick.open.set()
+    first = calls.begin(hung, range(100), "ph")
+    until(lambda: hung.now == 16)
+    second = calls.begin(quick, range(100, 150), "sg")
+    assert len(finish(second)) == 50
+    assert hung.now == hung.most == 16
+    assert quick.most <= 4
+    hung.open.set()
+    assert len(finish(first)) == 100
+
+
+def test_regions_take_turns() -> None:
+    calls, order = Calls(1, Thread()), list[int]()
+
+    def note(item: int) -> int:
+        aside(lambda: None)
+        order.append(item)
+        return item
+
+    works: list[Work[int, int]] = [calls.begin(note, range(5), "ph"), calls.begin(note, range(10, 15), "sg")]
+    for work in works:
+        finish(work)
+    first_of_sg = order.index(10)
+    assert order[first_of_sg : first_of_sg + 4] == [10, order[first_of_sg + 1], 11, order[first_of_sg + 3]]
+    assert order[first_of_sg + 1] < 5
+    assert [item for item in order if item < 5] == list(range(5))
+
+
+def test_a_region_with_many_batches_that_wait_leaves_room_for_others() -> None:
+    load = Load(512, 8, ["ph", "sg"])
+    batches = [load.batch("ph") for _ in range(8)]
+    assert [batch.__enter__() for batch in batches] == [True] * 6 + [False] * 2
+    assert (load.has_room("ph"), load.has_room("sg")) == (False, True)
+    with load.batch("sg") as taken:
+        assert taken
+    for batch in batches:
+        batch.__exit__(None, None, None)
+    assert load.has_room("ph")
+
+
+def test_a_region_with_many_verifications_under_way_leaves_room_for_others() -> None:
+    load = Load(512, 8, ["ph", "sg"])
+    with load.of("ph", 512):
+        assert (load.has_room("ph"), load.has_room("sg")) == (False, True)
+    assert load.has_room("ph")
+
+
+def test_the_largest_image_fits_into_the_part_of_each_region() -> None:
+    assert Shares(TOTAL_BYTES, REGIONS).kept >= MAX_BYTES
+    assert CALLS[Stage.ARCHIVING] * MAX_BYTES / 4 > TOTAL_BYTES
+
+
+def fetch(admissions: Admissions, region: str, size_bytes: int, hold_s: float, log: list[int]) -> None:
+    with deadline(20.0), admissions.one(region) as admission:
+        admission.enter("host")
+        admission.reserve(size_bytes)
+        log.append(size_bytes)
+        gevent.sleep(hold_s)
+        log.append(-size_bytes)
+
+
+def test_images_wait_for_memory_in_turn_and_never_hold_more_than_there_is() -> None:
+    admissions, log = Admissions(["ph"], total_bytes=100), list[int]()
+    gevent.joinall(
+        [gevent.spawn(fetch, admissions, "ph", size, 0.01, log) for size in (60, 60, 30, 100, 10, 100)],
+        timeout=20,
+        raise_error=True,
+    )
+    held = [sum(log[: number + 1]) for number in range(len(log))]
+    assert max(held) <= 100
+    assert held[-1] == 0
+    assert [size for size in log if size > 0] == [60, 60, 30, 100, 10, 100]
+
+
+def test_memory_that_one_region_holds_is_not_missed_by_another() -> None:
+    admissions, log = Admissions(["ph", "sg"], total_bytes=100), list[int]()
+    slow = [gevent.spawn(fetch, admissions, "ph", 25, 10, log) for _ in range(8)]
+    gevent.sleep(0.05)
+    assert log == [25] * 3
+    quick = gevent.spawn(fetch, admissions, "sg", 25, 0, log)
+    quick.get(timeout=5)
+    gevent.killall(slow)
+    gevent.spawn(fetch, admissions, "ph", 75, 0, log).get(timeout=5)
+
+
+def test_an_image_for_which_there_is_no_memory_in_time_comes_later_and_holds_nothing() -> None:
+    admissions, log = Admissions(["ph"], total_bytes=100), list[int]()
+    slow = gevent.spawn(fetch, admissions, "ph", 100, 10, log)
+    gevent.sleep(0.01)
+
+    def late() -> None:
+        with deadline(0.05):
+            fetch(admissions, "ph", 50, 0, log)
+
+    with pytest.raises(ImageUnavailable, match="no memory was free"):
+        gevent.spawn(late).get(timeout=5)
+    slow.kill()
+    gevent.spawn(fetch, admissions, "ph", 100, 0, log).get(timeout=5)
+
+
+def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions() -> None:
+    admissions = Admissions(["ph", "sg"], per_host=2)
+    with admissions.one("ph") as first, admissions.one("ph") as second, admissions.one("ph") as third:
+        first.enter("slow")
+        second.enter("slow")
+        with pytest.raises(ImageHostBusy):
+            third.enter("slow")
+        third.enter("quick")
+        with admissions.one("sg") as other:
+            other.enter("slow")
+        second.enter("quick")
+        third.enter("slow")
+    with admissions.one("ph") as again:
+        again.enter("slow")

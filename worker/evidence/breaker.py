@@ -1,0 +1,187 @@
+"""The circuit breaker of the evidence store: while it is open, nobody asks the vendor for what cannot be kept.
+
+One for each process, because each may have a disk of its own. It is closed, open, or half-open:
+
+- closed: the store is used. A failure makes one caller probe the store; a failed probe, or several failures in a row
+  whatever the probe finds, trip the breaker.
+- open: callers wait until the next probe is due. One of them makes it. Each probe that fails doubles the wait.
+- half-open: the probe has succeeded, and a few callers at a time use the store. A failure trips the breaker again;
+  after a few successes it is closed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from enum import StrEnum
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
+from worker.greenlets import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_log = structlog.get_logger(__name__)
+
+#: Failures in a row that trip the breaker although probes succeed, as on a disk that has room for a probe alone.
+TRIP_AFTER: Final = 3
+
+#: The wait until the first probe, and the longest between two.
+FIRST_S: Final = 1.0
+LONGEST_S: Final = 15.0
+
+#: Callers that may use the store at a time while the breaker is half-open, and successes after which it is closed.
+TRIALS: Final = 4
+
+#: For how long a caller waits that meets another's probe, or others' trials.
+SOON_S: Final = 1.0
+
+#: A breaker that was closed for as long begins with the shortest wait again.
+FORGOTTEN_AFTER_S: Final = 60.0
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class StoreAway(EvidenceUnavailable):
+    """The breaker is open: the store was not used, and the vendor not asked. `probed`: this caller has found it so."""
+
+    def __init__(self, not_for_s: float, *, probed: bool = False) -> None:
+        super().__init__("the evidence store is away")
+        self.not_for_s = not_for_s
+        self.probed = probed
+
+
+class Breaker:
+    """Safe to share between the greenlets and threads of a process.
+
+    Parameters:
+        check: probes the store, and raises ``EvidenceUnavailable`` or ``EvidenceUnsuitable``. It may block.
+        clock: seconds.
+    """
+
+    def __init__(self, check: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._check = check
+        self._clock = clock
+        self._lock = Lock()
+        self.state = State.CLOSED
+        self._failures = 0
+        self._probing = False
+        self._probe_at = 0.0
+        self._wait_s = FIRST_S
+        self._trials = 0
+        self._trying = 0
+        self._since: float | None = None
+        self._closed_at = clock()
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Use the store in the block. Raises ``StoreAway`` where it is away, and what the block raises."""
+        trial = self._enter()
+        try:
+            yield
+        except EvidenceUnavailable as error:
+            self._failed(error, trial=trial)
+            raise
+        except BaseException:
+            self._ended(trial=trial)
+            raise
+        self._worked(trial=trial)
+
+    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable) -> None:
+        """Open the breaker because of `error`, which a probe has raised."""
+        with self._lock:
+            self._open(error)
+
+    def _enter(self) -> bool:
+        """Whether the caller is a trial."""
+        with self._lock:
+            if self.state is State.CLOSED:
+                return False
+            if self.state is State.HALF_OPEN:
+                return self._try()
+            left_s = self._probe_at - self._clock()
+            if left_s > 0 or self._probing:
+                raise StoreAway(max(left_s, SOON_S))
+            self._probing = True
+        if not self._probe():
+            raise StoreAway(max(self._probe_at - self._clock(), SOON_S), probed=True)
+        with self._lock:
+            return self._try()
+
+    def _try(self) -> bool:
+        if self._trying >= TRIALS:
+            raise StoreAway(SOON_S)
+        self._trying += 1
+        return True
+
+    def _probe(self) -> bool:
+        """Whether the store works; an open breaker is half-open then. For the one caller that probes."""
+        try:
+            aside(self._check)
+        except (EvidenceUnavailable, EvidenceUnsuitable) as error:
+            with self._lock:
+                self._open(error)
+            return False
+        finally:
+            self._probing = False
+        with self._lock:
+            if self.state is State.OPEN:
+                self.state, self._trials = State.HALF_OPEN, 0
+        return True
+
+    def _failed(self, error: EvidenceUnavailable, *, trial: bool) -> None:
+        with self._lock:
+            self._trying -= trial
+            self._failures += 1
+            if self.state is State.OPEN:
+                return  # begun before: it says nothing new
+            if trial or self._failures >= TRIP_AFTER:
+                self._open(error)
+                return
+            if self._probing or self.state is State.HALF_OPEN:
+                return
+            self._probing = True
+        self._probe()
+
+    def _worked(self, *, trial: bool) -> None:
+        with self._lock:
+            self._failures = 0
+            self._trying -= trial
+            if not trial or self.state is not State.HALF_OPEN:
+                return
+            self._trials += 1
+            if self._trials >= TRIALS:
+                self._close()
+
+    def _ended(self, *, trial: bool) -> None:
+        with self._lock:
+            self._trying -= trial
+
+    def _open(self, error: Exception) -> None:
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+            if now - self._closed_at > FORGOTTEN_AFTER_S:
+                self._wait_s = FIRST_S
+            _log.error("evidence_unavailable", why=str(error))
+        elif isinstance(error, EvidenceUnsuitable):
+            _log.error("evidence_unsuitable", why=str(error))
+        self.state = State.OPEN
+        self._failures = 0
+        self._probe_at = now + self._wait_s
+        self._wait_s = min(self._wait_s * 2, LONGEST_S)
+
+    def _close(self) -> None:
+        self.state = State.CLOSED
+        self._closed_at = self._clock()
+        since, self._since = self._since, None
+        if since is not None:
+            _log.error("evidence_recovered", away_s=round(self._closed_at - since, 1))
