@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from worker.decisions.table import Table
 from worker.errors import ConfigError, LedgerUnavailable
-from worker.settings import current
+from worker.settings import current, unknown_names
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
+
+for _line in unknown_names():
+    print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
 
 try:
     _settings: Final = current()
