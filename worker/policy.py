@@ -98,20 +98,22 @@ class Policy:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
             return self._given_up(verification, error.cause)
-        return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
+        return self.again(
+            verification, getattr(self.backoffs, error.backoff), cause=error.cause, why=error.why
+        )
 
     def after_unforeseen(self, verification: Verification) -> Write:
         """What follows from a fault that nobody foresaw."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
-    def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
-        """The same stage again, until the tries are used up."""
+    def again(self, verification: Verification, backoff: Backoff, *, cause: str, why: str = "") -> Write:
+        """The same stage again, until the tries are used up. `why`: more about the cause, for the timeline."""
         # What is waited for without a limit is ours, and has nothing to do with the vendor's time.
         late_faults = self._late_faults(verification) if backoff.limit else 0
         if backoff.exhausted(verification.tries(cause)) or late_faults >= LATE_TRIES:
             return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
-        return writes.retry(verification, in_s=countdown_s, cause=cause, late_faults=late_faults)
+        return writes.retry(verification, in_s=countdown_s, cause=cause, why=why, late_faults=late_faults)
 
     def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
         """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
