@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqp.exceptions import AccessRefused, AMQPError, PreconditionFailed, ResourceLocked
 from kombu import Connection
+from kombu.exceptions import KombuError
 from redis.exceptions import ResponseError
 
 from worker import broker
@@ -116,6 +117,7 @@ def size(channel: Any, name: str) -> int:
 
 def why(error: BaseException) -> str:
     """What the broker replied, as a code and a word: `406 PRECONDITION_FAILED`, `WRONGTYPE`; else the fault's type."""
+    error = _of_the_driver(error)
     if isinstance(error, AMQPError) and error.reply_code:
         word = re.match(r"[A-Z_]+", error.reply_text or "")
         return f"{error.reply_code} {word[0] if word else type(error).__name__}"
@@ -128,8 +130,16 @@ def why(error: BaseException) -> str:
 
 def explained(error: BaseException) -> str:
     """As `why`, with the text of RabbitMQ's reply, which quotes names of ours and no message."""
+    error = _of_the_driver(error)
     text = (error.reply_text or "") if isinstance(error, AMQPError) else ""
     return f"{error.reply_code} {' '.join(text.split())[:MOST_TEXT]}" if text else why(error)  # type: ignore[attr-defined]
+
+
+def _of_the_driver(error: BaseException) -> BaseException:
+    """The fault of the driver, where kombu has put it into one of its own."""
+    while isinstance(error, KombuError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _is_amqp(channel: Any) -> bool:

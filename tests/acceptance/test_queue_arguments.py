@@ -150,7 +150,8 @@ def test_with_quorum_queues_a_fleet_works(on_rabbitmq: Fleet, server: RabbitMQ, 
     Exchange("celery", type="topic", channel=owner.default_channel).declare()
     worker = on_rabbitmq.worker()
     with Celery("p", broker=server.url, set_as_current=False) as pipeline:
-        pipeline.conf.task_queues = [Queue("celery", **QUORUM)]
+        exchange = Exchange("celery", type="topic")
+        pipeline.conf.task_queues = [Queue("celery", exchange, routing_key="celery", **QUORUM)]
         for number in range(20):
             arguments = {"signature_id": f"pass-{number}", "region": "ph", "context": None}
             pipeline.send_task("tasks.enqueue", kwargs=arguments)

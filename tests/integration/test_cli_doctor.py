@@ -143,6 +143,8 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "memory",
         "redis clock",
         "broker",
+        "queue celery",
+        "queue onboarding",
         "enqueue by name",
         "decision table",
         "evidence",

@@ -23,6 +23,7 @@ BUILT_IN: Final = {
     "quarantine": "worker.cli.quarantine:quarantine",
     "hold": "worker.cli.hold:hold",
     "resume": "worker.cli.hold:resume",
+    "redeliver": "worker.cli.redeliver:redeliver",
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
 }

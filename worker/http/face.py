@@ -14,6 +14,7 @@ from worker.metrics import Metrics
 from worker.redis import connect
 from worker.room import Room
 from worker.roster import Roster
+from worker.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,8 @@ class Face:
         redis = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
         self.readiness = Readiness(Roster(redis), Room(redis))
         registry = CollectorRegistry()
-        registry.register(Metrics(redis, settings.regions, Table.load(settings.decisions_file)))
+        table, unread = Table.load(settings.decisions_file), Unread(settings.broker_url)
+        registry.register(Metrics(redis, settings.regions, table, unread))
         self._pages: dict[str, WSGIApplication] = {
             "/healthz": Page(lambda: Line(HTTPStatus.OK, "ok")),
             "/readyz": Page(self._ready),

@@ -23,6 +23,7 @@ NAMES: Final = (
     "spend",
     "requeue",
     "drop",
+    "redelivered",
 )
 
 

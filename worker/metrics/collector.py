@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from worker.decisions.table import Table
     from worker.roster import Worker
+    from worker.unread import Unread
 
 
 class Metrics(Collector):
@@ -34,15 +35,19 @@ class Metrics(Collector):
     Parameters:
       redis: a client that answers bytes.
       table: the decision table of the workers; its codes and decisions are those that are told apart.
+      unread: counts what waits in the pipeline's queue; None: the broker is not asked.
     """
 
-    def __init__(self, redis: Redis, regions: Sequence[str], table: Table) -> None:
+    def __init__(
+        self, redis: Redis, regions: Sequence[str], table: Table, unread: Unread | None = None
+    ) -> None:
         self._census = Census(redis)
         self._tokens = TokenStore(redis)
         self._roster = Roster(redis)
         self._room = Room(redis)
         self._regions = tuple(regions)
         self._catalogue = catalogue(table)
+        self._unread = unread
 
     def collect(self) -> Iterator[Metric]:
         try:
@@ -56,6 +61,7 @@ class Metrics(Collector):
         yield _up(1)
         yield from _redis(memory, refusal)
         yield from _workers(workers)
+        yield _decisions_unread(self._unread.read() if self._unread else None)
         for metric in self._catalogue:
             yield metric.family(readings)
 
@@ -64,6 +70,7 @@ class Metrics(Collector):
         yield _up(0)
         yield from _redis(Memory(None, None), None)
         yield from _workers(())
+        yield _decisions_unread(None)
         for metric in self._catalogue:
             yield metric.family({})
 
@@ -100,6 +107,18 @@ def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
         if figure is not None:
             family.add_metric((), figure)
         yield family
+
+
+def _decisions_unread(count: int | None) -> Metric:
+    """Without a sample where the broker does not say."""
+    family = GaugeMetricFamily(
+        "ekyc_decisions_unread",
+        "Decisions that wait in the pipeline's queue: delivered, and not read yet. Missing while the broker is away.",
+        labels=(),
+    )
+    if count is not None:
+        family.add_metric((), count)
+    return family
 
 
 def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:
