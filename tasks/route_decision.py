@@ -10,6 +10,7 @@ from schemas.decision import Decision, EvidenceRef, decision_id
 from worker.app import app
 from worker.batches import written
 from worker.decisions.delivery import Outgoing, deliver
+from worker.decisions.failures import deliveries
 from worker.errors import BrokerUnavailable
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage
@@ -85,5 +86,7 @@ def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Write]:
     try:
         deliver(app, [out for _, out in decided])
     except BrokerUnavailable as error:
+        deliveries.failed(error, len(decided))
         return [policy.after_error(one, error) for one, _ in decided]
+    deliveries.succeeded()
     return [policy.after_delivery(one, out.name) for one, out in decided]

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, worker_shutting_down
+from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_shutting_down
 from kombu import Queue
 
 from worker import broker, unpacking
@@ -106,7 +106,21 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_: Any) -> None:
     from worker.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
-    check(app, str((options or {}).get("pool") or app.conf.worker_pool), name=sender)
+    given = options or {}
+    pool = str(given.get("pool") or app.conf.worker_pool)
+    check(app, pool, name=sender, consumed=_names(given.get("queues")))
+
+
+@celeryd_after_setup.connect
+def _check_queues(**_: Any) -> None:
+    from worker.startup import check_consumed  # noqa: PLC0415 - see above
+
+    check_consumed(app)
+
+
+def _names(queues: Any) -> list[str]:
+    """Names of queues, as Celery's options give them: a list, or a text with commas."""
+    return queues.split(",") if isinstance(queues, str) else list(queues or ())
 
 
 @worker_shutting_down.connect

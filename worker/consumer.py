@@ -7,11 +7,15 @@ import re
 from typing import Any
 
 import structlog
-from celery.worker import consumer, heartbeat, state
+from celery.worker import consumer, control, heartbeat, state
 from celery.worker.consumer import heart
 from kombu.common import ignore_errors
 
+from worker import queues
+from worker.decisions.delivery import send_on
 from worker.discreet import fill_absent, sender
+from worker.errors import BrokerUnavailable
+from worker.settings import DECISION_QUEUE, is_decision_queue
 from worker.unpacking import MAX_MESSAGE_BYTES
 
 _CELERYS = consumer.Consumer.Blueprint
@@ -28,6 +32,12 @@ _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
 #: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
 _NOT_A_TASK = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+
+#: Between two tries to send on a decision, in seconds.
+SEND_ON_AGAIN_S = 5.0
+
+_CONTROL: Any = control
+_CELERYS_ADD_CONSUMER = _CONTROL.add_consumer
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
@@ -91,6 +101,20 @@ class Consumer(consumer.Consumer):
         except Exception as error:  # noqa: BLE001 - kombu's, over a channel without its connection
             _log.warning("connection_not_tidied", error=type(error).__name__)
 
+    def connect(self) -> Any:
+        """Connect, and take over the arguments that a queue of ours has where it exists already."""
+        connection = super().connect()
+        for queue in self.app.amqp.queues.consume_from.values():
+            queues.ensure(queue, connection.default_channel)
+        return connection
+
+    def add_task_queue(self, queue: Any, *args: Any, **options: Any) -> Any:
+        """Refuse the queue of decisions, which a broadcast may ask for."""
+        if is_decision_queue(str(queue)):
+            _log.error("queue_refused", queue=DECISION_QUEUE, why="only the pipeline consumes it")
+            return None
+        return super().add_task_queue(queue, *args, **options)
+
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         handle = super().create_task_handler(*args, **options)
 
@@ -125,6 +149,9 @@ class Consumer(consumer.Consumer):
 
     def _refuse(self, message: Any, why: str) -> None:
         headers = message.headers if isinstance(message.headers, dict) else {}
+        if str(headers.get("task") or _old_name(message)).startswith(f"{DECISION_QUEUE}."):
+            self._send_on(message, _name(headers.get("id")))
+            return
         _log.error(
             "message_refused",
             why=why,
@@ -133,6 +160,20 @@ class Consumer(consumer.Consumer):
             origin=sender(headers.get("origin")),
         )
         message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+    def _send_on(self, message: Any, decision: str | None) -> None:
+        """Put a decision that lies on a queue of ours on the pipeline's; where that fails, back, and later again."""
+        try:
+            send_on(self.app, message)
+        except BrokerUnavailable as error:
+            _log.warning("decision_not_sent_on", id=decision, why=str(error))
+            self.timer.call_after(SEND_ON_AGAIN_S, self._put_back, (message,))
+            return
+        _log.warning("decision_sent_on", id=decision, queue=DECISION_QUEUE)
+        message.ack_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+    def _put_back(self, message: Any) -> None:
+        message.reject_log_error(logging.getLogger(__name__), self.connection_errors, requeue=True)  # type: ignore[attr-defined]
 
 
 class Heartbeat(_HEARTBEAT):  # type: ignore[misc]
@@ -154,6 +195,25 @@ class Heart(_HEART):  # type: ignore[misc]
     def start(self, c: Any) -> None:
         c.heart = Heartbeat(c.timer, c.event_dispatcher, self.heartbeat_interval)
         c.heart.start()
+
+
+def _old_name(message: Any) -> Any:
+    """The task's name in a message of Celery's first protocol, which has it in its body. Celery has decoded that."""
+    body = getattr(message, "_decoded_cache", None)
+    return body.get("task") if isinstance(body, dict) else None
+
+
+@_CONTROL.control_command(  # type: ignore[untyped-decorator]
+    name="add_consumer",
+    args=[("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)],
+    signature="<queue> [exchange [type [routing_key]]]",
+)
+def add_consumer(state: Any, queue: str, *args: Any, **options: Any) -> Any:
+    """Tell worker(s) to consume from task queue by name."""
+    if is_decision_queue(str(queue)):
+        state.consumer.call_soon(state.consumer.add_task_queue, queue)
+        return _CONTROL.nok(f"a worker of ours must not consume the queue {DECISION_QUEUE}")
+    return _CELERYS_ADD_CONSUMER(state, queue, *args, **options)
 
 
 def _name(text: Any) -> str | None:

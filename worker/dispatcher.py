@@ -16,7 +16,7 @@ import structlog
 from celery import bootsteps
 from celery.worker import state
 
-from worker import __version__, messages, startup
+from worker import __version__, messages, queues, startup
 from worker.batches import give_back
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, writes
@@ -149,8 +149,11 @@ class _Thread(threading.Thread):
             try:
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
-            except (LedgerUnavailable, *BROKEN) as error:
+            except LedgerUnavailable as error:
                 services().outage.goes_on(error)
+                self._stopping.wait(RETRY_S)
+            except BROKEN as error:
+                services().outage.goes_on(messages.unavailable(self._settings.queue, error))
                 self._stopping.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
                 _log.error("dispatcher_failed", error=described(error), exc_info=error)
@@ -163,7 +166,7 @@ class _Thread(threading.Thread):
 
     def _dispatch(self, connection: Connection) -> None:
         channel = connection.default_channel
-        self._app.amqp.queues[self._settings.queue].bind(channel).declare()
+        queues.ensure(self._app.amqp.queues[self._settings.queue], channel)
         with connection.Producer() as producer:
             while not self._stopping.is_set():
                 self._turn()
@@ -190,9 +193,7 @@ class _Thread(threading.Thread):
 
     def _waiting(self, channel: Any) -> int:
         """Messages in our queue that no worker has taken."""
-        # Not passive: on Redis an empty queue is no queue, and asking for it would fail.
-        declared = channel.queue_declare(queue=self._settings.queue, durable=True, auto_delete=False)
-        return int(declared.message_count)
+        return queues.size(channel, self._settings.queue)
 
     def _sleep(self, sleep_s: float) -> None:
         regions = self._with_room()

@@ -47,6 +47,8 @@ class EkycError(Exception):
     exit_code: ClassVar[int] = 1
     #: The word for it in counters, timelines and logs.
     cause: ClassVar[str] = "ERROR"
+    #: What more there is to say of the cause in a timeline: a server's code, or "".
+    why: str = ""
     #: What the vendor had answered before this was raised: for the breaker, whatever became of the answer.
     heard: Answer | None = None
 
@@ -90,6 +92,10 @@ class BrokerUnavailable(Unavailable):
 
     backoff = "delivery"
     cause = "DELIVERY_FAILED"
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class EvidenceUnavailable(Unavailable):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from worker import queues
+from worker.errors import BrokerUnavailable
 from worker.ledger.values import Stage
 
 if TYPE_CHECKING:
@@ -41,7 +43,14 @@ def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
 
 
 #: What a broker that is away raises through Celery and kombu, Redis or RabbitMQ.
-BROKEN: Final = (KombuError, AMQPError, RedisError, OSError)
+BROKEN: Final = (KombuError, AMQPError, MessageNacked, RedisError, OSError)
+
+
+def unavailable(queue: str, error: Exception) -> BrokerUnavailable:
+    """Why a queue of ours cannot be used, in the broker's terms, made of one of ``BROKEN``."""
+    return BrokerUnavailable(
+        f"the queue {queue} cannot be used: {queues.explained(error)}; run `ekyc doctor`", queues.why(error)
+    )
 
 
 def send(app: Celery, batch: Batch, producer: Producer) -> None:

@@ -65,6 +65,9 @@ def _tell(region: str, act: Event, hold: Hold | None) -> None:
     if act.name == "accept":
         _log.warning("ledger_accepted", region=region, reason=act.detail)
         return
+    if act.name == "redeliver":
+        _log.warning("decisions_redelivered", region=region, what=act.detail)
+        return
     # One that was lifted before anybody looked has no end but the act that follows; one that changed nothing has none.
     until = (
         None

@@ -101,7 +101,9 @@ class Policy:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
             return self._given_up(verification, error.cause)
-        return self.again(verification, getattr(self.backoffs, error.backoff), cause=error.cause)
+        return self.again(
+            verification, getattr(self.backoffs, error.backoff), cause=error.cause, why=error.why
+        )
 
     def after_loss(self, verification: Verification, lost: EvidenceLost) -> Write:
         """What follows where kept evidence is gone: another answer of the vendor, as long as that helps."""
@@ -123,15 +125,15 @@ class Policy:
         """What follows from a fault that nobody foresaw."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
-    def again(self, verification: Verification, backoff: Backoff, *, cause: str) -> Write:
-        """The same stage again, until the tries are used up."""
+    def again(self, verification: Verification, backoff: Backoff, *, cause: str, why: str = "") -> Write:
+        """The same stage again, until the tries are used up. `why`: more about the cause, for the timeline."""
         # A queue, a store: that is ours, and has nothing to do with the vendor's time.
         counts_late = backoff.limit and backoff is not self.backoffs.evidence
         late_faults = self._late_faults(verification) if counts_late else 0
         if backoff.exhausted(verification.tries(cause)) or late_faults >= LATE_TRIES:
             return self._given_up(verification, cause)
         countdown_s = backoff.countdown_s(verification.tries(cause), self._random)
-        return writes.retry(verification, in_s=countdown_s, cause=cause, late_faults=late_faults)
+        return writes.retry(verification, in_s=countdown_s, cause=cause, why=why, late_faults=late_faults)
 
     def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
         """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""

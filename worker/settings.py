@@ -6,11 +6,15 @@ be given as ``NAME_FILE``, a path whose content is the value; meant for secrets.
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
@@ -20,9 +24,48 @@ from marshmallow.validate import Range
 from schemas.fields import REGION_ALIASES, REGIONS, canonical_region
 from worker.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
+#: The queue that decisions go to. Only the pipeline consumes it.
+DECISION_QUEUE: Final = "onboarding"
+
+#: Between the name of a queue and a priority, in the names of the lists that kombu makes of it on Redis.
+_PRIORITY: Final = "\x06\x16"
+
+#: How much alike two names are, as difflib has it, when one is taken for the other with a slip in it.
+ALIKE: Final = 0.87
+
+#: From here on the near name is shown.
+NEAR: Final = 0.7
+
+#: Settings of later releases: an environment that is ready for one stops no process of this release.
+LATER: Final = frozenset(
+    {
+        "EKYC_API_TOKENS_FILE",
+        "EKYC_CA_BUNDLE",
+        "EKYC_CONSOLE_EVIDENCE",
+        "EKYC_CONSOLE_USERS_FILE",
+        "EKYC_DECISIONS_SHADOW",
+        "EKYC_EVIDENCE_KEYS",
+        "EKYC_EVIDENCE_KEYS_URL",
+        "EKYC_PROXY",
+        "EKYC_RETAIN",
+    }
+)
+
+_OURS: Final = ("EKYC_", "ADVANCE_")
+
+#: What Kubernetes and Docker put into the environment for a service that is called `ekyc-…`.
+_SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$")
+
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_QUEUE: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+
+#: Keys of the ledger and of kombu, and queues of RabbitMQ's own.
+_RESERVED: Final = ("ekyc:", "_kombu", "unacked", "amq.")
 _BIND: Final = re.compile(rf"(?:{_HOST.pattern})(?::[1-9][0-9]{{0,4}})?|unix:/.+")
 
 
@@ -65,9 +108,9 @@ class Settings:
     sentry_dsn: str = field(default="", repr=False)
 
     @classmethod
-    def from_env(cls) -> Settings:
+    def from_env(cls, env: _Env | None = None) -> Settings:
         """Read the environment. Raises ``ConfigError`` with one line per variable that cannot be used."""
-        env = FileAwareEnv(eager=False, strip_whitespace=True)
+        env = env or _Env()
         default = cls()
         above_zero = Range(min=0, min_inclusive=False)
         try:
@@ -75,13 +118,13 @@ class Settings:
             settings = cls(
                 redis_url=redis_url,
                 broker_url=env.str("CELERY_BROKER_URL", "") or redis_url,
-                queue=env.str("EKYC_QUEUE", default.queue) or default.queue,
+                queue=env.str("EKYC_QUEUE", default.queue, validate=_queue) or default.queue,
                 access_key=env.str("ADVANCE_ACCESS_KEY", ""),
                 secret_key=env.str("ADVANCE_SECRET_KEY", ""),
                 regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
                 base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
                 evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
-                image_origins=tuple(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins) or ()),
+                image_origins=_each(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins)),
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
                 poll_factor=env.float(
@@ -104,9 +147,9 @@ class Settings:
             )
             env.seal()
         except EnvValidationError as error:
-            raise ConfigError(_lines(error.error_messages)) from None
-        except (ValueError, UnicodeDecodeError) as error:
-            raise ConfigError(str(error)) from None
+            env.faults += _lines(error.error_messages)
+        if faults := [*env.faults, *_misspelt(env.names)]:
+            raise ConfigError("\n".join(faults))
         return settings
 
     def require_vendor(self) -> None:
@@ -133,6 +176,24 @@ def current() -> Settings:
     return Settings.from_env()
 
 
+def is_decision_queue(name: str) -> bool:
+    """Whether `name` is that of the pipeline's queue, or of a part of it."""
+    return name.strip().partition(_PRIORITY)[0] == DECISION_QUEUE
+
+
+def _queue(name: str) -> None:
+    if is_decision_queue(name):
+        raise ValidationError(
+            f"{DECISION_QUEUE} is the pipeline's queue of decisions: give the fleet a queue of another name"
+        )
+    if name and not _QUEUE.fullmatch(name):
+        raise ValidationError("give 1 to 200 of letters, digits, and . _ - : such as ekyc")
+    if name.startswith(_RESERVED):
+        raise ValidationError(
+            f"names that begin with {', '.join(_RESERVED)} are taken: give another, such as ekyc"
+        )
+
+
 def _unique(names: list[str] | None) -> tuple[str, ...]:
     # None and unknown names stand for what environs has already noted as a fault.
     known = (name for name in names or () if name.strip().lower() in {*REGIONS, *REGION_ALIASES})
@@ -147,22 +208,57 @@ def _regions(names: list[str]) -> None:
             raise ValidationError(str(error)) from None
 
 
+def _each(texts: list[str] | None) -> tuple[str, ...]:
+    """The entries of a list, without blanks around them and without empty ones, as a comma at the end makes one."""
+    return tuple(filter(None, (text.strip() for text in texts or ())))
+
+
 def _origins(texts: list[str]) -> None:
-    for text in texts:
-        _origin(text)
+    entries = _each(texts)
+    if not entries:
+        raise ValidationError(
+            "names no origin: leave it unset, or give one such as https://images.example.com"
+        )
+    for number, entry in enumerate(entries, start=1):
+        try:
+            _origin(entry)
+        except ValidationError as error:
+            raise ValidationError(f"entry {number} matches no link: {error.messages[0]}") from None
 
 
 def _origin(text: str) -> None:
-    parts = urlsplit(text)
-    if text and (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.path not in {"", "/"}
-        or parts.query
-        or parts.fragment
-        or parts.username is not None
-    ):
-        raise ValidationError("give an origin and nothing more, such as https://images.example.com")
+    """Raises ``ValidationError`` for a text that is not the origin of any URL, as the host of a link is compared."""
+    with _of_the_form("give an origin and nothing more, such as https://images.example.com"):
+        parts = urlsplit(text)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.path not in {"", "/"}
+            or parts.query
+            or parts.fragment
+            or parts.username is not None
+            or parts.port == 0
+        ):
+            raise ValueError
+    host = parts.netloc.removesuffix(f":{parts.port}").removesuffix(":")
+    if "*" in host:
+        raise ValidationError("there are no wildcards: name each host")
+    if not host.isascii():
+        raise ValidationError("give the host in ASCII, as xn--…")
+    with _of_the_form("the host has a character that no host has"):
+        if not _HOST.fullmatch(host):
+            raise ValueError
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+
+
+@contextmanager
+def _of_the_form(said: str) -> Iterator[None]:
+    """Turns a ``ValueError`` into a fault of the setting. The text itself may hold a password: it is not quoted."""
+    try:
+        yield
+    except ValueError:
+        raise ValidationError(said) from None
 
 
 def _web_bind(given: str | None, port: int | None) -> str:
@@ -177,23 +273,84 @@ def _bind(text: str) -> None:
 
 
 def _evidence_url(text: str) -> None:
-    scheme = urlsplit(text).scheme
-    if text and scheme not in {"file", "s3", "gs", "az"}:
-        raise ValidationError("give a file:///, s3://, gs:// or az:// URL")
+    with _of_the_form("give a file:///, s3://, gs:// or az:// URL"):
+        if urlsplit(text).scheme not in {"file", "s3", "gs", "az"}:
+            raise ValueError
 
 
 def _absolute(url: str) -> str:
     """`file:var/evidence` is meant from the folder in which the process was started."""
+    if not url.startswith("file:"):
+        return url
     parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc or not parts.path or parts.path.startswith("/"):
+    if parts.netloc or not parts.path or parts.path.startswith("/"):
         return url
     return Path(unquote(parts.path)).absolute().as_uri()
 
 
-def _lines(messages: object) -> str:
+def _lines(messages: object) -> list[str]:
     if not isinstance(messages, dict):
-        return str(messages)
-    return "\n".join(
+        return [str(messages)]
+    return [
         f"{name}: {' '.join(faults) if isinstance(faults, list) else faults}"
         for name, faults in messages.items()
+    ]
+
+
+class _Env(FileAwareEnv):
+    """The environment, in which an empty variable counts as unset.
+
+    `names`: the variables that were asked for. `faults`: a line for each file that cannot be read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(eager=False, strip_whitespace=True)
+        self.names: set[str] = set()
+        self.faults: list[str] = []
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        self.names.add(env_key)
+        try:
+            value = super()._get_value(env_key, default)
+        except (ValueError, OSError):
+            self.faults.append(f"{env_key}_FILE: the file that it names cannot be read as text")
+            return default
+        return default if isinstance(value, str) and not value.strip() else value
+
+
+def unknown_names() -> list[str]:
+    """A line for each variable that looks like a setting and is none: another program may own it."""
+    env = _Env()
+    with suppress(ConfigError):
+        Settings.from_env(env)
+    return [
+        f"{name} is not a setting of this release and is not read{_suggested(name, env.names, NEAR)}"
+        for name in _unknown(env.names)
+    ]
+
+
+def _misspelt(names: set[str]) -> list[str]:
+    """A line for each variable that is most likely a setting with a slip in its name."""
+    suggested = {name: _suggested(name, names, ALIKE) for name in _unknown(names)}
+    return [f"{name}: there is no such setting{text}" for name, text in suggested.items() if text]
+
+
+def _suggested(name: str, names: set[str], cutoff: float) -> str:
+    """The setting that is meant, as the end of a sentence; "" where none is alike enough."""
+    if name in LATER:
+        return ""
+    found = get_close_matches(name.upper(), sorted(_with_files(names)), n=1, cutoff=cutoff)
+    return f": did you mean {found[0]}?" if found else ""
+
+
+def _unknown(names: set[str]) -> list[str]:
+    known = _with_files(names)
+    return sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith(_OURS) and name not in known and not _SERVICE_LINK.search(name)
     )
+
+
+def _with_files(names: set[str]) -> set[str]:
+    return names | {f"{name}_FILE" for name in names}

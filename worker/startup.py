@@ -7,16 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from worker import queues
 from worker.core_dumps import forbid_core_dumps
 from worker.ending import end_with
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
 from worker.health_file import HealthFile
-from worker.messages import ENQUEUE, TASKS
+from worker.messages import BROKEN, ENQUEUE, TASKS, unavailable
 from worker.nodename import expanded
-from worker.patience import await_broker, await_redis, await_room, check_rights
+from worker.patience import BROKER_TIMEOUT_S, await_broker, await_redis, await_room, check_rights
 from worker.services import services
+from worker.settings import DECISION_QUEUE, is_decision_queue, unknown_names
+from worker.waiting import await_part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from celery import Celery
 
     from worker.services import Services
@@ -30,13 +35,19 @@ FILES: Final = 8192
 health_file: HealthFile | None = None
 
 
-def check(app: Celery, pool: str, *, name: str) -> None:
-    """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence."""
+def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) -> None:
+    """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence.
+
+    `consumed`: the queues that the command line names.
+    """
     forbid_core_dumps()
     try:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         _check_tasks(app)
+        refuse_decision_queue(consumed)
+        for line in unknown_names():
+            print(f"ekyc: warning: {line}", file=sys.stderr)  # noqa: T201
         parts = services()
         _claim_health_file(parts.settings.health_file, name)
         _allow_files()
@@ -44,6 +55,7 @@ def check(app: Celery, pool: str, *, name: str) -> None:
         await_broker(app, parts.settings.start_wait_s)
         await_room(app, parts.settings.start_wait_s)
         check_rights(app, parts.settings)
+        await_part(lambda: _use_queue(app, parts.settings.queue), parts.settings.start_wait_s)
         _try_evidence(parts)
     except EkycError as error:
         end_with(error)
@@ -57,6 +69,36 @@ def _check_tasks(app: Celery) -> None:
             f"Celery knows no task {', '.join(missing)}: another module than ours was imported as `tasks`; "
             "start the worker in another folder, and check PYTHONPATH"
         )
+
+
+def refuse_decision_queue(names: Iterable[str]) -> None:
+    """Raises ``ConfigError`` where the queue of decisions is among the queues that a worker is to consume."""
+    if any(is_decision_queue(name) for name in names):
+        raise ConfigError(
+            f"a worker of ours must not consume the queue {DECISION_QUEUE}, where the pipeline's decisions wait: "
+            "take it out of -Q and of task_queues"
+        )
+
+
+def check_consumed(app: Celery) -> None:
+    """Ends the process where a configuration module has it consume the queue of decisions."""
+    try:
+        refuse_decision_queue(queue.name for queue in app.amqp.queues.consume_from.values())
+    except ConfigError as error:
+        end_with(error)
+
+
+def _use_queue(app: Celery, name: str) -> None:
+    """Raises ``BrokerUnavailable`` where our own queue can be neither declared nor used as it is."""
+    try:
+        with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
+            channel = connection.default_channel
+            queues.ensure(app.amqp.queues[name], channel)
+            queues.size(channel, name)
+        if (app.amqp.queues[name].queue_arguments or {}).get("x-queue-type") == "stream":
+            raise ConfigError(f"the queue {name} is a stream: set EKYC_QUEUE to the name of another queue")
+    except BROKEN as error:
+        raise unavailable(name, error) from None
 
 
 def _allow_files() -> None:

@@ -232,6 +232,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query(rate("ekyc_deliveries_total", "outcome"), "{{outcome}}"),),
                 unit="ops",
             ),
+            Panel(
+                "Unread",
+                "Decisions in the pipeline's queue. One that grows is read by nobody, or too slowly.",
+                (Query(f"max(ekyc_decisions_unread{FLEET})", "unread"),),
+            ),
         ),
     ),
     (

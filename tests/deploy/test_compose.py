@@ -63,10 +63,10 @@ def test_secrets_are_files_and_only_for_whom_they_are() -> None:
     assert OURS["flower"]["secrets"] == ["flower_basic_auth"]
 
 
-def test_a_broker_of_its_own_is_told_to_workers_and_flower_alone() -> None:
+def test_a_broker_of_its_own_is_told_to_every_process() -> None:
     (file,) = documents(DEPLOY / "docker-compose.broker.yml")
     told = {"environment": {"CELERY_BROKER_URL_FILE": "/run/secrets/broker_url"}, "secrets": ["broker_url"]}
-    assert file["services"] == {"worker": told, "flower": told}
+    assert file["services"] == {"worker": told, "flower": told, "web": told}
     assert file["secrets"].keys() == {"broker_url"}
 
 

@@ -126,7 +126,7 @@ def test_a_component_that_the_overlay_must_complete_says_so() -> None:
 
 
 @needs_kubectl
-def test_a_broker_of_its_own_is_told_to_workers_and_flower_alone(tmp_path: Path) -> None:
+def test_a_broker_of_its_own_is_told_to_every_process(tmp_path: Path) -> None:
     rendered = render(copied(tmp_path, components=["../../components/broker"]))
     for process in PROCFILE:
         each = rendered["Deployment", f"ekyc-{process}"]
@@ -135,8 +135,10 @@ def test_a_broker_of_its_own_is_told_to_workers_and_flower_alone(tmp_path: Path)
         (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
         told = {"name": "CELERY_BROKER_URL_FILE", "value": "/run/secrets/ekyc/broker_url"}
         item = {"key": "broker_url", "path": "broker_url"}
-        wanted = process != "web"
-        assert (told in pod["containers"][0]["env"], item in secret["items"]) == (wanted, wanted)
+        assert told in pod["containers"][0]["env"]
+        assert item in secret["items"]
+    (expression,) = rendered["NetworkPolicy", "ekyc-broker"]["spec"]["podSelector"]["matchExpressions"]
+    assert set(expression["values"]) == set(PROCFILE)
     assert ports(rendered["NetworkPolicy", "ekyc-broker"]["spec"]) == {5671, 5672}
 
 

@@ -145,6 +145,8 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "redis clock",
         "broker",
         "broker account",
+        "queue celery",
+        "queue onboarding",
         "enqueue by name",
         "decision table",
         "evidence",

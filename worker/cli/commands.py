@@ -24,6 +24,7 @@ BUILT_IN: Final = {
     "hold": "worker.cli.hold:hold",
     "resume": "worker.cli.hold:resume",
     "ledger": "worker.cli.ledger:ledger",
+    "redeliver": "worker.cli.redeliver:redeliver",
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
 }

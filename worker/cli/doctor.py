@@ -13,10 +13,11 @@ from worker.cli.checks.files import check_decisions, check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
 from worker.cli.checks.ledger import check_ledger
+from worker.cli.checks.queues import check_queues
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
-from worker.settings import current
+from worker.settings import current, unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "redis": check_ledger,
     "holds": check_holds,
     "broker": check_broker,
+    "queues": check_queues,
     "decision table": check_decisions,
     "evidence": check_evidence,
     "vendor address": check_address,
@@ -70,6 +72,8 @@ def examine() -> Iterator[Finding]:
         yield Finding("the rest", Level.WARNING, "was not looked at", "mend the settings first")
         return
     yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
+    for line in unknown_names():
+        yield Finding("settings", Level.WARNING, line, "take it out, unless another program reads it")
     for name, check in CHECKS.items():
         try:
             yield from check(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import click
 
@@ -11,6 +12,10 @@ from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
 from worker.redis import connect
 from worker.settings import current
+from worker.unread import count
+
+#: How long the broker may take to answer, in seconds.
+BROKER_TIMEOUT_S: Final = 1
 
 
 @click.command
@@ -35,18 +40,23 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     due, or its lease over, but for what a rest or a trial keeps back), decisions, error_codes, answers and
     faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
     evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
-    (those seen lately: name, table (the version of its decision table), version, process (a token of it)), and
+    (those seen lately: name, table (the version of its decision table), version, process (a token of it)),
+    decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer), and
     acts (the newest of those of people on whole regions: at, region, act, why, who).
     """
     settings = current()
     regions = (region,) if region else settings.regions
+    unread = count(settings.broker_url, BROKER_TIMEOUT_S)
     with connect(settings.redis_url) as redis:
         seen, acts = look(redis, regions), recent(redis, regions, most_acts)
     if as_json:
-        click.echo(json.dumps(seen.as_json() | {"acts": [act.as_json() for act in acts]}))
+        more = {"decisions_unread": unread, "acts": [act.as_json() for act in acts]}
+        click.echo(json.dumps(seen.as_json() | more))
         return
     from rich.console import Console  # noqa: PLC0415 - machines need none of it
 
     from worker.cli.panels import panels  # noqa: PLC0415
 
     Console().print(panels(seen, acts=acts))
+    waiting = "unknown: the broker does not answer" if unread is None else f"{unread:,}"
+    click.echo(f" decisions that the pipeline has not read yet: {waiting}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -11,20 +12,34 @@ from kombu import Queue
 from kombu.pools import producers
 
 from schemas.decision import dump_decision
+from worker import queues
 from worker.errors import BrokerUnavailable
 from worker.messages import BROKEN
+from worker.settings import DECISION_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
     from celery import Celery
     from kombu import Producer
+    from kombu.message import Message
 
     from schemas.decision import Decision
 
-#: An object, not a name: a worker consumes from every queue that its Celery was told of by name.
-QUEUE: Final = Queue("onboarding")
+#: An object, not a name: Celery keeps a list of the queues that it knows by name.
+QUEUE: Final = Queue(DECISION_QUEUE)
+
+#: Properties of a message that it keeps when it is sent on. Without `expiration`: no decision may expire.
+_KEPT: Final = (
+    "correlation_id",
+    "reply_to",
+    "priority",
+    "delivery_mode",
+    "message_id",
+    "timestamp",
+    "type",
+    "app_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +61,79 @@ def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
 
     Raises ``BrokerUnavailable``: then some may be there, and the same bytes go there again.
     """
-    try:
-        with _producer(app) as producer, producer.batch(len(decisions)):
-            # Once is enough: to look whether a queue was declared takes a third of what it takes to send.
-            declare = [QUEUE]
-            for outgoing in decisions:
-                _send(app, outgoing, producer, declare)
-                declare = []
-    except BROKEN as error:
-        raise BrokerUnavailable(f"the queue {QUEUE.name} cannot be written: {type(error).__name__}") from None
+    with _pipelines_queue(app) as (producer, options), producer.batch(len(decisions)):
+        for outgoing in decisions:
+            _send(app, outgoing, producer, options)
 
 
-def _producer(app: Celery) -> AbstractContextManager[Any]:
-    """One whose broker says what it has: Redis does so for every command, RabbitMQ only where it was asked to.
+def send_on(app: Celery, message: Message) -> None:
+    """Put a message that lies on another queue on the pipeline's, as it is. Raises ``BrokerUnavailable``."""
+    properties: dict[str, Any] = {name: value for name, value in message.properties.items() if name in _KEPT}
+    with _pipelines_queue(app) as (producer, options):
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=DECISION_QUEUE,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=message.headers,
+            **properties,
+            **options,
+        )
 
-    By a connection of its own, because on a shared one task events would wait for those answers, too.
+
+@contextmanager
+def _pipelines_queue(app: Celery) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A producer whose broker confirms what it has, once the queue is known to exist; and options for each message.
+
+    Redis confirms every command, RabbitMQ only where it is asked to: by a connection of its own, because on a shared
+    one task events would wait for the confirmations, too. RabbitMQ also confirms what it throws away for want of a
+    queue, unless the message is `mandatory`.
     """
-    if not urlsplit(app.conf.broker_url).scheme.endswith(("amqp", "amqps")):
-        return app.producer_or_acquire()
-    confirming = app.connection_for_write(transport_options={"confirm_publish": True})
-    producer: AbstractContextManager[Any] = producers[confirming].acquire(block=True)
-    return producer
+    amqp = urlsplit(app.conf.broker_url).scheme.endswith(("amqp", "amqps"))
+    if amqp:
+        confirming = app.connection_for_write(transport_options={"confirm_publish": True})
+        acquired = producers[confirming].acquire(block=True)
+    else:
+        acquired = app.producer_or_acquire()
+    try:
+        with acquired as producer:
+            try:
+                _ensure(producer)
+                yield producer, {"mandatory": True} if amqp else {}
+            except BROKEN:
+                if amqp:
+                    # A confirmation that is still under way would be taken for that of the next message.
+                    with suppress(Exception):
+                        producer.connection.collect()
+                raise
+    except BROKEN as error:
+        raise BrokerUnavailable(
+            f"the queue {DECISION_QUEUE} cannot be written: {queues.explained(error)}", queues.why(error)
+        ) from None
 
 
-def _send(app: Celery, outgoing: Outgoing, producer: Producer, declare: list[Queue]) -> None:
+def _ensure(producer: Producer) -> None:
+    """Once for each connection: to declare a queue takes a third of what it takes to send."""
+    channel: Any = producer.channel
+    declared = channel.connection.client.declared_entities
+    if DECISION_QUEUE not in declared:
+        queues.ensure(QUEUE, channel)
+        declared.add(DECISION_QUEUE)
+
+
+def _send(app: Celery, outgoing: Outgoing, producer: Producer, options: dict[str, Any]) -> None:
     app.send_task(
-        f"onboarding.{outgoing.name}",
+        f"{DECISION_QUEUE}.{outgoing.name}",
         kwargs={"decision": json.loads(outgoing.text)},
         task_id=outgoing.id,
         queue=QUEUE,  # type: ignore[arg-type]
-        declare=declare,
+        # Of its own Celery would declare it with the arguments that it had before.
+        declare=[],
         producer=producer,
         ignore_result=True,
         # The context in it is the pipeline's own: Flower shows the id.
         argsrepr=f"decision {outgoing.id}",
         kwargsrepr="",
+        **options,
     )

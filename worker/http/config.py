@@ -29,8 +29,10 @@ try:
     # Before the imports that would fail over a shadow.
     refuse_shadows()
     from worker.decisions.table import Table
-    from worker.settings import current
+    from worker.settings import current, unknown_names
 
+    for _line in unknown_names():
+        print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
     _settings: Final = current()
     Table.load(_settings.decisions_file)
 except ConfigError as error:

@@ -16,6 +16,7 @@ from worker.metrics import Metrics
 from worker.redis import connect
 from worker.room import Room
 from worker.roster import Roster
+from worker.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,8 @@ class Face:
         ledgers = LedgerWatch(Ledger(redis))
         self.readiness = Readiness(Roster(redis), Room(redis), ledgers, settings.regions)
         registry = CollectorRegistry()
-        registry.register(Metrics(redis, settings.regions, Table.load(settings.decisions_file), ledgers))
+        table, unread = Table.load(settings.decisions_file), Unread(settings.broker_url)
+        registry.register(Metrics(redis, settings.regions, table, ledgers, unread))
         self._pages: dict[str, WSGIApplication] = {
             "/healthz": Page(lambda: Line(HTTPStatus.OK, "ok")),
             "/readyz": Page(self._ready),

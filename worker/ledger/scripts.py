@@ -26,6 +26,7 @@ NAMES: Final = (
     "counts",
     "status",
     "accept",
+    "redelivered",
 )
 
 

@@ -282,7 +282,9 @@ def _took(verification: Verification) -> dict[str, int]:
     return took
 
 
-def retry(verification: Verification, *, in_s: float, cause: str, late_faults: int = 0) -> Write:
+def retry(
+    verification: Verification, *, in_s: float, cause: str, why: str = "", late_faults: int = 0
+) -> Write:
     """Something of ours failed: the same stage again after a countdown."""
     late = {"l": str(late_faults)} if late_faults else {}
     return Write(
@@ -293,7 +295,7 @@ def retry(verification: Verification, *, in_s: float, cause: str, late_faults: i
         fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
         counts={f"fault:{cause}": 1},
         event="fault",
-        detail=cause,
+        detail=" ".join(filter(None, (cause, why))),
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.decisions.table import Table
     from worker.roster import Worker
+    from worker.unread import Unread
 
 
 class Metrics(Collector):
@@ -36,10 +37,16 @@ class Metrics(Collector):
     Parameters:
       redis: a client that answers bytes.
       table: the decision table of the workers; its codes and decisions are those that are told apart.
+      unread: counts what waits in the pipeline's queue; None: the broker is not asked.
     """
 
     def __init__(
-        self, redis: Redis, regions: Sequence[str], table: Table, ledgers: LedgerWatch | None = None
+        self,
+        redis: Redis,
+        regions: Sequence[str],
+        table: Table,
+        ledgers: LedgerWatch | None = None,
+        unread: Unread | None = None,
     ) -> None:
         self._census = Census(redis)
         self._tokens = TokenStore(redis)
@@ -49,6 +56,7 @@ class Metrics(Collector):
         self._ledgers = ledgers or LedgerWatch(Ledger(redis))
         self._regions = tuple(regions)
         self._catalogue = catalogue(table)
+        self._unread = unread
 
     def collect(self) -> Iterator[Metric]:
         try:
@@ -66,6 +74,7 @@ class Metrics(Collector):
         yield from _workers(workers)
         yield _replaced(replaced)
         yield _refused({field.decode(): int(count) for field, count in refusals.items()})
+        yield _decisions_unread(self._unread.read() if self._unread else None)
         for metric in self._catalogue:
             yield metric.family(readings)
 
@@ -76,6 +85,7 @@ class Metrics(Collector):
         yield from _workers(())
         yield _replaced({})
         yield _refused({})
+        yield _decisions_unread(None)
         for metric in self._catalogue:
             yield metric.family({})
 
@@ -133,6 +143,18 @@ def _refused(refused: Mapping[str, int]) -> Metric:
     )
     for field, count in sorted(refused.items()):
         family.add_metric((field,), count)
+    return family
+
+
+def _decisions_unread(count: int | None) -> Metric:
+    """Without a sample where the broker does not say."""
+    family = GaugeMetricFamily(
+        "ekyc_decisions_unread",
+        "Decisions that wait in the pipeline's queue: delivered, and not read yet. Missing while the broker is away.",
+        labels=(),
+    )
+    if count is not None:
+        family.add_metric((), count)
     return family
 
 

@@ -1,0 +1,142 @@
+"""How many decisions nobody has read yet: by both brokers, in `stats` and metrics, and never at a scrape's cost."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+from kombu import Connection, Queue
+from prometheus_client import CollectorRegistry, generate_latest
+
+from tests.acceptance.rabbitmq import RabbitMQ, installed
+from tests.integration.cli_process import Ekyc
+from worker.decisions.table import Table
+from worker.metrics import Metrics
+from worker.unread import EVERY_S, FRESH_S, WAIT_S, Unread, count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from redis import Redis
+
+
+@pytest.fixture
+def ekyc(redis_url: str) -> Ekyc:
+    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
+
+
+@contextmanager
+def mute() -> Iterator[int]:
+    """The port of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+def send(broker_url: str, number: int = 1, *, priority: int = 0) -> None:
+    with Celery("fleet", broker=broker_url, set_as_current=False) as app:
+        for _ in range(number):
+            app.send_task(
+                "onboarding.approve", kwargs={"decision": {}}, queue="onboarding", priority=priority
+            )
+
+
+def sample(redis: Redis, unread: Unread) -> list[str]:
+    registry = CollectorRegistry()
+    registry.register(Metrics(redis, ["ph"], Table.load(None), unread))
+    lines = generate_latest(registry).decode().splitlines()
+    assert "# TYPE ekyc_decisions_unread gauge" in lines
+    assert "ekyc_up 1.0" in lines
+    return [line for line in lines if line.startswith("ekyc_decisions_unread")]
+
+
+def test_on_redis_messages_of_every_priority_are_counted(redis: Redis, redis_url: str, ekyc: Ekyc) -> None:
+    assert count(redis_url) == 0
+    for priority in (0, 3, 6, 9):
+        send(redis_url, 2, priority=priority)
+    assert redis.llen("onboarding") < 8
+    assert count(redis_url) == 8
+    assert sample(redis, Unread(redis_url)) == ["ekyc_decisions_unread 8.0"]
+    shown = ekyc("stats", "--json")
+    assert json.loads(shown.out)["decisions_unread"] == 8
+    assert "decisions that the pipeline has not read yet: 8" in ekyc("stats").out
+
+
+def test_on_redis_a_prefix_of_the_url_counts(redis_url: str) -> None:
+    """As kombu reads it, so that we count where it writes."""
+    with Connection(redis_url, transport_options={"global_keyprefix": "p:"}) as connection:
+        queue = Queue("onboarding", channel=connection.default_channel)
+        queue.declare()
+        connection.Producer().publish({}, routing_key="onboarding")
+        assert connection.default_channel.queue_declare("onboarding").message_count == 1  # type: ignore[attr-defined]
+    assert count(redis_url) == 0
+
+
+@pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
+def test_on_rabbitmq_a_queue_of_any_kind_is_counted(redis: Redis, tmp_path: Path, ekyc: Ekyc) -> None:
+    with RabbitMQ(tmp_path) as broker:
+        assert count(broker.url) == 0
+        with Connection(broker.url) as connection:
+            Queue(
+                "onboarding",
+                queue_arguments={"x-queue-type": "quorum"},
+                channel=connection.default_channel,
+            ).declare()
+            for _ in range(3):
+                connection.Producer().publish({}, routing_key="onboarding")
+            give_up_at = time.monotonic() + 20
+            while count(broker.url) != 3:
+                assert time.monotonic() < give_up_at
+        assert sample(redis, Unread(broker.url)) == ["ekyc_decisions_unread 3.0"]
+        shown = ekyc.with_env(CELERY_BROKER_URL=broker.url)("stats", "--json")
+        assert json.loads(shown.out)["decisions_unread"] == 3
+        with broker.frozen():
+            assert count(broker.url, timeout_s=1) is None
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_is_away_or_hangs_is_no_number(
+    scheme: str, redis: Redis, ekyc: Ekyc, unused_port: int
+) -> None:
+    with mute() as port:
+        for url in (f"{scheme}://127.0.0.1:{unused_port}", f"{scheme}://127.0.0.1:{port}"):
+            assert count(url, timeout_s=1) is None
+            unread = Unread(url)
+            assert sample(redis, unread) == []
+            # The first scrape may wait for the first answer; no other does.
+            begun = time.monotonic()
+            for _ in range(20):
+                assert sample(redis, unread) == []
+            assert time.monotonic() - begun < 10 * WAIT_S
+            shown = ekyc.with_env(CELERY_BROKER_URL=url)("stats", "--json")
+            assert shown.code == 0
+            assert json.loads(shown.out)["decisions_unread"] is None
+
+
+def test_a_count_is_believed_for_a_while_and_no_longer(redis_url: str) -> None:
+    now = [0.0]
+    unread = Unread(redis_url, clock=lambda: now[0])
+    assert unread.read() == 0
+    send(redis_url)
+    assert unread.read() == 0
+    now[0] = EVERY_S
+    assert unread.read() == 1
+    broken = Unread("redis://127.0.0.1:1", clock=lambda: now[0])
+    broken._count, broken._counted_at, broken._answered = 5, now[0], True
+    assert broken.read() == 5
+    now[0] += FRESH_S
+    assert broken.read() is None
+
+
+def test_what_our_own_workers_read_is_not_it(redis: Redis, redis_url: str) -> None:
+    """Another queue of the same broker, and a key of another type."""
+    with Celery("p", broker=redis_url, set_as_current=False) as app:
+        app.send_task("tasks.enqueue", queue="celery")
+    assert count(redis_url) == 0
+    redis.set("onboarding", "no list")
+    assert count(redis_url) is None

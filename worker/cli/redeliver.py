@@ -1,0 +1,237 @@
+"""`ekyc redeliver`: put decisions on the pipeline's queue once more, with the same bytes and the same id."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from schemas.decision import decision_id
+from schemas.fields import SIGNATURE_ID
+from worker.cli.hold import duration
+from worker.cli.moments import span
+from worker.cli.options import json_option, need_region, region_option, who_option
+from worker.cli.reporter import Reporter
+from worker.errors import BrokerUnavailable, InvalidInput
+from worker.ledger.decided import Decided, Known
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from worker.settings import Settings
+
+#: Decisions per round trip.
+PAGE: Final = 64
+
+#: How long the broker may take to answer, in seconds.
+BROKER_TIMEOUT_S: Final = 5
+
+_DECISION: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def _since(ctx: click.Context, param: click.Parameter, given: str | None) -> float | None:
+    return None if given is None else duration(ctx, param, given)
+
+
+def _decision(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
+    if given is not None and not _DECISION.fullmatch(given):
+        raise click.BadParameter("must be one word, such as approve", ctx, param)
+    return given
+
+
+@click.command
+@click.argument("signature_ids", metavar="[ID]...", nargs=-1)
+@region_option
+@click.option(
+    "--since",
+    "since_s",
+    metavar="TIME",
+    callback=_since,
+    help="All that were delivered within that time, such as 30m or 2h.",
+)
+@click.option(
+    "--decision", metavar="NAME", callback=_decision, help="With --since: only these, such as approve."
+)
+@who_option
+@click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+@json_option
+@click.pass_context
+def redeliver(  # noqa: PLR0913 - one an option
+    ctx: click.Context,
+    *,
+    signature_ids: tuple[str, ...],
+    region: str | None,
+    since_s: float | None,
+    decision: str | None,
+    who: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Deliver decisions once more, the same bytes under the same id.
+
+    For a pipeline that has lost what it had read. Give signature ids (after -- where one begins with a dash), or
+    --since, which without --region means all regions in ADVANCE_REGIONS and scans the whole Redis. How many they
+    are is shown, and whether they are meant is asked.
+
+    The ledger keeps a decision for EKYC_RETENTION after its verification is done; an older one is unknown to it.
+    A decision that was not delivered yet is left to the fleet. Nothing is decided anew, and figures of decisions
+    do not change. It is recorded with name and time: `ekyc stats --json` shows it among acts, and `ekyc status`
+    in each timeline. With --json: redelivered, not_delivered, unknown.
+
+    Exit status: 0 all were redelivered, 1 some were not, or the answer was no, or Redis or the broker does not
+    answer, 2 what was given is wrong, or stdin is not a terminal; 130 Ctrl-C.
+    """
+    if bool(signature_ids) == (since_s is not None):
+        raise click.UsageError("give either signature ids or --since", ctx)
+    if decision is not None and since_s is None:
+        raise click.UsageError("--decision goes with --since", ctx)
+    settings = current()
+    with connect(settings.redis_url) as redis:
+        decided = Decided(redis, who=who)
+        if since_s is None:
+            chosen, said = _given(decided, signature_ids, need_region(region, settings))
+        else:
+            chosen, said = _found(decided, (region,) if region else settings.regions, since_s, decision)
+        run = Run(decided, chosen)
+        if run.total and not yes and not _agreed(said):
+            ctx.exit(1)
+        if run.total:
+            run.deliver(settings, said)
+    click.echo(json.dumps(run.as_json()) if as_json else f"{run}" if run.seen else said)
+    ctx.exit(1 if run.left else 0)
+
+
+def _given(
+    decided: Decided, signature_ids: Sequence[str], region: str
+) -> tuple[Mapping[str, Sequence[str]], str]:
+    """Those whose ids were given. Raises ``InvalidInput``, which names the position of a bad one."""
+    faults = [
+        f"id number {position}: must be 1 to 64 of letters, digits, - and _"
+        for position, signature_id in enumerate(signature_ids, start=1)
+        if not SIGNATURE_ID.fullmatch(signature_id)
+    ]
+    if faults:
+        raise InvalidInput("\n".join([*faults, "nothing was redelivered"]))
+    once = list(dict.fromkeys(signature_ids))
+    known = Counter(kept.known for kept in decided.read(region, once))
+    missing = [
+        f"{known[word]} {text}"
+        for word, text in (
+            (Known.NOT_DELIVERED, "not delivered yet"),
+            (Known.UNKNOWN, "unknown, or done longer ago than the ledger remembers"),
+        )
+        if known[word]
+    ]
+    said = f"{known[Known.DELIVERED]} decisions given by id, of {region}"
+    return {region: once}, f"{said} ({', '.join(missing)})" if missing else said
+
+
+def _found(
+    decided: Decided, regions: Sequence[str], since_s: float, decision: str | None
+) -> tuple[Mapping[str, Sequence[str]], str]:
+    """All that were delivered within `since_s`."""
+    with closing(Reporter("looking for decisions")) as reporter:
+        found = {region: decided.since(region, since_s, decision, reporter.advance) for region in regions}
+    what = f"{decision} decisions" if decision else "decisions"
+    where = ", ".join(f"{region} {len(ids)}" for region, ids in found.items() if ids) or "none"
+    count = sum(map(len, found.values()))
+    return found, f"{count} {what} delivered in the last {span(since_s)} ({where})"
+
+
+def _agreed(said: str) -> bool:
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        raise InvalidInput(f"{said}; stdin is not a terminal: pass --yes")
+    click.echo(said, err=True)
+    try:
+        answer = click.confirm("redeliver them?", err=True)
+    except click.Abort:
+        click.echo("\nekyc: nothing was redelivered", err=True)
+        raise
+    if not answer:
+        click.echo("ekyc: nothing was redelivered", err=True)
+    return answer
+
+
+class Run:
+    """Delivers the chosen, a page at a time, and counts what became of them."""
+
+    def __init__(self, decided: Decided, chosen: Mapping[str, Sequence[str]]) -> None:
+        self._decided = decided
+        self._chosen = {region: ids for region, ids in chosen.items() if ids}
+        self._counts: Counter[Known] = Counter()
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self._chosen.values()))
+
+    @property
+    def seen(self) -> int:
+        return self._counts.total()
+
+    @property
+    def left(self) -> int:
+        """How many were not redelivered."""
+        return self.seen - self._counts[Known.DELIVERED]
+
+    def as_json(self) -> dict[str, int]:
+        return {
+            "redelivered": self._counts[Known.DELIVERED],
+            "not_delivered": self._counts[Known.NOT_DELIVERED],
+            "unknown": self._counts[Known.UNKNOWN],
+        }
+
+    def __str__(self) -> str:
+        counts = self.as_json()
+        return (
+            f"redelivered {counts['redelivered']}, not delivered yet {counts['not_delivered']}, "
+            f"unknown {counts['unknown']}"
+        )
+
+    def deliver(self, settings: Settings, said: str) -> None:
+        """Record the act, then deliver. Raises ``BrokerUnavailable`` and ``LedgerUnavailable``."""
+        _reach(settings)
+        try:
+            with closing(Reporter("redelivering")) as reporter:
+                for region, ids in self._chosen.items():
+                    # Before anything is sent: whatever ends this process, the record has it.
+                    self._decided.note(region, act=said)
+                    for start in range(0, len(ids), PAGE):
+                        self._page(region, ids[start : start + PAGE])
+                        reporter.advance(self.seen)
+        except BaseException:
+            click.echo(f"ekyc: so far, at least: {self}", err=True)
+            raise
+
+    def _page(self, region: str, ids: Sequence[str]) -> None:
+        from worker.app import app  # noqa: PLC0415 - Celery takes long to import, and most runs end before
+        from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415
+
+        kept = self._decided.read(region, ids)
+        ready = [one for one in kept if one.known is Known.DELIVERED]
+        if ready:
+            deliver(
+                app, [Outgoing(decision_id(region, one.signature_id), one.name, one.text) for one in ready]
+            )
+            self._counts[Known.DELIVERED] += len(ready)
+            self._decided.note(region, [one.signature_id for one in ready])
+        self._counts.update(one.known for one in kept if one.known is not Known.DELIVERED)
+
+
+def _reach(settings: Settings) -> None:
+    """Raises ``BrokerUnavailable`` where the broker does not answer: Celery by itself would wait for it for long."""
+    from worker import queues  # noqa: PLC0415 - see above
+
+    try:
+        with queues.connected(settings.broker_url, BROKER_TIMEOUT_S):
+            pass
+    except Exception as error:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
+        raise BrokerUnavailable(
+            f"the broker does not answer ({queues.why(error)}): nothing was redelivered; run `ekyc doctor`"
+        ) from None

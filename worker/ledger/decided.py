@@ -1,0 +1,123 @@
+"""Decisions that the ledger still keeps after their delivery, for whoever has to deliver them once more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger import record
+from worker.ledger.scripts import Scripts, plain, prefix
+from worker.ledger.values import Stage
+from worker.redis import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from redis import Redis
+
+#: Keys per step of a scan.
+STEP: Final = 1000
+
+#: Stages at which the pipeline has the decision.
+_AFTER: Final = frozenset({Stage.DONE.value, Stage.ARCHIVING.value, Stage.POLLING.value})
+
+
+class Known(StrEnum):
+    """What the ledger knows of the decision of a verification."""
+
+    DELIVERED = "delivered"
+    NOT_DELIVERED = "not_delivered"
+    #: Never enqueued, or done for longer than the ledger remembers.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A verification and its decision, as it was delivered; `name` and `text` are "" where there is none."""
+
+    signature_id: str
+    known: Known
+    name: str = ""
+    text: str = field(default="", repr=False)
+
+
+class Decided:
+    """Finds and reads decisions. Every method raises ``LedgerUnavailable`` when Redis cannot be used."""
+
+    def __init__(self, redis: Redis, *, who: str = "") -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+        self._who = plain(who)
+
+    def since(
+        self, region: str, since_s: float, decision: str | None, advance: Callable[[int], None]
+    ) -> list[str]:
+        """Ids of the decisions of a region that were delivered within the last `since_s`, the oldest first.
+
+        There is no index by time: this scans the keys of the whole Redis, a step at a time, which blocks nobody.
+        `advance` is called with the number of keys seen so far.
+        """
+        with translated():
+            seconds, micros = self._redis.time()
+        after_ms = seconds * 1000 + micros // 1000 - round(since_s * 1000)
+        found: dict[str, int] = {}
+        seen = 0
+        for ids in self._steps(region):
+            seen += len(ids)
+            found |= dict(self._delivered(region, ids, decision, after_ms))
+            advance(seen)
+        return sorted(found, key=found.__getitem__)
+
+    def read(self, region: str, signature_ids: Sequence[str]) -> list[Kept]:
+        """What is kept of each."""
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            for signature_id in signature_ids:
+                pipe.hmget(f"{prefix(region)}v:{signature_id}", "s", "y", "d")
+            rows = pipe.execute()
+        return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
+
+    def note(self, region: str, signature_ids: Sequence[str] = (), *, act: str = "") -> None:
+        """Note in the region's record that a person redelivers, and in timelines that it was done."""
+        self._scripts.call("redelivered", region, self._who, plain(act), *signature_ids)
+
+    def _steps(self, region: str) -> Iterator[list[str]]:
+        start = f"{prefix(region)}v:"
+        cursor = 0
+        while True:
+            with translated():
+                page: Any = self._redis.scan(cursor, match=f"{start}*", count=STEP)
+            cursor, keys = page
+            yield [key.decode().removeprefix(start) for key in keys]
+            if not cursor:
+                return
+
+    def _delivered(
+        self, region: str, ids: Sequence[str], decision: str | None, after_ms: int
+    ) -> Iterator[tuple[str, int]]:
+        """Those of `ids` that were delivered since, each with the moment."""
+        base = prefix(region)
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            for signature_id in ids:
+                pipe.hmget(f"{base}v:{signature_id}", "s", "y")
+            rows = pipe.execute()
+            those = [
+                signature_id
+                for signature_id, (stage, name) in zip(ids, rows, strict=True)
+                if stage and name and stage.decode() in _AFTER and decision in {None, name.decode()}
+            ]
+            for signature_id in those:
+                pipe.lrange(f"{base}t:{signature_id}", 0, -1)
+            timelines = pipe.execute()
+        for signature_id, lines in zip(those, timelines, strict=True):
+            moments = [event.at_ms for event in map(record.event, lines) if event.name == "delivered"]
+            if moments and moments[-1] >= after_ms:
+                yield signature_id, moments[-1]
+
+
+def _kept(signature_id: str, stage: bytes | None, name: bytes | None, text: bytes | None) -> Kept:
+    if stage is None:
+        return Kept(signature_id, Known.UNKNOWN)
+    if stage.decode() not in _AFTER or not name or not text:
+        return Kept(signature_id, Known.NOT_DELIVERED)
+    return Kept(signature_id, Known.DELIVERED, name.decode(), text.decode())
