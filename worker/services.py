@@ -73,7 +73,7 @@ class Services:
             ),
             client=Client(settings, redis),
             evidence=Evidence(settings.evidence_url),
-            images=Images(settings.image_origins),
+            images=Images(settings.image_origins, proxy=settings.proxy, ca_bundle=settings.ca_bundle),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             thread=thread,

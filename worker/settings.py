@@ -7,6 +7,7 @@ be given as ``NAME_FILE``, a path whose content is the value; meant for secrets.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,10 @@ class Settings:
     evidence_url: str = ""
     #: Origins that images may come from; empty: any public host over https.
     image_origins: tuple[str, ...] = ()
+    #: The HTTP proxy to the vendor and to images; empty: none. It may hold a password.
+    proxy: str = field(default="", repr=False)
+    #: A PEM file of the certificate authorities that are trusted over HTTPS; empty: those of certifi.
+    ca_bundle: str = ""
     #: None: the packaged table.
     decisions_file: Path | None = None
     poll_first_s: float = 2.0
@@ -82,6 +87,8 @@ class Settings:
                 base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
                 evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
                 image_origins=tuple(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins) or ()),
+                proxy=env.str("EKYC_PROXY", "", validate=_proxy) or "",
+                ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle) or "",
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
                 poll_factor=env.float(
@@ -163,6 +170,25 @@ def _origin(text: str) -> None:
         or parts.username is not None
     ):
         raise ValidationError("give an origin and nothing more, such as https://images.example.com")
+
+
+def _proxy(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if text and (not usable or parts.path not in {"", "/"} or parts.query or parts.fragment):
+        raise ValidationError("give the URL of an HTTP proxy, such as http://proxy.example.com:3128")
+
+
+def _ca_bundle(text: str) -> None:
+    if not text:
+        return
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError):
+        raise ValidationError("give a readable PEM file with the certificates of your authorities") from None
 
 
 def _web_bind(given: str | None, port: int | None) -> str:

@@ -176,7 +176,7 @@ ANSWERS: dict[str, tuple[list[Any], Answer]] = {
         Unreadable("BODY_TOO_LARGE", b""),
     ),
     "silence": ([60.0], TransientFault("TIMEOUT")),
-    "a byte at a time": ([b"H", 0.2] * 300, TransientFault("TIMEOUT")),
+    "a byte at a time": ([b"HTTP/1.1 200 ", *[b"O", 0.2] * 300], TransientFault("TIMEOUT")),
 }
 
 

@@ -90,11 +90,11 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     """
     collection = Collection(list(_kept(evidence, listed, region, signature_id)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
-    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add:
+    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add, images.for_one() as its_images:
         for turn, side in enumerate(wanted):
             try:
                 with deadline(time_left_s() / (len(wanted) - turn)):
-                    collection.files.append(_bring(links, images, side, add))
+                    collection.files.append(_bring(links, its_images, side, add))
             except (ImageRefused, ImageUnavailable) as error:
                 reason = error.reason if isinstance(error, ImageRefused) else ImageUnavailable.cause
                 collection.missing.append(Missing(side, reason))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request, RequestException
 
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.transport.adapter import Connections
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
 MAX_BYTES: Final = 20 * MIB
@@ -40,10 +46,6 @@ _MAGIC: Final = {
     "image/heif": re.compile(rb"....ftyp(mif1|msf1)", re.DOTALL),
 }
 
-# It logs the path of every request, and of an odd answer the whole URL and what was odd about it. Who has the
-# link of an image can see the document.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -61,11 +63,25 @@ class Images:
     Parameters:
         origins: origins that images may come from, each just as it is written: over http and from private
             addresses, too. None given: any host over https that has a public address.
+        proxy: see ``worker.transport``; `ca_bundle` too.
     """
 
-    def __init__(self, origins: tuple[str, ...]) -> None:
+    def __init__(self, origins: tuple[str, ...], *, proxy: str = "", ca_bundle: str = "") -> None:
         self._origins = frozenset(_origin(origin) for origin in origins)
-        self._http = session() if origins else public_session()
+        make = session if origins else public_session
+        self._http = make(proxy=proxy, ca_bundle=ca_bundle)
+        self._connections: Connections | None = None
+
+    @contextmanager
+    def for_one(self) -> Iterator[Images]:
+        """The images of one verification: their connections are used by no other one, and closed at the end.
+
+        Bytes that a host sends behind an image would else become the next person's.
+        """
+        with self._http.own_connections() as connections:
+            its = copy(self)
+            its._connections = connections  # noqa: SLF001 - of the same class
+            yield its
 
     def fetch(self, url: str) -> Image:
         """The image behind a link. No error quotes the link: who has it can see the document.
@@ -76,9 +92,12 @@ class Images:
             ImageLinkExpired: the host does not, or no longer, honour this link.
             ImageUnavailable: the host did not give the whole image in time.
         """
+        if self._connections is None:
+            with self.for_one() as its:
+                return its.fetch(url)
         request = self._checked(url)
         try:
-            with deadline(TIMEOUT_S), self._http.send(request, stream=True) as response:
+            with deadline(TIMEOUT_S), self._connections.send(request) as response:
                 _judge(response.status_code)
                 body = read_bounded(response, MAX_BYTES)
         except BodyTooLarge:

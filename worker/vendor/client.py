@@ -50,7 +50,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings, redis: redis_py.Redis) -> None:
-        self._session = session()
+        self._session = session(proxy=settings.proxy, ca_bundle=settings.ca_bundle)
         self._mint = Mint(self._session, settings)
         self._tokens = Tokens(redis, self._mint)
         # What is the same in every call is prepared once.
