@@ -8,6 +8,7 @@ thread waits, as it would without.
 from __future__ import annotations
 
 import threading
+import time
 from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -30,6 +31,11 @@ LOOK_AGAIN_S: Final = 0.02
 def in_greenlet() -> bool:
     """Whether others run in this thread while we wait."""
     return isinstance(getcurrent(), Greenlet)
+
+
+def pause(seconds: float) -> None:
+    """Sleep. In a greenlet the others keep running."""
+    (gevent.sleep if in_greenlet() else time.sleep)(seconds)
 
 
 class Aside:

@@ -62,16 +62,17 @@ class Services:
         settings.require_evidence()
         redis = connect(settings.redis_url)
         thread = Thread()
+        ledger = Ledger(
+            redis,
+            lease_s=settings.lease_s,
+            rate=settings.rate,
+            retention_s=settings.retention_s,
+            worker=f"{os.getpid()}@{socket.gethostname()}",
+        )
         return cls(
             settings=settings,
-            ledger=Ledger(
-                redis,
-                lease_s=settings.lease_s,
-                rate=settings.rate,
-                retention_s=settings.retention_s,
-                worker=f"{os.getpid()}@{socket.gethostname()}",
-            ),
-            client=Client(settings, redis),
+            ledger=ledger,
+            client=Client(settings, redis, ledger.spend),
             evidence=Evidence(settings.evidence_url),
             images=Images(settings.image_origins, proxy=settings.proxy, ca_bundle=settings.ca_bundle),
             table=Table.load(settings.decisions_file),

@@ -233,7 +233,7 @@ class Connections:
         self._done(transfer)
 
     def _done(self, transfer: Transfer) -> None:
-        if transfer.unclear:
+        if transfer.unclear or (self._opened is not None and transfer.may_hide_bytes):
             self.drop()
         handle, transfer.handle = transfer.handle, None
         if handle is not None:
@@ -342,7 +342,7 @@ class _Handle:
         curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))
         curl.setopt(pycurl.ADDRESS_SCOPE, tag & 0x7FFFFFFF)
         curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
-        self._transfer = transfer = Transfer(self)
+        self._transfer = transfer = Transfer(self, is_tls=asked.url.startswith("https:"))
         return transfer
 
     def _on_header(self, line: bytes) -> int | None:

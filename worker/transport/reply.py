@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
+from worker.transport.curl import pycurl
 from worker.transport.deadline import time_left_s
 from worker.transport.failure import failure
 
@@ -23,6 +24,8 @@ class Reply:
     """The body of one response. `done` is called once, when the transfer is no longer needed."""
 
     def __init__(self, transfer: Transfer, done: Callable[[Transfer], None]) -> None:
+        #: Nothing was asked over this connection before.
+        self.fresh = bool(transfer.curl.getinfo(pycurl.NUM_CONNECTS))
         self._transfer: Transfer | None = transfer
         self._done = done
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Sender(Protocol):
-        """What sends a prepared request: a session, or connections of its own."""
+        """Sends a prepared request: a session, or connections that nobody else uses."""
 
         def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response: ...
 

@@ -31,7 +31,8 @@ _NOT_YET: Final[int] = pycurl.WRITEFUNC_PAUSE
 class Transfer:
     """What has come of one exchange. Its callbacks run within libcurl: they take notes and wait for nothing."""
 
-    def __init__(self, handle: _Handle) -> None:
+    def __init__(self, handle: _Handle, *, is_tls: bool) -> None:
+        self.is_tls = is_tls
         self.handle: _Handle | None = handle
         self.engine = handle.engine
         self.curl = handle.curl
@@ -61,6 +62,14 @@ class Transfer:
     @property
     def ended(self) -> bool:
         return self.code is not None
+
+    @property
+    def may_hide_bytes(self) -> bool:
+        """Whether bytes behind the body may lie decrypted within TLS, where nobody sees them.
+
+        libcurl reads chunks to the end of their record, and a body with a length not a byte further.
+        """
+        return self.is_tls and not self.multiplexed and "Transfer-Encoding" not in self.headers
 
     def on_header(self, line: bytes) -> int | None:
         self.touched = self.connected = True

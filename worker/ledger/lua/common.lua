@@ -17,7 +17,7 @@
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
---   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
+--   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
 --   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as the act says
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
