@@ -7,8 +7,8 @@ thread waits, as it would without.
 
 from __future__ import annotations
 
-import select
 import threading
+import time
 from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import gevent
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.event import AsyncResult
-from gevent.socket import wait_read, wait_write
 from gevent.threadpool import ThreadPool
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 _P = ParamSpec("_P")
@@ -35,16 +33,9 @@ def in_greenlet() -> bool:
     return isinstance(getcurrent(), Greenlet)
 
 
-def await_socket(sock: socket.socket, *, to_write: bool, timeout_s: float) -> None:
-    """Return once a socket that does not block can be read, or written. Raises ``TimeoutError``."""
-    if in_greenlet():
-        wait = wait_write if to_write else wait_read
-        wait(sock.fileno(), timeout=timeout_s, timeout_exc=TimeoutError("timed out"))
-        return
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT if to_write else select.POLLIN)
-    if not poll.poll(timeout_s * 1000):
-        raise TimeoutError("timed out")
+def pause(seconds: float) -> None:
+    """Sleep. In a greenlet the others keep running."""
+    (gevent.sleep if in_greenlet() else time.sleep)(seconds)
 
 
 class Aside:

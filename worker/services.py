@@ -82,10 +82,15 @@ class Services:
         return cls(
             settings=settings,
             ledger=ledger,
-            client=Client(settings, redis),
+            client=Client(settings, redis, ledger.spend),
             evidence=evidence,
             breaker=Breaker(evidence.check),
-            images=Images(settings.image_origins, Admissions(settings.regions)),
+            images=Images(
+                settings.image_origins,
+                Admissions(settings.regions),
+                proxy=settings.proxy,
+                ca_bundle=settings.ca_bundle,
+            ),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
             thread=thread,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -85,6 +86,10 @@ class Settings:
     evidence_url: str = ""
     #: Origins that images may come from; empty: any public host over https.
     image_origins: tuple[str, ...] = ()
+    #: The HTTP proxy to the vendor and to images; empty: none. It may hold a password.
+    proxy: str = field(default="", repr=False)
+    #: A PEM file of the certificate authorities that are trusted over HTTPS; empty: those of certifi.
+    ca_bundle: str = ""
     #: None: the packaged table.
     decisions_file: Path | None = None
     poll_first_s: float = 2.0
@@ -125,6 +130,8 @@ class Settings:
                 base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
                 evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
                 image_origins=_each(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins)),
+                proxy=env.str("EKYC_PROXY", "", validate=_proxy) or "",
+                ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle) or "",
                 decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
                 poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
                 poll_factor=env.float(
@@ -259,6 +266,25 @@ def _of_the_form(said: str) -> Iterator[None]:
         yield
     except ValueError:
         raise ValidationError(said) from None
+
+
+def _proxy(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if text and (not usable or parts.path not in {"", "/"} or parts.query or parts.fragment):
+        raise ValidationError("give the URL of an HTTP proxy, such as http://proxy.example.com:3128")
+
+
+def _ca_bundle(text: str) -> None:
+    if not text:
+        return
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError):
+        raise ValidationError("give a readable PEM file with the certificates of your authorities") from None
 
 
 def _web_bind(given: str | None, port: int | None) -> str:

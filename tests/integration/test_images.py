@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration import name_server
 from tests.integration.image_host import HEIC, HEIF, JPEG, PNG, WEBP, ImageHost
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.images import MAX_BYTES, Images
@@ -17,6 +18,7 @@ from worker.transport import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -242,19 +244,22 @@ def test_without_origins_no_private_address_is_reached_however_it_is_written(
     assert host.asked == []
 
 
-def test_a_public_name_with_a_private_address_is_refused(
-    host: ImageHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_public_name_with_a_private_address_is_refused(host: ImageHost, tmp_path: Path) -> None:
     """What a name resolves to when we connect is what counts."""
-    asked: list[object] = []
-
-    def resolve(name: object, port: int, *_: object, **__: object) -> list[Any]:
-        asked.append(name)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert refused(Images(()), f"https://images.example.com:{host.port}/i") == "PRIVATE_ADDRESS"
-    assert asked == ["images.example.com"]
+    program = """
+import sys
+from worker.errors import ImageRefused
+from worker.evidence.images import Images
+try:
+    Images(()).fetch(sys.argv[1])
+except ImageRefused as refused:
+    print(refused.reason)
+"""
+    url = f"https://images.example.com:{host.port}/i"
+    ended = name_server.run(tmp_path, program, url, images_example_com="127.0.0.1")
+    assert ended.stdout.split() == ["PRIVATE_ADDRESS"]
+    assert "asked images.example.com" in ended.stderr
+    assert host.asked == []
 
 
 def test_neither_logs_nor_errors_quote_a_link(

@@ -266,6 +266,11 @@ def test_the_right_to_call_is_one_for_the_whole_fleet(redis: Redis) -> None:
     assert one.spend("ph") > 0
 
 
+def test_a_call_beyond_those_claimed_is_counted(ledger: Ledger, redis: Redis) -> None:
+    assert ledger.spend("ph") == 0
+    assert Census(redis).counts("ph").extra_calls == 1
+
+
 def test_the_fleet_keeps_to_one_rate(redis: Redis) -> None:
     """At 100 a second: a tenth of a second's worth at once, and no more than that before its time."""
     one, other = Ledger(redis, rate=100), Ledger(redis, rate=100)

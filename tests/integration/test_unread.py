@@ -48,7 +48,7 @@ def send(broker_url: str, number: int = 1, *, priority: int = 0) -> None:
 
 def sample(redis: Redis, unread: Unread) -> list[str]:
     registry = CollectorRegistry()
-    registry.register(Metrics(redis, ["ph"], Table.load(None), unread))
+    registry.register(Metrics(redis, ["ph"], Table.load(None), unread=unread))
     lines = generate_latest(registry).decode().splitlines()
     assert "# TYPE ekyc_decisions_unread gauge" in lines
     assert "ekyc_up 1.0" in lines

@@ -70,6 +70,11 @@ class Stub:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def open_connections(self) -> int:
+        with self._lock:
+            return len(self._open)
+
     def paths(self) -> list[str]:
         return [call.path for call in self.calls]
 
@@ -93,6 +98,10 @@ class Stub:
         try:
             if self._tls:
                 sock = self._tls.wrap_socket(plain, server_side=True)
+                with self._lock:  # `plain` has no file any more
+                    self._open[self._open.index(plain)] = sock
+                    if self._over.is_set():
+                        return
             while (call := _read(sock)) is not None:
                 with self._lock:
                     self.calls.append(call)
@@ -102,7 +111,7 @@ class Stub:
             pass  # the client went away, as some tests want it to
         finally:
             with self._lock:
-                self._open.remove(plain)
+                self._open.remove(sock if sock in self._open else plain)
             sock.close()
             plain.close()
 

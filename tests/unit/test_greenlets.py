@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from worker.greenlets import Aside, Lock, Shared, aside, await_socket, in_greenlet
-from worker.transport.deadline import deadline, time_left_s, wait_for
+from worker.greenlets import Aside, Lock, Shared, aside, in_greenlet
+from worker.transport.deadline import deadline, time_left_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,38 +114,6 @@ def test_what_blocks_sees_the_context_of_its_caller() -> None:
     assert as_greenlets(ask) == ["us"]
 
 
-def fill(sock: socket.socket) -> None:
-    with suppress(BlockingIOError):
-        while True:
-            sock.send(b"x" * 65536)
-
-
-@pytest.mark.parametrize("run", [outright, as_greenlets])
-@pytest.mark.parametrize("to_write", [False, True])
-def test_a_socket_is_awaited_until_it_is_ready_or_it_is_late(
-    run: Callable[..., list[Any]], *, to_write: bool
-) -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-
-    def wait() -> str:
-        try:
-            await_socket(ours, to_write=to_write, timeout_s=0.05)
-        except TimeoutError:
-            return "late"
-        return "ready"
-
-    with ours, theirs:
-        if to_write:
-            assert run(wait) == ["ready"]
-            fill(ours)
-            assert run(wait) == ["late"]
-        else:
-            assert run(wait) == ["late"]
-            theirs.send(b"x")
-            assert run(wait) == ["ready"]
-
-
 def test_each_greenlet_has_its_own_deadline() -> None:
     def left() -> float:
         with deadline(100.0):
@@ -162,21 +128,6 @@ def test_each_greenlet_has_its_own_deadline() -> None:
     long, short = as_greenlets(left, hurried)
     assert short <= 1.0
     assert long > 90.0
-
-
-def test_a_greenlet_stops_waiting_at_its_deadline() -> None:
-    let_go = threading.Event()
-
-    def hang() -> str:
-        with deadline(0.05):
-            try:
-                wait_for(let_go.wait, 20)
-            except TimeoutError:
-                return "late"
-        return "in time"
-
-    assert as_greenlets(hang) == ["late"]
-    let_go.set()
 
 
 class Slow:

@@ -84,6 +84,7 @@ def _as_json(counts: Counts) -> dict[str, Any]:
         "dropped": counts.dropped,
         "enqueued": counts.enqueued,
         "polls": counts.polls,
+        "extra_calls": counts.extra_calls,
         "oldest_due_s": round(counts.oldest_due_s, 3),
         "decisions": counts.decisions,
         "error_codes": counts.error_codes,

@@ -93,12 +93,12 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     """
     collection = Collection(list(_kept(evidence, listed, region, signature_id)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
-    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add:
+    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add, images.for_one() as its_images:
         for turn, side in enumerate(wanted):
             try:
                 share_s = time_left_s() / (len(wanted) - turn)
                 with deadline(share_s), images.admissions.one(region) as admission:
-                    collection.files.append(_bring(links, images, side, add, admission))
+                    collection.files.append(_bring(links, its_images, side, add, admission))
             except ImageHostBusy as error:
                 collection.missing.append(Missing(side, ImageUnavailable.cause))
                 collection.pending |= error.retry

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -17,9 +18,10 @@ from worker.evidence.inline import inline, tidied
 from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from worker.evidence.admission import Admission
+    from worker.transport.adapter import Connections
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
 MAX_BYTES: Final = 20 * MIB
@@ -44,10 +46,6 @@ _MAGIC: Final = {
     "image/heif": re.compile(rb"....ftyp(mif1|msf1)", re.DOTALL),
 }
 
-# It logs the path of every request, and of an odd answer the whole URL and what was odd about it. Who has the
-# link of an image can see the document.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -66,12 +64,33 @@ class Images:
         origins: origins that images may come from, each just as it is written: over http and from private
             addresses, too. None given: any host over https that has a public address.
         admissions: what images may take of this process.
+        proxy: see ``worker.transport``; `ca_bundle` too.
     """
 
-    def __init__(self, origins: tuple[str, ...], admissions: Admissions | None = None) -> None:
+    def __init__(
+        self,
+        origins: tuple[str, ...],
+        admissions: Admissions | None = None,
+        *,
+        proxy: str = "",
+        ca_bundle: str = "",
+    ) -> None:
         self.admissions = admissions or Admissions()
         self._origins = frozenset(_origin(origin) for origin in origins)
-        self._http = session() if origins else public_session()
+        make = session if origins else public_session
+        self._http = make(proxy=proxy, ca_bundle=ca_bundle)
+        self._connections: Connections | None = None
+
+    @contextmanager
+    def for_one(self) -> Iterator[Images]:
+        """The images of one verification: their connections are used by no other one, and closed at the end.
+
+        Bytes that a host sends behind an image would else become the next person's.
+        """
+        with self._http.own_connections() as connections:
+            its = copy(self)
+            its._connections = connections  # noqa: SLF001 - of the same class
+            yield its
 
     def fetch(self, url: str, admission: Admission | None = None) -> Image:
         """The image behind a link, or in its place. No error quotes the link: who has it can see the document.
@@ -86,11 +105,14 @@ class Images:
         held = inline(url)
         if held is not None:
             return _image(held)
+        if self._connections is None:
+            with self.for_one() as its:
+                return its.fetch(url, admission)
         request = self._checked(url)
         if admission:
             admission.enter(urlsplit(str(request.url)).netloc)
         try:
-            with deadline(TIMEOUT_S), self._http.send(request, stream=True) as response:
+            with deadline(TIMEOUT_S), self._connections.send(request) as response:
                 _judge(response.status_code)
                 if admission:
                     admission.reserve(_size(response.headers))

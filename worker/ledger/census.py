@@ -50,6 +50,7 @@ class Census:
             dropped=_number(counters, b"dropped"),
             enqueued=_number(counters, b"enqueued"),
             polls=_number(counters, b"polls"),
+            extra_calls=_number(counters, b"extra_calls"),
             oldest_due_s=max(0.0, (now_ms - oldest_due_ms) / 1000),
             decisions=_named(counters, b"decision:"),
             error_codes=_named(counters, b"error_code:"),

@@ -225,6 +225,8 @@ class Counts:
     #: Every id that was ever accepted.
     enqueued: int = 0
     polls: int = 0
+    #: Vendor calls beyond the polls: for fresh links of images, and to confirm an answer.
+    extra_calls: int = 0
     #: Seconds that the one longest due has been due, or its lease over, but for what a rest or a trial keeps back; 0:
     #: none is.
     oldest_due_s: float = 0.0

@@ -96,6 +96,11 @@ def _so_far() -> Iterator[MetricOfRegion]:
         Label("answer", tuple(kind.kind for kind in get_args(Answer))),
         lambda reading: reading.counts.answers,
     )
+    yield Figure(
+        "ekyc_extra_calls_total",
+        "Vendor calls beyond the polls: for fresh links of images, and to confirm an answer.",
+        lambda reading: reading.counts.extra_calls,
+    )
     yield Tally(
         "ekyc_holds_total",
         "Rests that were ordered, by reason; BY_HAND are those of people.",

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
-
-from gevent import Timeout
-
-from worker.greenlets import Aside, in_greenlet
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-#: Lookups of names that may be under way. One that hangs keeps its thread beyond the deadline.
-_aside: Final = Aside(64)
+    from collections.abc import Iterator
 
 #: By `time.monotonic()`; each thread and each greenlet has its own.
 _ends_at: Final[ContextVar[float]] = ContextVar("ends_at")
@@ -40,23 +28,3 @@ def deadline(total_s: float) -> Iterator[None]:
 def time_left_s() -> float:
     """Seconds until the deadline, 0 once it has passed. Raises ``LookupError`` outside of any `deadline`."""
     return max(_ends_at.get() - monotonic(), 0.0)
-
-
-def wait_for(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call what blocks and takes no timeout, such as a name lookup; stop waiting for it at the deadline.
-
-    Raises ``TimeoutError``, and whatever `function` raises.
-    """
-    if in_greenlet():
-        with Timeout(time_left_s(), TimeoutError("it takes too long")):
-            return _aside(function, *args, **kwargs)
-    outcome: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(function(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
-            outcome.set_exception(error)
-
-    Thread(target=run, name="wait-for", daemon=True).start()
-    return outcome.result(time_left_s())

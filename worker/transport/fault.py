@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Final
 
-from requests.exceptions import ContentDecodingError, InvalidURL, SSLError
-from requests_hardened.ip_filter import InvalidIPAddress
+from requests.exceptions import ContentDecodingError, InvalidURL, ProxyError, SSLError
 
 from worker.transport.body import BodyTooLarge
+from worker.transport.failure import AddressNotPublic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +19,11 @@ _WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (BodyTooLarge, "BODY_TOO_LARGE"),
     (ContentDecodingError, "BODY_UNPACKABLE"),
     (IncompleteRead, "TRUNCATED"),
-    (InvalidIPAddress, "ADDRESS_NOT_PUBLIC"),
+    (AddressNotPublic, "ADDRESS_NOT_PUBLIC"),
     (InvalidURL, "INVALID_URL"),
+    (ProxyError, "PROXY"),
     (socket.gaierror, "DNS"),
     (SSLError, "TLS"),
-    (ssl.SSLError, "TLS"),
     (TimeoutError, "TIMEOUT"),
     (ConnectionRefusedError, "REFUSED"),
     (ConnectionError, "RESET"),

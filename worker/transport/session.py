@@ -6,45 +6,57 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from worker.transport.adapter import Adapter, PublicAdapter
-from worker.transport.pools import CONNECT_TIMEOUT_S
+from worker.transport.adapter import CONNECT_TIMEOUT_S, Connections, Options, Pool
 
 if TYPE_CHECKING:
-    from requests.adapters import BaseAdapter
+    from typing import Protocol
+
+    class Sender(Protocol):
+        """Sends a prepared request: a session, or connections that nobody else uses."""
+
+        def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response: ...
 
 
-def session(connect_timeout_s: float = CONNECT_TIMEOUT_S) -> requests.Session:
+def session(connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
     """A session for hosts that we were told to trust. Use it within `deadline`, and ``read_bounded`` for bodies.
 
-    It reads neither proxies nor netrc, follows no redirect, keeps no cookie, and raises nothing but
-    ``requests.RequestException`` for what a network or a server does. `connect_timeout_s` is for each
-    address that a name has.
+    It takes nothing from the environment, follows no redirect, keeps no cookie, and raises nothing but
+    ``requests.RequestException`` for what a network or a server does. `connect_timeout_s` is for the lookup of the
+    name, TCP and TLS.
     """
-    adapter = Adapter(connect_timeout_s)
-    return _Session(adapter, adapter)
+    return Session(Options(connect_timeout_s, proxy=proxy, ca_bundle=ca_bundle))
 
 
-def public_session(connect_timeout_s: float = CONNECT_TIMEOUT_S) -> requests.Session:
-    """The same for hosts that others name: it connects to public addresses alone, however a name resolves."""
-    plain, tls = (PublicAdapter(connect_timeout_s, is_https_proto=is_tls) for is_tls in (False, True))
-    return _Session(plain, tls)
+def public_session(
+    connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca_bundle: str = ""
+) -> Session:
+    """The same for hosts that others name: it dials public addresses alone, however a name resolves.
+
+    With a proxy the proxy resolves names and dials: it has to refuse what is not public.
+    """
+    return Session(Options(connect_timeout_s, public=True, proxy=proxy, ca_bundle=ca_bundle))
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """What `requests` does beside asking is left out: cookies, redirects, hooks, authentication.
 
     Looking for them takes `Session.send` 77 µs of CPU a call, and `Session.prepare_request` 50, when there are none.
     """
 
-    def __init__(self, plain: BaseAdapter, tls: BaseAdapter) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
         self.trust_env = False
         # Answers are of a kilobyte or two and images are packed already: nothing to win by packing.
         self.headers = CaseInsensitiveDict({"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"})
-        self.mount("http://", plain)
-        self.mount("https://", tls)
+        self._pool = Pool(options)
+        self._connections = Connections(self._pool)
+        adapter = _Adapter(self._pool, self._connections)
+        self.adapters.clear()
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
@@ -60,3 +72,27 @@ class _Session(requests.Session):
         if not kwargs.get("stream"):
             response.close()  # who does not want the body gets the head
         return response
+
+    def own_connections(self) -> Connections:
+        """Connections that nobody else uses, closed when they are left: a context manager that sends."""
+        return Connections.of_one(self._pool)
+
+    def drop_connections(self) -> None:
+        """Close every connection that is kept, and use none again that is in use."""
+        self._connections.drop()
+
+
+class _Adapter(BaseAdapter):
+    """What `requests` calls a transport adapter."""
+
+    def __init__(self, pool: Pool, connections: Connections) -> None:
+        super().__init__()
+        self._pool = pool
+        self._connections = connections
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        return self._connections.send(request)
+
+    def close(self) -> None:
+        self._connections.drop()
+        self._pool.close()

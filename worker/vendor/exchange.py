@@ -15,6 +15,8 @@ from worker.transport import MIB, fault, read_bounded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from worker.transport.session import Sender
+
 #: The most that is read of an answer. A result with the text of both sides of a document is a few kilobytes:
 #: images come as links, because nobody asks for `returnImageType: BASE64`.
 MAX_BODY_BYTES: Final = 2 * MIB
@@ -23,8 +25,11 @@ MAX_BODY_BYTES: Final = 2 * MIB
 #: of a gateway cannot put a region to sleep for days.
 RETRY_AFTER_S: Final = (1.0, 3600.0)
 
-#: `10` as HTTP has it, `10s` as the vendor documents it.
-_SECONDS: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*s?\s*", re.IGNORECASE)
+#: `10` as HTTP has it, `10s` as the vendor documents it. For a text without white space around it.
+_SECONDS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]{0,8}s?", re.IGNORECASE)
+
+#: More than a number of seconds or a date of HTTP takes. What is longer is not parsed.
+_LONGEST_MOMENT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +39,23 @@ class Exchange:
     Parameters:
         status: 0 where not even a status came.
         headers: told apart without regard to case.
+        fresh: nothing was asked before over the connection on which it came.
     """
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     fault: str | None = None
+    fresh: bool = False
 
     def retry_after_s(self, now: float) -> float | None:
         """How long the server wants to be left alone; None where it does not say, or says nonsense.
 
         `now` is in epoch seconds: the header may be an HTTP date.
         """
-        text = self.headers.get("Retry-After", "")
+        text = self.headers.get("Retry-After", "").strip()
+        if len(text) > _LONGEST_MOMENT:
+            return None
         seconds = _SECONDS.fullmatch(text)
         wait_s = float(seconds[1]) if seconds else _until(text, now)
         if wait_s is None:
@@ -59,15 +68,17 @@ class Exchange:
         return _epoch(self.headers.get("Date", ""))
 
 
-def exchange(session: requests.Session, request: requests.PreparedRequest) -> Exchange:
+def exchange(sender: Sender, request: requests.PreparedRequest) -> Exchange:
     """Send `request` and read the answer, within the caller's `deadline`.
 
     Raises nothing for what a network or a server does: that is a `fault`.
     """
     response = None
     try:
-        with session.send(request, stream=True) as response:
-            return Exchange(response.status_code, response.headers, read_bounded(response, MAX_BODY_BYTES))
+        with sender.send(request, stream=True) as response:
+            fresh = bool(getattr(response.raw, "fresh", False))
+            body = read_bounded(response, MAX_BODY_BYTES)
+            return Exchange(response.status_code, response.headers, body, fresh=fresh)
     except requests.RequestException as error:
         if response is None:
             return Exchange(fault=fault(error))
@@ -80,6 +91,8 @@ def _until(date: str, now: float) -> float | None:
 
 
 def _epoch(date: str) -> float | None:
+    if len(date) > _LONGEST_MOMENT:
+        return None
     try:
         moment = parsedate_to_datetime(date)
         # HTTP dates are GMT, also where they say -0000, which Python takes to mean "nobody knows".

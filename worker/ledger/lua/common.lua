@@ -19,7 +19,7 @@
 --                     h call of the client that enqueued it
 --                     v times that its kept answer was gone from the evidence store
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
---   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
+--   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
 --   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as the act says
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;

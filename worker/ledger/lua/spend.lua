@@ -1,5 +1,6 @@
 -- ARGV: rate (calls/s, 0: none)
--- Takes the right to one vendor call. Returns 0, or for how many ms there is none.
+-- Takes the right to one vendor call beyond the polls that are claimed, and counts it. Returns 0, or for how many ms there
+-- is none.
 local rate = tonumber(ARGV[1])
 local now = now_ms()
 local held = hold_until(now)
@@ -11,4 +12,5 @@ if free == 0 then
   return next_permit - now
 end
 spend(rate, 1, now)
+redis.call('HINCRBY', key('counts'), 'extra_calls', 1)
 return 0
