@@ -16,7 +16,7 @@
 --                     z settled at     k evidence complete: 1 or 0         y decision's name
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
---                     h times that its kept answer was gone from the evidence store
+--                     t times that its kept answer was gone from the evidence store
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
