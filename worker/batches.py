@@ -131,7 +131,7 @@ def _outcome(services: Services, each: Callable[[Verification], Write], verifica
     except LedgerUnavailable:
         raise
     except StoreAway as away:
-        return services.policy.store_away(verification, away)
+        return also_polled(services.policy.store_away(verification, away), verification, away.heard)
     except EkycError as error:
         _log.warning(
             "verification_fault",

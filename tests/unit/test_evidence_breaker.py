@@ -16,6 +16,7 @@ from worker.evidence.breaker import (
     Breaker,
     StoreAway,
 )
+from worker.vendor.answers import Busy
 
 AWAY = EvidenceUnavailable("no space left on device")
 
@@ -166,6 +167,15 @@ def test_one_that_came_back_without_its_guarantee_stays_shut(store: Store) -> No
     store.fault, store.now = EvidenceUnsuitable("files are replaced"), store.now + FIRST_S
     with pytest.raises(StoreAway):
         store.use()
+    assert store.state == "open"
+
+
+def test_a_store_that_turns_out_unfit_in_use_is_the_store_s_fault(store: Store) -> None:
+    store.fault = unfit = EvidenceUnsuitable("files are replaced")
+    unfit.heard = Busy(3)
+    with pytest.raises(StoreAway) as caught, store.breaker.use():
+        raise unfit
+    assert caught.value.heard == Busy(3)
     assert store.state == "open"
 
 

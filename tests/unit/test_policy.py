@@ -297,7 +297,7 @@ def test_an_answer_that_is_gone_is_asked_for_again_a_few_times(policy: Policy) -
     gone = EvidenceLost(EvidenceLost.ANSWER_GONE)
     for losses in range(2):
         write = policy.after_loss(verification(losses=losses), gone)
-        assert (write.place, write.stage, write.fields["v"]) == (Place.DUE, Stage.POLLING, str(losses + 1))
+        assert (write.place, write.stage, write.fields["t"]) == (Place.DUE, Stage.POLLING, str(losses + 1))
     write = policy.after_loss(verification(losses=2), gone)
     assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_LOST")
     write = policy.after_loss(verification(), EvidenceLost(EvidenceLost.FILES_GONE))

@@ -79,17 +79,26 @@ class Breaker:
         self._trials = 0
         self._trying = 0
         self._since: float | None = None
+        #: What was logged of this outage.
+        self._told = ""
         self._closed_at = clock()
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Use the store in the block. Raises ``StoreAway`` where it is away, and what the block raises."""
+        """Use the store in the block. Raises ``StoreAway`` where it is away or unfit, and what the block raises."""
         trial = self._enter()
         try:
             yield
         except EvidenceUnavailable as error:
             self._failed(error, trial=trial)
             raise
+        except EvidenceUnsuitable as error:
+            # A fault of the store, not of the one that it happened to.
+            self._ended(trial=trial)
+            self.trip(error)
+            away = StoreAway(FIRST_S, probed=True)
+            away.heard = error.heard
+            raise away from None
         except BaseException:
             self._ended(trial=trial)
             raise
@@ -171,9 +180,10 @@ class Breaker:
             self._since = now
             if now - self._closed_at > FORGOTTEN_AFTER_S:
                 self._wait_s = FIRST_S
-            _log.error("evidence_unavailable", why=str(error))
-        elif isinstance(error, EvidenceUnsuitable):
-            _log.error("evidence_unsuitable", why=str(error))
+        event = "evidence_unsuitable" if isinstance(error, EvidenceUnsuitable) else "evidence_unavailable"
+        if event != self._told:
+            self._told = event
+            _log.error(event, why=str(error))
         self.state = State.OPEN
         self._failures = 0
         self._probe_at = now + self._wait_s
@@ -183,5 +193,6 @@ class Breaker:
         self.state = State.CLOSED
         self._closed_at = self._clock()
         since, self._since = self._since, None
+        self._told = ""
         if since is not None:
             _log.error("evidence_recovered", away_s=round(self._closed_at - since, 1))

@@ -20,7 +20,7 @@ from worker.evidence.manifest import dump_manifest, load_manifest
 from worker.evidence.objects import unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from worker.evidence.manifest import FileEntry, Manifest
@@ -168,17 +168,17 @@ class Evidence:
         """
         self._objects.prepare()
         path = f"probe-{uuid4().hex}"
+        bodies = [f"ekyc probe {number}\n".encode().ljust(PROBE_BYTES) for number in range(PROBE_WRITERS + 1)]
+        with ThreadPoolExecutor(PROBE_WRITERS) as writers:
+            created = list(writers.map(self._objects.create, repeat(path), bodies[:PROBE_WRITERS]))
         try:
-            self._prove_written_once(path)
+            self._prove_written_once(path, bodies, created)
         finally:
             # A bucket that locks what is written does not let go of a probe either, and is a good place.
             with suppress(EvidenceUnavailable):
                 self._objects.remove(path)
 
-    def _prove_written_once(self, path: str) -> None:
-        bodies = [f"ekyc probe {number}\n".encode().ljust(PROBE_BYTES) for number in range(PROBE_WRITERS + 1)]
-        with ThreadPoolExecutor(PROBE_WRITERS) as writers:
-            created = list(writers.map(self._objects.create, repeat(path), bodies[:PROBE_WRITERS]))
+    def _prove_written_once(self, path: str, bodies: Sequence[bytes], created: Sequence[bool]) -> None:
         if created.count(True) > 1:
             raise unsuitable(
                 self._objects.url, "of several writes of one name at once more than one succeeded"

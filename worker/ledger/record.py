@@ -38,7 +38,7 @@ def verification(
         faults=number(b"f"),
         fault_cause=text(b"a"),
         late_faults=number(b"l"),
-        losses=number(b"v"),
+        losses=number(b"t"),
         submission_completed=text(b"u") == "1",
         transaction_id=text(b"i"),
         context=text(b"x"),

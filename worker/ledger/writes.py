@@ -306,7 +306,7 @@ def ask_again(verification: Verification, *, in_s: float, cause: str) -> Write:
         Place.DUE,
         Stage.POLLING,
         in_s=in_s,
-        fields={"v": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
+        fields={"t": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,

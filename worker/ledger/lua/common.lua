@@ -17,7 +17,7 @@
 --                     d the decision as delivered         q reason of the quarantine
 --                     g stage before the quarantine       m moment at which a person retried it
 --                     h call of the client that enqueued it
---                     v times that its kept answer was gone from the evidence store
+--                     t times that its kept answer was gone from the evidence store
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…

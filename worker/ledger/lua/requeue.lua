@@ -9,7 +9,7 @@ for at = 2, #ARGV do
   if redis.call('ZREM', key('quarantine'), id) == 1 then
     local seen = redis.call('HMGET', verification, 'g', 'q')
     redis.call('HSET', verification, 's', seen[1], 'm', digits(now))
-    redis.call('HDEL', verification, 'q', 'g', 'n', 'f', 'l', 'c', 'v')
+    redis.call('HDEL', verification, 'q', 'g', 'n', 'f', 'l', 'c', 't')
     if seen[2] == 'CRASHES_WORKERS' then
       -- As after a second crash: it travels alone, and takes nobody along.
       redis.call('HSET', verification, 'c', 2)
