@@ -10,6 +10,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
+from tests.acceptance.rabbitmq import RabbitMQ, installed
 from worker.watchdog import EXIT_STUCK
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.fleet import Fleet
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 STUCK = ("celery", "-A", "tests.acceptance.stuck", "worker", "-n", "stuck@test", "-l", "INFO")
 
@@ -76,6 +77,13 @@ def test_a_worker_that_was_stuck_for_a_while_goes_on(fleet: Fleet) -> None:
     assert len(fleet.delivered()) == 4
     stuck.send_signal(signal.SIGTERM)
     assert stuck.wait(timeout=60) == 0
+
+
+@pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
+def test_on_rabbitmq_it_pauses_and_goes_on_as_well(fleet: Fleet) -> None:
+    with RabbitMQ(fleet.folder) as broker:
+        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = broker.url
+        test_a_worker_that_was_stuck_for_a_while_goes_on(fleet)
 
 
 def test_a_stuck_worker_that_is_told_to_stop_stops(fleet: Fleet) -> None:

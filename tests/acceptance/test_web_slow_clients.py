@@ -91,10 +91,21 @@ def test_a_hundred_clients_that_send_their_heads_slowly_delay_nobody(port: int, 
     assert answered(port)
 
 
-def test_clients_that_send_nothing_at_all_delay_nobody(port: int) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: ekyc\r\nConnection: close\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: ekyc\r\nContent-Length: 1000\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: ekyc\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["nothing", "a request and no end", "no body", "no chunk"],
+)
+def test_clients_that_send_a_part_and_never_close_delay_nobody(port: int, sent: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(CLIENTS):
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            client.sendall(sent)
         for _ in range(10):
             assert answered(port)
 

@@ -89,6 +89,7 @@ def test_time_alone_makes_no_thread_stuck(blocked: Blocked, monkeypatch: pytest.
     monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
     blocked.look(2)
     assert not blocked.is_stuck()
+    assert not blocked.ends
     assert blocked.thread.late_s() > 3000
 
 

@@ -20,6 +20,7 @@ from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
+    from gunicorn.http.message import Request
     from gunicorn.workers.base import Worker
 
 # Gunicorn's processes inherit it.
@@ -57,6 +58,13 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 
 # Nobody controls it but by signals, and no file has to be written for that.
 control_socket_disable = True
+
+
+def pre_request(worker: Worker, req: Request) -> None:
+    """Close after a request with a body: no page reads one, and gunicorn would wait for the rest of it in a thread."""
+    del worker
+    if any(name in {"CONTENT-LENGTH", "TRANSFER-ENCODING"} for name, _ in req.headers):
+        req.force_close()
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -1,4 +1,4 @@
-"""Gunicorn's threaded worker, in which a client that sends its head slowly takes no thread.
+"""Gunicorn's threaded worker, in which a client that is slow to send its head, or to close, delays nobody.
 
 Gunicorn gives a connection to a thread once its first byte is there, and the thread then waits for the rest without a
 limit: as many slow clients as there are threads are enough for nobody to be answered. Here the loop that accepts
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import selectors
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
     import socket
+    from concurrent.futures import Future
 
     from gunicorn.workers.gthread import TConn
 
@@ -28,8 +30,16 @@ LONGEST_HEAD: Final = 65_536
 _END: Final = b"\r\n\r\n"
 
 
+#: Threads that close connections: gunicorn waits up to 2 s for the client to close its end first.
+CLOSERS: Final = 8
+
+
 class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
     """What `worker_class` names. Over TLS, which needs a thread for its handshake, it is gunicorn's own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.closers = ThreadPoolExecutor(CLOSERS, "close")
 
     def enqueue_req(self, conn: TConn) -> None:
         """Wait for the head of a request: of a new connection, or of one that was kept."""
@@ -45,6 +55,17 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         conn.timeout = time.monotonic() + HEAD_S
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, head))
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        """Close a connection beside the loop, which would wait for its client."""
+        if fs.cancelled() or fs.exception() or fs.result() is not False:
+            super().finish_request(conn, fs)
+            return
+        closed = self.closers.submit(conn.close, graceful=True)
+        closed.add_done_callback(lambda _: self.method_queue.defer(self._closed))
+
+    def _closed(self) -> None:
+        self.nr_conns -= 1
 
     def _read(self, conn: TConn, head: bytearray, sock: socket.socket) -> None:
         try:
