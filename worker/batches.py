@@ -16,7 +16,7 @@ from worker.ledger import writes
 from worker.ledger.values import Batch, Stage
 from worker.ledger.writes import Place
 from worker.policy import also_polled
-from worker.redis import described
+from worker.server_faults import described
 from worker.verification_log import log_written
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
 from worker.errors import EkycError
-from worker.redis import described
+from worker.server_faults import described
 
 if TYPE_CHECKING:
     from logging import LogRecord

@@ -25,8 +25,9 @@ from worker.ledger.values import Batch
 from worker.messages import BROKEN
 from worker.notices import Notices
 from worker.pulse import Pulse
-from worker.redis import TIMEOUT_S, connect, described
+from worker.redis import TIMEOUT_S, connect
 from worker.roster import Roster, Worker
+from worker.server_faults import described
 from worker.services import services
 from worker.settings import current
 from worker.verification_log import log_claimed

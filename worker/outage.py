@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import EkycError
-from worker.redis import described
+from worker.server_faults import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from amqp.exceptions import AccessRefused
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from amqp.exceptions import AccessRefused, NotAllowed
+from redis.exceptions import NoPermissionError, ResponseError
 
 from worker import rights, room
 from worker.decisions.delivery import QUEUE
 from worker.errors import BrokerUnavailable, ConfigError
 from worker.messages import BROKEN
-from worker.redis import connect, described, tls_fault, translated
+from worker.redis import connect, translated
+from worker.server_faults import Fault, described, fault
 from worker.waiting import await_part
 
 if TYPE_CHECKING:
@@ -64,7 +65,21 @@ def check_rights(app: Celery, settings: Settings) -> None:
                 needs = rights.of_broker(settings.queue, QUEUE.name, database)
                 _require("CELERY_BROKER_URL, or of REDIS_URL where that is not set,", redis, needs)
     except BROKEN as error:
-        raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None
+        found = broker_fault(error)
+        raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
+
+
+def broker_fault(error: BaseException) -> Fault:
+    """What is wrong with the broker, and what to do."""
+    url = "CELERY_BROKER_URL, or in REDIS_URL where that is not set"
+    match error:
+        case AccessRefused():
+            return Fault("refuses our password", f"check the user and the password in {url}")
+        case NotAllowed():
+            return Fault(
+                "refuses the virtual host", f"check what follows the host in {url}, and our rights on it"
+            )
+    return fault(error, url)
 
 
 def _require(name: str, redis: Redis, needs: rights.Needs) -> None:
@@ -87,7 +102,8 @@ def _write(app: Celery) -> None:
             f"the broker refuses to write: {described(error)}; run `ekyc doctor`"
         ) from None
     except BROKEN as error:
-        raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from None
+        found = broker_fault(error)
+        raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
 
 
 def _knock(app: Celery) -> None:
@@ -99,20 +115,9 @@ def _knock(app: Celery) -> None:
             connection.ensure_connection(
                 max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
             )
-    except (AuthenticationError, AccessRefused):
-        raise BrokerUnavailable(
-            "the broker refuses our password: check CELERY_BROKER_URL, or REDIS_URL where that is not set"
-        ) from None
     except BROKEN as error:
-        if fault := tls_fault(error):
-            raise BrokerUnavailable(
-                f"the broker cannot be trusted ({fault}): check CELERY_BROKER_URL, or REDIS_URL where that is "
-                "not set, and the CA that its ssl_ca_certs names"
-            ) from None
-        raise BrokerUnavailable(
-            f"the broker does not answer ({type(error).__name__}); "
-            "check that it runs, and CELERY_BROKER_URL, or REDIS_URL where that is not set"
-        ) from None
+        found = broker_fault(error)
+        raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
     except (ValueError, KeyError):
         raise ConfigError(
             "CELERY_BROKER_URL, or REDIS_URL where that is not set, is no URL of a broker: "

@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import ResponseError
 
 from worker import broker
-from worker.redis import code
+from worker.server_faults import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,12 +119,12 @@ def why(error: BaseException) -> str:
     """What the broker replied, as a code and a word: `406 PRECONDITION_FAILED`, `WRONGTYPE`; else the fault's type."""
     error = _of_the_driver(error)
     if isinstance(error, AMQPError) and error.reply_code:
-        word = re.match(r"[A-Z_]+", error.reply_text or "")
-        return f"{error.reply_code} {word[0] if word else type(error).__name__}"
+        found = re.match(r"[A-Z_]+", error.reply_text or "")
+        return f"{error.reply_code} {found[0] if found else type(error).__name__}"
     if isinstance(error, ResponseError):
         # Never its whole text: of a pipeline redis-py quotes the command that failed, and so the message.
-        word = re.match(r"[A-Z]{2,32}\b", str(error).rpartition(" of pipeline caused error: ")[2])
-        return word[0] if word else code(error)
+        found = re.match(r"[A-Z]{2,32}\b", str(error).rpartition(" of pipeline caused error: ")[2])
+        return found[0] if found else word(error)
     return type(error).__name__
 
 

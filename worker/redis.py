@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis import exceptions
@@ -12,6 +12,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from worker.errors import ConfigError, LedgerUnavailable
+from worker.server_faults import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +25,18 @@ TIMEOUT_S = 5.0
 RETRIES = 1
 
 
+#: What `ssl_cert_reqs` of a URL may be: whether the server has to prove who it is.
+PROOFS: Final = ("required", "optional", "none")
+
+
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
 
     Connects on first use. Raises ``ConfigError`` for a URL that is none.
     """
     try:
+        if any(proof not in PROOFS for proof in parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [])):
+            raise ConfigError(f"REDIS_URL: its ssl_cert_reqs takes {', '.join(PROOFS)}")
         return redis.Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
@@ -49,56 +56,6 @@ def translated(what: str = "the ledger") -> Iterator[None]:
     """Turns what redis-py raises into ``LedgerUnavailable`` with one line that says what to do."""
     try:
         yield
-    except exceptions.AuthenticationError:
-        raise LedgerUnavailable(
-            f"Redis refuses our password: {what} cannot be used; check REDIS_URL"
-        ) from None
-    except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-        if fault := tls_fault(error):
-            raise LedgerUnavailable(
-                f"Redis cannot be trusted ({fault}): {what} cannot be used; "
-                "check REDIS_URL, and the CA that its ssl_ca_certs names"
-            ) from None
-        raise LedgerUnavailable(
-            f"Redis does not answer ({type(error).__name__}): {what} cannot be used; "
-            "check that it runs and REDIS_URL"
-        ) from None
-    except exceptions.ResponseError as error:
-        raise LedgerUnavailable(f"{described(error)}: {what} cannot be used; run `ekyc doctor`") from None
     except exceptions.RedisError as error:
-        raise LedgerUnavailable(f"Redis failed ({type(error).__name__}): {what} cannot be used") from None
-
-
-def tls_fault(error: BaseException | None) -> str:
-    """What is wrong with the certificate or the TLS of a server, if that is why a connection failed."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
-        if isinstance(error, ssl.SSLError):
-            return error.reason or "no TLS"
-        error = error.__cause__ or error.__context__
-    return ""
-
-
-def described(error: BaseException) -> str:
-    """What went wrong, in words of ours: the type of an error, and of one of Redis's that it is Redis's.
-
-    Its own words may hold an address. `OutOfMemoryError` alone would read as if this process had no memory left.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        match seen:
-            case exceptions.OutOfMemoryError():
-                return "Redis is out of memory (OOM)"
-            case exceptions.ResponseError():
-                return f"Redis refuses a command ({code(seen)})"
-            case exceptions.RedisError():
-                return f"Redis does not answer ({type(seen).__name__})"
-        seen = seen.__cause__ or seen.__context__
-    return type(error).__name__
-
-
-def code(error: exceptions.ResponseError) -> str:
-    """What Redis calls it (OOM, MISCONF, NOPERM, …); redis-py's class where it has taken the word away."""
-    word = str(error).partition(" ")[0]
-    return error.status_code or (word if word.isupper() else type(error).__name__)
+        found = fault(error)
+        raise LedgerUnavailable(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None

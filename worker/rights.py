@@ -78,6 +78,8 @@ _OTHERS: Final[Mapping[str, frozenset[str]]] = {
     "ping": BOTH,
     "time": BOTH,
     "script|load": BOTH,
+    # Called by redis-py for a script within a pipeline, as kombu has one.
+    "script|exists": BROKER,
     "evalsha": BOTH,
     "client|setname": LEDGER,
     "pexpireat": LEDGER,
@@ -183,6 +185,7 @@ def _probes(needs: Needs) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         "ping": ("PING",),
         "time": ("TIME",),
         "script|load": ("SCRIPT", "LOAD", "return 1"),
+        "script|exists": ("SCRIPT", "EXISTS", "0" * 40),
         "evalsha": ("EVALSHA", "0" * 40, 1, key),
         "client|setname": ("CLIENT", "SETNAME", "ekyc"),
         "pexpireat": ("PEXPIREAT", key, time.time_ns() // 1_000_000 + PROBE_MS),

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from worker.redis import code, translated
+from worker.redis import translated
+from worker.server_faults import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ class Room:
             except NoPermissionError:
                 return None
             except ResponseError as error:
-                return code(error)
+                return word(error)
         return ""
 
     def memory(self) -> Memory:

@@ -119,10 +119,10 @@ class Settings:
         default = cls()
         above_zero = Range(min=0, min_inclusive=False)
         try:
-            redis_url = env.str("REDIS_URL", "") or DEFAULT_REDIS_URL
+            redis_url = env.str("REDIS_URL", "", validate=_server_urls) or DEFAULT_REDIS_URL
             settings = cls(
                 redis_url=redis_url,
-                broker_url=env.str("CELERY_BROKER_URL", "") or redis_url,
+                broker_url=env.str("CELERY_BROKER_URL", "", validate=_server_urls) or redis_url,
                 queue=env.str("EKYC_QUEUE", default.queue, validate=_queue) or default.queue,
                 access_key=env.str("ADVANCE_ACCESS_KEY", ""),
                 secret_key=env.str("ADVANCE_SECRET_KEY", ""),
@@ -285,6 +285,23 @@ def _ca_bundle(text: str) -> None:
         ssl.create_default_context(cafile=text)
     except (OSError, ValueError):
         raise ValidationError("give a readable PEM file with the certificates of your authorities") from None
+
+
+def _server_urls(text: str) -> None:
+    """One URL, or several of brokers. What is wrong with one is told without any part of it."""
+    for url in text.split(";"):
+        try:
+            parts = urlsplit(url.strip())
+            whole = parts.port is None or parts.port > 0
+        except ValueError:
+            whole = False
+        if not whole or "@" in parts.path + parts.query + parts.fragment:
+            raise ValidationError(
+                "is not a URL: give one such as redis://:password@host:6379/0, "
+                "and in its password write %5B for [, %5D for ], %23 for #, %2F for /, %3F for ?, %40 for @"
+            )
+        if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?\d*", parts.path):
+            raise ValidationError("the database of a Redis is a number: end its address with one, such as /0")
 
 
 def _web_bind(given: str | None, port: int | None) -> str:

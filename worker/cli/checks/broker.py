@@ -15,6 +15,8 @@ from worker.cli.checks.keeping import BROKER, check_keeping, info
 from worker.cli.checks.ledger import account
 from worker.decisions.delivery import QUEUE
 from worker.errors import ConfigError
+from worker.messages import BROKEN
+from worker.patience import broker_fault
 from worker.redis import connect
 
 if TYPE_CHECKING:
@@ -51,15 +53,21 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         return
     tls = broker.tls(settings.broker_url)
     try:
-        with Connection(settings.broker_url, connect_timeout=TIMEOUT_S, ssl=tls or False) as connection:
-            connection.ensure_connection(max_retries=1, timeout=TIMEOUT_S)
+        options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+        with Connection(
+            settings.broker_url, connect_timeout=TIMEOUT_S, ssl=tls or False, transport_options=options
+        ) as connection:
+            connection.ensure_connection(max_retries=1, timeout=TIMEOUT_S, reraise_as_library_errors=False)
             kind = connection.transport.driver_type
-            found = list(_looked_at(connection, kind, settings))
+            looked = list(_looked_at(connection, kind, settings))
+    except BROKEN as error:
+        found = broker_fault(error)
+        yield Finding("broker", Level.ERROR, f"cannot be used: it {found.said}", found.todo)
     except Exception as error:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
         said = f"cannot be used ({type(error).__name__})"
         yield Finding("broker", Level.ERROR, said, "check that it runs and CELERY_BROKER_URL")
     else:
-        yield from found
+        yield from looked
         yield _by_name(kind)
 
 

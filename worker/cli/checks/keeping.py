@@ -107,7 +107,9 @@ def append_only(said: Mapping[str, Any], fsync: str | None, stake: Stake) -> Fin
             f"set `appendfsync always` {_PAGE}",
         )
     if fsync == "always":
-        return Finding(name, Level.OK, "on, synced at every write: a power cut takes nothing")
+        return Finding(
+            name, Level.OK, "on, synced at every write: a power cut takes nothing, and a full disk ends it"
+        )
     return Finding(name, Level.OK, "on; how often it is synced cannot be read")
 
 

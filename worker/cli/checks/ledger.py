@@ -49,7 +49,9 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             with translated():
                 redis.ping()
         except LedgerUnavailable as error:
-            yield Finding("redis", Level.ERROR, f"{place}: {error}")
+            ended = "where it has ended its log says why: with `appendfsync always` a full disk ends it"
+            todo = ended if "connection refused" in str(error) else ""
+            yield Finding("redis", Level.ERROR, f"{place}: {error}", todo)
             return
         said = info(redis)
         yield _version(said, place)

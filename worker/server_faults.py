@@ -1,0 +1,171 @@
+"""What a server that cannot be used has said, in words, and what to do about it: a Redis, or any that is not reached.
+
+Nothing that it sent is quoted, nor any part of a URL.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from redis import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`said` follows the server's name, `todo` is an order."""
+
+    said: str
+    todo: str
+
+
+_CLUSTER: Final = Fault(
+    "is part of a cluster", "give the address of a single primary in {url} (docs/redis.md)"
+)
+_ADDRESS: Final = "check that it runs, and its address in {url}"
+
+#: By redis-py's class for an error.
+_BY_CLASS: Final = (
+    (exceptions.MovedError, _CLUSTER),
+    (exceptions.ClusterDownError, _CLUSTER),
+    (exceptions.ClusterCrossSlotError, _CLUSTER),
+    (
+        exceptions.OutOfMemoryError,
+        Fault("is out of memory (OOM)", "run `ekyc doctor`"),
+    ),
+    (
+        exceptions.BusyLoadingError,
+        Fault("is still loading its data (LOADING)", "wait: its log says how far it is"),
+    ),
+)
+
+#: By a part of what it says. Redis has no word, and redis-py no class, for these.
+_BY_TEXT: Final = (
+    (
+        "max number of clients",
+        Fault(
+            "has no connection left (max number of clients reached)",
+            "raise its maxclients, or end clients that are idle",
+        ),
+    ),
+    (
+        "DB index",
+        Fault(
+            "has no database with the number in {url}", "give one below its setting `databases`, such as /0"
+        ),
+    ),
+    (
+        "protected mode",
+        Fault("is in protected mode", "set a password there, or the addresses on which it listens"),
+    ),
+    (
+        "unknown command",
+        Fault("does not know a command of ours", "is it a Sentinel? Give the address of a primary in {url}"),
+    ),
+    (
+        "Connection closed",
+        Fault("closes the connection", "check the port in {url}; where it speaks TLS, write rediss:// there"),
+    ),
+)
+
+#: By the class of what is below it, for a server that is not reached.
+_BY_CAUSE: Final = (
+    (socket.gaierror, Fault("has a host name that cannot be looked up", "check the host in {url}")),
+    (ConnectionRefusedError, Fault("does not answer (connection refused)", _ADDRESS)),
+    ((TimeoutError, exceptions.TimeoutError), Fault("does not answer (timed out)", _ADDRESS)),
+)
+
+#: Reasons of OpenSSL for bytes that are not TLS.
+_NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+
+
+def fault(error: BaseException, url: str = "REDIS_URL") -> Fault:
+    """What is wrong. `url` names the setting that has the server's URL."""
+    found = _fault(error)
+    return Fault(found.said.format(url=url), found.todo.format(url=url))
+
+
+def _fault(error: BaseException) -> Fault:
+    text = str(error)
+    if isinstance(error, exceptions.AuthenticationError):
+        return _password(text)
+    if isinstance(error, exceptions.InvalidResponse):
+        return _other_protocol(text)
+    known = [found for kind, found in _BY_CLASS if isinstance(error, kind)]
+    known += [found for part, found in _BY_TEXT if part in text]
+    if known:
+        return known[0]
+    if isinstance(error, exceptions.ResponseError):
+        return Fault(f"refuses a command ({word(error)})", "run `ekyc doctor`")
+    return _unreachable(error)
+
+
+def _password(text: str) -> Fault:
+    if "required" in text or "HELLO" in text:
+        return Fault("asks for a password (NOAUTH)", "give it in {url}, as in redis://:password@host:6379/0")
+    return Fault("refuses our password", "check the user and the password in {url}")
+
+
+def _other_protocol(text: str) -> Fault:
+    begins = text.partition('got "')[2]
+    # What a server sends to a client that does not speak TLS.
+    if begins.startswith(("\\x15", "\x15")):
+        return Fault("speaks TLS on this port", "write rediss:// in {url}")
+    if begins.startswith(("H", "<")):
+        return Fault("is an HTTP server", "give the address and port of a Redis in {url}")
+    return Fault("does not speak the protocol of Redis", "give the address and port of a Redis in {url}")
+
+
+def _unreachable(error: BaseException) -> Fault:
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _tls(cause)
+        if isinstance(cause, TimeoutError) and "handshake" in str(cause):
+            return Fault(
+                "does not answer the TLS handshake", "check the port in {url}, or write it without TLS"
+            )
+    known = [found for cause in causes for kind, found in _BY_CAUSE if isinstance(cause, kind)]
+    return known[0] if known else Fault(f"does not answer ({type(error).__name__})", _ADDRESS)
+
+
+def _tls(error: ssl.SSLError) -> Fault:
+    if error.reason in _NOT_TLS:
+        return Fault("does not speak TLS on this port", "check the port in {url}, or write it without TLS")
+    why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
+    return Fault(
+        f"cannot be trusted ({why or 'no TLS'})", "check {url}, and the CA that its ssl_ca_certs names"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def described(error: BaseException) -> str:
+    """What went wrong, in words of ours: the type of an error, and of one of Redis's that it is Redis's.
+
+    Its own words may hold an address. `OutOfMemoryError` alone would read as if this process had no memory left.
+    """
+    for seen in _causes(error):
+        match seen:
+            case exceptions.OutOfMemoryError():
+                return "Redis is out of memory (OOM)"
+            case exceptions.ResponseError():
+                return f"Redis refuses a command ({word(seen)})"
+            case exceptions.RedisError():
+                return f"Redis does not answer ({type(seen).__name__})"
+    return type(error).__name__
+
+
+def word(error: exceptions.ResponseError) -> str:
+    """What Redis calls it (OOM, MISCONF, NOPERM, …); redis-py's class where it has taken the word away."""
+    first = str(error).partition(" ")[0]
+    return error.status_code or (first if first.isupper() else type(error).__name__)
