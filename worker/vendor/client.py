@@ -16,6 +16,7 @@ from worker.vendor.answers import Answer, TokenFault, TransientFault, Unauthoris
 from worker.vendor.exchange import exchange
 from worker.vendor.mint import Mint
 from worker.vendor.regions import get_result_url
+from worker.vendor.token_store import TokenStore
 from worker.vendor.tokens import TokenRefused, Tokens
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Client:
 
     def __init__(self, settings: Settings, redis: redis_py.Redis) -> None:
         self._session = session()
-        self._mint = Mint(self._session, settings)
+        # One worker with a wrong clock must not have all of them held.
+        self._mint = Mint(self._session, settings, TokenStore(redis).now)
         self._tokens = Tokens(redis, self._mint)
         # What is the same in every call is prepared once.
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
