@@ -63,8 +63,7 @@ def _tell(region: str, act: Event, hold: Hold | None) -> None:
         _log.warning("region_resumed", region=region, reason=act.detail)
         return
     if act.name == "accept":
-        _log.warning("ledger_accepted", region=region, reason=act.detail)
-        return
+        return  # `worker.identity` logs it.
     # One that was lifted before anybody looked has no end but the act that follows; one that changed nothing has none.
     until = (
         None
