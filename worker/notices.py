@@ -63,8 +63,7 @@ def _tell(region: str, act: Event, hold: Hold | None) -> None:
         _log.warning("region_resumed", region=region, reason=act.detail, by="operator")
         return
     if act.name == "accept":
-        _log.warning("ledger_accepted", region=region, reason=act.detail)
-        return
+        return  # `worker.identity` logs it.
     if act.name == "redeliver":
         _log.warning("decisions_redelivered", region=region, what=act.detail)
         return

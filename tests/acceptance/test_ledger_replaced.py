@@ -71,6 +71,7 @@ def test_running_processes_notice_that_redis_was_emptied(fleet: Fleet, unused_po
     assert 'ekyc_ledger_replaced{region="ph"} 1.0' in get(f"{url}/metrics")[1]
     assert fleet.census().counts("ph").waiting == 1
 
+    assert "in place of" in fleet.run("worker.cli", "doctor").stdout
     refused = fleet.run(*ACCEPT)
     assert refused.returncode == 2
     assert "1 waiting" in refused.stderr

@@ -188,7 +188,7 @@ def test_a_minter_that_is_killed_is_succeeded_within_seconds(
 def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
     tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
-    redis.set(f"{KEY}:lock", "another", px=30_000)
+    redis.set(f"{KEY}:lock", "another", px=round(LOCK_S * 1000))
     with deadline(0.2):
         assert refusal(tokens) == TransientFault("TOKEN_TIMEOUT")
     assert vendor.minted == []

@@ -12,6 +12,7 @@ from worker.cli.checks.broker import check_broker
 from worker.cli.checks.files import check_decisions, check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
+from worker.cli.checks.identity import check_identity
 from worker.cli.checks.ledger import check_ledger
 from worker.cli.checks.queues import check_queues
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor
@@ -32,6 +33,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "queues": check_queues,
     "decision table": check_decisions,
     "evidence": check_evidence,
+    "ledger": check_identity,
     "vendor address": check_address,
     "vendor keys": check_keys,
     "vendor": check_vendor,

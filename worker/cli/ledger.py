@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from worker.ledger.values import Identity
-
 
 @click.group
 def ledger() -> None:
@@ -95,11 +93,3 @@ def agreed(found: Sequence[Replacement]) -> bool:
         raise InvalidInput(f"{lines}\nstdin is not a terminal: pass --yes to accept")
     click.echo(lines, err=True)
     return click.confirm("accept?", err=True)
-
-
-def described(identity: Identity) -> str:
-    """Why nothing is claimed, in one line."""
-    return (
-        f"the ledger was replaced: Redis holds {identity.id or 'one without identity'}, "
-        f"the fleet knows {identity.expected}"
-    )

@@ -29,6 +29,7 @@ from worker.vendor.answers import (
 from worker.vendor.exchange import exchange
 from worker.vendor.mint import Mint
 from worker.vendor.regions import get_result_url
+from worker.vendor.token_store import TokenStore
 from worker.vendor.tokens import TokenRefused, Tokens
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Client:
     ) -> None:
         self._session = session(proxy=settings.proxy, ca_bundle=settings.ca_bundle)
         self._spend = spend or _for_nothing
-        self._mint = Mint(self._session, settings)
+        # One worker with a wrong clock must not have all of them held.
+        self._mint = Mint(self._session, settings, TokenStore(redis).now)
         self._tokens = Tokens(redis, self._mint)
         # What is the same in every call is prepared once.
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}

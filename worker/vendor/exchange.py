@@ -57,7 +57,9 @@ class Exchange:
         if len(text) > _LONGEST_MOMENT:
             return None
         seconds = _SECONDS.fullmatch(text)
-        wait_s = float(seconds[1]) if seconds else _until(text, now)
+        # By the server's own clock, where it says what that is.
+        date = self.date()
+        wait_s = float(seconds[1]) if seconds else _until(text, now if date is None else date)
         if wait_s is None:
             return None
         shortest_s, longest_s = RETRY_AFTER_S

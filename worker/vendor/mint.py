@@ -7,13 +7,16 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import requests
+import structlog
 
 from worker.transport import deadline
-from worker.vendor.answers import classify_token
+from worker.vendor.answers import AccountFault, classify_token
 from worker.vendor.exchange import Exchange, exchange
 from worker.vendor.regions import token_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas.token import Token
     from worker.settings import Settings
     from worker.transport.session import Session
@@ -26,6 +29,15 @@ PERIOD_S: Final = 3600
 TOTAL_S: Final = 4.0
 
 
+#: By how much a clock may differ from the date of an answer, which has whole seconds and may come out of a cache.
+CLOCK_TOLERANCE_S: Final = 30.0
+
+#: What the vendor says of a timestamp that is too far from its clock, among others.
+_OUR_PARAMETERS: Final = "TOKEN_PARAMETER_ERROR"
+
+_log = structlog.get_logger(__name__)
+
+
 def sign(access_key: str, secret_key: str, timestamp_ms: str) -> str:
     """The signature that the vendor's page of the token documents: a plain SHA-256, no HMAC."""
     return hashlib.sha256(f"{access_key}{secret_key}{timestamp_ms}".encode()).hexdigest()
@@ -34,16 +46,27 @@ def sign(access_key: str, secret_key: str, timestamp_ms: str) -> str:
 class Mint:
     """Mints a token of a region at each call. Safe to use from many threads."""
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._session = session
         self._settings = settings
+        self._clock = clock
 
     def __call__(self, region: str) -> Token | TokenFault:
-        return classify_token(self.ask(region), now=time.time())
+        """A token, or why there is none. A refusal of our timestamp counts only if our clock is right."""
+        with deadline(TOTAL_S):
+            now = self._clock()
+            answer = self.ask(region, now)
+            outcome, date = classify_token(answer, now=now), answer.date()
+            refused = isinstance(outcome, AccountFault) and outcome.code == _OUR_PARAMETERS
+            if not refused or date is None or abs(date - now) <= CLOCK_TOLERANCE_S:
+                return outcome
+            _log.warning("clock_is_wrong", region=region, ahead_s=round(now - date))
+            return classify_token(self.ask(region, date), now=date)
 
-    def ask(self, region: str) -> Exchange:
-        """The bare exchange, within `TOTAL_S`."""
-        settings, timestamp_ms = self._settings, str(time.time_ns() // 1_000_000)
+    def ask(self, region: str, now: float | None = None) -> Exchange:
+        """The bare exchange, within `TOTAL_S`. `now`: epoch seconds for its timestamp; None: by our own clock."""
+        settings = self._settings
+        timestamp_ms = str(int((time.time() if now is None else now) * 1000))
         body = {
             "accessKey": settings.access_key,
             "timestamp": timestamp_ms,

@@ -46,17 +46,25 @@ class TokenStore:
     def __init__(self, redis: redis_py.Redis) -> None:
         self._redis = redis
 
+    def now(self) -> float:
+        """The fleet's clock, Redis's, in epoch seconds."""
+        seconds, micros = self._redis.time()
+        return seconds + micros / 1_000_000
+
     def read(self, region: str) -> Stored:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.get(_key(region))
             pipe.pttl(_key(region))
             pipe.get(_key(region, ":refused"))
-            stored, left_ms, refused = pipe.execute()
-        refusal = _refusal(refused.decode()) if refused else None
+            pipe.pttl(_key(region, ":refused"))
+            stored, left_ms, refused, refused_ms = pipe.execute()
+        # One that has longer to live than any was given outlived a clock of Redis's that went back.
+        is_new = refused_ms <= REFUSED_FOR_S * 1000
+        refusal = _refusal(refused.decode()) if refused and is_new else None
         if stored is None or left_ms <= 0:
             return Stored(refusal=refusal)
         life_ms, _, token = stored.decode().partition(":")
-        return Stored(token, int(life_ms) / 1000, left_ms / 1000, refusal)
+        return Stored(token, int(life_ms) / 1000, min(left_ms, int(life_ms)) / 1000, refusal)
 
     def store(self, region: str, token: str, life_s: float) -> Stored:
         life_ms = int(life_s * 1000)
@@ -70,6 +78,8 @@ class TokenStore:
     @contextmanager
     def turn(self, region: str, lock_s: float) -> Iterator[bool]:
         """Whether it is this process that mints now. If so, no other does, for `lock_s` at the most."""
+        if self._redis.pttl(_key(region, ":lock")) > lock_s * 1000:
+            self._redis.delete(_key(region, ":lock"))
         lock = self._redis.lock(_key(region, ":lock"), timeout=lock_s)
         if not lock.acquire(blocking=False):
             yield False

@@ -1,0 +1,30 @@
+"""Whether Redis holds the ledger that the evidence store knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.cli.checks.finding import Finding, Level
+from worker.cli.checks.folder import missing
+from worker.cli.ledger import replacements
+from worker.evidence.store import Evidence
+from worker.redis import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.settings import Settings
+
+
+def check_identity(settings: Settings) -> Iterator[Finding]:
+    """Raises ``ConfigError``, ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
+    settings.require_evidence()
+    if missing(settings.evidence_url):
+        return
+    with connect(settings.redis_url) as redis:
+        found = replacements(redis, Evidence(settings.evidence_url), settings.regions)
+    for one in found:
+        todo = "nothing is claimed: find out what became of the old Redis, then run `ekyc ledger accept`"
+        yield Finding("ledger", Level.ERROR, one.described, todo)
+    if not found:
+        yield Finding("ledger", Level.OK, "every region has the ledger that the evidence store knows")
