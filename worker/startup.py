@@ -38,9 +38,9 @@ def check(app: Celery, pool: str, consumed: Iterable[str] = ()) -> None:
         if "thread" not in pool:
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         refuse_decision_queue(consumed)
+        parts = services()
         for line in unknown_names():
             print(f"ekyc: warning: {line}", file=sys.stderr)  # noqa: T201
-        parts = services()
         _check_health_file(parts.settings.health_file)
         _allow_files()
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
 
-for _line in unknown_names():
-    print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
-
 try:
     _settings: Final = current()
     Table.load(_settings.decisions_file)
 except ConfigError as error:
     print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
     raise SystemExit(error.exit_code) from None
+
+for _line in unknown_names():
+    print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
 
 wsgi_app = "worker.http.wsgi:app"
 bind = [_settings.web_bind]
