@@ -48,7 +48,10 @@ def connected(url: str, timeout_s: int) -> Iterator[Connection]:
     with Connection(
         url, connect_timeout=timeout_s, ssl=broker.tls(url) or False, transport_options=options
     ) as connection:
-        connection.ensure_connection(max_retries=1, timeout=timeout_s, reraise_as_library_errors=False)
+        # Once each, where the URL names several.
+        connection.ensure_connection(
+            max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
+        )
         yield connection
 
 

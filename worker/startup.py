@@ -46,9 +46,9 @@ def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) ->
             raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
         _check_tasks(app)
         refuse_decision_queue(consumed)
+        parts = services()
         for line in unknown_names():
             print(f"ekyc: warning: {line}", file=sys.stderr)  # noqa: T201
-        parts = services()
         _claim_health_file(parts.settings.health_file, name)
         _allow_files()
         await_redis(parts.settings.redis_url, parts.settings.start_wait_s)

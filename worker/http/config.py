@@ -32,12 +32,13 @@ try:
     from worker.decisions.table import Table
     from worker.settings import current, unknown_names
 
-    for _line in unknown_names():
-        print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
     _settings: Final = current()
     Table.load(_settings.decisions_file)
 except ConfigError as error:
     end_with(error)
+
+for _line in unknown_names():
+    print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
 
 wsgi_app = "worker.http.wsgi:app"
 bind = [_settings.web_bind]

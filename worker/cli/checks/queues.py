@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-TIMEOUT_S: Final = 5
+TIMEOUT_S: Final = 2
 
 #: Decisions that wait although the pipeline reads them: at most a few seconds of a busy fleet.
 MANY_UNREAD: Final = 1000
