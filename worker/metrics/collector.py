@@ -17,7 +17,7 @@ from worker.roster import Roster
 from worker.vendor.token_store import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
     from redis import Redis
@@ -50,11 +50,13 @@ class Metrics(Collector):
                 workers = self._roster.present()
                 readings = {region: self._read(region) for region in self._regions}
                 memory, refusal = self._room.memory(), self._room.refusal()
+                durability = self._room.durability()
         except LedgerUnavailable:
             yield _up(0)
             return
         yield _up(1)
         yield from _redis(memory, refusal)
+        yield _durable(durability)
         yield from _workers(workers)
         for metric in self._catalogue:
             yield metric.family(readings)
@@ -63,6 +65,7 @@ class Metrics(Collector):
         """All that `collect` may yield, without figures and without asking Redis."""
         yield _up(0)
         yield from _redis(Memory(None, None), None)
+        yield _durable({})
         yield from _workers(())
         for metric in self._catalogue:
             yield metric.family({})
@@ -100,6 +103,17 @@ def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
         if figure is not None:
             family.add_metric((), figure)
         yield family
+
+
+def _durable(durability: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(
+        "ekyc_redis_durable",
+        "How far a setting of the ledger's Redis keeps what it acknowledged: 1 all, 0.5 all but seconds, 0 not.",
+        labels=("setting",),
+    )
+    for setting, figure in durability.items():
+        family.add_metric((setting,), figure)
+    return family
 
 
 def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:
