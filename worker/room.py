@@ -37,6 +37,15 @@ class Memory:
     limit_bytes: int | None
 
 
+#: How far the promises hold with a setting, by its value. What is not listed is 0.
+DURABLE: Final[Mapping[str, Mapping[str, float]]] = {
+    "appendonly": {"yes": 1.0},
+    # Synced every second, a power cut takes the last second or two.
+    "appendfsync": {"always": 1.0, "everysec": 0.5},
+    "maxmemory-policy": {"noeviction": 1.0},
+}
+
+
 class Room:
     """Asks Redis. Every method raises ``LedgerUnavailable`` for one that does not answer."""
 
@@ -66,3 +75,26 @@ class Room:
                 said = {}
         limit_bytes = said.get("maxmemory") or said.get("total_system_memory") or None
         return Memory(said.get("used_memory"), limit_bytes)
+
+    def durability(self) -> Mapping[str, float]:
+        """Of each setting that keeps what Redis is given, how far the promises hold with it: 1, 0.5 or 0.
+
+        A setting that a managed Redis, or the account of this process, hides is left out.
+        """
+        with translated():
+            try:
+                persistence: Mapping[str, Any] = self._redis.info("persistence")
+                memory: Mapping[str, Any] = self._redis.info("memory")
+            except ResponseError:
+                return {}
+            try:
+                fsync: str | None = self._redis.config_get("appendfsync").get("appendfsync")
+            except ResponseError:
+                fsync = None
+        enabled = persistence.get("aof_enabled")
+        found = {
+            "appendonly": None if enabled is None else "yes" if enabled else "no",
+            "appendfsync": fsync,
+            "maxmemory-policy": memory.get("maxmemory_policy"),
+        }
+        return {name: DURABLE[name].get(value, 0.0) for name, value in found.items() if value is not None}

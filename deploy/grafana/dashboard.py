@@ -293,6 +293,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 ),
                 unit="bytes",
             ),
+            Panel(
+                "Keeps what it is given",
+                "By setting. 1: as the promises need it, 0.5: all but the last seconds, 0: not.",
+                (Query(f"max by (setting) (ekyc_redis_durable{FLEET})", "{{setting}}"),),
+            ),
         ),
     ),
     (

@@ -90,7 +90,7 @@ def faults(expr: str, legend: str = "") -> list[str]:
 def promtool(*arguments: str | Path, stdin: str = "") -> None:
     """Run it; what it says is the message if it is not content."""
     ran = subprocess.run(
-        ["promtool", *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=100
+        ["promtool", *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=300
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

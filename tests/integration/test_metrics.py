@@ -307,3 +307,26 @@ def test_the_counters_of_a_region_are_few_whatever_happens(redis: Redis, ledger:
 def test_a_redis_that_is_away_is_no_fault_of_a_scrape(unused_port: int) -> None:
     away = connect(f"redis://127.0.0.1:{unused_port}/0", timeout_s=0.2)
     assert scrape(away) == {("ekyc_up", ()): 0}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "figure"),
+    [
+        ("appendonly", "yes", 1.0),
+        ("appendonly", "no", 0.0),
+        ("appendfsync", "always", 1.0),
+        ("appendfsync", "everysec", 0.5),
+        ("appendfsync", "no", 0.0),
+        ("maxmemory-policy", "noeviction", 1.0),
+        ("maxmemory-policy", "allkeys-lru", 0.0),
+    ],
+)
+def test_the_settings_of_a_redis_say_how_far_it_keeps_what_it_is_given(
+    redis: Redis, setting: str, value: str, figure: float
+) -> None:
+    before = redis.config_get(setting)[setting] or ""
+    redis.config_set(setting, value)
+    try:
+        assert scrape(redis)["ekyc_redis_durable", (setting,)] == figure
+    finally:
+        redis.config_set(setting, before)

@@ -44,6 +44,11 @@ class Table:
         rows, reasons = MappingProxyType(draft.rows), MappingProxyType(draft.reasons)
         return cls(draft.version, rows, reasons, draft.otherwise)
 
+    @property
+    def decisions(self) -> frozenset[str]:
+        """Every decision that can come out of it."""
+        return frozenset({*self.rows.values(), *self.reasons.values(), self.otherwise})
+
     def decide(self, overall_result: str | None, error_code: str | None, reason: str | None) -> str:
         """The name of the decision. With a `reason`, result and code do not count."""
         if reason is not None:

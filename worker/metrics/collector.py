@@ -66,11 +66,13 @@ class Metrics(Collector):
                 memory, refusal = self._room.memory(), self._room.refusal()
                 replaced = {region: self._ledgers.look(region).is_replaced for region in self._regions}
                 refusals: Mapping[Any, Any] = self._redis.hgetall(REFUSALS)
+                durability = self._room.durability()
         except LedgerUnavailable:
             yield _up(0)
             return
         yield _up(1)
         yield from _redis(memory, refusal)
+        yield _durable(durability)
         yield from _workers(workers)
         yield _replaced(replaced)
         yield _refused({field.decode(): int(count) for field, count in refusals.items()})
@@ -82,6 +84,7 @@ class Metrics(Collector):
         """All that `collect` may yield, without figures and without asking Redis."""
         yield _up(0)
         yield from _redis(Memory(None, None), None)
+        yield _durable({})
         yield from _workers(())
         yield _replaced({})
         yield _refused({})
@@ -155,6 +158,17 @@ def _decisions_unread(count: int | None) -> Metric:
     )
     if count is not None:
         family.add_metric((), count)
+    return family
+
+
+def _durable(durability: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(
+        "ekyc_redis_durable",
+        "How far a setting of the ledger's Redis keeps what it acknowledged: 1 all, 0.5 all but seconds, 0 not.",
+        labels=("setting",),
+    )
+    for setting, figure in durability.items():
+        family.add_metric((setting,), figure)
     return family
 
 

@@ -128,7 +128,10 @@ def _clock(redis: Redis) -> Iterator[Finding]:
     skew_s = (asked_at + time.time()) / 2 - (seconds + micros / 1e6)
     if abs(skew_s) > SKEW_WARNING_S:
         side = "ahead of" if skew_s > 0 else "behind"
-        said = f"this machine is {abs(skew_s):.1f} s {side} Redis: its logs and the timelines will not fit"
+        said = (
+            f"this machine is {abs(skew_s):.1f} s {side} Redis: times in its logs and in timelines do not fit. If Redis's "
+            "clock is the wrong one, people wait that much longer for their poll when it is set right"
+        )
         yield Finding("redis clock", Level.WARNING, said, "let both follow NTP")
     else:
         yield Finding("redis clock", Level.OK, f"agrees with ours, give or take {abs(skew_s):.1f} s")

@@ -75,10 +75,10 @@ def _clock(region: str, skew_s: float) -> Finding:
     if abs(skew_s) <= SKEW_WARNING_S:
         return Finding(name, Level.OK, f"agrees with ours, give or take {max(abs(skew_s), 1):.0f} s")
     side = "ahead of" if skew_s > 0 else "behind"
-    said = f"this machine is {abs(skew_s):.0f} s {side} the vendor, which wants to see less than {SKEW_ERROR_S:.0f} s"
-    return Finding(
-        name,
-        Level.ERROR if abs(skew_s) > SKEW_ERROR_S else Level.WARNING,
-        said,
-        "let this machine follow NTP",
+    beyond = abs(skew_s) > SKEW_ERROR_S
+    said = f"this machine is {abs(skew_s):.0f} s {side} the vendor: " + (
+        f"beyond {SKEW_ERROR_S:.0f} s it may refuse our keys, and then everyone in {region} waits"
+        if beyond
+        else f"beyond {SKEW_ERROR_S:.0f} s it may refuse our keys, and then everyone in {region} would wait"
     )
+    return Finding(name, Level.ERROR if beyond else Level.WARNING, said, "let this machine follow NTP")
