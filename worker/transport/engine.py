@@ -37,6 +37,9 @@ PROBE_AFTER_S: Final = 10
 PROBE_EVERY_S: Final = 5
 PROBES: Final = 3
 
+#: How long libcurl may pass on what has come before others have their turn. It would go on for as long as more comes.
+TURN_S: Final = 0.002
+
 _TIMED_OUT: Final = 28  # CURLE_OPERATION_TIMEDOUT
 
 #: libcurl, libev and `select` number these alike.
@@ -57,6 +60,9 @@ class Engine:
         self._ended = False
         #: Transfers whose head has come while somebody waits for it.
         self.noted: list[Transfer] = []
+        # Transfers that have had their turn, and go on in the next one.
+        self._resting: list[Transfer] = []
+        self._turn_ends_at = 0.0
         # Tag and inode of each socket that libcurl was given: numbers of files are used again.
         self._sockets: dict[int, tuple[int, int]] = {}
         self._idle_since: dict[int, float] = {}
@@ -101,15 +107,15 @@ class Engine:
         for option, value in _TCP_OPTIONS:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         number = sock.detach()
-        self._sockets[number] = (tag, os.fstat(number).st_ino)
         self._idled_s.pop(number, None)
         self._idle_since.pop(number, None)
+        self._sockets[number] = (tag, os.fstat(number).st_ino)
         return number
 
     def close_idle(self, tag: int) -> None:
         """Shut down the connections of this tag that no transfer uses; libcurl forgets them when it next looks."""
         for number, (its_tag, inode) in list(self._sockets.items()):
-            if its_tag == tag and number not in self._watched:
+            if its_tag == tag and number in self._idle_since:
                 self._sockets.pop(number, None)
                 _shut_down(number, inode)
 
@@ -124,7 +130,26 @@ class Engine:
         """How long the connection on this socket was idle before its present use."""
         return self._idled_s.get(number, 0.0)
 
+    @property
+    def turn_is_over(self) -> bool:
+        return monotonic() > self._turn_ends_at
+
+    def rest(self, transfer: Transfer) -> None:
+        """Let a transfer that is paused go on in the next turn."""
+        self._resting.append(transfer)
+        self._resume_later()
+
+    def _resume(self) -> None:
+        """Let the transfers go on that have had their turn."""
+        resting, self._resting = self._resting, []
+        self._turn_ends_at = monotonic() + TURN_S
+        for transfer in resting:
+            if transfer.curl in self._transfers:
+                transfer.resume()
+        self._act(pycurl.SOCKET_TIMEOUT, 0)
+
     def _act(self, number: int, events: int) -> None:
+        self._turn_ends_at = monotonic() + TURN_S
         self._multi.socket_action(number, events)
         if self._ended:
             self._ended = False
@@ -143,11 +168,9 @@ class Engine:
         if transfer is None:
             return
         transfer.end(code)
-        if transfer.multiplexed:
-            with suppress(OSError):
-                self._idle.unregister(curl.getinfo(pycurl.ACTIVESOCKET))
         if code == _TIMED_OUT and not transfer.connected:
             self._lookup_may_hang = True
+        self._is_idle_now(transfer)
         self._multi.remove_handle(curl)
         self.noted.append(transfer)
 
@@ -163,16 +186,26 @@ class Engine:
         if what in (pycurl.POLL_REMOVE, pycurl.POLL_NONE):
             if number in self._watched:
                 self._unwatch(number)
-                self._idle_since[number] = monotonic()
-                with suppress(OSError):
-                    self._idle.register(number, select.EPOLLIN)
             return
-        if number not in self._watched:
+        since = self._idle_since.pop(number, None)
+        if since is not None:
+            self._idled_s[number] = monotonic() - since
             with suppress(OSError):
                 self._idle.unregister(number)
-            since = self._idle_since.pop(number, None)
-            self._idled_s[number] = 0.0 if since is None else monotonic() - since
         self._watch(number, what)
+
+    def _is_idle_now(self, transfer: Transfer) -> None:
+        """Note the connection of a transfer that has ended, where it is kept. One that is paused is not idle."""
+        number = transfer.curl.getinfo(pycurl.ACTIVESOCKET)
+        if number not in self._sockets or number in self._watched:
+            return
+        self._idle_since[number] = monotonic()
+        if not transfer.multiplexed:
+            with suppress(OSError):
+                self._idle.register(number, select.EPOLLIN)
+
+    def _resume_later(self) -> None:
+        raise NotImplementedError
 
     def _watch(self, number: int, events: int) -> None:
         raise NotImplementedError
@@ -193,6 +226,7 @@ class LoopEngine(Engine):
     def __init__(self) -> None:
         self._loop = get_hub().loop
         self._timer: Any = None
+        self._next_turn: Any = None
         self._due = 0.0
         self._at_once = False
         super().__init__()
@@ -218,6 +252,17 @@ class LoopEngine(Engine):
             self._timer.stop()
         for number in list(self._watched):
             self._unwatch(number)
+
+    def _resume_later(self) -> None:
+        if self._next_turn is None:
+            # A timer comes after whatever else is ready; a callback of the loop would come before it.
+            self._next_turn = self._loop.timer(0.0001)
+            self._next_turn.start(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn.close()
+        self._next_turn = None
+        self._resume()
 
     def close_from_anywhere(self) -> None:
         self._loop.run_callback_threadsafe(self.close)
@@ -302,7 +347,12 @@ class ThreadEngine(Engine):
             if self._due is not None and monotonic() >= self._due:
                 self._due = None
                 self._act(pycurl.SOCKET_TIMEOUT, 0)
+            if self._resting:
+                self._resume()
         return True
+
+    def _resume_later(self) -> None:
+        self._due = 0.0  # nobody else waits in this thread
 
     def _wake(self, transfer: Transfer) -> None:
         self._woken.add(transfer)

@@ -55,9 +55,9 @@ class Transfer:
         self.error: Exception | None = None
         self.body: Body | None = None
         self._fields = 0
-        self._early: list[bytes] | None = []
-        self._early_size = 0
+        self._early = bytearray()
         self._paused = False
+        self._resting = False
 
     @property
     def ended(self) -> bool:
@@ -84,22 +84,30 @@ class Transfer:
         return None
 
     def on_body(self, data: bytes) -> int | None:
-        if self.body is None:
-            return self._on_early(data)
-        return self._take(data)
+        if self.engine.turn_is_over:
+            self._rest()
+            return _NOT_YET
+        return self._on_early(data) if self.body is None else self._take(data)
 
     def allow(self, body: Body) -> None:
         """Take the body, and what has come of it already."""
         self.body = body
-        early, self._early = self._early or (), None
-        for data in early:
-            if self._take(data) is _REFUSED:
-                self.engine.stop(self)
-                self.code = pycurl.E_WRITE_ERROR
-                return
+        early, self._early = bytes(self._early), bytearray()
+        if early and self._take(early) is _REFUSED:
+            self.engine.stop(self)
+            self.code = pycurl.E_WRITE_ERROR
+            return
         if self._paused and not self.ended:
-            self._paused = False
-            self.curl.pause(pycurl.PAUSE_CONT)
+            self._rest()
+
+    def _rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            self.engine.rest(self)
+
+    def resume(self) -> None:
+        self._resting = False
+        self.curl.pause(pycurl.PAUSE_CONT)
 
     def end(self, code: int) -> None:
         """Called by the engine."""
@@ -143,11 +151,10 @@ class Transfer:
         return self._refuse(HTTPException("too many trailers")) if self._fields > MAX_FIELDS else None
 
     def _on_early(self, data: bytes) -> int | None:
-        if self._early is None or self._early_size > BEFORE_LIMIT:
+        if len(self._early) > BEFORE_LIMIT:
             self._paused = True
             return _NOT_YET
-        self._early.append(data)
-        self._early_size += len(data)
+        self._early += data
         return None
 
     def _take(self, data: bytes) -> int | None:
