@@ -76,8 +76,9 @@ def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
     data = {
         "signatureId": signature_id,
         "overallResult": overall_result,
-        "submissionCompleted": scenario.error_code != "USER_TIMEOUT",
-        "idvResult": overall_result,
+        "submissionCompleted": scenario.error_code != "USER_TIMEOUT"
+        and Shape.UNSUBMITTED not in scenario.shapes,
+        "idvResult": "FAIL" if Shape.IDV_FAIL in scenario.shapes else overall_result,
         "errorCode": scenario.error_code,
         "docDetail": documents.settled_detail(scenario, urls, given.first_asked_at_ms),
         "countryCodeIso3": scenario.country.iso3,
@@ -86,7 +87,10 @@ def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
         del data["overallResult"]
     if Shape.NO_SIGNATURE_ID in scenario.shapes:
         del data["signatureId"]
-    return Reply(overall_result.upper(), envelope("SUCCESS", data))
+    body = envelope("SUCCESS", data)
+    if Shape.NAME_TWICE in scenario.shapes:
+        body = body.replace(b'"gender":', b'"gender":"LAKI-LAKI","gender":')
+    return Reply(overall_result.upper(), body)
 
 
 def page(status: int, title: str, *, name: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:

@@ -18,7 +18,7 @@ class Expectation:
     decision: str | None = None
     overall_result: str | None = None
     error_code: str | None = None
-    #: Why it was decided without a result.
+    #: Why it was decided without a result, or what contradicts its result.
     reason: str | None = None
     #: Whether every image that the answer names can be archived.
     evidence_complete: bool | None = None
@@ -70,6 +70,10 @@ def _approved(*, complete: bool | None = True) -> Expectation:
 
 def _decided(overall_result: str, code: str, decision: str) -> Expectation:
     return Expectation("decided", decision, overall_result, code, evidence_complete=True)
+
+
+def _contradicted(reason: str) -> Expectation:
+    return Expectation("decided", "review", "PASS", "SUCCESS", reason=reason, evidence_complete=True)
 
 
 def catalogue() -> tuple[Entry, ...]:
@@ -171,6 +175,10 @@ def _shapes() -> tuple[Entry, ...]:
         Entry("pass-nosigid", "a result without signatureId", _QUARANTINED),
         Entry("unknownresult", "an overallResult nobody knows", _QUARANTINED),
         Entry("nodata", "SUCCESS with null data", _QUARANTINED),
+        Entry("pass-nametwice", "a name of ocrInfo stands twice, with different values", _approved()),
+        Entry("pass-docfail", "PASS beside an ocrResult FAIL", _contradicted("DOC_RESULT")),
+        Entry("pass-idvfail", "PASS beside an idvResult FAIL", _contradicted("IDV_RESULT")),
+        Entry("pass-unsubmitted", "PASS beside submissionCompleted false", _contradicted("NOT_SUBMITTED")),
     )
 
 

@@ -40,7 +40,7 @@ def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str
         }
     passed = scenario.overall_result == "PASS"
     return {
-        result_key: "PASS" if passed else "FAIL",
+        result_key: "PASS" if passed and Shape.DOC_FAIL not in scenario.shapes else "FAIL",
         "docFrontImage": urls[0],
         "docBackImage": urls[1],
         "docType": _both(scenario.country.doc_type),

@@ -97,6 +97,10 @@ class Shape(StrEnum):
     NO_SIGNATURE_ID = "nosigid"
     UNKNOWN_RESULT = "unknownresult"
     NO_DATA = "nodata"
+    NAME_TWICE = "nametwice"
+    DOC_FAIL = "docfail"
+    IDV_FAIL = "idvfail"
+    UNSUBMITTED = "unsubmitted"
 
 
 class Links(StrEnum):

@@ -39,6 +39,7 @@ class EnvelopeSchema(VendorRecord):
 
     into = Envelope
     decided = frozenset({"code", "data"})
+    unread = frozenset({"message", "extra", "pricingStrategy"})
 
     code = fields.String(required=True)
     data = fields.Raw()

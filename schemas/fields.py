@@ -170,8 +170,10 @@ class ReadableList(ShortList):
 class Part(fields.Nested):
     """A nested record. An empty array is null: some JSON encoders write an empty object so."""
 
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
-        return None if value == [] else super().deserialize(value, attr, data, **kwargs)
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
+        return None if value == [] else super()._deserialize(value, attr, data, partial, **kwargs)
 
 
 class Code(fields.Field[str | None]):

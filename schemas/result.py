@@ -145,7 +145,8 @@ class ResultSchema(VendorRecord):
         older, codes = data.pop("idv_result", None), data.pop("error_codes", None)
         face_result = (data.pop("face_detail", None) or {}).get("face_result")
         data.setdefault("overall_result", older)
-        data["contradiction"] = next(_contradictions(data, older, codes or (), face_result), None)
+        if data["overall_result"] is not None:
+            data["contradiction"] = next(_contradictions(data, older, codes or (), face_result), None)
         return data
 
 
@@ -153,8 +154,6 @@ def _contradictions(
     data: Mapping[str, Any], older: OverallResult | None, codes: Iterable[str | None], face_result: str | None
 ) -> Iterator[Contradiction]:
     result, code, document = data["overall_result"], data.get("error_code"), data.get("doc_detail")
-    if result is None:
-        return
     if older not in (None, result):
         yield Contradiction.IDV_RESULT
     if "SUCCESS" in (named := {code, *codes} - {None}) and len(named) > 1:

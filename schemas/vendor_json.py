@@ -46,7 +46,7 @@ def parse(raw: bytes) -> Any:
     if containers + raw.count(b",") > MAX_VALUES:
         raise SchemaError("", f"must have at most {MAX_VALUES} values")
     try:
-        value = _JSON.decode(raw.decode(json.detect_encoding(raw)))
+        value = _JSON.decode(raw.decode() if _is_utf_8(raw[:4]) else raw.decode(json.detect_encoding(raw)))
     except RecursionError:
         raise SchemaError("", "must not be nested that deep") from None
     except ValueError:
@@ -54,6 +54,11 @@ def parse(raw: bytes) -> Any:
     if containers > MAX_LEVELS and not _is_within(value, MAX_LEVELS):
         raise SchemaError("", "must not be nested that deep")
     return value
+
+
+def _is_utf_8(head: bytes) -> bool:
+    """Whether it needs no look at the encoding: JSON begins with ASCII characters."""
+    return head.isascii() and b"\0" not in head
 
 
 def _integer(digits: str) -> float:

@@ -63,7 +63,7 @@ class Planned:
     @property
     def never_ready(self) -> bool:
         """The vendor will never have a result for it."""
-        return self.expect.outcome == "quarantined" or self.expect.reason is not None
+        return self.expect.outcome == "quarantined" or self.expect.overall_result is None
 
     def request(self) -> EnqueueRequest:
         return load_enqueue(

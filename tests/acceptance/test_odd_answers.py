@@ -29,15 +29,16 @@ pytestmark = pytest.mark.timeout(180)
 
 REGION = "ph"
 
-#: How many people get the same odd answer: more than the breaker needs. One, where the breaker is meant to count it.
-PEOPLE = 6
-HEALTHY = 100
+#: How many people get the same odd answer. One, where the breaker is meant to count it, or the answer is large.
+PEOPLE = 2
+HEALTHY = 50
 
 #: After so many odd answers a person whose row is polled again gets the ordinary one.
 ODD_POLLS = 2
 
-#: Ten times what the slowest healthy person takes on a busy machine. Holds follow each other, and each takes 5 to 15 s.
-HEALTHY_WITHIN_S = 30.0
+#: Ten times what the slowest healthy person takes on a machine with other work. Each hold takes 5 to 15 s, and they
+#: follow each other.
+HEALTHY_WITHIN_S = 60.0
 
 
 class Vendor:
@@ -71,7 +72,11 @@ class Vendor:
 
 def people() -> list[str]:
     """Odd and healthy people, mixed evenly."""
-    odd = [f"{slug(row)}-{n}" for row in ROWS for n in range(1 if row.outcome == TRANSIENT else PEOPLE)]
+    odd = [
+        f"{slug(row)}-{n}"
+        for row in ROWS
+        for n in range(1 if row.outcome == TRANSIENT or row.group == "sizes" else PEOPLE)
+    ]
     healthy = [f"healthy-{n}" for n in range(HEALTHY)]
     every = len(odd) // HEALTHY
     return [name for n, one in enumerate(healthy) for name in [*odd[n * every : (n + 1) * every], one]] + odd[

@@ -66,7 +66,7 @@ def test_our_client_hears_what_an_example_promises(client: Client, entry: Entry)
     expect = entry.expect
     match answer:
         case Settled(result=result):
-            assert (expect.outcome, expect.reason) == ("decided", None)
+            assert (expect.outcome, expect.reason) == ("decided", result.contradiction)
             assert (result.overall_result, result.error_code) == (expect.overall_result, expect.error_code)
         case UnknownId():
             assert (expect.outcome, expect.reason) == ("decided", "SIGNATURE_NOT_EXIST")

@@ -95,6 +95,13 @@ def test_the_ledger_has_the_result_and_what_contradicts_it() -> None:
     assert (fields["o"], fields["r"], fields["w"]) == ("PASS", "SUCCESS", "DOC_RESULT")
 
 
+def test_an_answer_that_comes_again_without_its_contradiction_has_none() -> None:
+    policy = Policy(Backoffs(Backoff(2, 2, 600), Backoff(2, 2, 600)), deadline_s=7200, random=Random(1))
+    known = Verification(ID, "ph", Stage.POLLING, enqueued_at_ms=0, read_at_ms=1000, reason="DOC_RESULT")
+
+    assert policy.after(known, read_again(passed(ID), signature_id=ID)).fields["w"] == ""
+
+
 def test_what_was_decided_keeps_its_reason() -> None:
     """A late answer is evidence: why it was decided does not change."""
     assert "w" not in settled(decision="{}", decision_name="review", reason="DEADLINE_PASSED")

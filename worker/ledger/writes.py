@@ -187,11 +187,12 @@ def settle(
 ) -> Write:
     """The vendor has decided, and its answer is kept: the images come next.
 
-    `contradiction`: what in the answer says otherwise. After the deadline it decides nothing any more.
+    `contradiction`: what in the answer says otherwise. It takes the place of an earlier answer's, unless the decision
+    is made: then the reason stays.
     """
     fields = heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""}
-    if contradiction and verification.decision is None:
-        fields["w"] = contradiction
+    if verification.decision is None and (contradiction or verification.reason):
+        fields["w"] = contradiction or ""
     return Write(
         verification.signature_id,
         Place.HELD,
