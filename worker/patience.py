@@ -69,9 +69,12 @@ def check_rights(app: Celery, settings: Settings) -> None:
         raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
 
 
-def broker_fault(error: BaseException) -> Fault:
-    """What is wrong with the broker, and what to do."""
-    url = "CELERY_BROKER_URL, or in REDIS_URL where that is not set"
+#: Where the broker's URL stands.
+_BROKER_URL: Final = "CELERY_BROKER_URL, or in REDIS_URL where that is not set"
+
+
+def broker_fault(error: BaseException, url: str = _BROKER_URL) -> Fault:
+    """What is wrong with the broker, and what to do. `url` names the setting that has its URL."""
     match error:
         case AccessRefused():
             return Fault("refuses our password", f"check the user and the password in {url}")

@@ -339,7 +339,9 @@ def test_it_says_what_an_enqueue_by_name_is_worth(ekyc: Ekyc) -> None:
 def test_a_broker_that_cannot_be_used_is_an_error_without_its_password(ekyc: Ekyc) -> None:
     for url in ("redis://:hush@127.0.0.1:1/0", "amqp://user:hush@127.0.0.1:1//", "pigeon://user:hush@loft"):
         found = findings(ekyc.with_env(CELERY_BROKER_URL=url), code=1)["broker"]
-        assert (found["level"], found["todo"]) == ("error", "check that it runs and CELERY_BROKER_URL")
+        assert found["level"] == "error"
+        assert found["todo"].startswith("check that it runs")
+        assert found["todo"].endswith("CELERY_BROKER_URL")
 
 
 def test_a_ledger_that_is_down_does_not_hide_the_broker(ekyc: Ekyc, valkey: ValkeyServer) -> None:

@@ -61,7 +61,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
             kind = connection.transport.driver_type
             looked = list(_looked_at(connection, kind, settings))
     except BROKEN as error:
-        found = broker_fault(error)
+        found = broker_fault(error, "CELERY_BROKER_URL")
         yield Finding("broker", Level.ERROR, f"cannot be used: it {found.said}", found.todo)
     except Exception as error:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
         said = f"cannot be used ({type(error).__name__})"
