@@ -13,7 +13,7 @@ from worker.cli.checks.files import check_decisions, check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
 from worker.cli.checks.ledger import check_ledger
-from worker.cli.checks.vendor import check_address, check_keys, check_vendor
+from worker.cli.checks.vendor import check_address, check_keys, check_vendor, check_way_out
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
 from worker.settings import current
@@ -31,6 +31,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "decision table": check_decisions,
     "evidence": check_evidence,
     "vendor address": check_address,
+    "way out": check_way_out,
     "vendor keys": check_keys,
     "vendor": check_vendor,
 }
