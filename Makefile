@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all chaos chaos-short bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -24,6 +24,9 @@ chaos: .venv/dev.stamp ## Break everything while 5,000 verifications travel (twe
 
 chaos-short: .venv/dev.stamp ## The same with 500 (two minutes)
 	@$(BIN)/python -m tests.chaos --version short
+
+fuzz-http: .venv/dev.stamp ## Damage HTTP at random: nobody gets what is another's (a minute; ARGS="--seconds 600")
+	@$(BIN)/python -m tests.fuzz.http $(ARGS)
 
 bench: .venv/bench.stamp ## Measure ours beside Celery, dramatiq, taskiq, huey (more than an hour; ARGS="--only cpu" for a part)
 	@$(BIN)/python -m benchmarks.bench run $(ARGS)

@@ -326,6 +326,7 @@ def test_a_kept_answer_that_says_something_else_is_for_a_person(fleet: Fleet) ->
         for name in redis.scan_iter("ekyc:{ph}:*"):
             redis.delete(name)
     fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph"), EnqueueRequest("CARD_NOT_FOUND-2", "ph")])
+    assert fleet.run("worker.cli", "ledger", "accept", "--yes").returncode == 0
     fleet.await_done(1)
     until(lambda: fleet.census().counts("ph").quarantined, "the contradiction is in quarantine")
     assert fleet.census().counts("ph").quarantine == {"EVIDENCE_CONFLICT": 1}

@@ -15,7 +15,7 @@ from worker.cli.checks.holds import check_holds
 from worker.cli.checks.identity import check_identity
 from worker.cli.checks.ledger import check_ledger
 from worker.cli.checks.queues import check_queues
-from worker.cli.checks.vendor import check_address, check_keys, check_vendor
+from worker.cli.checks.vendor import check_address, check_keys, check_vendor, check_way_out
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
 from worker.settings import current, unknown_names
@@ -35,6 +35,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "evidence": check_evidence,
     "ledger": check_identity,
     "vendor address": check_address,
+    "way out": check_way_out,
     "vendor keys": check_keys,
     "vendor": check_vendor,
 }

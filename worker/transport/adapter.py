@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -272,17 +273,26 @@ class _Asked:
 
     @classmethod
     def of(cls, request: requests.PreparedRequest, options: Options) -> _Asked:
-        parts = urlsplit(str(request.url))
-        netloc = parts.netloc.rpartition("@")[2]
-        if parts.scheme not in {"http", "https"} or not netloc:
-            raise InvalidURL("no URL of the web")
-        if options.public and options.proxy and not _may_be_public(parts.hostname or ""):
+        # The vendor's are few and always the same; a link to an image is not to be remembered.
+        url, host = (_known_url if request.method == "POST" else _url)(str(request.url))
+        if options.public and options.proxy and not _may_be_public(host):
             # Without a proxy that is decided by what is dialled.
             raise requests.ConnectionError from AddressNotPublic("no public address")
-        url = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
         body: Any = request.body or b""
         raw = body.encode() if isinstance(body, str) else bytes(body)
         return cls(str(request.method), url, _lines(request), raw)
+
+
+def _url(url: str) -> tuple[str, str]:
+    """A URL as it is asked for, without a user or a fragment, and its host."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in {"http", "https"} or not netloc:
+        raise InvalidURL("no URL of the web")
+    return urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), parts.hostname or ""
+
+
+_known_url: Final = lru_cache(maxsize=32)(_url)
 
 
 def _may_be_public(host: str) -> bool:
@@ -292,18 +302,20 @@ def _may_be_public(host: str) -> bool:
 
 
 def _lines(request: requests.PreparedRequest) -> list[bytes]:
+    headers = dict(request.headers.items())
+    names = {name.lower() for name in headers}
     lines = [
         (f"{name}: {value!s}" if value else f"{name};")
-        for name, value in request.headers.items()
+        for name, value in headers.items()
         if name.lower() != "content-length"  # libcurl counts itself
     ]
     joined = "".join(lines)
     if "\r" in joined or "\n" in joined or "\0" in joined:
         raise InvalidHeader("a line break within a header")
-    if "Accept" not in request.headers:
+    if "accept" not in names:
         lines.append("Accept:")
     if request.body:
-        lines += [f"{name}:" for name in ("Content-Type", "Expect") if name not in request.headers]
+        lines += [f"{name}:" for name in ("Content-Type", "Expect") if name.lower() not in names]
     return [line.encode("latin-1") for line in lines]
 
 

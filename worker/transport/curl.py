@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: libcurl reads these when it is initialised: where to write the keys of every TLS session, and which TLS to use.
-READ_AT_START: Final = ("SSLKEYLOGFILE", "CURL_SSL_BACKEND", "OPENSSL_CONF")
+#: Read when libcurl is loaded: which TLS to use, and how.
+READ_AT_START: Final = ("CURL_SSL_BACKEND", "OPENSSL_CONF")
+
+#: Read at the first connection: a file to which the keys of every TLS session are written.
+KEY_LOG: Final = "SSLKEYLOGFILE"
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def _hidden(names: tuple[str, ...]) -> Iterator[None]:
         os.environ.update(values)
 
 
+os.environ.pop(KEY_LOG, None)  # for the whole life of the process: there is no later moment to hide it in
 with _hidden(READ_AT_START):
     import pycurl
 
-__all__ = ["READ_AT_START", "pycurl"]
+__all__ = ["KEY_LOG", "READ_AT_START", "pycurl"]

