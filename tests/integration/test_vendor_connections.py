@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import time
 from threading import Event
@@ -201,6 +202,17 @@ def test_an_answer_that_names_the_id_and_cannot_be_read_is_asked_for_once(
     vendor.answer = lambda signature_id, _: [result(signature_id, "NO_SUCH_RESULT")]
     assert isinstance(client.get_result("ph", ID), Unreadable)
     assert (vendor.asked, rate.taken) == (2, 0)
+
+
+def test_two_answers_packed_as_one_approve_nobody(client: Client, vendor: Vendor) -> None:
+    """Unpacked to its first member alone, it would be a PASS."""
+
+    def packed(signature_id: str) -> bytes:
+        both = (result(signature_id, overall).partition(b"\r\n\r\n")[2] for overall in ("PASS", "FAIL"))
+        return http(b"".join(gzip.compress(body) for body in both), Content_Encoding="gzip")
+
+    vendor.answer = lambda signature_id, _: [packed(signature_id)]
+    assert not isinstance(client.get_result("ph", ID), Settled)
 
 
 def test_a_second_question_waits_for_the_regions_rate(client: Client, vendor: Vendor, rate: Rate) -> None:

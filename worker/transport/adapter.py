@@ -328,6 +328,8 @@ class Handle:
         self._transfer: Any = None
         self._tag = 0
         self._custom = False
+        # What the handle was last told: to tell it again costs more than to compare.
+        self._last = _Asked("", "", [], b"")
         curl = self.curl = pycurl.Curl()
         for option, value in _fixed(options).items():
             curl.setopt(option, value)
@@ -338,24 +340,33 @@ class Handle:
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._on_dial)
 
     def begin(self, asked: _Asked, tag: int, left_s: float, *, fresh: bool) -> Transfer:
-        curl, self._tag = self.curl, tag
-        curl.setopt(pycurl.URL, asked.url)
-        curl.setopt(pycurl.HTTPHEADER, asked.headers)
-        curl.setopt(pycurl.HTTPGET, 1)
-        if self._custom:
-            curl.unsetopt(pycurl.CUSTOMREQUEST)
-        if asked.method == "HEAD":
-            curl.setopt(pycurl.NOBODY, 1)
-        elif asked.body or asked.method != "GET":
+        curl, last, self._tag = self.curl, self._last, tag
+        if asked.method != last.method:
+            self._set_method(asked.method)
+        if asked.url != last.url:
+            curl.setopt(pycurl.URL, asked.url)
+        if asked.headers != last.headers:
+            curl.setopt(pycurl.HTTPHEADER, asked.headers)
+        if asked.method not in {"GET", "HEAD"} or asked.body:
             curl.setopt(pycurl.POSTFIELDS, asked.body)
-        self._custom = asked.method not in {"GET", "HEAD", "POST"}
-        if self._custom:
-            curl.setopt(pycurl.CUSTOMREQUEST, asked.method)
         curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))
         curl.setopt(pycurl.ADDRESS_SCOPE, tag & 0x7FFFFFFF)
         curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
+        self._last = _Asked(
+            asked.method if not asked.body or asked.method == "POST" else "", asked.url, asked.headers, b""
+        )
         self._transfer = transfer = Transfer(self, is_tls=asked.url.startswith("https:"))
         return transfer
+
+    def _set_method(self, method: str) -> None:
+        self.curl.setopt(pycurl.HTTPGET, 1)
+        if self._custom:
+            self.curl.unsetopt(pycurl.CUSTOMREQUEST)
+        if method == "HEAD":
+            self.curl.setopt(pycurl.NOBODY, 1)
+        self._custom = method not in {"GET", "HEAD", "POST"}
+        if self._custom:
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
 
     def _on_header(self, line: bytes) -> int | None:
         answer: int | None = self._transfer.on_header(line)

@@ -51,9 +51,9 @@ class Body:
     """
 
     def __init__(self, max_bytes: int, coding: str, length: str | None) -> None:
-        names = {name.strip() for name in coding.lower().split(",")}
-        packings = [name.strip() for name in coding.lower().split(",") if name.strip() in _PACKED]
-        if names & _UNKNOWN or len(packings) > 1:
+        names = [name.strip() for name in coding.lower().split(",")] if coding else []
+        packings = [name for name in names if name in _PACKED]
+        if len(packings) > 1 or not _UNKNOWN.isdisjoint(names):
             raise ContentDecodingError("packed in a way that nobody asked for")
         if length is not None and length.isdecimal() and int(length[:18]) > max_bytes:
             raise BodyTooLarge

@@ -86,6 +86,12 @@ class Engine:
                 self._lookup_may_hang = True
             self._multi.remove_handle(transfer.curl)
 
+    def fail(self, transfer: Transfer, code: int) -> None:
+        """End a transfer that libcurl did not end itself."""
+        self.stop(transfer)
+        transfer.end(code)
+        self.noted.append(transfer)
+
     def wait(self, transfer: Transfer, seconds: float) -> bool:
         """Wait until something has become of the transfer. False after `seconds`."""
         raise NotImplementedError

@@ -111,7 +111,10 @@ class Transfer:
 
     def resume(self) -> None:
         self._resting = False
-        self.curl.pause(pycurl.PAUSE_CONT)
+        try:
+            self.curl.pause(pycurl.PAUSE_CONT)
+        except pycurl.error:  # what had come meanwhile was refused
+            self.engine.fail(self, pycurl.E_WRITE_ERROR)
 
     def end(self, code: int) -> None:
         """Called by the engine."""
@@ -144,11 +147,12 @@ class Transfer:
             return self._refuse(HTTPException("too many informational responses")) if too_many else None
         self.has_head = True
         self._fields = 0
-        lengths = {length.strip() for length in self.headers.get("Content-Length", "").split(",")}
-        if len(lengths) > 1:
-            return self._refuse(HTTPException("two lengths"))
-        if "Transfer-Encoding" in self.headers and "Content-Length" in self.headers:
-            self.unclear = True
+        length = self.headers.get("Content-Length")
+        if length is not None:
+            if "," in length and len({each.strip() for each in length.split(",")}) > 1:
+                return self._refuse(HTTPException("two lengths"))
+            if "Transfer-Encoding" in self.headers:
+                self.unclear = True
         self.engine.noted.append(self)
         return None
 
