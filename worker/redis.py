@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import redis
 from redis import exceptions
@@ -14,7 +14,7 @@ from redis.retry import Retry
 from worker.errors import ConfigError, LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
 TIMEOUT_S = 5.0
@@ -24,13 +24,17 @@ TIMEOUT_S = 5.0
 RETRIES = 1
 
 
+#: Called with each new client: the console command says on which one it waits.
+followers: Final[list[Callable[[redis.Redis], None]]] = []
+
+
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
 
     Connects on first use. Raises ``ConfigError`` for a URL that is none.
     """
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
@@ -42,6 +46,9 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
         raise ConfigError(
             "REDIS_URL is not a Redis URL: give one such as redis://:password@host:6379/0"
         ) from None
+    for follow in followers:
+        follow(client)
+    return client
 
 
 @contextmanager
