@@ -15,7 +15,7 @@ from worker.errors import ConfigError, LedgerUnavailable
 from worker.server_faults import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
 TIMEOUT_S = 5.0
@@ -28,6 +28,9 @@ RETRIES = 1
 #: What `ssl_cert_reqs` of a URL may be: whether the server has to prove who it is.
 PROOFS: Final = ("required", "optional", "none")
 
+#: Called with each new client: the console command says on which one it waits.
+followers: Final[list[Callable[[redis.Redis], None]]] = []
+
 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
@@ -37,7 +40,7 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     try:
         if any(proof not in PROOFS for proof in parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [])):
             raise ConfigError(f"REDIS_URL: its ssl_cert_reqs takes {', '.join(PROOFS)}")
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
@@ -49,6 +52,9 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
         raise ConfigError(
             "REDIS_URL is not a Redis URL: give one such as redis://:password@host:6379/0"
         ) from None
+    for follow in followers:
+        follow(client)
+    return client
 
 
 @contextmanager

@@ -248,7 +248,6 @@ def test_what_is_not_in_quarantine_can_be_shown_and_nothing_is_offered(ekyc: Eky
     ("arguments", "code", "said"),
     [
         (["nobody", "--region", "ph"], 1, "the ledger does not know this id in ph"),
-        (["one"], 2, "which region? Give --region, one of ph, sg"),
         (["../etc", "--region", "ph"], 2, "must be 1 to 64 of letters, digits, - and _"),
         (["caf\udce9", "--region", "ph"], 2, "must be 1 to 64 of letters, digits, - and _"),
     ],
@@ -326,7 +325,6 @@ def test_where_nobody_is_there_is_nothing_to_ask(ekyc: Ekyc, ledger: Ledger) -> 
         (["retry", "one", "--all"], "give either signature ids, or --reason, or --all"),
         (["retry", "--all", "--reason", "UNREADABLE"], "give either signature ids, or --reason, or --all"),
         (["retry", "--reason", "not a word"], "must be one word, such as UNREADABLE"),
-        (["retry", "one"], "which region? Give --region, one of ph, sg"),
         (["retry", "--all", "--region", "th"], "ADVANCE_REGIONS names only ph, sg, so nobody would poll it"),
         (["retry", "one", "--region", "ph", "--who", " "], "must be 1 to 200 characters of plain text"),
         (

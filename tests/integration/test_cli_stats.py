@@ -69,6 +69,7 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
     assert (ended.code, ended.err, len(ended.out.splitlines())) == (0, "", 1)
     assert figures.pop("oldest_due_s") > 0
     regions = figures.pop("regions")
+    assert figures.pop("last_5_min")["decisions"] == {"approve": 1}
     (hold,) = figures.pop("holds")
     assert (hold["region"], hold["reason"]) == ("sg", "VENDOR_BUSY")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", hold["until"])

@@ -87,10 +87,9 @@ def test_an_id_that_nobody_knows_is_one_line_and_status_1(ekyc: Ekyc, desk: Desk
         assert "the ledger does not know this id in" in ended.err
 
 
-def test_the_region_must_be_clear(ekyc: Ekyc, desk: Desk) -> None:
-    ended = ekyc.with_env(ADVANCE_REGIONS="ph,sg")("status", "one")
-    assert (ended.code, len(ended.err_lines)) == (2, 1)
-    assert "Give --region, one of ph, sg" in ended.err
+def test_of_several_regions_the_one_that_knows_the_id_is_shown(ekyc: Ekyc, desk: Desk) -> None:
+    ended = ekyc.with_env(ADVANCE_REGIONS="sg,ph")("status", "one", "--json")
+    assert (ended.code, json.loads(ended.out)["region"]) == (0, "ph")
 
 
 def test_one_that_was_just_enqueued_waits_for_a_worker(ekyc: Ekyc, desk: Desk) -> None:

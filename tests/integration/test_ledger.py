@@ -534,6 +534,9 @@ def test_the_commands_of_a_claim_do_not_grow_with_the_number_waiting(redis: Redi
 
     def commands_of_a_claim() -> dict[str, int]:
         redis.delete(f"{prefix('ph')}clock")  # which is noted once a second
+        # The first claim of a minute copies the counters, and each that is compared is one.
+        for copy in redis.keys("ekyc:{ph}:counts:*"):
+            redis.delete(copy)
         redis.config_resetstat()
         ledger.claim("ph", limit=1)
         stats = redis.info("commandstats")
@@ -541,6 +544,7 @@ def test_the_commands_of_a_claim_do_not_grow_with_the_number_waiting(redis: Redi
 
     ledger.hold("ph", for_s=600, reason="VENDOR_BUSY")
     enqueue(ledger, "first")
+    ledger.claim("ph", limit=1)  # so that Redis has the script
     few = commands_of_a_claim()
     ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(5000)])
     many = commands_of_a_claim()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.commands import Commands
+from worker.cli.patient import watch
 from worker.core_dumps import forbid_core_dumps
 from worker.errors import EkycError
 from worker.shadows import refuse_shadows
@@ -47,9 +48,12 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
+    watch()
+    # https://no-color.org: set and not empty. Click knows it not, rich does.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
         refuse_shadows()
-        code = ekyc.main(list(arguments), prog_name="ekyc", standalone_mode=False)
+        code = ekyc.main(list(arguments), prog_name="ekyc", standalone_mode=False, color=color)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:

@@ -18,6 +18,7 @@ import click
 BUILT_IN: Final = {
     "enqueue": "worker.cli.enqueue:enqueue",
     "status": "worker.cli.status:status",
+    "list": "worker.cli.listing:list_",
     "stats": "worker.cli.stats:stats",
     "watch": "worker.cli.watch:watch",
     "quarantine": "worker.cli.quarantine:quarantine",
@@ -27,6 +28,7 @@ BUILT_IN: Final = {
     "redeliver": "worker.cli.redeliver:redeliver",
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
+    "completion": "worker.cli.completion:completion",
 }
 
 #: Entry points of this group are commands, too. Ours win over theirs of the same name.

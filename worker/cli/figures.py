@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.moments import rfc3339
 from worker.ledger import Census
-from worker.ledger.census import added_up
+from worker.ledger.census import added_up, lately_together
+from worker.ledger.values import Lately
 from worker.roster import Roster
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Look:
     regions: dict[str, Counts]
     #: Those seen lately.
     workers: tuple[Worker, ...] = ()
+    #: What happened in the last minutes, in each region; empty: nobody asked.
+    lately: dict[str, Lately] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -43,8 +46,11 @@ class Look:
 
     def as_json(self) -> dict[str, Any]:
         """All regions together, and under `regions` each by itself."""
-        return _as_json(self.total) | {
-            "regions": {region: _as_json(counts) for region, counts in self.regions.items()},
+        return _as_json(self.total, lately_together(self.lately.values())) | {
+            "regions": {
+                region: _as_json(counts, self.lately.get(region, Lately()))
+                for region, counts in self.regions.items()
+            },
             "workers": [asdict(worker) for worker in self.workers],
         }
 
@@ -68,14 +74,20 @@ class Rates:
         )
 
 
-def look(redis: Redis, regions: Sequence[str]) -> Look:
-    """Look at the ledger once. Raises ``LedgerUnavailable``."""
-    parts = Census(redis).by_region(regions)
-    return Look(time.monotonic(), added_up(parts.values()), parts, Roster(redis).present())
+def look(redis: Redis, regions: Sequence[str], *, lately: bool = False) -> Look:
+    """Look at the ledger once, with `lately` also at what happened in the last minutes.
+
+    Raises ``LedgerUnavailable``.
+    """
+    census = Census(redis)
+    parts = census.by_region(regions)
+    recent = {region: census.lately(region) for region in regions} if lately else {}
+    return Look(time.monotonic(), added_up(parts.values()), parts, Roster(redis).present(), recent)
 
 
-def _as_json(counts: Counts) -> dict[str, Any]:
+def _as_json(counts: Counts, lately: Lately) -> dict[str, Any]:
     return {
+        "last_5_min": asdict(lately) | {"seconds": round(lately.seconds, 1)},
         "waiting": counts.waiting,
         "in_flight": counts.in_flight,
         "lapsed": counts.lapsed,

@@ -9,9 +9,12 @@ import click
 
 from schemas.fields import SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
-from worker.ledger.scripts import plain
+from worker.ledger.scripts import plain, prefix
+from worker.redis import translated
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from worker.settings import Settings
 
 
@@ -58,7 +61,7 @@ region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS.",
+    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several the one that knows the id.",
 )
 
 #: `--who`, for commands that change something: the record names who did it.
@@ -97,6 +100,22 @@ def need_region(given: str | None, settings: Settings) -> str:
             "(no need to once ADVANCE_REGIONS names a single one)"
         )
     return region
+
+
+def region_of(redis: Redis, signature_id: str, given: str | None, settings: Settings) -> str:
+    """The region of a verification: the one that is given, or the only one of ADVANCE_REGIONS that knows its id.
+
+    Raises ``InvalidInput`` where several regions know it. Where none does it is the first of them.
+    """
+    if given:
+        return given
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        for region in settings.regions:
+            pipe.exists(f"{prefix(region)}v:{signature_id}")
+        known = [region for region, there in zip(settings.regions, pipe.execute(), strict=True) if there]
+    if len(known) > 1:
+        raise InvalidInput(f"{signature_id} is known in {' and '.join(known)}: give --region")
+    return known[0] if known else settings.regions[0]
 
 
 def must_be_polled(region: str, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.moments import rest, span
+from worker.ledger.census import lately_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.cli.acts import Act
     from worker.cli.figures import Look, Rates
-    from worker.ledger.values import Counts
+    from worker.ledger.values import Counts, Lately
     from worker.roster import Worker
 
 #: What there is to say where nothing was ever enqueued.
@@ -49,19 +50,21 @@ def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> 
     counts = look.total
     if look.empty:
         return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
-    tallies = {
-        "decision": counts.decisions,
-        "error code": counts.error_codes,
-        "answer": counts.answers,
-        "fault": counts.faults,
-        "quarantine reason": counts.quarantine,
+    lately = lately_together(look.lately.values()) if look.lately else None
+    tallies: dict[str, tuple[Mapping[str, int], Mapping[str, int] | None]] = {
+        "decision": (counts.decisions, lately.decisions if lately else None),
+        "error code": (counts.error_codes, lately.error_codes if lately else None),
+        "answer": (counts.answers, lately.answers if lately else None),
+        "fault": (counts.faults, lately.faults if lately else None),
+        "quarantine reason": (counts.quarantine, None),
     }
     return Group(
         _regions(look),
         _workers(look.workers),
         *_rates(rates),
+        *_lately(lately),
         *_holds(counts, acts),
-        Columns([_tally(title, tally) for title, tally in tallies.items() if tally], padding=(0, 2)),
+        Columns([_tally(title, ever, new) for title, (ever, new) in tallies.items() if ever], padding=(0, 2)),
     )
 
 
@@ -94,6 +97,14 @@ def _rates(rates: Rates | None) -> Iterable[Text]:
         )
 
 
+def _lately(lately: Lately | None) -> Iterable[Text]:
+    if lately is not None:
+        yield Text(
+            f" last {span(lately.seconds)}: {lately.enqueued:,} enqueued, {lately.polls:,} polls, "
+            f"{sum(lately.decisions.values()):,} decisions, {lately.done:,} done"
+        )
+
+
 def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
     for hold in counts.holds:
         yield Text(f" {hold.region} {rest(hold)}", style="yellow")
@@ -101,10 +112,14 @@ def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
             yield Text(f"   {act}")
 
 
-def _tally(title: str, tally: Mapping[str, int]) -> Table:
+def _tally(title: str, ever: Mapping[str, int], lately: Mapping[str, int] | None) -> Table:
+    """What ever happened; with `lately` what happened in the last minutes beside it."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column(title)
-    table.add_column("", justify="right")
-    for name, count in sorted(tally.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(Text(name), f"{count:,}")
+    table.add_column("" if lately is None else "ever", justify="right")
+    if lately is not None:
+        table.add_column("last 5 min", justify="right")
+    for name, count in sorted(ever.items(), key=lambda item: (-item[1], item[0])):
+        recent = [] if lately is None else [f"{lately.get(name, 0):,}"]
+        table.add_row(Text(name), f"{count:,}", *recent)
     return table

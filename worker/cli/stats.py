@@ -38,7 +38,9 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     With --json: waiting, in_flight, lapsed (in flight, but their lease has ended: the next claim takes them
     back), done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long the one longest due has been
     due, or its lease over, but for what a rest or a trial keeps back), decisions, error_codes, answers and
-    faults (counts by name of all that ever happened), quarantine (of those there now, by reason),
+    faults (counts by name of all that ever happened), last_5_min (seconds, for how long it really was: five to
+    six minutes, less where the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
+    faults in that time), quarantine (of those there now, by reason),
     evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
     (those seen lately: name, table (the version of its decision table), version, process (a token of it)),
     decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer), and
@@ -48,7 +50,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     regions = (region,) if region else settings.regions
     unread = count(settings.broker_url, BROKER_TIMEOUT_S)
     with connect(settings.redis_url) as redis:
-        seen, acts = look(redis, regions), recent(redis, regions, most_acts)
+        seen, acts = look(redis, regions, lately=True), recent(redis, regions, most_acts)
     if as_json:
         more = {"decisions_unread": unread, "acts": [act.as_json() for act in acts]}
         click.echo(json.dumps(seen.as_json() | more))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.options import json_option, need_region, region_option, well_formed
+from worker.cli.options import json_option, region_of, region_option, well_formed
 from worker.cli.story import Story
 from worker.errors import EkycError
 from worker.ledger import Census, Ledger
+from worker.ledger.search import context_of
 from worker.redis import connect
 from worker.settings import current
 
@@ -30,7 +31,11 @@ class UnknownVerification(EkycError):
 @click.argument("signature_id", metavar="ID", callback=well_formed)
 @region_option
 @json_option
-def status(signature_id: str, region: str | None, *, as_json: bool) -> None:
+@click.option("--with-context", is_flag=True, help="With --json: the pipeline's context, too.")
+@click.pass_context
+def status(
+    ctx: click.Context, signature_id: str, region: str | None, *, as_json: bool, with_context: bool
+) -> None:
     """Show what became of one verification, and what happens next.
 
     With --json: signature_id, region, stage (polling, archiving, routing, done, quarantined or dropped), polls,
@@ -38,23 +43,35 @@ def status(signature_id: str, region: str | None, *, as_json: bool) -> None:
     overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region), evidence
     (url and state), decision (as delivered), enqueued_at, settled_at, retried_at (out of quarantine), due_at,
     leased_until, now, and timeline (at, event, detail, worker, which is the person where a person did it).
-    Times are RFC 3339 in UTC; what is not so is null. The context is left out.
+    Times are RFC 3339 in UTC; what is not so is null. The context is left out, unless
+    --with-context is given. Without --region it is the region of ADVANCE_REGIONS that knows the id.
 
-    Exit status: 0 it is known, 1 it is not or Redis does not answer.
+    Exit status: 0 it is known, 1 it is not or Redis does not answer, 2 several regions know it.
     """
+    if with_context and not as_json:
+        raise click.UsageError("--with-context goes with --json", ctx)
     settings = current()
     with connect(settings.redis_url) as redis:
-        story = told(redis, settings, need_region(region, settings), signature_id)
-    click.echo(json.dumps(story.as_json()) if as_json else "\n".join(story.lines()))
+        story = told(redis, settings, region, signature_id)
+    if as_json:
+        context = {"context": context_of(story.verification)} if with_context else {}
+        click.echo(json.dumps(story.as_json() | context))
+    else:
+        click.echo("\n".join(story.lines()))
 
 
-def told(redis: Redis, settings: Settings, region: str, signature_id: str) -> Story:
-    """The story of one verification. Raises ``UnknownVerification`` and ``LedgerUnavailable``."""
+def told(redis: Redis, settings: Settings, given: str | None, signature_id: str) -> Story:
+    """The story of one verification. `given`: its region, None: the one that knows it.
+
+    Raises ``UnknownVerification``, ``InvalidInput`` and ``LedgerUnavailable``.
+    """
+    region = region_of(redis, signature_id, given, settings)
     known = Ledger(redis).status(region, signature_id)
     if known is None:
         raise UnknownVerification(
-            f"the ledger does not know this id in {region}: it was never enqueued there, or was done longer ago "
-            f"than the ledger remembers ({settings.retention_s / 86_400:g} days)"
+            f"the ledger does not know this id in {given or ' or '.join(settings.regions)}: it was never enqueued "
+            "there, or was done longer ago than the ledger remembers "
+            f"({settings.retention_s / 86_400:g} days)"
         )
     holds = Census(redis).counts(region).holds
     return Story(known, holds[0] if holds else None, settings.evidence_url)

@@ -6,14 +6,20 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.record import pairs
-from worker.ledger.scripts import Scripts
+from worker.ledger.scripts import Scripts, prefix
 from worker.ledger.timings import PREFIX
-from worker.ledger.values import Counts, Hold, Stage
+from worker.ledger.values import Counts, Hold, Lately, Stage
+from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from redis import Redis
+
+_MINUTE_MS: Final = 60_000
+
+#: Copies of the counters that may be there: see `claim.lua`.
+_COPIES: Final = 9
 
 _STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
@@ -22,6 +28,7 @@ class Census:
     """Counts a ledger without writing to it: its cost does not grow with the number waiting."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._scripts = Scripts(redis)
 
     def counts(self, region: str) -> Counts:
@@ -70,6 +77,38 @@ class Census:
             took=_named(counters, PREFIX.encode()),
         )
 
+    def lately(self, region: str, *, within_s: float = 300.0) -> Lately:
+        """What happened since the newest copy of the counters that is at least so old, or since the oldest one.
+
+        Raises ``LedgerUnavailable``.
+        """
+        base = prefix(region)
+        with translated():
+            ahead_ms: bytes | None = self._redis.hget(f"{base}clock", "ahead")
+            now_ms = _ms(self._redis.time()) + int(ahead_ms or 0)
+            minute = now_ms // _MINUTE_MS
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(f"{base}counts")
+                for back in range(_COPIES):
+                    pipe.hgetall(f"{base}counts:{minute - back}")
+                now, *copies = pipe.execute()
+        copies = [copy for copy in copies if copy]
+        if not copies:
+            return Lately()
+        old_enough = (copy for copy in copies if now_ms - int(copy[b"at"]) >= within_s * 1000)
+        before = next(old_enough, copies[-1])
+        grown = {name: max(int(count) - int(before.get(name, 0)), 0) for name, count in now.items()}
+        return Lately(
+            seconds=(now_ms - int(before[b"at"])) / 1000,
+            enqueued=grown.get(b"enqueued", 0),
+            done=grown.get(b"done", 0),
+            polls=grown.get(b"polls", 0),
+            decisions=_named(grown, b"decision:"),
+            error_codes=_named(grown, b"error_code:"),
+            answers=_named(grown, b"answer:"),
+            faults=_named(grown, b"fault:"),
+        )
+
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
         """Each of `regions`. Raises ``LedgerUnavailable``."""
         return {region: self.counts(region) for region in regions}
@@ -90,6 +129,21 @@ def added_up(parts: Iterable[Counts]) -> Counts:
     )
 
 
+def lately_together(parts: Iterable[Lately]) -> Lately:
+    """The sum of `parts`; its `seconds` are the most of them."""
+    several = list(parts)
+    added = {
+        field.name: _added(field.name, [getattr(part, field.name) for part in several])
+        for field in fields(Lately)
+    }
+    return Lately(**added | {"seconds": max((part.seconds for part in several), default=0.0)})
+
+
+def _ms(time: tuple[int, int]) -> int:
+    """Redis's TIME in milliseconds."""
+    return time[0] * 1000 + time[1] // 1000
+
+
 def _by_stage(found: Iterable[Any]) -> dict[str, Any]:
     return {stage.value: each for stage, each in zip(_STAGES, found, strict=True)}
 
@@ -98,7 +152,7 @@ def _number(counters: Mapping[bytes, bytes], name: bytes) -> int:
     return int(counters.get(name, 0))
 
 
-def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
+def _named(counters: Mapping[bytes, Any], start: bytes) -> dict[str, int]:
     names = sorted(name for name in counters if name.startswith(start))
     return {name.removeprefix(start).decode(): int(counters[name]) for name in names if int(counters[name])}
 

@@ -212,6 +212,22 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Lately:
+    """What happened in a region, or in all, in the last minutes."""
+
+    #: For how long: five to six minutes; less where the fleet has not been at work for as long.
+    seconds: float = 0.0
+    enqueued: int = 0
+    done: int = 0
+    polls: int = 0
+    #: As in `Counts`, without those that are 0.
+    decisions: dict[str, int] = field(default_factory=dict)
+    error_codes: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """The ledger of one region, or of all, in figures."""
 

@@ -39,8 +39,8 @@ def compare(table: Table, packaged: Table) -> Iterator[Finding]:
             f"decision {name}",
             Level.WARNING,
             f"{name} is a decision that the packaged table does not have: the pipeline needs a task onboarding.{name}",
-            f"before workers start with this table, check that the pipeline handles onboarding.{name}; correct the name "
-            "if it is a slip",
+            f"before workers start with this table, check that the pipeline handles onboarding.{name}; "
+            "correct the name if it is a slip",
         )
 
 

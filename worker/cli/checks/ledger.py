@@ -129,8 +129,8 @@ def _clock(redis: Redis) -> Iterator[Finding]:
     if abs(skew_s) > SKEW_WARNING_S:
         side = "ahead of" if skew_s > 0 else "behind"
         said = (
-            f"this machine is {abs(skew_s):.1f} s {side} Redis: times in its logs and in timelines do not fit. If Redis's "
-            "clock is the wrong one, people wait that much longer for their poll when it is set right"
+            f"this machine is {abs(skew_s):.1f} s {side} Redis: times in its logs and in timelines do not fit. If "
+            "that of Redis is wrong, people wait that much longer for their poll when it is set right"
         )
         yield Finding("redis clock", Level.WARNING, said, "let both follow NTP")
     else:

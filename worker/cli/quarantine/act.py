@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.fields import SIGNATURE_ID
-from worker.cli.options import need_region
+from worker.cli.options import region_of
 from worker.cli.quarantine.roll import Roll, nobody, per_region
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.ledger.quarantine import PAGE
@@ -41,8 +41,13 @@ class Chosen:
         return bool(self.signature_ids)
 
     @classmethod
-    def given(cls, signature_ids: Sequence[str], region: str) -> Chosen:
-        """Those whose ids were given. Raises ``InvalidInput``, which names the position of a bad one."""
+    def given(
+        cls, redis: Redis, settings: Settings, signature_ids: Sequence[str], region: str | None
+    ) -> Chosen:
+        """Those whose ids were given, each of `region`, or of the one that knows it.
+
+        Raises ``InvalidInput``, which names the position of a bad id, and ``LedgerUnavailable``.
+        """
         faults = [
             f"id number {position}: must be 1 to 64 of letters, digits, - and _"
             for position, signature_id in enumerate(signature_ids, start=1)
@@ -51,7 +56,10 @@ class Chosen:
         if faults:
             raise InvalidInput("\n".join([*faults, "nothing was changed"]))
         once = tuple(dict.fromkeys(signature_ids))
-        return cls({region: once}, f"{len(once)} given by id, of {region}")
+        by_region: dict[str, list[str]] = {}
+        for signature_id in once:
+            by_region.setdefault(region_of(redis, signature_id, region, settings), []).append(signature_id)
+        return cls(by_region, f"{len(once)} given by id, of {' and '.join(by_region)}")
 
     @classmethod
     def found(cls, redis: Redis, regions: Sequence[str], reason: str | None) -> Chosen:
@@ -72,7 +80,7 @@ def choose(
     Raises ``InvalidInput`` and ``LedgerUnavailable``.
     """
     if signature_ids:
-        return Chosen.given(signature_ids, need_region(region, settings))
+        return Chosen.given(redis, settings, signature_ids, region)
     return Chosen.found(redis, (region,) if region else settings.regions, reason)
 
 

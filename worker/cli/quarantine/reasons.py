@@ -61,7 +61,7 @@ REASONS: Final[Mapping[str, Advice]] = {
     ),
     "UNFORESEEN": Advice(
         "a bug of ours: the same stage failed five times in a row",
-        "look for `verification_failed` and its id in the workers' logs; retry once it is mended",
+        "look for `verification_failed` at that time in the workers' logs; retry once it is fixed",
     ),
     "CONFIG": _OURS,
     "INVALID_INPUT": _OURS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.options import json_option, need_region, region_option, well_formed
+from worker.cli.options import json_option, region_option, well_formed
 from worker.cli.quarantine.reasons import REASONS, UNKNOWN
 from worker.cli.status import told
 from worker.errors import EkycError
@@ -40,7 +40,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
     """
     settings = current()
     with connect(settings.redis_url) as redis:
-        story = told(redis, settings, need_region(region, settings), signature_id)
+        story = told(redis, settings, region, signature_id)
     page = Page(story)
     fault: EkycError | None = None
     try:

@@ -140,6 +140,14 @@ if held == 0 and free > 0 then
   end
 end
 
+-- Once a minute the counters are copied, so that what happened lately can be told from what ever happened.
+local copy = key('counts:' .. math.floor(now / 60000))
+if redis.call('EXISTS', copy) == 0 then
+  local counters = redis.call('HGETALL', key('counts'))
+  redis.call('HSET', copy, 'at', digits(now), unpack(counters))
+  redis.call('PEXPIRE', copy, 480000)
+end
+
 -- The next moment at which a claim can take something.
 local upcoming = math.huge
 local function consider(name, not_before)

@@ -1,0 +1,147 @@
+"""`ekyc list`: which verifications there are, by stage, region, age, decision and a key of their context."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from worker.cli.hold import duration
+from worker.cli.moments import rfc3339, span
+from worker.cli.options import canonical, json_option
+from worker.ledger.search import Wanted, age_s, as_text, context_of, search
+from worker.ledger.values import Stage
+from worker.redis import connect
+from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.ledger.values import Verification
+
+#: Lines that people want to see when they do not say how many.
+LIMIT: Final = 50
+
+
+def _age(ctx: click.Context, param: click.Parameter, given: str | None) -> float | None:
+    return None if given is None else duration(ctx, param, given)
+
+
+def _context(ctx: click.Context, param: click.Parameter, given: str | None) -> tuple[str, str | None] | None:
+    if given is None:
+        return None
+    key, equals, value = given.partition("=")
+    if not key:
+        raise click.BadParameter("must be KEY or KEY=VALUE", ctx, param)
+    return key, value if equals else None
+
+
+@click.command("list")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    type=click.Choice([stage.value for stage in Stage]),
+    help="Only at this stage; may be given several times.",
+)
+@click.option(
+    "--region", metavar="REGION", callback=canonical, help="Only this one. Default: all in ADVANCE_REGIONS."
+)
+@click.option(
+    "--older-than", "older_than_s", metavar="TIME", callback=_age, help="Enqueued before this, such as 30m."
+)
+@click.option("--decision", metavar="NAME", help="Only with this decision, such as review.")
+@click.option(
+    "--context",
+    metavar="KEY[=VALUE]",
+    callback=_context,
+    help="Only with this key at the top of their context, which is shown; with =VALUE only with this value.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="List at most so many."
+)
+@json_option
+def list_(  # noqa: PLR0913 - one an option
+    *,
+    stages: tuple[str, ...],
+    region: str | None,
+    older_than_s: float | None,
+    decision: str | None,
+    context: tuple[str, str | None] | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List verifications: those that wait, are done, dropped or in quarantine.
+
+    Redis is asked in small slices, so that a million of them hold nobody up; it ends at --limit. Stages but done and
+    dropped have an index, by which what is due first comes first; anything else is found by looking at every key, in
+    no order. What changes its stage meanwhile may be missed.
+
+    With --json: verifications (signature_id, region, stage, age_s, enqueued_at, polls, overall_result, error_code,
+    reason, decision, quarantine_reason; with --context also context, which holds that key alone), and more (whether
+    there are more than --limit).
+
+    Exit status: 0, also where none is found; 1 Redis does not answer; 2 what was given is wrong.
+    """
+    settings = current()
+    regions = (region,) if region else settings.regions
+    wanted = Wanted(
+        stages=frozenset(map(Stage, stages)) or None,
+        decision=decision,
+        older_than_s=older_than_s,
+        context=context,
+    )
+    with connect(settings.redis_url) as redis:
+        everywhere = chain.from_iterable(search(redis, each, wanted) for each in regions)
+        found = list(islice(everywhere, limit + 1))
+    listed, more = found[:limit], len(found) > limit
+    key = context[0] if context else None
+    if as_json:
+        click.echo(json.dumps({"verifications": [_as_json(each, key) for each in listed], "more": more}))
+        return
+    if not listed:
+        click.echo(f"none is found in {' or '.join(regions)}")
+        return
+    click.echo("\n".join(_lines(listed, key)))
+    if more:
+        click.echo(f"there are more: give --limit, such as --limit {10 * limit}")
+
+
+def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:
+    return {
+        "signature_id": verification.signature_id,
+        "region": verification.region,
+        "stage": verification.stage.value,
+        "age_s": age_s(verification),
+        "enqueued_at": rfc3339(verification.enqueued_at_ms),
+        "polls": verification.polls,
+        "overall_result": verification.overall_result or None,
+        "error_code": verification.error_code or None,
+        "reason": verification.reason,
+        "decision": verification.decision_name,
+        "quarantine_reason": verification.quarantine_reason,
+    } | ({"context": {key: context_of(verification)[key]}} if key else {})
+
+
+def _lines(listed: Sequence[Verification], key: str | None) -> list[str]:
+    head = ("region", "id", "stage", "age", "polls", "decision", "why", *([key] if key else []))
+    rows = [
+        (
+            each.region,
+            each.signature_id,
+            each.stage.value,
+            span(age_s(each)),
+            str(each.polls),
+            each.decision_name or "",
+            each.quarantine_reason or each.reason or each.error_code or "",
+            *([as_text(context_of(each)[key])] if key else []),
+        )
+        for each in listed
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]

@@ -1,0 +1,130 @@
+"""Looks for verifications in slices that never hold Redis up, however many there are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger import record
+from worker.ledger.scripts import prefix
+from worker.ledger.values import Stage
+from worker.redis import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from redis import Redis
+
+    from worker.ledger.values import Verification
+
+#: Ids per call of Redis: some 0.2 ms of its time.
+SLICE: Final = 200
+
+#: Stages that have a set of their own. What is done or dropped is only found by looking at every key.
+_INDEXED: Final = {
+    Stage.POLLING: "due:polling",
+    Stage.ARCHIVING: "due:archiving",
+    Stage.ROUTING: "due:routing",
+    Stage.QUARANTINED: "quarantine",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a verification must be like to be found. None: anything."""
+
+    stages: frozenset[Stage] | None = None
+    decision: str | None = None
+    older_than_s: float | None = None
+    #: A key of the context, and its value as text; a value of None: the key is there.
+    context: tuple[str, str | None] | None = None
+
+    def fits(self, verification: Verification) -> bool:
+        return (
+            (self.stages is None or verification.stage in self.stages)
+            and (self.decision is None or verification.decision_name == self.decision)
+            and (self.older_than_s is None or age_s(verification) >= self.older_than_s)
+            and (self.context is None or self._has_context(self.context, verification))
+        )
+
+    @staticmethod
+    def _has_context(wanted: tuple[str, str | None], verification: Verification) -> bool:
+        key, text = wanted
+        found = context_of(verification)
+        if not isinstance(found, dict) or key not in found:
+            return False
+        return text is None or as_text(found[key]) == text
+
+
+def age_s(verification: Verification) -> float:
+    """Since it was enqueued."""
+    return (verification.read_at_ms - verification.enqueued_at_ms) / 1000
+
+
+def context_of(verification: Verification) -> Any:
+    """The pipeline's own; once a verification is done it is only in its decision."""
+    if verification.context:
+        return json.loads(verification.context)
+    return json.loads(verification.decision)["context"] if verification.decision else None
+
+
+def as_text(value: Any) -> str:
+    """A value of the context as a person writes it: text without quotes, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def search(redis: Redis, region: str, wanted: Wanted) -> Iterator[Verification]:
+    """Those of a region that fit, a slice at a time. Raises ``LedgerUnavailable``.
+
+    What is moved meanwhile may be missed. Nothing is found twice but what moves while the search runs.
+    """
+    for ids in _ids(redis, region, wanted.stages):
+        for verification in _read(redis, region, ids):
+            if wanted.fits(verification):
+                yield verification
+
+
+def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator[list[str]]:
+    if stages is None or not stages <= _INDEXED.keys():
+        yield from _all_ids(redis, region)
+        return
+    # In the order of `_INDEXED`; what a batch holds is in a set beside those of the stages.
+    names = [_INDEXED[stage] for stage in _INDEXED if stage in stages]
+    if stages - {Stage.QUARANTINED}:
+        names.append("leased")
+    for name in names:
+        start = 0
+        while True:
+            with translated():
+                found: list[Any] = redis.zrange(f"{prefix(region)}{name}", start, start + SLICE - 1)
+            yield [member.decode() for member in found]
+            if len(found) < SLICE:
+                break
+            start += SLICE
+
+
+def _all_ids(redis: Redis, region: str) -> Iterator[list[str]]:
+    base, cursor = f"{prefix(region)}v:", 0
+    while True:
+        with translated():
+            found: tuple[int, list[Any]] = redis.scan(cursor, match=f"{base}*", count=SLICE)
+        cursor, keys = found
+        yield [key.decode().removeprefix(base) for key in keys]
+        if not cursor:
+            return
+
+
+def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verification]:
+    if not ids:
+        return
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        for signature_id in ids:
+            pipe.hgetall(f"{prefix(region)}v:{signature_id}")
+        (seconds, micros), *rows = pipe.execute()
+    for signature_id, fields in zip(ids, rows, strict=True):
+        # It may have been forgotten since.
+        if fields:
+            now_ms = seconds * 1000 + micros // 1000
+            yield record.verification(region, signature_id, fields, read_at_ms=now_ms)
