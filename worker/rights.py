@@ -54,6 +54,7 @@ _ON_A_KEY: Final[Mapping[str, tuple[frozenset[str], tuple[str | float, ...]]]] =
     "lrem": (LEDGER, (0, "x")),
     "ltrim": (LEDGER, (0, -1)),
     "hset": (BOTH, ("x", "1")),
+    "hsetnx": (LEDGER, ("x", "1")),
     "hget": (BOTH, ("x",)),
     "hdel": (BOTH, ("x",)),
     "hmget": (LEDGER, ("x",)),

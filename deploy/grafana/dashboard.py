@@ -250,6 +250,18 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 width=12,
             ),
             Panel(
+                "Refused and asked again",
+                "Messages of tasks.enqueue that were refused, by field, and calls of the vendor beside the polls.",
+                (
+                    Query(
+                        f"sum by (field) (max by (field) (rate(ekyc_enqueue_refused_total{FLEET}[$__rate_interval])))",
+                        "refused: {{field}}",
+                    ),
+                    Query(rate("ekyc_extra_calls_total", "region"), "extra calls: {{region}}"),
+                ),
+                unit="ops",
+            ),
+            Panel(
                 "Faults",
                 "Tries that failed on our side of the vendor, per second, by cause.",
                 (Query(f"{rate('ekyc_faults_total', 'cause')} > 0", "{{cause}}"),),
@@ -292,6 +304,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                     Query(f"max(ekyc_redis_memory_limit_bytes{FLEET})", "may be used"),
                 ),
                 unit="bytes",
+            ),
+            Panel(
+                "Replaced ledgers",
+                "By region. 1: Redis is another one than the fleet knows, and nothing is claimed.",
+                (Query(now("ekyc_ledger_replaced", "region"), "{{region}}"),),
             ),
             Panel(
                 "Keeps what it is given",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 #: Written where a verification is quarantined: `worker.policy`, `worker.batches` and `lua/claim.lua`.
-BY_NAME = {"UNREADABLE", "UNKNOWN_CODE", "CRASHES_WORKERS", "UNFORESEEN"}
+BY_NAME = {"UNREADABLE", "UNKNOWN_CODE", "CRASHES_WORKERS", "UNFORESEEN", "EVIDENCE_UNAVAILABLE"}
 
 OPERATORS = Path(__file__).parents[2] / "docs" / "operators.md"
 

@@ -84,15 +84,20 @@ def test_every_code_of_the_vendors_is_in_the_pages_for_whoever_is_on_call() -> N
     assert {code for code in known if f"`{code}`" not in told} == set()
 
 
+def source_text() -> str:
+    paths = (path for package in ("worker", "tasks") for path in (ROOT / package).rglob("*.py"))
+    return "".join(path.read_text() for path in paths)
+
+
 def test_every_event_that_is_explained_is_logged() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    source = source_text()
     events = {name for row in page("docs/operations.md").rows("event | means") for name in codes(row[0])}
     assert events
     assert {event for event in events if f'"{event}"' not in source} == set()
 
 
 def test_every_event_that_a_worker_logs_is_explained() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    source = source_text()
     logged = set(re.findall(r'(?:\b_?log(?:\.\w+)?|else _log\.info)\)?\(\s*"([a-z_]+)"', source))
     logged |= {event for event, _ in LINES.values()} | set(re.findall(r'"(verification_[a-z_]+)"', source))
     assert {"verification_settled", "verification_lease_expired", "fleet_ready"} <= logged

