@@ -32,9 +32,8 @@ def _settled(write: Write) -> dict[str, Any]:
 
 
 def _archived(write: Write) -> dict[str, Any]:
-    counts = write.counts
-    kept = {"files": counts["evidence_files"], "bytes": counts["evidence_bytes"]} if counts else {}
-    return {"evidence": write.fields["k"], **kept}
+    said = {"files": write.counts.get("evidence_files"), "bytes": write.counts.get("evidence_bytes")}
+    return {"evidence": write.fields["k"], **{name: count for name, count in said.items() if count is not None}}
 
 
 def _decision(write: Write) -> dict[str, Any]:
