@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from kombu import Queue
 
+# Kombu's own transport sends MULTI, which a full Redis and the least account refuse.
+broker.install()
+
 #: More arguments than RabbitMQ knows for a queue.
 MOST_ARGUMENTS: Final = 24
 
