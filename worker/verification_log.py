@@ -33,7 +33,10 @@ def _settled(write: Write) -> dict[str, Any]:
 
 def _archived(write: Write) -> dict[str, Any]:
     said = {"files": write.counts.get("evidence_files"), "bytes": write.counts.get("evidence_bytes")}
-    return {"evidence": write.fields["k"], **{name: count for name, count in said.items() if count is not None}}
+    return {
+        "evidence": write.fields["k"],
+        **{name: count for name, count in said.items() if count is not None},
+    }
 
 
 def _decision(write: Write) -> dict[str, Any]:

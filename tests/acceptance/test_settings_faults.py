@@ -1,4 +1,4 @@
-"""Faults of the environment, as whoever starts a process sees them: a line for each, and exit code 2."""
+"""Faults of the environment, as the person who starts a process sees them: a line for each, and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links that are not quite URLs, over real HTTP, and images in the place of their links, archived."""
+"""Links that are not quite URLs, over real HTTP, and images given instead of a link, archived."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_the_runbook_counts_no_worker_of_the_pipeline(redis_url: str) -> None:
         return done.stdout.split()
 
     assert listed("") == []
-    # It finds whoever listens there: the pipeline's own worker, were its queue ours.
+    # The command finds the consumers of that queue; the pipeline's worker is not one.
     assert "theirs@test" in subprocess.run(
         ["bash", "-c", "celery -A worker inspect ping"],
         check=False, capture_output=True, text=True, timeout=60, cwd=ROOT, env=environment,

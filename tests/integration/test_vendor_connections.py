@@ -1,4 +1,4 @@
-"""Whose answer it is: over connections to the vendor that are kept, bytes behind one answer decide nobody else."""
+"""Over connections to the vendor that are kept, bytes behind one answer decide no other verification."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def code(name: str) -> bytes:
 
 
 class Vendor:
-    """Answers as it is told to; by default at once, and about who was asked for."""
+    """Answers as configured; by default at once, and about the id that was asked."""
 
     def __init__(self) -> None:
         self.asked = 0

@@ -81,7 +81,7 @@ def redeliver(  # noqa: PLR0913 - one an option
     are is shown, and whether they are meant is asked.
 
     The ledger keeps a decision for EKYC_RETENTION after its verification is done; an older one is unknown to it.
-    A decision that was not delivered yet is left to the fleet. Nothing is decided anew, and figures of decisions
+    A decision that was not delivered yet is left to the fleet. No new decision is made, and figures of decisions
     do not change. It is recorded with name and time: `ekyc stats --json` shows it among acts, and `ekyc status`
     in each timeline. With --json: redelivered, not_delivered, unknown.
 

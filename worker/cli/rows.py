@@ -28,7 +28,7 @@ ALIASES: Final = {"signatureid": "signature_id"}
 #: What may separate columns, and what it is called. Where a comma is a decimal point, spreadsheets write semicolons.
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 
-#: The line by which Excel is told the separator.
+#: The line that names the separator to Excel.
 _SEP: Final = re.compile(r'\s*"?sep=(.*?)"?[ \r\n]*', re.IGNORECASE)
 
 _HEADER: Final = "line {line} must be the header, such as " + ",".join(COLUMNS)

@@ -33,7 +33,7 @@ _UNKNOWN_FEATURE: Final = {"NotImplemented"}
 #: The codes that say that the bucket itself is not there: of S3 and Google, and of Azure.
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
 
-#: What the codes of a refusal mean to whoever set the bucket up.
+#: What the codes of a refusal mean for the setup of the bucket.
 _MEANINGS: Final = {
     "AccessDenied": "permission denied",
     "AuthorizationHeaderMalformed": "the bucket is in another region than AWS_REGION says",
