@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from worker.ledger import writes
 from worker.ledger.values import Batch, EvidenceState, Stage, Verification
-from worker.ledger.writes import Write
 from worker.verification_log import log_written
+
+if TYPE_CHECKING:
+    from worker.ledger.writes import Write
 
 BATCH = Batch("b1", "ph", Stage.ARCHIVING, ("one",))
 
