@@ -320,3 +320,9 @@ def test_a_context_cannot_command_the_terminal(ekyc: Ekyc, ledger: Ledger) -> No
     listed = ekyc("list", "--context", "note").out
     assert "\x1b" not in listed
     assert listed.count("\n") == 2
+
+
+def test_help_promises_to_find_the_region_only_where_that_is_done(ekyc: Ekyc) -> None:
+    for command in (["enqueue"], ["redeliver"], ["status"], ["quarantine", "show"]):
+        asked = "which region?" in ekyc(*command, "id-1").err
+        assert ("knows the id" in " ".join(ekyc(*command, "--help").out.split())) is not asked
