@@ -27,7 +27,8 @@ class Shares:
     """
 
     def __init__(self, total: int, names: Sequence[str]) -> None:
-        self._used = dict.fromkeys(names, 0)
+        self._names = frozenset(names)
+        self._used = dict.fromkeys(self._names, 0)
         self.kept = 0
         self.total = 0
         self.resize(total)
@@ -41,20 +42,27 @@ class Shares:
 
     def resize(self, total: int) -> None:
         self.total = total
-        self.kept = total // (2 * len(self._used)) if len(self._used) > 1 else 0
+        self.kept = total // (2 * len(self._names)) if len(self._names) > 1 else 0
 
     def free(self, name: str) -> int:
         """How many places a region may take now; never less than what is left of its own part."""
         used = self._used.get(name, 0)
-        others = sum(max(taken, self.kept) for other, taken in self._used.items() if other != name)
-        own = self.kept if name in self._used else 0
+        others = sum(max(taken, self._own(other)) for other, taken in self._used.items() if other != name)
+        own = self._own(name)
         return max(own - used, self.total - used - others, 0)
+
+    def _own(self, name: str) -> int:
+        """The part that is kept for a name."""
+        return self.kept if name in self._names else 0
 
     def take(self, name: str, count: int = 1) -> None:
         self._used[name] = self._used.get(name, 0) + count
 
     def give(self, name: str, count: int = 1) -> None:
-        self._used[name] -= count
+        self._used[name] = self._used.get(name, 0) - count
+        # A message may name any region: those that are none of ours are not remembered.
+        if not self._used[name] and name not in self._names:
+            del self._used[name]
 
 
 class Load:

@@ -45,6 +45,8 @@ _FIELDS: Final = ("durable", "auto_delete", "exclusive")
 @contextmanager
 def connected(url: str, timeout_s: int) -> Iterator[Connection]:
     """A connection to the broker at `url` whose every call ends after `timeout_s`."""
+    # Kombu keeps the first transport that it resolved, and its own needs MULTI, which a full Redis refuses.
+    broker.install()
     options = dict.fromkeys(
         ("socket_timeout", "socket_connect_timeout", "read_timeout", "write_timeout"), timeout_s
     )

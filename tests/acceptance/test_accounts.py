@@ -70,6 +70,24 @@ def test_a_fleet_works_with_the_least_account(fleet: Fleet) -> None:
     assert len(fleet.delivered()) == 2
 
 
+def test_people_look_and_redeliver_with_the_least_account(fleet: Fleet) -> None:
+    """Commands that need Celery for a moment, or not at all, use the broker as workers do."""
+    with account(fleet, *LINE.replace("PASSWORD", PASSWORD).split()) as url:
+        fleet.worker(REDIS_URL=url)
+        fleet.environment["REDIS_URL"] = url
+        fleet.ledger().enqueue([EnqueueRequest("pass-n1-1", "ph")])
+        fleet.await_done(1)
+        assert json.loads(fleet.run("worker.cli", "stats", "--json").stdout)["decisions_unread"] == 1
+        redelivered = fleet.run("worker.cli", "redeliver", "pass-n1-1", "--region", "ph", "--yes")
+        assert redelivered.returncode == 0, redelivered.stderr
+        assert refused(fleet) == []
+        # For what has no index a person needs one more right, which has a name.
+        since = fleet.run("worker.cli", "redeliver", "--since", "1h", "--yes")
+        assert (since.returncode, since.stderr.count("\n")) == (1, 1)
+        assert "ACL SETUSER ekyc +scan" in since.stderr
+    assert len(fleet.delivered()) == 2
+
+
 @pytest.mark.parametrize(
     ("rules", "lacking"),
     [

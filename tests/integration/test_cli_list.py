@@ -17,6 +17,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import ROOT, Ekyc
 from worker.ledger import Census, Ledger, writes
+from worker.ledger.decided import Decided
 from worker.ledger.values import EvidenceState, Stage
 from worker.ledger.writes import Heard
 
@@ -296,3 +297,32 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[1:] == ["quarantine", "--stage", "drop"]
+
+
+def test_ages_are_by_the_ledgers_clock(ekyc: Ekyc, ledger: Ledger, redis: Redis) -> None:
+    """Redis's own clock has leaped three hours ahead, which the ledger knows."""
+    three_hours_ms = 3 * 3_600_000
+    redis.hset("ekyc:{ph}:clock", "ahead", str(-three_hours_ms))
+    decided(ledger, "done-1", "approve", "{}")
+    quarantined(ledger, "stuck-1")
+    ledger.enqueue([EnqueueRequest("new-1", "ph")])
+    assert "none is found" in ekyc("list", "--older-than", "1h").out
+    listed = json.loads(ekyc("list", "--json").out)["verifications"]
+    assert max(each["age_s"] for each in listed) < 600
+    (entry,) = json.loads(ekyc("quarantine", "list", "--json").out)["verifications"]
+    assert entry["age_s"] < 600
+    found = Decided(redis).since("ph", 600.0, None, lambda _: None)
+    assert found == ["done-1"]
+
+
+def test_a_context_cannot_command_the_terminal(ekyc: Ekyc, ledger: Ledger) -> None:
+    ledger.enqueue([EnqueueRequest("new-1", "ph", json.dumps({"note": "a\x1b[2J\nph  fake-1"}))])
+    listed = ekyc("list", "--context", "note").out
+    assert "\x1b" not in listed
+    assert listed.count("\n") == 2
+
+
+def test_help_promises_to_find_the_region_only_where_that_is_done(ekyc: Ekyc) -> None:
+    for command in (["enqueue"], ["redeliver"], ["status"], ["quarantine", "show"]):
+        asked = "which region?" in ekyc(*command, "id-1").err
+        assert ("knows the id" in " ".join(ekyc(*command, "--help").out.split())) is not asked

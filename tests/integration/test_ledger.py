@@ -596,3 +596,13 @@ def test_a_redis_that_cannot_write_is_one_clear_line(redis: Redis, ledger: Ledge
         redis.config_set("maxmemory", "0")
     counts = Census(redis).counts("ph")
     assert counts.enqueued == counts.waiting
+
+
+def test_many_different_counters_stop_no_claim(redis: Redis) -> None:
+    """A vendor that invents an error code for each person makes as many counters."""
+    ledger = Ledger(redis)
+    ledger.enqueue([EnqueueRequest("one", "ph")])
+    redis.hset("ekyc:{ph}:counts", mapping={f"error_code:E{number}": 1 for number in range(10_000)})
+    assert len(ledger.claim("ph", limit=1).batches) == 1
+    (copy,) = redis.keys("ekyc:{ph}:counts:*")
+    assert redis.hlen(copy) == 10_002

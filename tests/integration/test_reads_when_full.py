@@ -49,9 +49,11 @@ def test_every_command_that_reads_works(redis: Redis, redis_url: str) -> None:
     with full(redis):
         stats = ekyc("stats", "--json")
         assert (stats.code, json.loads(stats.out)["waiting"]) == (0, 1), stats.err
+        assert json.loads(stats.out)["decisions_unread"] == 0
         status = ekyc("status", "id-2", "--region", "ph", "--json")
         assert (status.code, json.loads(status.out)["stage"]) == (0, "polling"), status.err
         assert ekyc("watch", "--count", "1").code == 0
+        assert "id-2" in ekyc("list").out
         listed = ekyc("quarantine", "list", "--json")
         assert listed.code == 0, listed.err
         assert "id-1" in listed.out

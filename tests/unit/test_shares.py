@@ -167,3 +167,14 @@ def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions() -> None:
         third.enter("slow")
     with admissions.one("ph") as again:
         again.enter("slow")
+
+
+def test_a_name_that_is_none_of_them_keeps_nothing() -> None:
+    """Messages may name any region: those that were there once must not take places from the others."""
+    shares = Shares.beside(8, ["ph", "sg"])
+    free = shares.free("ph")
+    for number in range(100):
+        shares.take(f"other-{number}", 1)
+        shares.give(f"other-{number}", 1)
+    assert shares.free("ph") == free
+    assert shares.free("other-1") == Shares.beside(8, ["ph", "sg"]).free("other-1")

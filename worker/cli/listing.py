@@ -125,6 +125,11 @@ def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:
     } | ({"context": {key: context_of(verification)[key]}} if key else {})
 
 
+def _printable(text: str) -> str:
+    """A pipeline's text with nothing in it that a terminal obeys."""
+    return text if text.isprintable() else json.dumps(text)
+
+
 def _lines(listed: Sequence[Verification], key: str | None) -> list[str]:
     head = ("region", "id", "stage", "age", "polls", "decision", "why", *([key] if key else []))
     rows = [
@@ -136,7 +141,7 @@ def _lines(listed: Sequence[Verification], key: str | None) -> list[str]:
             str(each.polls),
             each.decision_name or "",
             each.quarantine_reason or each.reason or each.error_code or "",
-            *([as_text(context_of(each)[key])] if key else []),
+            *([_printable(as_text(context_of(each)[key]))] if key else []),
         )
         for each in listed
     ]

@@ -15,7 +15,7 @@ from schemas.decision import decision_id
 from schemas.fields import SIGNATURE_ID
 from worker.cli.hold import duration
 from worker.cli.moments import span
-from worker.cli.options import json_option, need_region, region_option, who_option
+from worker.cli.options import json_option, need_region, one_region_option, who_option
 from worker.cli.reporter import Reporter
 from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.decided import Decided, Known
@@ -48,7 +48,7 @@ def _decision(ctx: click.Context, param: click.Parameter, given: str | None) -> 
 
 @click.command
 @click.argument("signature_ids", metavar="[ID]...", nargs=-1)
-@region_option
+@one_region_option
 @click.option(
     "--since",
     "since_s",

@@ -125,10 +125,12 @@ def _separator(lines: Iterator[str]) -> tuple[int, str, list[str]]:
     found = _SEP.fullmatch(first)
     if found is None:
         return 0, _fitting(first) or ",", [first]
-    separator = found[1]
+    separator, header = found[1], next(lines, "")
+    if len(set(separator)) == 1 and separator[0] in SEPARATORS and _fits(header, separator[0]):
+        # Several alike: this line has empty columns behind it, too.
+        separator = separator[0]
     if separator not in SEPARATORS:
         raise InvalidInput("line 1: sep= must name a comma, a semicolon, a tab or a |")
-    header = next(lines, "")
     fitting = _fitting(header)
     if fitting and not _fits(header, separator):
         raise InvalidInput(
@@ -148,7 +150,15 @@ def _fits(line: str, separator: str) -> bool:
         cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     except csv.Error:
         return False
-    return bool(cells) and all(_column(cell) in COLUMNS for cell in cells)
+    return bool(cells) and all(_column(cell) in COLUMNS for cell in _trimmed(cells))
+
+
+def _trimmed(cells: list[str]) -> list[str]:
+    """Without the empty columns that a spreadsheet writes behind the last one."""
+    count = len(cells)
+    while count > 1 and not cells[count - 1].strip():
+        count -= 1
+    return cells[:count]
 
 
 def _spaced(header: str, separator: str) -> bool:
@@ -186,7 +196,7 @@ def _header(reader: Iterator[list[str]], line: int) -> list[str]:
         raise InvalidInput(
             "this is no CSV file in UTF-8 or UTF-16: save it as text, as `CSV UTF-8` in a spreadsheet"
         )
-    columns = [_column(cell) for cell in cells]
+    columns = [_column(cell) for cell in _trimmed(cells)]
     for number, column in enumerate(columns, start=1):
         # It may be a row of data, so it is not quoted.
         if column not in COLUMNS or column in columns[: number - 1]:
@@ -200,7 +210,7 @@ def _header(reader: Iterator[list[str]], line: int) -> list[str]:
 
 
 def _request(cells: list[str], columns: list[str], separator: str, defaults: Defaults) -> EnqueueRequest:
-    if len(cells) > len(columns):
+    if len(_trimmed(cells)) > len(columns):
         name = SEPARATORS[separator]
         raise SchemaError("", f"has {len(cells)} columns, the header {len(columns)}: is a {name} not quoted?")
     if len(cells) == 1 < len(columns):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.ledger import keys
 from worker.ledger.record import pairs
 from worker.ledger.scripts import Scripts, prefix
 from worker.ledger.timings import PREFIX
@@ -83,15 +84,13 @@ class Census:
         Raises ``LedgerUnavailable``.
         """
         base = prefix(region)
-        with translated():
-            ahead_ms: Any = self._redis.hget(f"{base}clock", "ahead")
-            now_ms = _ms(self._redis.time()) + int(ahead_ms or 0)
-            minute = now_ms // _MINUTE_MS
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hgetall(f"{base}counts")
-                for back in range(_COPIES):
-                    pipe.hgetall(f"{base}counts:{minute - back}")
-                now, *copies = pipe.execute()
+        now_ms = keys.now_ms(self._redis, region)
+        minute = now_ms // _MINUTE_MS
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(f"{base}counts")
+            for back in range(_COPIES):
+                pipe.hgetall(f"{base}counts:{minute - back}")
+            now, *copies = pipe.execute()
         copies = [copy for copy in copies if copy]
         if not copies:
             return Lately()
@@ -137,11 +136,6 @@ def lately_together(parts: Iterable[Lately]) -> Lately:
         for field in fields(Lately)
     }
     return Lately(**added | {"seconds": max((part.seconds for part in several), default=0.0)})
-
-
-def _ms(time: tuple[int, int]) -> int:
-    """Redis's TIME in milliseconds."""
-    return time[0] * 1000 + time[1] // 1000
 
 
 def _by_stage(found: Iterable[Any]) -> dict[str, Any]:

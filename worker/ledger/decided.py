@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from worker.ledger import record
+from worker.ledger.keys import now_ms, signature_ids
 from worker.ledger.scripts import Scripts, plain, prefix
 from worker.ledger.values import Stage
 from worker.redis import translated
@@ -58,12 +59,10 @@ class Decided:
         There is no index by time: this scans the keys of the whole Redis, a step at a time, which blocks nobody.
         `advance` is called with the number of keys seen so far.
         """
-        with translated():
-            seconds, micros = self._redis.time()
-        after_ms = seconds * 1000 + micros // 1000 - round(since_s * 1000)
+        after_ms = now_ms(self._redis, region) - round(since_s * 1000)
         found: dict[str, int] = {}
         seen = 0
-        for ids in self._steps(region):
+        for ids in signature_ids(self._redis, region, STEP):
             seen += len(ids)
             found |= dict(self._delivered(region, ids, decision, after_ms))
             advance(seen)
@@ -80,17 +79,6 @@ class Decided:
     def note(self, region: str, signature_ids: Sequence[str] = (), *, act: str = "") -> None:
         """Note in the region's record that a person redelivers, and in timelines that it was done."""
         self._scripts.call("redelivered", region, self._who, plain(act), *signature_ids)
-
-    def _steps(self, region: str) -> Iterator[list[str]]:
-        start = f"{prefix(region)}v:"
-        cursor = 0
-        while True:
-            with translated():
-                page: Any = self._redis.scan(cursor, match=f"{start}*", count=STEP)
-            cursor, keys = page
-            yield [key.decode().removeprefix(start) for key in keys]
-            if not cursor:
-                return
 
     def _delivered(
         self, region: str, ids: Sequence[str], decision: str | None, after_ms: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import record
+from worker.ledger.keys import now_ms, signature_ids
 from worker.ledger.scripts import prefix
 from worker.ledger.values import Stage
 from worker.redis import translated
@@ -87,7 +88,7 @@ def search(redis: Redis, region: str, wanted: Wanted) -> Iterator[Verification]:
 
 def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator[list[str]]:
     if stages is None or not stages <= _INDEXED.keys():
-        yield from _all_ids(redis, region)
+        yield from signature_ids(redis, region, SLICE)
         return
     # In the order of `_INDEXED`; what a batch holds is in a set beside those of the stages.
     names = [_INDEXED[stage] for stage in _INDEXED if stage in stages]
@@ -104,27 +105,15 @@ def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator
             start += SLICE
 
 
-def _all_ids(redis: Redis, region: str) -> Iterator[list[str]]:
-    base, cursor = f"{prefix(region)}v:", 0
-    while True:
-        with translated():
-            found: tuple[int, list[Any]] = redis.scan(cursor, match=f"{base}*", count=SLICE)
-        cursor, keys = found
-        yield [key.decode().removeprefix(base) for key in keys]
-        if not cursor:
-            return
-
-
 def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verification]:
     if not ids:
         return
     with translated(), redis.pipeline(transaction=False) as pipe:
-        pipe.time()
         for signature_id in ids:
             pipe.hgetall(f"{prefix(region)}v:{signature_id}")
-        (seconds, micros), *rows = pipe.execute()
+        rows = pipe.execute()
+    read_at_ms = now_ms(redis, region)
     for signature_id, fields in zip(ids, rows, strict=True):
         # It may have been forgotten since.
         if fields:
-            now_ms = seconds * 1000 + micros // 1000
-            yield record.verification(region, signature_id, fields, read_at_ms=now_ms)
+            yield record.verification(region, signature_id, fields, read_at_ms=read_at_ms)

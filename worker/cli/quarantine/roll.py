@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.ledger import Quarantine
-from worker.redis import translated
+from worker.ledger.keys import now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from redis import Redis
 
@@ -40,8 +40,8 @@ class Roll:
     """Those in quarantine, the oldest first."""
 
     entries: tuple[Quarantined, ...]
-    #: By Redis's clock, when it was read.
-    now_ms: int
+    #: By the clock of each region's ledger, when it was read.
+    now_ms: Mapping[str, int]
 
     @classmethod
     def read(cls, redis: Redis, regions: Sequence[str], reason: str | None = None) -> Roll:
@@ -53,14 +53,12 @@ class Roll:
             for entry in quarantine.listed(region)
             if reason is None or entry.reason == reason
         ]
-        with translated():
-            seconds, micros = redis.time()
         found.sort(key=lambda entry: entry.since_ms)
-        return cls(tuple(found), seconds * 1000 + micros // 1000)
+        return cls(tuple(found), {region: now_ms(redis, region) for region in regions})
 
     def age_s(self, entry: Quarantined) -> float:
         """For how long it has been there."""
-        return max(self.now_ms - entry.since_ms, 0) / 1000
+        return max(self.now_ms[entry.region] - entry.since_ms, 0) / 1000
 
     def reasons(self) -> dict[str, list[Quarantined]]:
         """Its entries by reason, the most frequent first."""

@@ -144,7 +144,11 @@ end
 local copy = key('counts:' .. math.floor(now / 60000))
 if redis.call('EXISTS', copy) == 0 then
   local counters = redis.call('HGETALL', key('counts'))
-  redis.call('HSET', copy, 'at', digits(now), unpack(counters))
+  redis.call('HSET', copy, 'at', digits(now))
+  -- In pieces: Lua passes some thousand arguments at most.
+  for at = 1, #counters, 1000 do
+    redis.call('HSET', copy, unpack(counters, at, math.min(at + 999, #counters)))
+  end
   redis.call('PEXPIRE', copy, 480000)
 end
 
