@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from gevent import Timeout, get_hub
+from gevent import get_hub
 from gevent.hub import Waiter
 
 from worker.transport.curl import pycurl
@@ -25,6 +25,7 @@ from worker.transport.curl import pycurl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.transport.adapter import Handle
     from worker.transport.transfer import Transfer
 
 #: Idle connections that are kept: as many as a process has calls in flight.
@@ -40,10 +41,15 @@ PROBES: Final = 3
 #: How long libcurl may pass on what has come before others have their turn. It would go on for as long as more comes.
 TURN_S: Final = 0.002
 
+#: How often a loop looks for transfers that were waited for too long. libcurl ends most of them itself, before that.
+LOOK_EVERY_S: Final = 0.1
+
 _TIMED_OUT: Final = 28  # CURLE_OPERATION_TIMEDOUT
 
 #: libcurl, libev and `select` number these alike.
 _READ, _WRITE = pycurl.CSELECT_IN, pycurl.CSELECT_OUT
+_NOTHING: Final = (pycurl.POLL_REMOVE, pycurl.POLL_NONE)
+_NEWS: Final = select.EPOLLIN | select.EPOLLET
 
 
 class Engine:
@@ -58,6 +64,8 @@ class Engine:
         self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
         self._transfers: dict[Any, Transfer] = {}
         self._ended = False
+        #: Easy handles that no transfer uses.
+        self.handles: list[Handle] = []
         #: Transfers whose head has come while somebody waits for it.
         self.noted: list[Transfer] = []
         # Transfers that have had their turn, and go on in the next one.
@@ -67,15 +75,20 @@ class Engine:
         self._sockets: dict[int, tuple[int, int]] = {}
         self._idle_since: dict[int, float] = {}
         self._idled_s: dict[int, float] = {}
-        self._watched: dict[int, Any] = {}
+        self._by_tag: dict[int, set[int]] = {}
+        # What libcurl waits for on each socket.
+        self._wanted: dict[int, int] = {}
         # Idle connections of HTTP/1.1, on which nothing may come.
-        self._idle = select.epoll()
+        self._silent: set[int] = set()
+        # Every socket, told by edges: to arm one that becomes idle takes one system call, and to use it again none.
+        self._spoken = select.epoll()
+        self._has_new = False
         #: A lookup may hang in a thread of libcurl, which waits for its threads where it is closed.
         self._lookup_may_hang = False
         _engines.add(self)
 
     def start(self, transfer: Transfer) -> None:
-        self._shut_what_speaks_unasked()
+        self._has_new = True
         self._transfers[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
 
@@ -104,7 +117,7 @@ class Engine:
             Thread(target=self._multi.close, name="curl-close", daemon=True).start()
         else:
             self._multi.close()
-        self._idle.close()
+        self._spoken.close()
 
     def open_socket(self, tag: int, family: int, kind: int, protocol: int) -> int:
         """The number of a new socket, ready to be connected. Raises ``OSError``."""
@@ -113,23 +126,38 @@ class Engine:
         for option, value in _TCP_OPTIONS:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         number = sock.detach()
-        self._idled_s.pop(number, None)
-        self._idle_since.pop(number, None)
+        self._forget(number)
         self._sockets[number] = (tag, os.fstat(number).st_ino)
+        self._by_tag.setdefault(tag, set()).add(number)
+        with suppress(OSError):
+            self._spoken.register(number, _NEWS)
         return number
 
     def close_idle(self, tag: int) -> None:
         """Shut down the connections of this tag that no transfer uses; libcurl forgets them when it next looks."""
-        for number, (its_tag, inode) in list(self._sockets.items()):
+        for number in tuple(self._by_tag.get(tag, ())):
+            its_tag, inode = self._sockets.get(number, (0, 0))
             if its_tag == tag and number in self._idle_since:
-                self._sockets.pop(number, None)
+                self._forget(number)
                 _shut_down(number, inode)
+
+    def _forget(self, number: int) -> None:
+        """A socket of this number is no longer ours: libcurl closed it, or it was shut down."""
+        self._idled_s.pop(number, None)
+        self._idle_since.pop(number, None)
+        self._silent.discard(number)
+        tag, _ = self._sockets.pop(number, (0, 0))
+        of_tag = self._by_tag.get(tag)
+        if of_tag is not None:
+            of_tag.discard(number)
+            if not of_tag:
+                self._by_tag.pop(tag, None)
 
     def _shut_what_speaks_unasked(self) -> None:
         """What came on an idle connection would be read as the answer to the next request."""
-        for number, _ in self._idle.poll(0):
-            self._idle.unregister(number)
-            if number in self._sockets:
+        for number, _ in self._spoken.poll(0):
+            if number in self._silent:
+                self._silent.discard(number)
                 _shut_down(number, self._sockets[number][1])
 
     def idled_s(self, number: int) -> float:
@@ -155,6 +183,10 @@ class Engine:
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _act(self, number: int, events: int) -> None:
+        if self._has_new:
+            # Here libcurl chooses the connections of transfers that have been started.
+            self._has_new = False
+            self._shut_what_speaks_unasked()
         self._turn_ends_at = monotonic() + TURN_S
         self._multi.socket_action(number, events)
         if self._ended:
@@ -189,26 +221,29 @@ class Engine:
         self._ended = True
 
     def _on_socket(self, what: int, number: int, *_: Any) -> None:
-        if what in (pycurl.POLL_REMOVE, pycurl.POLL_NONE):
-            if number in self._watched:
+        if what in _NOTHING:
+            if self._wanted.pop(number, None) is not None:
                 self._unwatch(number)
             return
         since = self._idle_since.pop(number, None)
         if since is not None:
             self._idled_s[number] = monotonic() - since
-            with suppress(OSError):
-                self._idle.unregister(number)
+            self._silent.discard(number)
+        self._wanted[number] = what
         self._watch(number, what)
 
     def _is_idle_now(self, transfer: Transfer) -> None:
         """Note the connection of a transfer that has ended, where it is kept. One that is paused is not idle."""
         number = transfer.curl.getinfo(pycurl.ACTIVESOCKET)
-        if number not in self._sockets or number in self._watched:
+        if number not in self._sockets or number in self._wanted:
             return
         self._idle_since[number] = monotonic()
         if not transfer.multiplexed:
-            with suppress(OSError):
-                self._idle.register(number, select.EPOLLIN)
+            try:
+                self._spoken.modify(number, _NEWS)  # it tells again what has come and was not read
+            except OSError:
+                return
+            self._silent.add(number)
 
     def _resume_later(self) -> None:
         raise NotImplementedError
@@ -235,29 +270,42 @@ class LoopEngine(Engine):
         self._next_turn: Any = None
         self._due = 0.0
         self._at_once = False
+        # By socket: a watcher is stopped and started again, which costs less than a new one.
+        self._watchers: dict[int, Any] = {}
+        # Until when each transfer is waited for. One timer for all of them is cheaper than one for each.
+        self._waited_for: dict[Transfer, float] = {}
+        self._look: Any = self._loop.timer(LOOK_EVERY_S, LOOK_EVERY_S)
         super().__init__()
 
     def wait(self, transfer: Transfer, seconds: float) -> bool:
         waiter: Any = Waiter()
         transfer.waiter = waiter
-        timeout = Timeout.start_new(seconds)
+        self._waited_for[transfer] = monotonic() + seconds
+        if not self._look.active:
+            self._look.start(self._end_long_waits)
         try:
-            waiter.get()
-        except Timeout as raised:
-            if raised is not timeout:
-                raise
-            return False
+            return bool(waiter.get())
         finally:
             transfer.waiter = None
-            timeout.close()
-        return True
+            self._waited_for.pop(transfer, None)
+
+    def _end_long_waits(self) -> None:
+        if not self._waited_for:
+            self._look.stop()
+            return
+        now = monotonic()
+        for transfer in [each for each, until in self._waited_for.items() if until <= now]:
+            self._tell(transfer, in_time=False)
 
     def close(self) -> None:
         super().close()
         if self._timer is not None:
             self._timer.stop()
-        for number in list(self._watched):
-            self._unwatch(number)
+        for watcher in self._watchers.values():
+            watcher.stop()
+            watcher.close()
+        self._watchers.clear()
+        self._wanted.clear()
 
     def _resume_later(self) -> None:
         if self._next_turn is None:
@@ -274,27 +322,32 @@ class LoopEngine(Engine):
         self._loop.run_callback_threadsafe(self.close)
 
     def _wake(self, transfer: Transfer) -> None:
+        self._tell(transfer, in_time=True)
+
+    def _tell(self, transfer: Transfer, *, in_time: bool) -> None:
+        # Only the hub runs this, so the greenlet may go on at once.
         if transfer.waiter is not None:
             waiter, transfer.waiter = transfer.waiter, None
-            self._loop.run_callback(waiter.switch, None)
+            waiter.switch(in_time)
 
     def _watch(self, number: int, events: int) -> None:
-        watcher = self._watched.get(number)
-        if watcher is not None:
-            if watcher.events == events:
-                return
+        watcher = self._watchers.get(number)
+        if watcher is None:
+            watcher = self._watchers[number] = self._loop.io(number, events)
+        elif watcher.active and watcher.events == events:
+            return
+        elif watcher.events != events:
             watcher.stop()
-            watcher.close()
-        watcher = self._watched[number] = self._loop.io(number, events)
+            watcher.events = events
         watcher.start(self._ready, number, pass_events=True)
 
     def _unwatch(self, number: int) -> None:
-        watcher = self._watched.pop(number)
-        watcher.stop()
-        watcher.close()
+        self._watchers[
+            number
+        ].stop()  # libcurl may close the socket now, and libev aborts where it finds that out
 
     def _ready(self, events: int, number: int) -> None:
-        if number in self._watched:
+        if number in self._wanted:
             self._act(number, events & (_READ | _WRITE))
 
     def _on_timer(self, milliseconds: int) -> None:
@@ -344,11 +397,13 @@ class ThreadEngine(Engine):
             if now >= give_up_at:
                 return False
             due = give_up_at if self._due is None else min(self._due, give_up_at)
+            if self._resting:
+                due = now
             ready = self._poll.poll(max(due - now, 0.0) * 1000)
             for number, events in ready:
                 mask = _READ if events & ~select.POLLOUT else 0
                 mask |= _WRITE if events & ~select.POLLIN else 0
-                if number in self._watched:
+                if number in self._wanted:
                     self._act(number, mask)
             if self._due is not None and monotonic() >= self._due:
                 self._due = None
@@ -358,18 +413,16 @@ class ThreadEngine(Engine):
         return True
 
     def _resume_later(self) -> None:
-        self._due = 0.0  # nobody else waits in this thread
+        """Nobody else waits in this thread: `wait` sees at once who rests."""
 
     def _wake(self, transfer: Transfer) -> None:
         self._woken.add(transfer)
 
     def _watch(self, number: int, events: int) -> None:
-        self._watched[number] = True
         mask = select.POLLIN if events & pycurl.POLL_IN else 0
         self._poll.register(number, mask | (select.POLLOUT if events & pycurl.POLL_OUT else 0))
 
     def _unwatch(self, number: int) -> None:
-        del self._watched[number]
         with suppress(KeyError, OSError):
             self._poll.unregister(number)
 

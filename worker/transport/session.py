@@ -68,7 +68,7 @@ class Session(requests.Session):
         return prepared
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        response = self.get_adapter(str(request.url)).send(request)
+        response = self._connections.send(request)  # without a look for the adapter: there is one
         if not kwargs.get("stream"):
             response.close()  # who does not want the body gets the head
         return response

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
-from requests.structures import CaseInsensitiveDict
-
 from worker.transport.curl import pycurl
+from worker.transport.headers import Headers
 
 if TYPE_CHECKING:
     from worker.transport.adapter import Handle
@@ -24,9 +22,9 @@ MAX_INFORMATIONAL: Final = 100
 #: What is taken of a body before somebody says how large it may be.
 BEFORE_LIMIT: Final = 65_536
 
-#: RFC 9110, section 5.1: the name of a header.
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
+_BLANK: Final = (b"\r\n", b"\n")
+_LONGEST_BLANK: Final = 2
+_NO_HEADERS: Final = Headers({})
 _REFUSED: Final = 0  # of libcurl's callbacks: end the transfer
 _NOT_YET: Final[int] = pycurl.WRITEFUNC_PAUSE
 
@@ -42,11 +40,9 @@ class Transfer:
         #: Whoever waits for it, on gevent's loop.
         self.waiter: Any = None
         self.status = 0
-        self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        self.headers = _NO_HEADERS
         self.has_head = False
-        #: Whether a single byte has come.
-        self.touched = False
-        self.connected = False
+        self._connected = False
         #: Whether an address was dialled, and whether one was refused.
         self.dialled = False
         self.refused_addresses = False
@@ -57,7 +53,8 @@ class Transfer:
         self.code: int | None = None
         self.error: Exception | None = None
         self.body: Body | None = None
-        self._fields = 0
+        # Of the head that is coming: its status, and a line for each header. After the head: the trailers.
+        self._lines: list[bytes] = []
         self._informational = 0
         self._early = bytearray()
         self._paused = False
@@ -75,17 +72,23 @@ class Transfer:
         """
         return self.is_tls and not self.multiplexed and "Transfer-Encoding" not in self.headers
 
+    @property
+    def touched(self) -> bool:
+        """Whether a single line has come."""
+        return self.has_head or bool(self._lines) or self._informational > 0
+
+    @property
+    def connected(self) -> bool:
+        return self._connected or self.touched
+
     def on_header(self, line: bytes) -> int | None:
-        self.touched = self.connected = True
-        if self.has_head:
-            return self._on_trailer(line)
-        if line.startswith(b"HTTP/"):
-            self._begin(line)
-        elif line in {b"\r\n", b"\n"}:
-            return self._end_head()
-        else:
-            return self._on_field(line)
-        return None
+        lines = self._lines
+        lines.append(line)
+        if len(line) > _LONGEST_BLANK and len(lines) <= MAX_FIELDS:
+            return None  # as nearly all of them: they are read at the end of the head
+        if line not in _BLANK:
+            return self._refuse_too_many()
+        return None if self.has_head else self._end_head()
 
     def on_body(self, data: bytes) -> int | None:
         if self.engine.turn_is_over:
@@ -118,35 +121,27 @@ class Transfer:
 
     def end(self, code: int) -> None:
         """Called by the engine."""
-        self.connected = self.connected or self.curl.getinfo(pycurl.CONNECT_TIME) > 0
+        self._connected = self.touched or self.curl.getinfo(pycurl.CONNECT_TIME) > 0
         self.code = code
 
-    def _begin(self, line: bytes) -> None:
-        self.headers.clear()
-        self._fields = 0
-        self.unclear = False
-        self.multiplexed = line[5:6] == b"2"
-        self.status = int(line.split(None, 2)[1][:3])
-
-    def _on_field(self, line: bytes) -> int | None:
-        self._fields += 1
-        if self._fields > MAX_FIELDS:
+    def _refuse_too_many(self) -> int | None:
+        if self.has_head and len(self._lines) > MAX_FIELDS:
+            return self._refuse(HTTPException("too many trailers"))
+        if len(self._lines) > MAX_FIELDS + 1:  # the status stands above the headers
             return self._refuse(HTTPException("too many headers"))
-        name, colon, value = line.decode("latin-1").partition(":")
-        value = value.strip(" \t\r\n")
-        if not colon or not _TOKEN.fullmatch(name) or "\r" in value:
-            self.unclear = True
-            return None
-        self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         return None
 
     def _end_head(self) -> int | None:
+        (status, *fields, _), self._lines = self._lines, []
+        self.multiplexed = status[5:6] == b"2"
+        self.status = int(status.split(None, 2)[1][:3])
         if self.status < HTTPStatus.OK:
             self._informational += 1
             too_many = self._informational > MAX_INFORMATIONAL
             return self._refuse(HTTPException("too many informational responses")) if too_many else None
+        self.headers, clear = Headers.of(fields)
+        self.unclear = not clear
         self.has_head = True
-        self._fields = 0
         length = self.headers.get("Content-Length")
         if length is not None:
             if "," in length and len({each.strip() for each in length.split(",")}) > 1:
@@ -155,10 +150,6 @@ class Transfer:
                 self.unclear = True
         self.engine.noted.append(self)
         return None
-
-    def _on_trailer(self, _: bytes) -> int | None:
-        self._fields += 1
-        return self._refuse(HTTPException("too many trailers")) if self._fields > MAX_FIELDS else None
 
     def _on_early(self, data: bytes) -> int | None:
         if len(self._early) > BEFORE_LIMIT:

@@ -181,15 +181,23 @@ class Client:
         self._session.drop_connections()
 
     def _ask(self, sender: Sender, region: str, signature_id: str, token: str) -> _Asked:
-        request = self._requests[region].copy()
+        request = self._request(region, token)
         request.body = json.dumps({"signatureId": signature_id}).encode()
-        request.headers["Content-Length"] = str(len(request.body))
-        request.headers["X-ACCESS-TOKEN"] = token
         asked_at = time.monotonic()
         exchanged = exchange(sender, request)
         took_s = time.monotonic() - asked_at
         answer = replace(classify(exchanged, signature_id=signature_id, now=time.time()), took_s=took_s)
         return _Asked.of(answer, exchanged, signature_id)
+
+    def _request(self, region: str, token: str) -> requests.PreparedRequest:
+        """A request without its body. Its headers are those of every request with this token."""
+        prepared = self._requests[region]
+        if prepared.headers.get("X-ACCESS-TOKEN") != token:
+            prepared = self._requests[region] = prepared.copy()
+            prepared.headers["X-ACCESS-TOKEN"] = token
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = prepared.method, prepared.url, prepared.headers
+        return request
 
     def _prepared(self, region: str, base_url: str) -> requests.PreparedRequest:
         url, headers = get_result_url(region, base_url), {"Content-Type": "application/json"}
