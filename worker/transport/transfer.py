@@ -57,6 +57,8 @@ class Transfer:
         self.code: int | None = None
         self.error: Exception | None = None
         self.body: Body | None = None
+        # Within a head: a header may look like another status line.
+        self._begun = False
         self._fields = 0
         self._informational = 0
         self._early = bytearray()
@@ -79,7 +81,7 @@ class Transfer:
         self.touched = self.connected = True
         if self.has_head:
             return self._on_trailer(line)
-        if line.startswith(b"HTTP/"):
+        if not self._begun and line.startswith(b"HTTP/"):
             self._begin(line)
         elif line in {b"\r\n", b"\n"}:
             return self._end_head()
@@ -122,6 +124,7 @@ class Transfer:
         self.code = code
 
     def _begin(self, line: bytes) -> None:
+        self._begun = True
         self.headers.clear()
         self._fields = 0
         self.unclear = False
@@ -142,6 +145,7 @@ class Transfer:
 
     def _end_head(self) -> int | None:
         if self.status < HTTPStatus.OK:
+            self._begun = False
             self._informational += 1
             too_many = self._informational > MAX_INFORMATIONAL
             return self._refuse(HTTPException("too many informational responses")) if too_many else None
