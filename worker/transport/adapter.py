@@ -172,7 +172,7 @@ class Connections:
         Every request of ours may be sent twice: where a connection that was used before turns out to be dead, it is.
         """
         asked = _Asked.of(request, self._pool.options)
-        transfer = self._try(asked, fresh=False) or self._try(asked, fresh=True)
+        transfer = self._try(asked, fresh=self._is_shared(asked)) or self._try(asked, fresh=True)
         if transfer is None or not self._is_ours(transfer):
             raise requests.ConnectionError("a connection that is somebody else's")
         response = requests.Response()
@@ -216,6 +216,10 @@ class Connections:
             if patience_s <= GUARD_S:
                 raise _late()
         return transfer.has_head
+
+    def _is_shared(self, asked: _Asked) -> bool:
+        """Whether libcurl would take another's connection: to a proxy that is asked over http, all are alike."""
+        return self._opened is not None and bool(self._pool.options.proxy) and asked.url.startswith("http:")
 
     def _is_ours(self, transfer: Transfer) -> bool:
         """Whether libcurl kept connections apart, as it does by their tag."""
