@@ -53,7 +53,7 @@ def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     links = FreshLinks(verification)
     try:
-        with services().breaker.use():
+        with services().breakers.use(verification.region):
             kept = archive(
                 services().evidence,
                 services().images,
