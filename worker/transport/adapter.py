@@ -242,6 +242,7 @@ class Connections:
             self.drop()
         handle, transfer.handle = transfer.handle, None
         if handle is not None:
+            handle.forget()
             self._pool.give_back(handle)
 
 
@@ -361,6 +362,10 @@ class Handle:
         )
         self._transfer = transfer = Transfer(self, is_tls=asked.url.startswith("https:"))
         return transfer
+
+    def forget(self) -> None:
+        """Let go of the last transfer: an idle handle would keep its body."""
+        self._transfer = None
 
     def _set_method(self, method: str) -> None:
         self.curl.setopt(pycurl.HTTPGET, 1)
