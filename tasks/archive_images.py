@@ -15,7 +15,7 @@ from worker.ledger.values import Batch, EvidenceState, Stage
 from worker.load import HEARD_FOR_S
 from worker.messages import BROKEN, described
 from worker.policy import also_polled, trip
-from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, HOST_BUSY_S, LINKS_WAIT_S
+from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
 from worker.services import services
 from worker.vendor.answers import Settled
 
@@ -53,7 +53,7 @@ def keep(verification: Verification) -> Write:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     links = FreshLinks(verification)
     try:
-        with services().breaker.use():
+        with services().breakers.use(verification.region):
             kept = archive(
                 services().evidence,
                 services().images,
@@ -81,7 +81,7 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
         # No fault of the images' host, and so no try.
         return policy.later(verification, links_not_for_s, policy.backoffs.image)
     if kept.busy:
-        return policy.later(verification, HOST_BUSY_S, policy.backoffs.image)
+        return policy.no_room_for_images(verification)
     if undecided and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
         return writes.archived(verification, EvidenceState.PENDING)
     return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)

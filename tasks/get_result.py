@@ -42,7 +42,7 @@ def poll(verification: Verification) -> Write:
         return writes.release(verification)
 
     # The vendor is asked only while its answer can be kept.
-    with services().breaker.use():
+    with services().breakers.use(region):
         answer = services().client.get_result(region, verification.signature_id)
         try:
             write = keep(verification, answer)

@@ -11,7 +11,7 @@
     │   ├── VendorUnavailable       the vendor would not give us a token
     │   └── ImageUnavailable        the host of an image
     │       ├── ImageLinkExpired        the link died: a fresh one can be had
-    │       └── ImageHostBusy           it was not asked: enough of its images are on their way
+    │       └── ImageHostBusy           no room for it here: enough images are on their way
     └── Refused                 it answered, and we will not take what it gave
         ├── ImageRefused            not an image, too large, from where it may not come
         ├── EvidenceConflict        the evidence store holds other bytes than it should
@@ -127,7 +127,7 @@ class ImageLinkExpired(ImageUnavailable):
 
 
 class ImageHostBusy(ImageUnavailable):
-    """As many images of its host as may be are being fetched: it was not asked, and that is no try."""
+    """As many images as may be are being fetched, of its host or in all: that is no try."""
 
     cause = "IMAGE_HOST_BUSY"
 

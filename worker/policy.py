@@ -15,6 +15,8 @@ from worker.schedule import (
     ACCOUNT,
     ARCHIVE_ON_S,
     BUSY_REST_S,
+    BUSY_WAIT_S,
+    HOST_BUSY_S,
     LAST_TRIES,
     LATE_FOR_S,
     LATE_TRIES,
@@ -120,6 +122,12 @@ class Policy:
     def no_room(self, verification: Verification) -> Write:
         """What follows where this process has as much of the region under way as it may have."""
         return writes.wait(verification, in_s=self._random.uniform(*NO_ROOM_S))
+
+    def no_room_for_images(self, verification: Verification) -> Write:
+        """What follows where enough images are on their way: no try, but a decision does not wait long for it."""
+        if verification.decision is None and verification.settled_for_s > BUSY_WAIT_S:
+            return writes.archived(verification, EvidenceState.PENDING)
+        return self.later(verification, HOST_BUSY_S, self.backoffs.image)
 
     def after_unforeseen(self, verification: Verification) -> Write:
         """What follows from a fault that nobody foresaw."""

@@ -125,6 +125,9 @@ ARCHIVE_ON_S: Final = 15.0
 #: For how long an image waits whose host has enough of its images on their way.
 HOST_BUSY_S: Final = 1.0
 
+#: For how long after the result a decision waits for such an image: about what the tries at a host that is down take.
+BUSY_WAIT_S: Final = 60.0
+
 #: After how long a batch is claimed again that met a process with no room for its region: at once, that process would
 #: get it again.
 NO_ROOM_S: Final = (0.1, 0.5)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from worker.calls import Calls, Thread
 from worker.decisions.table import Table
 from worker.evidence.admission import Admissions
-from worker.evidence.breaker import Breaker
+from worker.evidence.breaker import Breakers
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
 from worker.identity import LedgerIdentity
@@ -49,7 +49,7 @@ class Services:
     client: Client
     evidence: Evidence
     #: Of the evidence store.
-    breaker: Breaker
+    breakers: Breakers
     images: Images
     table: Table
     policy: Policy
@@ -84,7 +84,7 @@ class Services:
             ledger=ledger,
             client=Client(settings, redis, ledger.spend),
             evidence=evidence,
-            breaker=Breaker(evidence.check),
+            breakers=Breakers(evidence.check, settings.regions),
             images=Images(
                 settings.image_origins,
                 Admissions(settings.regions),

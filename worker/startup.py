@@ -121,7 +121,7 @@ def _try_evidence(parts: Services) -> None:
         parts.evidence.check()
         parts.identity.establish(parts.settings.regions)
     except EvidenceUnavailable as error:
-        parts.breaker.trip(error)
+        parts.breakers.trip(error)
         line = f"ekyc: {error}; starting all the same: what needs it is tried again"
         print(line, file=sys.stderr)  # noqa: T201
 

@@ -83,6 +83,16 @@ def test_a_disk_with_room_for_a_probe_alone_trips_the_breaker_too(fleet: Fleet) 
     assert fleet.census().counts("ph").polls == sum(asks(fleet))
 
 
+def test_a_folder_that_is_broken_for_one_region_holds_no_other(fleet: Fleet) -> None:
+    fleet.worker()
+    (fleet.evidence / "ph").touch()
+    enqueue(fleet, MANY)
+    until(lambda: fleet.log("w1").count("evidence_unavailable"), "the breaker trips")
+    fleet.ledger().enqueue([EnqueueRequest(f"pass-sg-{one}", "sg") for one in range(MANY)])
+    until(lambda: fleet.census().counts("sg").done == MANY, "the other region is decided")
+    assert fleet.census().counts("ph").done == 0
+
+
 def test_a_store_that_replaces_files_starts_no_worker_and_is_an_error_of_the_doctor(
     fleet: Fleet, s3: S3
 ) -> None:

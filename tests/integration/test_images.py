@@ -12,9 +12,11 @@ import pytest
 
 from tests.integration import name_server
 from tests.integration.image_host import HEIC, HEIF, JPEG, PNG, WEBP, ImageHost
+from tests.integration.vendor_stub import Stub
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
+from worker.evidence.admission import Admissions
 from worker.evidence.images import MAX_BYTES, Images
-from worker.transport import deadline
+from worker.transport import MIB, deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,22 @@ def test_a_redirect_is_refused_and_not_followed(host: ImageHost, images: Images,
     url = host.serve("/i", b"", status, Location=host.serve("/elsewhere", JPEG))
     assert refused(images, url) == "REDIRECT"
     assert host.asked == ["/i"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nHTTP/1.1 x: 200\r\nContent-Length: 5\r\n\r\n",
+    ],
+)
+def test_no_image_takes_more_memory_than_was_reserved_for_it(head: bytes) -> None:
+    body = JPEG.ljust(MIB, b"\0")
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    admissions = Admissions(["ph"])
+    with Stub(lambda _: [head + framed]) as server, admissions.one("ph") as admission:
+        image = Images((server.origin,), admissions).fetch(f"{server.origin}/i", admission)
+        assert len(image.body) <= admission.size_bytes
 
 
 def test_an_image_that_is_cut_off_is_worth_another_try(host: ImageHost, images: Images) -> None:

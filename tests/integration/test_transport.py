@@ -395,6 +395,9 @@ NOT_KEPT = {
     "a length beside chunks": http(
         chunk(b"odd") + LAST_CHUNK, Transfer_Encoding="chunked", Content_Length="3"
     ),
+    "a header that looks like a status line": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nHTTP/1.1 x: 304\r\n\r\nodd"
+    ),
 }
 
 

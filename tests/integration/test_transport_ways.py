@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from worker.transport.session import Session
+
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -262,6 +264,24 @@ def test_a_proxy_is_used_for_both_sessions(server: Stub, certificate: Path) -> N
     )
     assert [head.startswith(first) for head in proxy.heads] == [True, True]
     assert all("Proxy-Authorization: Basic" in head for head in proxy.heads)
+
+
+def test_connections_of_ones_own_are_that_behind_a_proxy_too(server: Stub, certificate: Path) -> None:
+    def ask(session: Session) -> list[bytes]:
+        request, found = session.prepare_request(requests.Request("GET", server.origin)), []
+        with session.own_connections() as connections:
+            for _ in range(2):
+                with deadline(10.0), connections.send(request) as response:
+                    found.append(read_bounded(response, MIB))
+        return found
+
+    with (
+        Proxy(server.port) as proxy,
+        transport.session(proxy=proxy.url, ca_bundle=str(certificate)) as session,
+    ):
+        many = [gevent.spawn(ask, session) for _ in range(16)]
+        gevent.joinall(many, timeout=60)
+        assert [each.value for each in many] == [[b"answer"] * 2] * 16
 
 
 def test_a_proxy_that_refuses_is_called_so(certificate: Path) -> None:

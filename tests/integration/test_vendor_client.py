@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import time
@@ -16,6 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
 from worker.errors import LedgerUnavailable
+from worker.policy import trip
 from worker.redis import connect
 from worker.settings import Settings
 from worker.vendor import client as client_module
@@ -108,6 +110,31 @@ def test_a_result_is_asked_for_as_the_page_says(client: Client, server: Stub) ->
     assert call.headers["x-access-token"] == "token-1"
     assert call.headers["content-type"] == "application/json"
     assert call.json() == {"signatureId": ID}
+
+
+WHOLE = result().partition(b"\r\n\r\n")[2]
+CHUNKS = http(framed=False, Transfer_Encoding="chunked") + b"%x\r\n%s\r\n" % (len(WHOLE), WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("sent", "cause"),
+    [
+        (http(WHOLE, Content_Length=str(len(WHOLE) + 2)), "TRUNCATED"),
+        (CHUNKS, "TRUNCATED"),
+        (CHUNKS + b"no size\r\n", "NOT_HTTP"),
+        (http(gzip.compress(WHOLE)[:-4], Content_Encoding="gzip"), "BODY_UNPACKABLE"),
+    ],
+)
+def test_an_answer_of_one_that_does_not_arrive_whole_says_nothing_against_the_vendor(
+    client: Client, vendor: Vendor, sent: bytes, cause: str
+) -> None:
+    vendor.answers = lambda _: [sent, HANG_UP]
+    answer = client.get_result("ph", ID)
+    assert answer == TransientFault(cause, vendor_answers=True)
+    assert trip(answer) is None
+    other = client.get_result("ph", "another")
+    assert other == TransientFault(cause)
+    assert trip(other)
 
 
 def test_calls_one_after_another_share_one_connection_and_one_token(client: Client, server: Stub) -> None:

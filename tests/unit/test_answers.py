@@ -265,7 +265,12 @@ def test_a_fault_before_any_status_passes(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_body_that_did_not_arrive_whole_is_never_read(fault: str) -> None:
-    assert answer_to(exchange(envelope("SUCCESS", PASS), fault=fault)) == TransientFault(fault)
+    """The vendor answers, where it names the id; what it says does not count."""
+    told = TransientFault(fault, vendor_answers=True)
+    assert answer_to(exchange(envelope("SUCCESS", PASS), fault=fault)) == told
+    other = {**PASS, "signatureId": "another"}
+    assert answer_to(exchange(envelope("SUCCESS", other), fault=fault)) == TransientFault(fault)
+    assert answer_to(exchange(envelope("SUCCESS", PASS), 502, fault=fault)) == TransientFault("HTTP_502")
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "BODY_TOO_LARGE"])

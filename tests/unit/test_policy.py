@@ -69,6 +69,16 @@ def waits(step: Write) -> float:
     return step.in_s
 
 
+def test_a_decision_waits_a_minute_for_images_for_which_there_is_no_room(policy: Policy) -> None:
+    def after(settled_for_s: float, **fields: Any) -> Write:
+        begun = round((DEADLINE_S - settled_for_s) * 1000)
+        return policy.no_room_for_images(verification(DEADLINE_S, settled_at_ms=begun, **fields))
+
+    assert (after(59).place, after(59).fields.get("k")) == (Place.DUE, None)
+    assert (after(61).place, after(61).fields["k"]) == (Place.HELD, EvidenceState.PENDING)
+    assert after(61, decision="approve").place is Place.DUE
+
+
 @pytest.mark.parametrize(("nulls", "expected_s"), [(0, 2), (1, 4), (5, 64), (30, 600)])
 def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float) -> None:
     known = verification(nulls=nulls, submission_completed=True)

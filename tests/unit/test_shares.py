@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
 from worker.calls import Calls, Thread, Work
-from worker.errors import ImageHostBusy, ImageUnavailable
+from worker.errors import ImageHostBusy
 from worker.evidence.admission import TOTAL_BYTES, Admissions
 from worker.evidence.images import MAX_BYTES
 from worker.greenlets import aside
 from worker.ledger.values import Stage
 from worker.load import Load, Shares
 from worker.services import CALLS
-from worker.transport import deadline
+from worker.transport import MIB, deadline
 
 
 def test_one_region_alone_may_have_all() -> None:
@@ -105,9 +105,11 @@ def test_the_largest_image_fits_into_the_part_of_each_region() -> None:
     assert CALLS[Stage.ARCHIVING] * MAX_BYTES / 4 > TOTAL_BYTES
 
 
-def fetch(admissions: Admissions, region: str, size_bytes: int, hold_s: float, log: list[int]) -> None:
+def fetch(  # noqa: PLR0917 - of one image
+    admissions: Admissions, region: str, size_bytes: int, hold_s: float, log: list[int], host: str = "host"
+) -> None:
     with deadline(20.0), admissions.one(region) as admission:
-        admission.enter("host")
+        admission.enter(host)
         admission.reserve(size_bytes)
         log.append(size_bytes)
         gevent.sleep(hold_s)
@@ -138,6 +140,27 @@ def test_memory_that_one_region_holds_is_not_missed_by_another() -> None:
     gevent.spawn(fetch, admissions, "ph", 75, 0, log).get(timeout=5)
 
 
+def test_memory_that_one_host_holds_is_not_missed_by_another_of_its_region() -> None:
+    admissions, log = Admissions(["ph"], total_bytes=200 * MIB), list[int]()
+    slow = [gevent.spawn(fetch, admissions, "ph", 20 * MIB, 10, log) for _ in range(30)]
+    gevent.sleep(0.05)
+    assert log == [20 * MIB] * 6
+    quick = [gevent.spawn(fetch, admissions, "ph", 20 * MIB, 0, log, "quick") for _ in range(9)]
+    gevent.joinall(quick, timeout=5, raise_error=True)
+    assert all(one.successful() for one in quick)
+    gevent.killall(slow)
+
+
+def test_the_host_that_holds_least_is_the_next_to_get_memory() -> None:
+    admissions, log = Admissions(["ph"], total_bytes=100), list[int]()
+    slow = [gevent.spawn(fetch, admissions, "ph", 25, 0.1, log) for _ in range(20)]
+    gevent.sleep(0.05)
+    quick = gevent.spawn(fetch, admissions, "ph", 10, 0, log, "quick")
+    quick.get(timeout=5)
+    assert log.index(10) < 4 * 4
+    gevent.killall(slow)
+
+
 def test_an_image_for_which_there_is_no_memory_in_time_comes_later_and_holds_nothing() -> None:
     admissions, log = Admissions(["ph"], total_bytes=100), list[int]()
     slow = gevent.spawn(fetch, admissions, "ph", 100, 10, log)
@@ -147,7 +170,7 @@ def test_an_image_for_which_there_is_no_memory_in_time_comes_later_and_holds_not
         with deadline(0.05):
             fetch(admissions, "ph", 50, 0, log)
 
-    with pytest.raises(ImageUnavailable, match="no memory was free"):
+    with pytest.raises(ImageHostBusy, match="no memory was free"):
         gevent.spawn(late).get(timeout=5)
     slow.kill()
     gevent.spawn(fetch, admissions, "ph", 100, 0, log).get(timeout=5)

@@ -1,19 +1,20 @@
 """What the images that are being fetched may take of a process: bytes of its memory, and calls to one host.
 
-Both are shared by regions (``Shares``). An image holds its bytes from before its body is read until it is stored, and
-waits for no second image meanwhile, so that no two can wait for each other.
+Both are shared by regions (``Shares``), and within a region by hosts. An image holds its bytes from before its body is
+read until it is stored, and waits for no second image meanwhile, so that no two can wait for each other.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
-from worker.errors import ImageHostBusy, ImageUnavailable
+from worker.errors import ImageHostBusy
 from worker.greenlets import in_greenlet
 from worker.load import Shares
 from worker.transport import MIB, time_left_s
@@ -30,9 +31,23 @@ TOTAL_BYTES: Final = 384 * MIB
 #: leaves places to the other hosts of its region.
 PER_HOST: Final = 128
 
+#: What the images of one host leave of a region's memory to its other hosts: three images of the largest size.
+FOR_OTHER_HOSTS: Final = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """An image that waits for memory."""
+
+    host: str
+    size_bytes: int
+    admitted: Any = field(default_factory=Event)
+
 
 class Admissions:
     """Admits images of all regions; safe to share between threads.
+
+    Of a region's memory one host leaves some to the others, and the host that holds least is the next one.
 
     Parameters:
         total_bytes: for the bodies of all; the part of each region must have room for the largest image.
@@ -45,8 +60,11 @@ class Admissions:
         self._per_host = per_host
         self._lock = Lock()
         self._bytes = Shares(total_bytes, regions)
-        self._waiting: dict[str, deque[tuple[int, Event]]] = {}
+        self._waiting: dict[str, deque[_Turn]] = {}
         self._at_host: Counter[tuple[str, str]] = Counter()
+        self._held: Counter[tuple[str, str]] = Counter()
+        most = self._bytes.free(regions[0]) if regions else total_bytes
+        self._most_of_host = most - FOR_OTHER_HOSTS if most > 2 * FOR_OTHER_HOSTS else most
 
     @contextmanager
     def one(self, region: str) -> Iterator[Admission]:
@@ -70,45 +88,72 @@ class Admissions:
             if not self._at_host[region, host]:
                 del self._at_host[region, host]
 
-    def reserve(self, region: str, size_bytes: int) -> None:
-        """Wait for memory, within the caller's `deadline`. Raises ``ImageUnavailable`` where there is none in time."""
+    def reserve(self, region: str, host: str, size_bytes: int) -> None:
+        """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` where there is none in time."""
+        turn = _Turn(host, size_bytes)
         with self._lock:
-            waiting = self._waiting.setdefault(region, deque())
-            # A plain thread, of a command or a test, is alone: it takes what it needs.
-            if not in_greenlet() or (not waiting and size_bytes <= self._bytes.free(region)):
-                self._bytes.take(region, size_bytes)
+            if not in_greenlet():
+                # A plain thread, of a command or a test, is alone: it takes what it needs.
+                self._take(region, turn)
                 return
-            turn = (size_bytes, Event())
-            waiting.append(turn)
+            self._waiting.setdefault(region, deque()).append(turn)
+            self._hand_out(region)
         in_time = False
         try:
-            in_time = turn[1].wait(time_left_s())
+            in_time = turn.admitted.wait(time_left_s())
         finally:
             if not in_time:
                 self._renounce(region, turn)
         if not in_time:
-            raise ImageUnavailable("an image did not arrive: no memory was free for it in time")
+            raise ImageHostBusy("an image did not arrive: no memory was free for it in time")
 
-    def give_back(self, region: str, size_bytes: int) -> None:
+    def give_back(self, region: str, host: str, size_bytes: int) -> None:
         with self._lock:
-            self._bytes.give(region, size_bytes)
-            self._hand_out()
+            self._give(region, host, size_bytes)
 
-    def _renounce(self, region: str, turn: tuple[int, Event]) -> None:
+    def _renounce(self, region: str, turn: _Turn) -> None:
         """Wait no longer; what has been handed out meanwhile is given back."""
         with self._lock:
             if turn in self._waiting[region]:
                 self._waiting[region].remove(turn)
+                self._hand_out(region)
             else:
-                self._bytes.give(region, turn[0])
-            self._hand_out()
+                self._give(region, turn.host, turn.size_bytes)
 
-    def _hand_out(self) -> None:
-        for region, waiting in self._waiting.items():
-            while waiting and waiting[0][0] <= self._bytes.free(region):
-                size_bytes, admitted = waiting.popleft()
-                self._bytes.take(region, size_bytes)
-                admitted.set()
+    def _take(self, region: str, turn: _Turn) -> None:
+        self._bytes.take(region, turn.size_bytes)
+        self._held[region, turn.host] += turn.size_bytes
+        turn.admitted.set()
+
+    def _give(self, region: str, host: str, size_bytes: int) -> None:
+        self._bytes.give(region, size_bytes)
+        self._held[region, host] -= size_bytes
+        if not self._held[region, host]:
+            del self._held[region, host]
+        for each in self._waiting:
+            self._hand_out(each)
+
+    def _hand_out(self, region: str) -> None:
+        waiting = self._waiting[region]
+        while (turn := self._next(region)) and turn.size_bytes <= self._bytes.free(region):
+            waiting.remove(turn)
+            self._take(region, turn)
+
+    def _next(self, region: str) -> _Turn | None:
+        """The image whose turn it is: of the host that holds least, the one that has waited longest."""
+        first: dict[str, _Turn] = {}
+        for turn in self._waiting[region]:
+            first.setdefault(turn.host, turn)
+
+        def held(turn: _Turn) -> int:
+            return self._held[region, turn.host]
+
+        may = (
+            turn
+            for turn in first.values()
+            if not held(turn) or held(turn) + turn.size_bytes <= self._most_of_host
+        )
+        return min(may, key=held, default=None)
 
 
 class Admission:
@@ -118,7 +163,7 @@ class Admission:
         self._admissions = admissions
         self._region = region
         self._host: str | None = None
-        self._size_bytes = 0
+        self.size_bytes = 0
 
     def enter(self, host: str) -> None:
         """Take a place at a host; another one that it had is given back. Raises ``ImageHostBusy``."""
@@ -127,15 +172,15 @@ class Admission:
         self._host = host
 
     def reserve(self, size_bytes: int) -> None:
-        """Take memory. Raises ``ImageUnavailable``."""
-        self._admissions.reserve(self._region, size_bytes)
-        self._size_bytes = size_bytes
+        """Take memory, at the host where a place was taken. Raises ``ImageHostBusy``."""
+        self._admissions.reserve(self._region, self._host or "", size_bytes)
+        self.size_bytes = size_bytes
 
     def end(self) -> None:
         """Give back all of it."""
-        size_bytes, self._size_bytes = self._size_bytes, 0
+        size_bytes, self.size_bytes = self.size_bytes, 0
         host, self._host = self._host, None
         if size_bytes:
-            self._admissions.give_back(self._region, size_bytes)
+            self._admissions.give_back(self._region, host or "", size_bytes)
         if host is not None:
             self._admissions.leave(self._region, host)

@@ -1,6 +1,7 @@
 """The circuit breaker of the evidence store: while it is open, nobody asks the vendor for what cannot be kept.
 
-One for each process, because each may have a disk of its own. It is closed, open, or half-open:
+One for each process, because each may have a disk of its own, and for each region, because one folder may be broken or
+refused alone. It is closed, open, or half-open:
 
 - closed: the store is used. A failure makes one caller probe the store; a failed probe, or several failures in a row
   whatever the probe finds, trip the breaker.
@@ -23,7 +24,8 @@ from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
 from worker.greenlets import aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 _log = structlog.get_logger(__name__)
 
@@ -196,3 +198,23 @@ class Breaker:
         self._told = ""
         if since is not None:
             _log.error("evidence_recovered", away_s=round(self._closed_at - since, 1))
+
+
+class Breakers:
+    """The breakers of a process, by region."""
+
+    def __init__(self, check: Callable[[], None], regions: Sequence[str]) -> None:
+        self._check = check
+        self._by_region = {region: Breaker(check) for region in regions}
+
+    def use(self, region: str) -> AbstractContextManager[None]:
+        """See ``Breaker.use``."""
+        breaker = self._by_region.get(region)
+        if breaker is None:
+            breaker = self._by_region.setdefault(region, Breaker(self._check))
+        return breaker.use()
+
+    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable) -> None:
+        """Open all of them because of `error`, which a probe has raised."""
+        for breaker in self._by_region.values():
+            breaker.trip(error)

@@ -114,9 +114,10 @@ class Images:
         try:
             with deadline(TIMEOUT_S), self._connections.send(request) as response:
                 _judge(response.status_code)
+                size_bytes = _size(response.headers)
                 if admission:
-                    admission.reserve(_size(response.headers))
-                body = read_bounded(response, MAX_BYTES)
+                    admission.reserve(size_bytes)
+                body = read_bounded(response, size_bytes)
         except BodyTooLarge:
             raise ImageRefused("TOO_LARGE") from None
         except RequestException as error:
@@ -156,10 +157,12 @@ def sniff(body: bytes) -> str | None:
 
 
 def _size(headers: Mapping[str, str]) -> int:
-    """The bytes that a body may take: what its head says, unless it is packed or says nothing."""
+    """The bytes that a body may take: its length, unless that is not given, or does not count."""
     length = headers.get("Content-Length", "")
-    known = length.isdecimal() and len(length) < len(str(MAX_BYTES)) + 1 and "Content-Encoding" not in headers
-    return min(int(length), MAX_BYTES) if known else MAX_BYTES
+    known = length.isdecimal() and len(length) <= len(str(MAX_BYTES))
+    if not known or "Content-Encoding" in headers or "Transfer-Encoding" in headers:
+        return MAX_BYTES
+    return min(int(length), MAX_BYTES)
 
 
 def _origin(url: str) -> str:

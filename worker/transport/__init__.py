@@ -9,7 +9,7 @@ A session may be used by many threads at once. Make it after the process has for
 
 from __future__ import annotations
 
-from worker.transport.body import MIB, BodyTooLarge, read_bounded
+from worker.transport.body import MIB, BodyTooLarge, read_bounded, read_what_comes
 from worker.transport.deadline import deadline, time_left_s
 from worker.transport.fault import fault
 from worker.transport.session import public_session, session
@@ -21,6 +21,7 @@ __all__ = [
     "fault",
     "public_session",
     "read_bounded",
+    "read_what_comes",
     "session",
     "time_left_s",
 ]

@@ -171,7 +171,7 @@ class Connections:
         Every request of ours may be sent twice: where a connection that was used before turns out to be dead, it is.
         """
         asked = _Asked.of(request, self._pool.options)
-        transfer = self._try(asked, fresh=False) or self._try(asked, fresh=True)
+        transfer = self._try(asked, fresh=self._is_shared(asked)) or self._try(asked, fresh=True)
         if transfer is None or not self._is_ours(transfer):
             raise requests.ConnectionError("a connection that is somebody else's")
         response = requests.Response.__new__(requests.Response)
@@ -217,6 +217,10 @@ class Connections:
                 raise _late()
         return transfer.has_head
 
+    def _is_shared(self, asked: _Asked) -> bool:
+        """Whether libcurl would take another's connection: to a proxy that is asked over http, all are alike."""
+        return self._opened is not None and bool(self._pool.options.proxy) and asked.url.startswith("http:")
+
     def _is_ours(self, transfer: Transfer) -> bool:
         """Whether libcurl kept connections apart, as it does by their tag."""
         if self._opened is None:
@@ -238,6 +242,7 @@ class Connections:
             self.drop()
         handle, transfer.handle = transfer.handle, None
         if handle is not None:
+            handle.forget()
             self._pool.give_back(handle)
 
 
@@ -383,6 +388,10 @@ class Handle:
         curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))
         self._transfer = transfer = Transfer(self, is_tls=asked.url.startswith("https:"))
         return transfer
+
+    def forget(self) -> None:
+        """Let go of the last transfer: an idle handle would keep its body."""
+        self._transfer = None
 
     def _set_method(self, method: str) -> None:
         self.curl.setopt(pycurl.HTTPGET, 1)

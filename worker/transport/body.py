@@ -36,10 +36,25 @@ def read_bounded(response: requests.Response, max_bytes: int) -> bytes:
     Every byte that came is part of it, or it is not whole. Raises ``BodyTooLarge``, and another
     ``requests.RequestException`` where the body does not arrive whole.
     """
-    body = Body(
-        max_bytes, response.headers.get("Content-Encoding", ""), response.headers.get("Content-Length")
-    )
-    return cast("Reply", response.raw).read(body)
+    body, error = read_what_comes(response, max_bytes)
+    if error is not None:
+        raise error
+    return body
+
+
+def read_what_comes(
+    response: requests.Response, max_bytes: int
+) -> tuple[bytes, requests.RequestException | None]:
+    """As ``read_bounded``; where a body does not arrive whole, what came of it, and what would be raised."""
+    headers = response.headers
+    try:
+        body = Body(max_bytes, headers.get("Content-Encoding", ""), headers.get("Content-Length"))
+    except requests.RequestException as error:
+        return b"", error
+    try:
+        return cast("Reply", response.raw).read(body), None
+    except requests.RequestException as error:
+        return body.so_far(), error
 
 
 class Body:
@@ -81,7 +96,11 @@ class Body:
         """All of it. Raises ``ContentDecodingError`` where it is cut off."""
         if self._unpacker is not None and not self._between:
             raise ContentDecodingError("packed, and cut off")
-        self._buffer.truncate(self._size)
+        return self.so_far()
+
+    def so_far(self) -> bytes:
+        """What has come and could be unpacked, within the limit."""
+        self._buffer.truncate(min(self._size, self._max_bytes))
         return self._buffer.getvalue()
 
     def _unpack(self, data: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from worker.transport import MIB, fault, read_bounded
+from worker.transport import MIB, fault, read_what_comes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ _LONGEST_MOMENT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came back. With a `fault` (a word of ``worker.transport.fault``) the body did not, or not whole.
+    """What came back. With a `fault` (a word of ``worker.transport.fault``) the body is what came of it.
 
     Parameters:
         status: 0 where not even a status came.
@@ -75,16 +75,14 @@ def exchange(sender: Sender, request: requests.PreparedRequest) -> Exchange:
 
     Raises nothing for what a network or a server does: that is a `fault`.
     """
-    response = None
     try:
         with sender.send(request, stream=True) as response:
             fresh = bool(getattr(response.raw, "fresh", False))
-            body = read_bounded(response, MAX_BODY_BYTES)
-            return Exchange(response.status_code, response.headers, body, fresh=fresh)
+            body, error = read_what_comes(response, MAX_BODY_BYTES)
+            why = None if error is None else fault(error)
+            return Exchange(response.status_code, response.headers, body, why, fresh)
     except requests.RequestException as error:
-        if response is None:
-            return Exchange(fault=fault(error))
-        return Exchange(response.status_code, response.headers, fault=fault(error))
+        return Exchange(fault=fault(error))
 
 
 def _until(date: str, now: float) -> float | None:

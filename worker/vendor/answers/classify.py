@@ -136,8 +136,11 @@ def _malformed(fault: TransientFault, exchange: Exchange, signature_id: str) -> 
 
     Only beside a status of success: another one says that somebody failed, whatever the body is.
     """
-    if exchange.fault or not 200 <= exchange.status < 300:  # noqa: PLR2004 - what HTTP calls successful
+    if not 200 <= exchange.status < 300:  # noqa: PLR2004 - what HTTP calls successful
         return fault
+    if exchange.fault:
+        # It may come whole the next time; the vendor answers all the same.
+        return replace(fault, vendor_answers=is_about(exchange.body, signature_id))
     if is_about(exchange.body, signature_id):
         return Unreadable(
             _why(exchange.body) or fault.cause, exchange.body, transaction_id=fault.transaction_id
