@@ -64,6 +64,14 @@ region_option = click.option(
     help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several the one that knows the id.",
 )
 
+#: `--region` of `ekyc enqueue`: no region knows a new id.
+new_region_option = click.option(
+    "--region",
+    metavar="REGION",
+    callback=canonical,
+    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several one must be given.",
+)
+
 #: `--who`, for commands that change something: the record names who did it.
 who_option = click.option(
     "--who",
