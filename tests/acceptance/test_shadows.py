@@ -67,6 +67,22 @@ def test_celery_as_installed_refuses_them_too(fleet: Fleet) -> None:
     assert f"ekyc: {folder / 'tasks.py'} shadows {ROOT / 'tasks/__init__.py'}: " in ended.stderr
 
 
+def test_doctor_as_installed_warns_of_them(fleet: Fleet) -> None:
+    folder = fleet.folder / "theirs"
+    folder.mkdir()
+    (folder / "tasks.py").touch()
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("ekyc"), "doctor"],
+        check=False,
+        cwd=folder,
+        env=fleet.environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert f"{folder / 'tasks.py'} shadows {ROOT / 'tasks/__init__.py'}\n" in ended.stdout, ended.stderr
+
+
 def test_a_worker_without_our_tasks_does_not_start(fleet: Fleet) -> None:
     """Whatever the reason: here an application of the user's that includes others."""
     folder = fleet.folder / "theirs"

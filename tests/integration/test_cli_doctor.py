@@ -143,6 +143,7 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "eviction",
         "memory",
         "redis clock",
+        "ledger",
         "broker",
         "broker account",
         "queue celery",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from worker.cli.checks.vendor import check_address, check_keys, check_vendor, ch
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
 from worker.settings import current, unknown_names
+from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,11 +79,22 @@ def examine() -> Iterator[Finding]:
     yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
     for line in unknown_names():
         yield Finding("settings", Level.WARNING, line, "take it out, unless another program reads it")
+    yield from _shadows()
     for name, check in CHECKS.items():
         try:
             yield from check(settings)
         except EkycError as error:
             yield from _faults(name, error)
+
+
+def _shadows() -> Iterator[Finding]:
+    """Files here that stop Celery's commands. `ekyc` as installed does not look into the folder it is started in."""
+    try:
+        refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            said, _, todo = line.partition(": ")
+            yield Finding("folder", Level.WARNING, said, f"{todo}: a worker does not start here")
 
 
 def _faults(name: str, error: EkycError) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import click
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
 from worker.cli.intake import Intake
-from worker.cli.options import json_option, must_be_polled, need_region, one_region_option, only_region
+from worker.cli.options import json_option, must_be_polled, need_region, new_region_option, only_region
 from worker.cli.reporter import Reporter
 from worker.cli.rows import Defaults, parsed, read
 from worker.cli.source import opened, rewindable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("signature_ids", metavar="[ID]...", nargs=-1)
 @click.option("--from", "source", metavar="FILE", help="Read a CSV file, - for standard input.")
-@one_region_option
+@new_region_option
 @click.option("--context", metavar="JSON", help="Comes back in the decision; at most 4 KB, nothing personal.")
 @click.option("--strict", is_flag=True, help="With --from: check every row first, refuse all for a bad one.")
 @json_option

@@ -64,12 +64,12 @@ region_option = click.option(
     help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several the one that knows the id.",
 )
 
-#: `--region`, for commands that do not look for an id in several regions.
-one_region_option = click.option(
+#: `--region` of `ekyc enqueue`: no region knows a new id.
+new_region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; needed where that names several.",
+    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several one must be given.",
 )
 
 #: `--who`, for commands that change something: the record names who did it.

@@ -15,7 +15,7 @@ from schemas.decision import decision_id
 from schemas.fields import SIGNATURE_ID
 from worker.cli.hold import duration
 from worker.cli.moments import span
-from worker.cli.options import json_option, need_region, one_region_option, who_option
+from worker.cli.options import json_option, region_of, who_option
 from worker.cli.reporter import Reporter
 from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.decided import Decided, Known
@@ -24,6 +24,8 @@ from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from redis import Redis
 
     from worker.settings import Settings
 
@@ -96,7 +98,7 @@ def redeliver(  # noqa: PLR0913 - one an option
     with connect(settings.redis_url) as redis:
         decided = Decided(redis, who=who)
         if since_s is None:
-            chosen, said = _given(decided, signature_ids, need_region(region, settings))
+            chosen, said = _given(decided, redis, settings, signature_ids, region)
         else:
             chosen, said = _found(decided, (region,) if region else settings.regions, since_s, decision)
         run = Run(decided, chosen)
@@ -109,9 +111,12 @@ def redeliver(  # noqa: PLR0913 - one an option
 
 
 def _given(
-    decided: Decided, signature_ids: Sequence[str], region: str
+    decided: Decided, redis: Redis, settings: Settings, signature_ids: Sequence[str], region: str | None
 ) -> tuple[Mapping[str, Sequence[str]], str]:
-    """Those whose ids were given. Raises ``InvalidInput``, which names the position of a bad one."""
+    """Those whose ids were given, each of `region`, or of the one that knows it.
+
+    Raises ``InvalidInput``, which names the position of a bad id.
+    """
     faults = [
         f"id number {position}: must be 1 to 64 of letters, digits, - and _"
         for position, signature_id in enumerate(signature_ids, start=1)
@@ -119,8 +124,10 @@ def _given(
     ]
     if faults:
         raise InvalidInput("\n".join([*faults, "nothing was redelivered"]))
-    once = list(dict.fromkeys(signature_ids))
-    known = Counter(kept.known for kept in decided.read(region, once))
+    by_region: dict[str, list[str]] = {}
+    for signature_id in dict.fromkeys(signature_ids):
+        by_region.setdefault(region_of(redis, signature_id, region, settings), []).append(signature_id)
+    known = Counter(kept.known for place, ids in by_region.items() for kept in decided.read(place, ids))
     missing = [
         f"{known[word]} {text}"
         for word, text in (
@@ -129,8 +136,8 @@ def _given(
         )
         if known[word]
     ]
-    said = f"{known[Known.DELIVERED]} decisions given by id, of {region}"
-    return {region: once}, f"{said} ({', '.join(missing)})" if missing else said
+    said = f"{_decisions(known[Known.DELIVERED])} given by id, of {' and '.join(by_region)}"
+    return by_region, f"{said} ({', '.join(missing)})" if missing else said
 
 
 def _found(
@@ -139,10 +146,13 @@ def _found(
     """All that were delivered within `since_s`."""
     with closing(Reporter("looking for decisions")) as reporter:
         found = {region: decided.since(region, since_s, decision, reporter.advance) for region in regions}
-    what = f"{decision} decisions" if decision else "decisions"
     where = ", ".join(f"{region} {len(ids)}" for region, ids in found.items() if ids) or "none"
     count = sum(map(len, found.values()))
-    return found, f"{count} {what} delivered in the last {span(since_s)} ({where})"
+    return found, f"{_decisions(count, decision)} delivered in the last {span(since_s)} ({where})"
+
+
+def _decisions(count: int, name: str | None = None) -> str:
+    return f"{count} {f'{name} ' if name else ''}decision{'' if count == 1 else 's'}"
 
 
 def _agreed(said: str) -> bool:

@@ -10,6 +10,7 @@ import click
 from worker.cli.acts import KEPT, USUAL, recent
 from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
+from worker.ledger import Ledger
 from worker.redis import connect
 from worker.settings import current
 from worker.unread import count
@@ -43,16 +44,22 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     faults in that time), quarantine (of those there now, by reason),
     evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
     (those seen lately: name, table (the version of its decision table), version, process (a token of it)),
-    decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer), and
-    acts (the newest of those of people on whole regions: at, region, act, why, who).
+    decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer),
+    acts (the newest of those of people on whole regions: at, region, act, why, who), and ledger_replaced (regions of
+    which workers claim nothing, because Redis is not the one that they know).
     """
     settings = current()
     regions = (region,) if region else settings.regions
     unread = count(settings.broker_url, BROKER_TIMEOUT_S)
     with connect(settings.redis_url) as redis:
         seen, acts = look(redis, regions, lately=True), recent(redis, regions, most_acts)
+        replaced = [name for name in regions if Ledger(redis).identify(name).is_replaced]
     if as_json:
-        more = {"decisions_unread": unread, "acts": [act.as_json() for act in acts]}
+        more = {
+            "decisions_unread": unread,
+            "acts": [act.as_json() for act in acts],
+            "ledger_replaced": replaced,
+        }
         click.echo(json.dumps(seen.as_json() | more))
         return
     from rich.console import Console  # noqa: PLC0415 - machines need none of it
@@ -62,3 +69,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     Console().print(panels(seen, acts=acts))
     waiting = "unknown: the broker does not answer" if unread is None else f"{unread:,}"
     click.echo(f" decisions that the pipeline has not read yet: {waiting}")
+    if replaced:
+        click.echo(
+            f" workers claim nothing of {' and '.join(replaced)}, because Redis was replaced; see `ekyc doctor`"
+        )

@@ -74,4 +74,5 @@ def told(redis: Redis, settings: Settings, given: str | None, signature_id: str)
             f"({settings.retention_s / 86_400:g} days)"
         )
     holds = Census(redis).counts(region).holds
-    return Story(known, holds[0] if holds else None, settings.evidence_url)
+    replaced = Ledger(redis).identify(region).is_replaced
+    return Story(known, holds[0] if holds else None, settings.evidence_url, replaced=replaced)

@@ -29,12 +29,16 @@ class Story:
         status: what the ledger says of it.
         hold: its region's rest; None: it has none.
         evidence_url: where evidence is kept; "" where nobody says.
+        replaced: whether workers claim nothing, because the ledger is not the one they know.
     """
 
-    def __init__(self, status: Status, hold: Hold | None, evidence_url: str) -> None:
+    def __init__(
+        self, status: Status, hold: Hold | None, evidence_url: str, *, replaced: bool = False
+    ) -> None:
         self._status = status
         self._verification = status.verification
         self._hold = hold
+        self._replaced = replaced
         self._place = evidence_url.rstrip("/")
 
     @property
@@ -134,8 +138,13 @@ class Story:
         in_s = (self._status.due_at_ms - self._status.now_ms) / 1000
         if in_s > 0:
             return f"due in {span(in_s)}"
-        rests = self._hold and self._verification.stage is Stage.POLLING
-        return f"due since {span(-in_s)}: " + ("its region rests" if rests else "no worker has taken it yet")
+        if self._replaced:
+            why = "workers claim nothing, because Redis was replaced; see `ekyc doctor`"
+        elif self._hold and self._verification.stage is Stage.POLLING:
+            why = "its region rests"
+        else:
+            why = "no worker has taken it yet"
+        return f"due since {span(-in_s)}: {why}"
 
     def _facts(self) -> Iterator[tuple[str, str | None]]:
         known = self._verification

@@ -51,7 +51,7 @@ def check_way_out(settings: Settings) -> Iterator[Finding]:
     ):
         if names:
             level = Level.OK if ours[kind] else Level.WARNING
-            said = f"{', '.join(names)} is set and not read"
+            said = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} set and not read"
             todo = "" if ours[kind] else f"set {setting} if the vendor and images are only reached that way"
             yield Finding(kind, level, said, todo)
     if settings.proxy:

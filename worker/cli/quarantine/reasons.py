@@ -19,7 +19,7 @@ class Advice:
 
 _OUR_REQUEST: Final = Advice(
     "the vendor finds our request wrong",
-    "see what the raw answer says and whether the vendor changed its API; retry once a worker that is mended runs",
+    "see what the raw answer says and whether the vendor changed its API; retry once a worker that is fixed runs",
 )
 _REFUSED: Final = Advice(
     "the vendor refused this one time and again, and not the others",
