@@ -50,7 +50,7 @@ def _decision(ctx: click.Context, param: click.Parameter, given: str | None) -> 
 
 @click.command
 @click.argument("signature_ids", metavar="[ID]...", nargs=-1)
-@one_region_option
+@region_option
 @click.option(
     "--since",
     "since_s",
