@@ -15,7 +15,7 @@ from schemas.decision import decision_id
 from schemas.fields import SIGNATURE_ID
 from worker.cli.hold import duration
 from worker.cli.moments import span
-from worker.cli.options import json_option, region_of, who_option
+from worker.cli.options import json_option, region_of, region_option, who_option
 from worker.cli.reporter import Reporter
 from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.decided import Decided, Known
