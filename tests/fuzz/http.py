@@ -107,7 +107,8 @@ class Damage:
         whole = raw + surplus if self._chance.random() < 0.5 else raw
         if self._chance.random() < 0.03:
             whole = whole[: self._chance.randrange(len(whole))]
-        if self._chance.random() < 0.05:
+        damaged = self._chance.random() < 0.05
+        if damaged:
             at = self._chance.randrange(min(len(whole), 200) + 1)
             whole = whole[:at] + self._chance.randbytes(self._chance.randrange(1, 4)) + whole[at:]
         cuts = sorted(self._chance.randrange(len(whole) + 1) for _ in range(self._chance.randrange(3)))
@@ -115,7 +116,8 @@ class Damage:
             yield whole[start:end]
             if self._chance.random() < 0.3:
                 yield self._chance.choice([0.0, 0.001, 0.02])
-        if self._chance.random() < 0.03:
+        # A head without a length is one whose body ends with the connection: all that came is the body then.
+        if self._chance.random() < 0.03 and not damaged:
             yield HANG_UP
 
 
@@ -171,7 +173,11 @@ def run(seed: int, seconds: float, *, rounds: int = sys.maxsize) -> Outcome:
                 )
                 client = Client(settings, connect(url))
                 images = Images((server.origin,), ca_bundle=str(certificate))
-                _round(client, images, server.origin, number, outcome)
+                try:
+                    _round(client, images, server.origin, number, outcome)
+                finally:
+                    client.close()
+                    images.close()
     return outcome
 
 

@@ -81,6 +81,10 @@ class Images:
         self._http = make(proxy=proxy, ca_bundle=ca_bundle)
         self._connections: Connections | None = None
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
     @contextmanager
     def for_one(self) -> Iterator[Images]:
         """The images of one verification: their connections are used by no other one, and closed at the end.

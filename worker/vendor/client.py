@@ -150,6 +150,10 @@ class Client:
                 return refused.answer
             return asked.answer if asked.counts else self._confirmed(asked, region, signature_id, token)
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
     def probe(self, region: str) -> Probe:
         """Ask for a token of its own, past Redis, and see what comes back. Raises nothing."""
         asked_at = time.time()
