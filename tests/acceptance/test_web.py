@@ -72,7 +72,7 @@ def test_web_waits_for_redis_and_for_a_worker_and_its_figures_are_those_of_stats
         until(lambda: "no worker was seen" in get(f"{url}/readyz")[1], "web finds Redis")
         worker = fleet.worker()
         until(lambda: get(f"{url}/readyz") == (200, "ok\n"), "the worker is seen")
-        ids = [f"pass-n2-{number}" for number in range(8)] + ["CARD_NOT_FOUND-1", "wrongid-1"]
+        ids = [f"pass-n2-{number}" for number in range(8)] + ["CARD_NOT_FOUND-1", "wrongid-always-1"]
         assert fleet.run("worker.cli", "enqueue", *ids, "--region", "ph").returncode == 0
         until(lambda: scrape(url)["ekyc_verifications_done_total"][""] == 9, "nine are done")
         until(lambda: scrape(url)["ekyc_verifications_quarantined"][""] == 1, "one needs a person")

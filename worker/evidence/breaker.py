@@ -106,9 +106,10 @@ class Breaker:
             raise
         self._worked(trial=trial)
 
-    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable) -> None:
-        """Open the breaker because of `error`, which a probe has raised."""
+    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable, *, told: bool = False) -> None:
+        """Open the breaker because of `error`, which a probe has raised. `told`: it has been reported already."""
         with self._lock:
+            self._told = _event(error) if told else self._told
             self._open(error)
 
     def _enter(self) -> bool:
@@ -182,7 +183,7 @@ class Breaker:
             self._since = now
             if now - self._closed_at > FORGOTTEN_AFTER_S:
                 self._wait_s = FIRST_S
-        event = "evidence_unsuitable" if isinstance(error, EvidenceUnsuitable) else "evidence_unavailable"
+        event = _event(error)
         if event != self._told:
             self._told = event
             _log.error(event, why=str(error))
@@ -215,6 +216,10 @@ class Breakers:
         return breaker.use()
 
     def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable) -> None:
-        """Open all of them because of `error`, which a probe has raised."""
+        """Open all of them because of `error`, which a probe has raised and the caller reports."""
         for breaker in self._by_region.values():
-            breaker.trip(error)
+            breaker.trip(error, told=True)
+
+
+def _event(error: Exception) -> str:
+    return "evidence_unsuitable" if isinstance(error, EvidenceUnsuitable) else "evidence_unavailable"
