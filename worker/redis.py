@@ -12,10 +12,11 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from worker.errors import ConfigError, LedgerUnavailable
+from worker.followers import followers
 from worker.server_faults import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 #: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
 TIMEOUT_S = 5.0
@@ -27,9 +28,6 @@ RETRIES = 1
 
 #: What `ssl_cert_reqs` of a URL may be: whether the server has to prove who it is.
 PROOFS: Final = ("required", "optional", "none")
-
-#: Called with each new client: the console command says on which one it waits.
-followers: Final[list[Callable[[redis.Redis], None]]] = []
 
 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -151,7 +152,8 @@ class Throttled(logging.StreamHandler[TextIO]):
         # A thread that was started before a fork is not alive after it.
         if self._causes and not (self._summaries and self._summaries.is_alive()):
             self._summaries = threading.Thread(target=self._summarise, name="log summaries", daemon=True)
-            self._summaries.start()
+            with suppress(RuntimeError):  # while the interpreter ends there are no new threads
+                self._summaries.start()
 
     def _summarise(self) -> None:
         while True:

@@ -73,7 +73,7 @@ def list_(  # noqa: PLR0913 - one an option
     limit: int,
     as_json: bool,
 ) -> None:
-    """List verifications: those that wait, are done, dropped or in quarantine.
+    """List verifications by stage, region, age or decision.
 
     Redis is asked in small slices, so that a million of them hold nobody up; it ends at --limit. Stages but done and
     dropped have an index, by which what is due first comes first; anything else is found by looking at every key, in

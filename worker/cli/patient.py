@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker import redis as ledger_redis
+from worker.followers import followers
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -76,5 +76,5 @@ def _place(settings: dict[str, Any]) -> str:
 
 def watch() -> None:
     """Watch every client of this process from now on."""
-    if not ledger_redis.followers:
-        ledger_redis.followers.append(Watch().follow)
+    if not followers:
+        followers.append(Watch().follow)
