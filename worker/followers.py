@@ -1,4 +1,4 @@
-"""Functions that follow each client of Redis. Apart from ``worker.redis``, so that registering one imports no redis-py."""
+"""Functions that follow each client of Redis. Apart from ``worker.redis``: to register one imports no redis-py."""
 
 from __future__ import annotations
 
