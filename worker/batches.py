@@ -47,7 +47,7 @@ def work_through(
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
     Yields the ids that go on at the batch's next stage, some at a time. A verification that the batch no longer holds
-    is left alone: the message was a hint. When the worker is told to stop, what has not begun is given back; so is a
+    is left alone: the message was a hint. When the worker stops, it gives back what has not begun, and also a
     batch of a region that has as many under way here as it may have. When the worker's calls are stuck, everything is
     given back. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """

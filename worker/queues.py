@@ -82,7 +82,7 @@ def ensure(queue: Queue, channel: Any) -> None:
             probe.queue_declare(queue.name, passive=True)
             _take_over(queue, arguments(probe, queue.name))
         except ResourceLocked:
-            # Another connection owns it. Messages can be published to it; whoever consumes finds out.
+            # Another connection owns it. Messages can be published to it; a consumer gets an error.
             return
     if queue.exchange and queue.exchange.name:
         _bind(queue, channel)

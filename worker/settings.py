@@ -288,7 +288,7 @@ def _ca_bundle(text: str) -> None:
 
 
 def _server_urls(text: str) -> None:
-    """One URL, or several of brokers. What is wrong with one is told without any part of it."""
+    """One URL, or several of brokers. The message about a wrong one quotes no part of it."""
     for url in text.split(";"):
         try:
             parts = urlsplit(url.strip())

@@ -174,7 +174,7 @@ class Evidence:
         try:
             self._prove_written_once(path, bodies, created)
         finally:
-            # A bucket that locks what is written does not let go of a probe either, and is a good place.
+            # A bucket with Object Lock keeps the probe, too, and is fit for evidence.
             with suppress(EvidenceUnavailable):
                 self._objects.remove(path)
 

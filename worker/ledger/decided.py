@@ -1,4 +1,4 @@
-"""Decisions that the ledger still keeps after their delivery, for whoever has to deliver them once more."""
+"""Decisions that the ledger still keeps after their delivery, so that they can be delivered once more."""
 
 from __future__ import annotations
 

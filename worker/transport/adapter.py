@@ -137,7 +137,7 @@ class Pool:
 
 
 class Connections:
-    """Connections that are used by nobody else. Closed with this, or by `drop`."""
+    """Connections for the exclusive use of one caller. Closed with this, or by `drop`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -390,7 +390,7 @@ class Handle:
         return transfer
 
     def forget(self) -> None:
-        """Let go of the last transfer: an idle handle would keep its body."""
+        """Release the last transfer: an idle handle would keep its body."""
         self._transfer = None
 
     def _set_method(self, method: str) -> None:

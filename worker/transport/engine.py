@@ -413,7 +413,7 @@ class ThreadEngine(Engine):
         return True
 
     def _resume_later(self) -> None:
-        """Nobody else waits in this thread: `wait` sees at once who rests."""
+        """This thread drives one transfer: `wait` sees at once whether it rests."""
 
     def _wake(self, transfer: Transfer) -> None:
         self._woken.add(transfer)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Sender(Protocol):
-        """Sends a prepared request: a session, or connections that nobody else uses."""
+        """Sends a prepared request: a session, or connections of one caller."""
 
         def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response: ...
 
@@ -74,7 +74,7 @@ class Session(requests.Session):
         return response
 
     def own_connections(self) -> Connections:
-        """Connections that nobody else uses, closed when they are left: a context manager that sends."""
+        """Connections of one caller, closed at the end of the block: a context manager that sends."""
         return Connections.of_one(self._pool)
 
     def drop_connections(self) -> None:

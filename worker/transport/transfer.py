@@ -37,7 +37,7 @@ class Transfer:
         self.handle: Handle | None = handle
         self.engine = handle.engine
         self.curl = handle.curl
-        #: Whoever waits for it, on gevent's loop.
+        #: The greenlet that waits for it, on gevent's loop.
         self.waiter: Any = None
         self.status = 0
         self.headers = _NO_HEADERS
