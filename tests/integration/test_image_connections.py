@@ -13,6 +13,9 @@ from tests.integration.certificates import self_signed, server_side
 from tests.integration.image_host import JPEG
 from tests.integration.vendor_stub import Call, Stub, http
 from worker.evidence.images import Images
+from worker.transport.adapter import Handle
+from worker.transport.curl import pycurl
+from worker.transport.engine import TURN_S
 
 if TYPE_CHECKING:
     import ssl
@@ -149,6 +152,53 @@ def test_without_a_verification_each_image_has_a_connection(images: Images, serv
     for _ in range(3):
         assert images.fetch(f"{server.origin}/p/front").body == picture("p front;")
     assert server.connections == 3
+
+
+def answered_before_it_is_read(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[bytes], Any]) -> None:
+    """Every answer is there when libcurl, which has just sent its request, looks for it the first time."""
+
+    def sent(kind: int, data: bytes) -> None:
+        if kind == pycurl.INFOTYPE_HEADER_OUT:
+            meanwhile(data)
+            time.sleep(10 * TURN_S)
+
+    class Slow(Handle):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.curl.setopt(pycurl.VERBOSE, 1)
+            self.curl.setopt(pycurl.DEBUGFUNCTION, sent)
+
+    monkeypatch.setattr("worker.transport.adapter.Handle", Slow)
+
+
+def test_an_answer_that_is_there_at_once_keeps_its_connection(
+    images: Images, server: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read in the next turn; that is no host that speaks unasked."""
+    others: list[gevent.Greenlet[..., Any]] = []
+
+    def other_begins(data: bytes) -> None:
+        if data.startswith(b"GET /p/back"):
+            others.append(gevent.spawn(folder, images, server, "other"))
+
+    answered_before_it_is_read(monkeypatch, other_begins)
+    assert as_greenlet(lambda: folder(images, server, "p")) == its_own("p")
+    gevent.joinall(others, raise_error=True)
+    assert sorted(server.paths()) == ["/other/back", "/other/front", "/p/back", "/p/front"]
+
+
+def test_a_socket_with_the_number_of_another_is_watched(
+    images: Images, server: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop (libev) would not notice a file that was closed and opened again between two looks."""
+    monkeypatch.setattr("worker.transport.engine.TURN_S", 60.0)
+    answered_before_it_is_read(monkeypatch, lambda _: None)
+
+    def all_of_them() -> None:
+        for number in range(8):
+            assert images.fetch(f"{server.origin}/p{number}/front").body == picture(f"p{number} front;")
+
+    as_greenlet(all_of_them)
 
 
 def _within(seconds: float, true: Callable[[], bool]) -> bool:

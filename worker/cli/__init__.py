@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.commands import Commands
-from worker.cli.patient import watch
+from worker.cli.patient import watch_clients
 from worker.core_dumps import forbid_core_dumps
 from worker.errors import EkycError
 from worker.shadows import refuse_shadows
@@ -48,7 +48,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
-    watch()
+    watch_clients()
     # https://no-color.org: set and not empty. Click knows it not, rich does.
     color = False if os.environ.get("NO_COLOR") else None
     try:

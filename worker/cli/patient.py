@@ -74,7 +74,7 @@ def _place(settings: dict[str, Any]) -> str:
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
 
-def watch() -> None:
+def watch_clients() -> None:
     """Watch every client of this process from now on."""
     if not followers:
         followers.append(Watch().follow)

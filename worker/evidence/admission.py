@@ -7,7 +7,6 @@ read until it is stored, and waits for no second image meanwhile, so that no two
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,8 @@ from worker.load import Shares
 from worker.transport import MIB, time_left_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from typing import Self
 
 #: For the bodies of images that one process holds. They may take twice that where a client library copies them, so that
 #: a worker stays below 1 GB with the 220 MB that it takes otherwise; the manifests in deploy/ allow it 2 GB. With six
@@ -66,14 +66,9 @@ class Admissions:
         most = self._bytes.free(regions[0]) if regions else total_bytes
         self._most_of_host = most - FOR_OTHER_HOSTS if most > 2 * FOR_OTHER_HOSTS else most
 
-    @contextmanager
-    def one(self, region: str) -> Iterator[Admission]:
+    def one(self, region: str) -> Admission:
         """Room for one image: what it takes is given back at the end of the block."""
-        admission = Admission(self, region)
-        try:
-            yield admission
-        finally:
-            admission.end()
+        return Admission(self, region)
 
     def enter(self, region: str, host: str) -> None:
         """Raises ``ImageHostBusy``."""
@@ -90,12 +85,12 @@ class Admissions:
 
     def reserve(self, region: str, host: str, size_bytes: int) -> None:
         """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` where there is none in time."""
-        turn = _Turn(host, size_bytes)
         with self._lock:
-            if not in_greenlet():
-                # A plain thread, of a command or a test, is alone: it takes what it needs.
-                self._take(region, turn)
+            # A plain thread, of a command or a test, is alone: it takes what it needs.
+            if not in_greenlet() or (not self._waiting.get(region) and self._fits(region, host, size_bytes)):
+                self._take(region, host, size_bytes)
                 return
+            turn = _Turn(host, size_bytes)
             self._waiting.setdefault(region, deque()).append(turn)
             self._hand_out(region)
         in_time = False
@@ -120,24 +115,33 @@ class Admissions:
             else:
                 self._give(region, turn.host, turn.size_bytes)
 
-    def _take(self, region: str, turn: _Turn) -> None:
-        self._bytes.take(region, turn.size_bytes)
-        self._held[region, turn.host] += turn.size_bytes
-        turn.admitted.set()
+    def _take(self, region: str, host: str, size_bytes: int) -> None:
+        self._bytes.take(region, size_bytes)
+        self._held[region, host] += size_bytes
 
     def _give(self, region: str, host: str, size_bytes: int) -> None:
         self._bytes.give(region, size_bytes)
         self._held[region, host] -= size_bytes
         if not self._held[region, host]:
             del self._held[region, host]
-        for each in self._waiting:
-            self._hand_out(each)
+        for each, waiting in self._waiting.items():
+            if waiting:
+                self._hand_out(each)
 
     def _hand_out(self, region: str) -> None:
         waiting = self._waiting[region]
         while (turn := self._next(region)) and turn.size_bytes <= self._bytes.free(region):
             waiting.remove(turn)
-            self._take(region, turn)
+            self._take(region, turn.host, turn.size_bytes)
+            turn.admitted.set()
+
+    def _fits(self, region: str, host: str, size_bytes: int) -> bool:
+        return size_bytes <= self._bytes.free(region) and self._may_hold(region, host, size_bytes)
+
+    def _may_hold(self, region: str, host: str, size_bytes: int) -> bool:
+        """Whether that leaves enough to the region's other hosts. Any host may have one image."""
+        held = self._held[region, host]
+        return not held or held + size_bytes <= self._most_of_host
 
     def _next(self, region: str) -> _Turn | None:
         """The image whose turn it is: of the host that holds least, the one that has waited longest."""
@@ -148,11 +152,7 @@ class Admissions:
         def held(turn: _Turn) -> int:
             return self._held[region, turn.host]
 
-        may = (
-            turn
-            for turn in first.values()
-            if not held(turn) or held(turn) + turn.size_bytes <= self._most_of_host
-        )
+        may = (turn for turn in first.values() if self._may_hold(region, turn.host, turn.size_bytes))
         return min(may, key=held, default=None)
 
 
@@ -164,6 +164,12 @@ class Admission:
         self._region = region
         self._host: str | None = None
         self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def enter(self, host: str) -> None:
         """Take a place at a host; another one that it had is given back. Raises ``ImageHostBusy``."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from schemas.result import Result
     from worker.evidence.admission import Admission
-    from worker.evidence.images import Image, Images
+    from worker.evidence.images import Image, Images, ImagesOfOne
     from worker.evidence.store import Evidence, StoredFile
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,8 @@ class Links:
         self._refresh: Callable[[], Result | None] | None = refresh
         self.sides = tuple(self._by_side)
 
-    def fetch(self, images: Images, side: str, admission: Admission) -> Image:
-        """The image of one side. Raises as ``Images.fetch``."""
+    def fetch(self, images: ImagesOfOne, side: str, admission: Admission) -> Image:
+        """The image of one side. Raises as ``ImagesOfOne.fetch``."""
         try:
             return images.fetch(self._by_side[side], admission)
         except ImageLinkExpired:
@@ -93,7 +93,11 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     """
     collection = Collection(list(_kept(evidence, listed, region, signature_id)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
-    with deadline(TIMEOUT_S), evidence.adding(region, signature_id) as add, images.for_one() as its_images:
+    with (
+        deadline(TIMEOUT_S),
+        evidence.adding(region, signature_id) as add,
+        images.for_one(len(wanted)) as its_images,
+    ):
         for turn, side in enumerate(wanted):
             try:
                 share_s = time_left_s() / (len(wanted) - turn)
@@ -115,7 +119,7 @@ def collect(  # noqa: PLR0913 - the verification is given by name
 
 def _bring(
     links: Links,
-    images: Images,
+    images: ImagesOfOne,
     side: str,
     add: Callable[[FileEntry, bytes], None],
     admission: Admission,

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest, Request, RequestException
+from requests import RequestException
 
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
+from worker.evidence.layout import SIDES
 from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from typing import Self
+
+    from requests import PreparedRequest
 
     from worker.evidence.admission import Admission
     from worker.transport.adapter import Connections
@@ -79,22 +81,52 @@ class Images:
         self._origins = frozenset(_origin(origin) for origin in origins)
         make = session if origins else public_session
         self._http = make(proxy=proxy, ca_bundle=ca_bundle)
-        self._connections: Connections | None = None
 
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
 
-    @contextmanager
-    def for_one(self) -> Iterator[Images]:
-        """The images of one verification: their connections are used by no other one, and closed at the end.
+    def for_one(self, expected: int = len(SIDES)) -> ImagesOfOne:
+        """The images of one verification, of which so many are expected: a context manager.
 
-        Bytes that a host sends behind an image would else become the next person's.
+        Their connections are used by no other verification, and closed with them: bytes that a host sends behind an
+        image would else become the next person's.
         """
-        with self._http.own_connections() as connections:
-            its = copy(self)
-            its._connections = connections  # noqa: SLF001 - of the same class
-            yield its
+        return ImagesOfOne(self, self._http.own_connections(expected))
+
+    def fetch(self, url: str, admission: Admission | None = None) -> Image:
+        """As ``ImagesOfOne.fetch``, for a single image."""
+        with self.for_one(1) as its:
+            return its.fetch(url, admission)
+
+    def request(self, url: str) -> PreparedRequest:
+        """What asks for an image. Raises ``ImageRefused``."""
+        link = tidied(url) if len(url) <= MAX_LINK else None
+        if link is None:
+            raise ImageRefused("BAD_URL")
+        try:
+            request = self._http.prepare_get(link)
+            # Judged is what is going to be asked, so that no two readings of one URL differ.
+            origin = _origin(str(request.url))
+        except (RequestException, ValueError):
+            raise ImageRefused("BAD_URL") from None
+        if origin not in self._origins if self._origins else not origin.startswith("https://"):
+            raise ImageRefused("ORIGIN_NOT_ALLOWED")
+        return request
+
+
+class ImagesOfOne:
+    """The images of one verification; for one thread or greenlet."""
+
+    def __init__(self, images: Images, connections: Connections) -> None:
+        self._images = images
+        self._connections = connections
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connections.drop()
 
     def fetch(self, url: str, admission: Admission | None = None) -> Image:
         """The image behind a link, or in its place. No error quotes the link: who has it can see the document.
@@ -109,10 +141,7 @@ class Images:
         held = inline(url)
         if held is not None:
             return _image(held)
-        if self._connections is None:
-            with self.for_one() as its:
-                return its.fetch(url, admission)
-        request = self._checked(url)
+        request = self._images.request(url)
         if admission:
             admission.enter(urlsplit(str(request.url)).netloc)
         try:
@@ -130,20 +159,6 @@ class Images:
                 raise ImageRefused("PRIVATE_ADDRESS") from None
             raise ImageUnavailable(f"an image did not arrive: {word}") from None
         return _image(body)
-
-    def _checked(self, url: str) -> PreparedRequest:
-        link = tidied(url) if len(url) <= MAX_LINK else None
-        if link is None:
-            raise ImageRefused("BAD_URL")
-        try:
-            request = self._http.prepare_request(Request("GET", link))
-            # Judged is what is going to be asked, so that no two readings of one URL differ.
-            origin = _origin(str(request.url))
-        except (RequestException, ValueError):
-            raise ImageRefused("BAD_URL") from None
-        if origin not in self._origins if self._origins else not origin.startswith("https://"):
-            raise ImageRefused("ORIGIN_NOT_ALLOWED")
-        return request
 
 
 def _image(body: bytes) -> Image:

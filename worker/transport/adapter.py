@@ -144,12 +144,18 @@ class Connections:
         self._tag = next(_tags)
         # By engine, and by libcurl's number. The connections of a session are many, and need no second look.
         self._opened: set[tuple[int, int]] | None = None
+        self._exchanges_left = 0
 
     @classmethod
-    def of_one(cls, pool: Pool) -> Connections:
-        """Connections for few exchanges: each is checked to have been opened here."""
+    def of_one(cls, pool: Pool, exchanges: int) -> Connections:
+        """Connections for few exchanges: each is checked to have been opened here.
+
+        Parameters:
+            exchanges: how many are expected. From the last one on, a connection is closed as soon as it has served.
+        """
         connections = cls(pool)
         connections._opened = set()
+        connections._exchanges_left = exchanges
         return connections
 
     def __enter__(self) -> Self:
@@ -171,7 +177,8 @@ class Connections:
         Every request of ours may be sent twice: where a connection that was used before turns out to be dead, it is.
         """
         asked = _Asked.of(request, self._pool.options)
-        transfer = self._try(asked, fresh=self._is_shared(asked)) or self._try(asked, fresh=True)
+        self._exchanges_left -= 1
+        transfer = self._try(asked, fresh=self._needs_fresh(asked)) or self._try(asked, fresh=True)
         if transfer is None or not self._is_ours(transfer):
             raise requests.ConnectionError("a connection that is somebody else's")
         response = requests.Response.__new__(requests.Response)
@@ -187,7 +194,8 @@ class Connections:
         if not left_s:
             raise _late()
         handle = self._pool.handle()
-        transfer = handle.begin(asked, self._tag, left_s, fresh=fresh)
+        last = self._opened is not None and self._exchanges_left <= 0
+        transfer = handle.begin(asked, self._tag, left_s, fresh=fresh, last=last)
         try:
             if self._head_comes(transfer, left_s, fresh=fresh):
                 return transfer
@@ -217,15 +225,17 @@ class Connections:
                 raise _late()
         return transfer.has_head
 
-    def _is_shared(self, asked: _Asked) -> bool:
-        """Whether libcurl would take another's connection: to a proxy that is asked over http, all are alike."""
-        return self._opened is not None and bool(self._pool.options.proxy) and asked.url.startswith("http:")
+    def _needs_fresh(self, asked: _Asked) -> bool:
+        """Whether libcurl would find no connection, or another's: to a proxy that is asked over http, all are alike."""
+        if self._opened is None:
+            return False
+        return not self._opened or (bool(self._pool.options.proxy) and asked.url.startswith("http:"))
 
     def _is_ours(self, transfer: Transfer) -> bool:
         """Whether libcurl kept connections apart, as it does by their tag."""
         if self._opened is None:
             return True
-        connection = (id(transfer.engine), transfer.curl.getinfo(pycurl.CONN_ID))
+        connection = (id(transfer.engine), transfer.connection_id)
         if transfer.curl.getinfo(pycurl.NUM_CONNECTS):
             self._opened.add(connection)
         if connection in self._opened:
@@ -355,7 +365,7 @@ class Handle:
         self._method, self._url = "", ""
         self._headers: tuple[bytes, ...] = ()
         self._tag = 0
-        self._fresh = False
+        self._fresh, self._last = False, False
         curl = self.curl = pycurl.Curl()
         for option, value in _fixed(options).items():
             curl.setopt(option, value)
@@ -365,7 +375,7 @@ class Handle:
         curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._on_dial)
 
-    def begin(self, asked: _Asked, tag: int, left_s: float, *, fresh: bool) -> Transfer:
+    def begin(self, asked: _Asked, tag: int, left_s: float, *, fresh: bool, last: bool) -> Transfer:
         curl = self.curl
         if asked.method != self._method:
             self._set_method(asked.method)
@@ -383,6 +393,9 @@ class Handle:
         if fresh is not self._fresh:
             self._fresh = fresh
             curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
+        if last is not self._last:
+            self._last = last
+            curl.setopt(pycurl.FORBID_REUSE, int(last))
         # A body makes libcurl send a POST, so the next request has to name its method again.
         self._method = asked.method if not asked.body or asked.method == "POST" else ""
         curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))

@@ -71,8 +71,12 @@ class Engine:
         # Transfers that have had their turn, and go on in the next one.
         self._resting: list[Transfer] = []
         self._turn_ends_at = 0.0
-        # Tag and inode of each socket that libcurl was given: numbers of files are used again.
-        self._sockets: dict[int, tuple[int, int]] = {}
+        #: Transfers of which libcurl may not pass on more for now, since it was last called.
+        self.paused: list[Transfer] = []
+        # The tag of each socket that libcurl was given, and the inode of those that have been idle: numbers of files
+        # are used again.
+        self._sockets: dict[int, int] = {}
+        self._inodes: dict[int, int] = {}
         self._idle_since: dict[int, float] = {}
         self._idled_s: dict[int, float] = {}
         self._by_tag: dict[int, set[int]] = {}
@@ -80,7 +84,7 @@ class Engine:
         self._wanted: dict[int, int] = {}
         # Idle connections of HTTP/1.1, on which nothing may come.
         self._silent: set[int] = set()
-        # Every socket, told by edges: to arm one that becomes idle takes one system call, and to use it again none.
+        # The sockets that have been idle, told by edges: to arm one takes one system call, and to use it again none.
         self._spoken = select.epoll()
         self._has_new = False
         #: A lookup may hang in a thread of libcurl, which waits for its threads where it is closed.
@@ -127,17 +131,15 @@ class Engine:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         number = sock.detach()
         self._forget(number)
-        self._sockets[number] = (tag, os.fstat(number).st_ino)
+        self._sockets[number] = tag
         self._by_tag.setdefault(tag, set()).add(number)
-        with suppress(OSError):
-            self._spoken.register(number, _NEWS)
         return number
 
     def close_idle(self, tag: int) -> None:
         """Shut down the connections of this tag that no transfer uses; libcurl forgets them when it next looks."""
         for number in tuple(self._by_tag.get(tag, ())):
-            its_tag, inode = self._sockets.get(number, (0, 0))
-            if its_tag == tag and number in self._idle_since:
+            if number in self._idle_since:
+                inode = self._inodes[number]
                 self._forget(number)
                 _shut_down(number, inode)
 
@@ -146,7 +148,8 @@ class Engine:
         self._idled_s.pop(number, None)
         self._idle_since.pop(number, None)
         self._silent.discard(number)
-        tag, _ = self._sockets.pop(number, (0, 0))
+        self._inodes.pop(number, None)
+        tag = self._sockets.pop(number, 0)
         of_tag = self._by_tag.get(tag)
         if of_tag is not None:
             of_tag.discard(number)
@@ -158,7 +161,7 @@ class Engine:
         for number, _ in self._spoken.poll(0):
             if number in self._silent:
                 self._silent.discard(number)
-                _shut_down(number, self._sockets[number][1])
+                _shut_down(number, self._inodes[number])
 
     def idled_s(self, number: int) -> float:
         """How long the connection on this socket was idle before its present use."""
@@ -189,6 +192,12 @@ class Engine:
             self._shut_what_speaks_unasked()
         self._turn_ends_at = monotonic() + TURN_S
         self._multi.socket_action(number, events)
+        if self.paused:
+            # Where an answer is there at once, libcurl waits for nothing between the request and the pause.
+            paused, self.paused = self.paused, []
+            for transfer in paused:
+                if transfer.curl in self._transfers:
+                    self._is_in_use(transfer.curl.getinfo(pycurl.ACTIVESOCKET))
         if self._ended:
             self._ended = False
             _, succeeded, failed = self._multi.info_read()
@@ -225,25 +234,32 @@ class Engine:
             if self._wanted.pop(number, None) is not None:
                 self._unwatch(number)
             return
+        self._is_in_use(number)
+        self._wanted[number] = what
+        self._watch(number, what)
+
+    def _is_in_use(self, number: int) -> None:
         since = self._idle_since.pop(number, None)
         if since is not None:
             self._idled_s[number] = monotonic() - since
             self._silent.discard(number)
-        self._wanted[number] = what
-        self._watch(number, what)
 
     def _is_idle_now(self, transfer: Transfer) -> None:
         """Note the connection of a transfer that has ended, where it is kept. One that is paused is not idle."""
         number = transfer.curl.getinfo(pycurl.ACTIVESOCKET)
         if number not in self._sockets or number in self._wanted:
             return
+        was_idle = number in self._inodes
+        if not was_idle:
+            self._inodes[number] = os.fstat(number).st_ino
         self._idle_since[number] = monotonic()
         if not transfer.multiplexed:
-            try:
-                self._spoken.modify(number, _NEWS)  # it tells again what has come and was not read
-            except OSError:
-                return
             self._silent.add(number)
+            arm = self._spoken.modify if was_idle else self._spoken.register
+            try:
+                arm(number, _NEWS)  # it tells again what has come and was not read
+            except OSError:
+                _shut_down(number, self._inodes[number])
 
     def _resume_later(self) -> None:
         raise NotImplementedError
@@ -336,15 +352,23 @@ class LoopEngine(Engine):
             watcher = self._watchers[number] = self._loop.io(number, events)
         elif watcher.active and watcher.events == events:
             return
-        elif watcher.events != events:
+        elif watcher.events != events or number not in self._sockets:
+            # To set them makes libev look whether the number means another file than before, which for those that
+            # libcurl opens itself nobody else knows.
             watcher.stop()
             watcher.events = events
         watcher.start(self._ready, number, pass_events=True)
 
+    def open_socket(self, tag: int, family: int, kind: int, protocol: int) -> int:
+        number = super().open_socket(tag, family, kind, protocol)
+        watcher = self._watchers.pop(number, None)
+        if watcher is not None:
+            watcher.close()  # it watched another file of this number
+        return number
+
     def _unwatch(self, number: int) -> None:
-        self._watchers[
-            number
-        ].stop()  # libcurl may close the socket now, and libev aborts where it finds that out
+        # libcurl may close the socket now, and libev aborts where it finds that out.
+        self._watchers[number].stop()
 
     def _ready(self, events: int, number: int) -> None:
         if number in self._wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
         """Sends a prepared request: a session, or connections of one caller."""
 
         def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response: ...
+
+
+#: Answers are of a kilobyte or two and images are packed already: nothing to win by packing.
+_HEADERS: Final = {"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"}
 
 
 def session(connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
@@ -49,8 +53,7 @@ class Session(requests.Session):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.trust_env = False
-        # Answers are of a kilobyte or two and images are packed already: nothing to win by packing.
-        self.headers = CaseInsensitiveDict({"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"})
+        self.headers = CaseInsensitiveDict(_HEADERS)
         self._pool = Pool(options)
         self._connections = Connections(self._pool)
         adapter = _Adapter(self._pool, self._connections)
@@ -67,15 +70,27 @@ class Session(requests.Session):
         prepared.headers["Host"] = urlsplit(str(prepared.url)).netloc.rpartition("@")[2]
         return prepared
 
+    def prepare_get(self, url: str) -> requests.PreparedRequest:
+        """As `prepare_request` prepares a GET. Raises ``requests.RequestException``."""
+        prepared = requests.PreparedRequest()
+        prepared.method = "GET"
+        prepared.prepare_url(url, None)
+        prepared.headers = CaseInsensitiveDict(_HEADERS)
+        return prepared
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = self._connections.send(request)  # without a look for the adapter: there is one
         if not kwargs.get("stream"):
             response.close()  # who does not want the body gets the head
         return response
 
-    def own_connections(self) -> Connections:
-        """Connections of one caller, closed at the end of the block: a context manager that sends."""
-        return Connections.of_one(self._pool)
+    def own_connections(self, exchanges: int = 1) -> Connections:
+        """Connections of one caller, closed at the end of the block: a context manager that sends.
+
+        Parameters:
+            exchanges: how many are expected; more are none the worse, but share no connection.
+        """
+        return Connections.of_one(self._pool, exchanges)
 
     def drop_connections(self) -> None:
         """Close every connection that is kept, and use none again that is in use."""

@@ -59,6 +59,7 @@ class Transfer:
         self._early = bytearray()
         self._paused = False
         self._resting = False
+        self._connection_id: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -93,7 +94,7 @@ class Transfer:
     def on_body(self, data: bytes) -> int | None:
         if self.engine.turn_is_over:
             self._rest()
-            return _NOT_YET
+            return self._not_yet()
         return self._on_early(data) if self.body is None else self._take(data)
 
     def allow(self, body: Body) -> None:
@@ -119,8 +120,14 @@ class Transfer:
         except pycurl.error:  # what had come meanwhile was refused
             self.engine.fail(self, pycurl.E_WRITE_ERROR)
 
+    @property
+    def connection_id(self) -> int:
+        """The number of the connection, which libcurl forgets with a transfer that has closed it."""
+        return self.curl.getinfo(pycurl.CONN_ID) if self._connection_id is None else self._connection_id
+
     def end(self, code: int) -> None:
         """Called by the engine."""
+        self._connection_id = self.curl.getinfo(pycurl.CONN_ID)
         self._connected = self.touched or self.curl.getinfo(pycurl.CONNECT_TIME) > 0
         self.code = code
 
@@ -154,9 +161,13 @@ class Transfer:
     def _on_early(self, data: bytes) -> int | None:
         if len(self._early) > BEFORE_LIMIT:
             self._paused = True
-            return _NOT_YET
+            return self._not_yet()
         self._early += data
         return None
+
+    def _not_yet(self) -> int:
+        self.engine.paused.append(self)
+        return _NOT_YET
 
     def _take(self, data: bytes) -> int | None:
         assert self.body is not None  # noqa: S101 - for mypy
