@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import gevent
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
 from worker.calls import Calls, Thread, Work
 from worker.errors import ImageHostBusy
-from worker.evidence.admission import TOTAL_BYTES, Admissions
+from worker.evidence.admission import DELIVERED_WITHIN_S, TOTAL_BYTES, Admission, Admissions
 from worker.evidence.images import MAX_BYTES
 from worker.greenlets import aside
 from worker.ledger.values import Stage
@@ -177,7 +179,7 @@ def test_an_image_for_which_there_is_no_memory_in_time_comes_later_and_holds_not
 
 
 def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions() -> None:
-    admissions = Admissions(["ph", "sg"], per_host=2)
+    admissions = Admissions(["ph", "sg"], per_host=(2, 2))
     with admissions.one("ph") as first, admissions.one("ph") as second, admissions.one("ph") as third:
         first.enter("slow")
         second.enter("slow")
@@ -190,6 +192,29 @@ def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions() -> None:
         third.enter("slow")
     with admissions.one("ph") as again:
         again.enter("slow")
+
+
+def test_a_host_that_delivers_has_more_places_until_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    admissions, taken = Admissions(["ph"], per_host=(2, 4)), list[Admission]()
+
+    def enter(host: str) -> Admission:
+        admission = admissions.one("ph")
+        admission.enter(host)
+        taken.append(admission)
+        return admission
+
+    enter("host")
+    enter("host").delivered()
+    enter("host")
+    enter("host")
+    with pytest.raises(ImageHostBusy):
+        enter("host")
+    taken.pop().end()
+    now = monotonic()
+    monkeypatch.setattr("worker.evidence.admission.monotonic", lambda: now + DELIVERED_WITHIN_S + 0.1)
+    with pytest.raises(ImageHostBusy):
+        enter("host")
+    enter("another")
 
 
 def test_a_name_that_is_none_of_them_keeps_nothing() -> None:

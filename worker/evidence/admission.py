@@ -6,9 +6,11 @@ read until it is stored, and waits for no second image meanwhile, so that no two
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
 TOTAL_BYTES: Final = 384 * MIB
 
 #: Fetches of one region from one host at a time: half of what a process archives at a time, so that a host that hangs
-#: leaves places to the other hosts of its region.
+#: leaves places to the other hosts of its region. A host that delivers may have seven eighths.
 PER_HOST: Final = 128
+PER_HOST_THAT_DELIVERS: Final = 224
+
+#: A host delivers where an image of it arrived so long ago or less.
+DELIVERED_WITHIN_S: Final = 1.0
 
 #: What the images of one host leave of a region's memory to its other hosts: three images of the largest size.
 FOR_OTHER_HOSTS: Final = 64 * MIB
@@ -51,17 +57,22 @@ class Admissions:
 
     Parameters:
         total_bytes: for the bodies of all; the part of each region must have room for the largest image.
-        per_host: fetches of one region from one host.
+        per_host: fetches of one region from one host, and how many of one that delivers.
     """
 
     def __init__(
-        self, regions: Sequence[str] = (), *, total_bytes: int = TOTAL_BYTES, per_host: int = PER_HOST
+        self,
+        regions: Sequence[str] = (),
+        *,
+        total_bytes: int = TOTAL_BYTES,
+        per_host: tuple[int, int] = (PER_HOST, PER_HOST_THAT_DELIVERS),
     ) -> None:
-        self._per_host = per_host
+        self._per_host, self._per_host_that_delivers = per_host
         self._lock = Lock()
         self._bytes = Shares(total_bytes, regions)
         self._waiting: dict[str, deque[_Turn]] = {}
         self._at_host: Counter[tuple[str, str]] = Counter()
+        self._delivered_at: dict[tuple[str, str], float] = {}
         self._held: Counter[tuple[str, str]] = Counter()
         most = self._bytes.free(regions[0]) if regions else total_bytes
         self._most_of_host = most - FOR_OTHER_HOSTS if most > 2 * FOR_OTHER_HOSTS else most
@@ -73,15 +84,26 @@ class Admissions:
     def enter(self, region: str, host: str) -> None:
         """Raises ``ImageHostBusy``."""
         with self._lock:
-            if self._at_host[region, host] >= self._per_host:
-                raise ImageHostBusy(f"{self._per_host} images are being fetched from one host")
+            under_way = self._at_host[region, host]
+            if under_way >= self._per_host and (
+                under_way >= self._per_host_that_delivers or not self._delivers(region, host)
+            ):
+                raise ImageHostBusy(f"{under_way} images are being fetched from one host")
             self._at_host[region, host] += 1
+
+    def _delivers(self, region: str, host: str) -> bool:
+        return monotonic() - self._delivered_at.get((region, host), -math.inf) <= DELIVERED_WITHIN_S
+
+    def delivered(self, region: str, host: str) -> None:
+        """Note that an image of this host has arrived."""
+        self._delivered_at[region, host] = monotonic()
 
     def leave(self, region: str, host: str) -> None:
         with self._lock:
             self._at_host[region, host] -= 1
             if not self._at_host[region, host]:
                 del self._at_host[region, host]
+                self._delivered_at.pop((region, host), None)
 
     def reserve(self, region: str, host: str, size_bytes: int) -> None:
         """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` where there is none in time."""
@@ -181,6 +203,10 @@ class Admission:
         """Take memory, at the host where a place was taken. Raises ``ImageHostBusy``."""
         self._admissions.reserve(self._region, self._host or "", size_bytes)
         self.size_bytes = size_bytes
+
+    def delivered(self) -> None:
+        """Note that the image has arrived."""
+        self._admissions.delivered(self._region, self._host or "")
 
     def end(self) -> None:
         """Give back all of it."""

@@ -151,6 +151,8 @@ class ImagesOfOne:
                 if admission:
                     admission.reserve(size_bytes)
                 body = read_bounded(response, size_bytes)
+                if admission:
+                    admission.delivered()
         except BodyTooLarge:
             raise ImageRefused("TOO_LARGE") from None
         except RequestException as error:
