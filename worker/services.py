@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.calls import Calls, Thread
 from worker.decisions.table import Table
-from worker.evidence.admission import Admissions
+from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Verifications of one region that one process has under way at a time. A core has enough to do with as many polls that
 #: take 0.5 s each; images take more of it, so fewer of these, and memory: ``worker.evidence.admission``.
-CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: 256}
+CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: PLACES}
 
 #: Batches that wait for calls at a time, until a worker says how many threads it has.
 BATCHES: Final = 56

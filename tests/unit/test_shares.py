@@ -13,7 +13,7 @@ from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
 from worker.calls import Calls, Thread, Work
 from worker.errors import ImageHostBusy
-from worker.evidence.admission import DELIVERED_WITHIN_S, TOTAL_BYTES, Admission, Admissions
+from worker.evidence.admission import MAX_SLOW, SLOW_S, TOTAL_BYTES, Admission, Admissions
 from worker.evidence.images import MAX_BYTES
 from worker.greenlets import aside
 from worker.ledger.values import Stage
@@ -178,43 +178,76 @@ def test_an_image_for_which_there_is_no_memory_in_time_comes_later_and_holds_not
     gevent.spawn(fetch, admissions, "ph", 100, 0, log).get(timeout=5)
 
 
-def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions() -> None:
-    admissions = Admissions(["ph", "sg"], per_host=(2, 2))
-    with admissions.one("ph") as first, admissions.one("ph") as second, admissions.one("ph") as third:
-        first.enter("slow")
-        second.enter("slow")
-        with pytest.raises(ImageHostBusy):
-            third.enter("slow")
-        third.enter("quick")
-        with admissions.one("sg") as other:
-            other.enter("slow")
-        second.enter("quick")
-        third.enter("slow")
-    with admissions.one("ph") as again:
-        again.enter("slow")
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Adds to what `monotonic` says; a pause passes at once."""
+    ahead = [0.0]
+    monkeypatch.setattr("worker.evidence.admission.monotonic", lambda: monotonic() + ahead[0])
+    monkeypatch.setattr(
+        "worker.evidence.admission.pause", lambda seconds: ahead.__setitem__(0, ahead[0] + seconds)
+    )
+    return ahead
 
 
-def test_a_host_that_delivers_has_more_places_until_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    admissions, taken = Admissions(["ph"], per_host=(2, 4)), list[Admission]()
+def entered(admissions: Admissions, host: str, times: int = 1, region: str = "ph") -> list[Admission]:
+    taken = [admissions.one(region) for _ in range(times)]
+    for each in taken:
+        each.enter(host)
+    return taken
 
-    def enter(host: str) -> Admission:
-        admission = admissions.one("ph")
-        admission.enter(host)
-        taken.append(admission)
-        return admission
 
-    enter("host")
-    enter("host").delivered()
-    enter("host")
-    enter("host")
+def test_a_host_that_hangs_leaves_places_to_other_hosts_and_regions(clock: list[float]) -> None:
+    admissions = Admissions(["ph"], places=8)
+    first = entered(admissions, "slow", 7)
     with pytest.raises(ImageHostBusy):
-        enter("host")
+        entered(admissions, "slow")
+    assert clock[0] == pytest.approx(SLOW_S, abs=0.1)
+    entered(admissions, "quick")
+    for each in first[:4]:
+        each.end()
+    clock[0] += SLOW_S
+    with pytest.raises(ImageHostBusy):
+        entered(admissions, "slow", 2)
+
+
+def test_a_host_is_slow_until_it_was_quick(clock: list[float]) -> None:
+    admissions = Admissions(["ph", "sg"], places=16)  # a region alone: 12 of them
+    for each in entered(admissions, "host"):
+        clock[0] += SLOW_S + 0.1
+        each.end()
+    taken = entered(admissions, "host", 6)
+    with pytest.raises(ImageHostBusy):
+        entered(admissions, "host")
+    entered(admissions, "host", 10, region="sg")
     taken.pop().end()
-    now = monotonic()
-    monkeypatch.setattr("worker.evidence.admission.monotonic", lambda: now + DELIVERED_WITHIN_S + 0.1)
-    with pytest.raises(ImageHostBusy):
-        enter("host")
-    enter("another")
+    entered(admissions, "host", 5)
+
+
+def test_a_place_at_a_quick_host_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    admissions = Admissions(["ph"], places=2)
+    first = entered(admissions, "host")
+    monkeypatch.setattr("worker.evidence.admission.pause", lambda _: first[0].leave())
+    entered(admissions, "host")
+
+
+def test_an_image_that_is_being_stored_holds_no_place() -> None:
+    admissions = Admissions(["ph"], places=2)
+    (first,) = entered(admissions, "host")
+    with deadline(1.0):
+        first.reserve(10)
+    first.leave()
+    entered(admissions, "host")
+    assert first.size_bytes == 10
+
+
+def test_slow_hosts_are_not_remembered_without_end(clock: list[float]) -> None:
+    admissions = Admissions(["ph"])
+    for number in range(MAX_SLOW + 10):
+        for each in entered(admissions, f"host-{number}"):
+            clock[0] += SLOW_S + 0.1
+            each.end()
+    assert len(admissions._slow) == MAX_SLOW
+    assert not admissions._began
 
 
 def test_a_name_that_is_none_of_them_keeps_nothing() -> None:

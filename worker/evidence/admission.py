@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from fractions import Fraction
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gevent.event import Event
 
 from worker.errors import ImageHostBusy
-from worker.greenlets import in_greenlet
+from worker.greenlets import in_greenlet, pause
 from worker.load import Shares
 from worker.transport import MIB, time_left_s
 
@@ -29,13 +30,23 @@ if TYPE_CHECKING:
 #: regions each has 32 MiB for itself, in which the largest image fits.
 TOTAL_BYTES: Final = 384 * MIB
 
-#: Fetches of one region from one host at a time: half of what a process archives at a time, so that a host that hangs
-#: leaves places to the other hosts of its region. A host that delivers may have seven eighths.
-PER_HOST: Final = 128
-PER_HOST_THAT_DELIVERS: Final = 224
+#: Images that a process fetches at a time, which the regions share: its calls of the stage `archiving`.
+PLACES: Final = 256
 
-#: A host delivers where an image of it arrived so long ago or less.
-DELIVERED_WITHIN_S: Final = 1.0
+#: Of a region's places, what one host may have; the others are for other hosts. More fetches wait for a place, which a
+#: host that is not slow gives back soon. A slow one has fewer, and no fetch waits for it.
+OF_A_HOST: Final = Fraction(7, 8)
+OF_A_SLOW_HOST: Final = Fraction(1, 2)
+
+#: A host is slow where a fetch takes longer, until one that was quicker has ended. It is also for how long a place is
+#: waited for.
+SLOW_S: Final = 2.0
+
+#: How often a fetch that waits looks for a place.
+LOOK_EVERY_S: Final = 0.02
+
+#: Slow hosts that are remembered. A region has one or two.
+MAX_SLOW: Final = 1000
 
 #: What the images of one host leave of a region's memory to its other hosts: three images of the largest size.
 FOR_OTHER_HOSTS: Final = 64 * MIB
@@ -57,7 +68,7 @@ class Admissions:
 
     Parameters:
         total_bytes: for the bodies of all; the part of each region must have room for the largest image.
-        per_host: fetches of one region from one host, and how many of one that delivers.
+        places: fetches of all regions at a time.
     """
 
     def __init__(
@@ -65,14 +76,17 @@ class Admissions:
         regions: Sequence[str] = (),
         *,
         total_bytes: int = TOTAL_BYTES,
-        per_host: tuple[int, int] = (PER_HOST, PER_HOST_THAT_DELIVERS),
+        places: int = PLACES,
     ) -> None:
-        self._per_host, self._per_host_that_delivers = per_host
+        most = Shares(places, regions).free(regions[0]) if regions else places
+        self._per_host = max(int(most * OF_A_HOST), 1)
+        self._per_slow_host = max(int(most * OF_A_SLOW_HOST), 1)
         self._lock = Lock()
         self._bytes = Shares(total_bytes, regions)
         self._waiting: dict[str, deque[_Turn]] = {}
-        self._at_host: Counter[tuple[str, str]] = Counter()
-        self._delivered_at: dict[tuple[str, str], float] = {}
+        # When the fetches began that are under way, the first one first.
+        self._began: dict[tuple[str, str], dict[Admission, float]] = {}
+        self._slow: dict[tuple[str, str], None] = {}
         self._held: Counter[tuple[str, str]] = Counter()
         most = self._bytes.free(regions[0]) if regions else total_bytes
         self._most_of_host = most - FOR_OTHER_HOSTS if most > 2 * FOR_OTHER_HOSTS else most
@@ -81,29 +95,37 @@ class Admissions:
         """Room for one image: what it takes is given back at the end of the block."""
         return Admission(self, region)
 
-    def enter(self, region: str, host: str) -> None:
-        """Raises ``ImageHostBusy``."""
+    def enter(self, admission: Admission, region: str, host: str) -> None:
+        """Wait for a place at a host, for a moment. Raises ``ImageHostBusy``."""
+        give_up_at = monotonic() + SLOW_S
+        while True:
+            with self._lock:
+                is_slow = self._is_slow(region, host)
+                began = self._began.get((region, host), {})
+                if len(began) < (self._per_slow_host if is_slow else self._per_host):
+                    self._began[region, host] = began
+                    began[admission] = monotonic()
+                    return
+            if is_slow or monotonic() > give_up_at:
+                raise ImageHostBusy("as many images as may be are being fetched from one host")
+            pause(LOOK_EVERY_S)
+
+    def _is_slow(self, region: str, host: str) -> bool:
+        """Whether a fetch that is under way, or the last that has ended, takes or took long."""
+        first = next(iter(self._began.get((region, host), {}).values()), math.inf)
+        return (region, host) in self._slow or monotonic() - first > SLOW_S
+
+    def leave(self, admission: Admission, region: str, host: str) -> None:
         with self._lock:
-            under_way = self._at_host[region, host]
-            if under_way >= self._per_host and (
-                under_way >= self._per_host_that_delivers or not self._delivers(region, host)
-            ):
-                raise ImageHostBusy(f"{under_way} images are being fetched from one host")
-            self._at_host[region, host] += 1
-
-    def _delivers(self, region: str, host: str) -> bool:
-        return monotonic() - self._delivered_at.get((region, host), -math.inf) <= DELIVERED_WITHIN_S
-
-    def delivered(self, region: str, host: str) -> None:
-        """Note that an image of this host has arrived."""
-        self._delivered_at[region, host] = monotonic()
-
-    def leave(self, region: str, host: str) -> None:
-        with self._lock:
-            self._at_host[region, host] -= 1
-            if not self._at_host[region, host]:
-                del self._at_host[region, host]
-                self._delivered_at.pop((region, host), None)
+            began = self._began[region, host]
+            took_s = monotonic() - began.pop(admission)
+            if not began:
+                del self._began[region, host]
+            self._slow.pop((region, host), None)
+            if took_s > SLOW_S:
+                self._slow[region, host] = None
+                if len(self._slow) > MAX_SLOW:
+                    del self._slow[next(iter(self._slow))]
 
     def reserve(self, region: str, host: str, size_bytes: int) -> None:
         """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` where there is none in time."""
@@ -184,7 +206,9 @@ class Admission:
     def __init__(self, admissions: Admissions, region: str) -> None:
         self._admissions = admissions
         self._region = region
-        self._host: str | None = None
+        self._host = ""
+        # The host, while a place is taken there.
+        self._at: str | None = None
         self.size_bytes = 0
 
     def __enter__(self) -> Self:
@@ -194,25 +218,25 @@ class Admission:
         self.end()
 
     def enter(self, host: str) -> None:
-        """Take a place at a host; another one that it had is given back. Raises ``ImageHostBusy``."""
+        """Take a place at a host, and give back what an earlier fetch took. Raises ``ImageHostBusy``."""
         self.end()
-        self._admissions.enter(self._region, host)
-        self._host = host
+        self._admissions.enter(self, self._region, host)
+        self._host = self._at = host
+
+    def leave(self) -> None:
+        """Give back the place: the fetch has ended, and its image is still to be stored."""
+        if self._at is not None:
+            host, self._at = self._at, None
+            self._admissions.leave(self, self._region, host)
 
     def reserve(self, size_bytes: int) -> None:
         """Take memory, at the host where a place was taken. Raises ``ImageHostBusy``."""
-        self._admissions.reserve(self._region, self._host or "", size_bytes)
+        self._admissions.reserve(self._region, self._host, size_bytes)
         self.size_bytes = size_bytes
-
-    def delivered(self) -> None:
-        """Note that the image has arrived."""
-        self._admissions.delivered(self._region, self._host or "")
 
     def end(self) -> None:
         """Give back all of it."""
+        self.leave()
         size_bytes, self.size_bytes = self.size_bytes, 0
-        host, self._host = self._host, None
         if size_bytes:
-            self._admissions.give_back(self._region, host or "", size_bytes)
-        if host is not None:
-            self._admissions.leave(self._region, host)
+            self._admissions.give_back(self._region, self._host, size_bytes)

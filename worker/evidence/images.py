@@ -151,8 +151,6 @@ class ImagesOfOne:
                 if admission:
                     admission.reserve(size_bytes)
                 body = read_bounded(response, size_bytes)
-                if admission:
-                    admission.delivered()
         except BodyTooLarge:
             raise ImageRefused("TOO_LARGE") from None
         except RequestException as error:
@@ -160,6 +158,9 @@ class ImagesOfOne:
             if word == "ADDRESS_NOT_PUBLIC":
                 raise ImageRefused("PRIVATE_ADDRESS") from None
             raise ImageUnavailable(f"an image did not arrive: {word}") from None
+        finally:
+            if admission:
+                admission.leave()
         return _image(body)
 
 
