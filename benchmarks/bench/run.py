@@ -148,11 +148,6 @@ class Run:
         )
 
 
-#: Requests for images that may have been sent twice: ours sends one again that died on a connection used before, before
-#: any byte of its answer came (docs/adr/0009-http-reader.md). Some one in twenty does beside the benchmark's nginx.
-SENT_AGAIN: Final = 0.1
-
-
 def disagreements(
     evidence: Path, expected: AbstractSet[str], polls: int, arrived: Sequence[str], made: Calls
 ) -> list[str]:
@@ -165,11 +160,7 @@ def disagreements(
         "calls for images": (made.image, count * 2),
         "folders with an answer and two images": (sum(_whole(evidence / name) for name in expected), count),
     }
-    wrong = {name: pair for name, pair in checks.items() if pair[0] != pair[1]}
-    found, due = checks["calls for images"]
-    if due < found <= due * (1 + SENT_AGAIN):
-        del wrong["calls for images"]
-    return [f"{found} {name} instead of {due}" for name, (found, due) in wrong.items()]
+    return [f"{found} {name} instead of {due}" for name, (found, due) in checks.items() if found != due]
 
 
 def _whole(folder: Path) -> bool:

@@ -214,8 +214,13 @@ def hung() -> Any:
                 except OSError:
                     return
 
-        threading.Thread(target=take, daemon=True).start()
+        thread = threading.Thread(target=take)
+        thread.start()
         yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for each in taken:
+        each.close()
 
 
 @pytest.mark.parametrize(
