@@ -141,6 +141,16 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
     QoS = QoS
     Message = Message
 
+    _kept_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        """A client of the pool, kept: kombu makes one for each command, and to make one takes longer than a command."""
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._kept_client is None or self._kept_client.connection_pool is not self.pool:
+            self._kept_client = super()._create_client()
+        return self._kept_client
+
     def _brpop_read(self, **options: Any) -> Any:
         """Read one message. One without kombu's envelope has been taken off its list: it ends here, not the worker."""
         try:
