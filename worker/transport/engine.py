@@ -352,19 +352,11 @@ class LoopEngine(Engine):
             watcher = self._watchers[number] = self._loop.io(number, events)
         elif watcher.active and watcher.events == events:
             return
-        elif watcher.events != events or number not in self._sockets:
-            # To set them makes libev look whether the number means another file than before, which for those that
-            # libcurl opens itself nobody else knows.
+        else:
+            # To set them, also where they are the same, has libev look whether the number means another file by now.
             watcher.stop()
             watcher.events = events
         watcher.start(self._ready, number, pass_events=True)
-
-    def open_socket(self, tag: int, family: int, kind: int, protocol: int) -> int:
-        number = super().open_socket(tag, family, kind, protocol)
-        watcher = self._watchers.pop(number, None)
-        if watcher is not None:
-            watcher.close()  # it watched another file of this number
-        return number
 
     def _unwatch(self, number: int) -> None:
         # libcurl may close the socket now, and libev aborts where it finds that out.
