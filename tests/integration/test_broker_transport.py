@@ -50,6 +50,18 @@ def connected(url: str, **options: Any) -> Iterator[Connection]:
         yield connection
 
 
+def test_a_channel_keeps_its_client_until_it_has_another_pool(connection: Connection) -> None:
+    channel: Any = connection.default_channel
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as again:
+        assert first is again
+        assert first is not channel.client  # on which a worker waits for messages
+    channel._disconnect_pools()
+    with channel.conn_or_acquire() as other:
+        assert other.connection_pool is channel.pool
+        assert other.connection_pool is not first.connection_pool
+        assert other.ping()
+
+
 def publish(connection: Connection, queue: Queue, body: Any, **how: Any) -> None:
     options: dict[str, Any] = {
         "exchange": queue.exchange,
