@@ -51,7 +51,6 @@ class Name:
 
 #: What our code takes from objects of others.
 TAKEN: Final = {
-    Name("kombu.transport.redis", "Channel", "_create_client"),
     Name("kombu.transport.redis", "Channel", "_q_for_pri"),
     Name("kombu.transport.virtual.base", "Channel", "_get_message_priority"),
     Name("kombu.transport.virtual.base", "Channel", "_lookup"),
@@ -65,6 +64,7 @@ OVERRIDDEN: Final = {
     Name("celery.worker.heartbeat", "Heart", "_send"),
     Name("environs", "Env", "_get_value"),
     Name("kombu.transport.redis", "Channel", "_brpop_read"),
+    Name("kombu.transport.redis", "Channel", "_create_client"),
     Name("kombu.transport.redis", "Channel", "_get_client"),
     Name("kombu.transport.redis", "Channel", "_queue_bind"),
     Name("kombu.transport.redis", "Channel", "_refresh_binding"),
