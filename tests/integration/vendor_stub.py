@@ -155,13 +155,18 @@ def token(value: str, life_s: float = 3600.0) -> bytes:
 
 
 def _read(sock: socket.socket) -> Call | None:
+    """The next request; None where the client goes away before it is whole."""
     with sock.makefile("rb") as stream:
         line = stream.readline()
-        if not line:
+        if not line.endswith(b"\n"):
             return None
         method, path, _ = line.decode("latin-1").split(" ", 2)
         headers: dict[str, str] = {}
-        while (line := stream.readline()) not in (b"\r\n", b""):
+        while (line := stream.readline()) != b"\r\n":
+            if not line.endswith(b"\n"):
+                return None
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        return Call(method, path, headers, stream.read(int(headers.get("content-length", 0))))
+        length = int(headers.get("content-length", 0))
+        body = stream.read(length)
+        return Call(method, path, headers, body) if len(body) == length else None
