@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    worker_ready,
+    worker_shutting_down,
+)
 from kombu import Queue
 
 from worker import broker, unpacking
@@ -121,6 +128,13 @@ def _check_queues(**_: Any) -> None:
 def _names(queues: Any) -> list[str]:
     """Names of queues, as Celery's options give them: a list, or a text with commas."""
     return queues.split(",") if isinstance(queues, str) else list(queues or ())
+
+
+@worker_ready.connect
+def _freeze_what_is_loaded(**_: Any) -> None:
+    """Exclude modules, classes and settings from later garbage collections: they live as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_shutting_down.connect
