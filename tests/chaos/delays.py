@@ -37,7 +37,8 @@ class Delay:
       crashes: the faults that may have ended it, the earliest first; none: nothing that was injected.
       delay_s: from the earliest, or from the holder's last sign of life where that came later, until somebody began the
         verification, or until a further fault cut it off again; less the time for which Valkey was away, the machine
-        stood still or, while it is polled, its region rested. None: nobody ever did.
+        stood still or, while it is polled, its region was on hold or, once the lease had ended, half-open. None: nobody
+        ever did.
       unexplained: of the leases, how many no fault explains.
       cut_off: whether it ended by a further fault. The delay of that is the next one of this verification.
     """
@@ -109,9 +110,16 @@ def _delays(run: Run, key: Key) -> Iterator[Delay]:
         delay = Delay(key, first.crashes, None, unexplained, cut_off)
         if until_ms is not None:
             lain = Span(first.from_ms, until_ms)
-            left_ms = (
-                until_ms - first.from_ms - _covered_ms(lain, _excused(run, key[0], polling=first.polling))
-            )
+            excused = _excused(run, key[0], polling=first.polling)
+            if first.polling:
+                # From the end of its lease on: until then it was in a dead worker's hands, perhaps as the probe itself.
+                trials = run.sights.trials.get(key[0], [])
+                excused += [
+                    Span(max(trial.begin_ms, first.ended_ms), trial.end_ms)
+                    for trial in trials
+                    if trial.end_ms > first.ended_ms
+                ]
+            left_ms = until_ms - first.from_ms - _covered_ms(lain, excused)
             delay = replace(delay, delay_s=left_ms / 1000)
         yield delay
 

@@ -40,6 +40,9 @@ MOMENT_S: Final = 20.0
 #: A fault that has hit nothing lasts at most so much longer than planned.
 LONGER_S: Final = 20.0
 
+#: The same of a fault that lasts: two of the vendor's outages may follow each other, 60 s each.
+UNTIL_IT_HITS_S: Final = 120.0
+
 #: What a timeline says where the evidence store failed.
 NO_EVIDENCE: Final = EvidenceUnavailable.cause
 
@@ -108,9 +111,12 @@ def _worth_it(world: World, strike: Strike) -> bool:
 
 
 def _last(world: World, strike: Strike, hit: Callable[[], object]) -> None:
-    """As long as planned, and then until it has hit something, within reason."""
+    """As long as planned, and then until it has hit something, within reason.
+
+    The breakers of all regions may be open for the whole time, where the vendor's own faults fall together with it.
+    """
     world.pause(strike.for_s)
-    _await(world, hit, LONGER_S)
+    _await(world, hit, UNTIL_IT_HITS_S)
 
 
 def _await(world: World, true: Callable[[], object], patience_s: float = MOMENT_S) -> None:

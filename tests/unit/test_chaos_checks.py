@@ -372,6 +372,14 @@ def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region
     assert delay.delay_s == pytest.approx(10.0 - 6.0)
 
 
+def test_a_delay_does_not_count_the_time_after_its_lease_for_which_only_a_probe_was_polled(run: Run) -> None:
+    """Before that it counts: the probe itself may have been in the dead worker's hands."""
+    crashed(run, (4200, "lease_expired"), (10_200, "settled"), again_ms=10_100)
+    run.sights.trials["ph"] = [Span(T0 + 1000, T0 + 9200)]
+    (delay,) = delays(run)
+    assert delay.delay_s == pytest.approx(10.0 - 5.0)
+
+
 def test_a_lease_that_nobody_looked_at_is_not_taken_for_an_older_one(run: Run) -> None:
     """It began long after a crash that cut off another, ended at the next one, and was taken up in the same moment."""
     crashed(run, (4100, "lease_expired"), (5000, "fault"), (36_000, "lease_expired"), again_ms=4100)
