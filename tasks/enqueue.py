@@ -10,10 +10,11 @@ import structlog
 from celery.exceptions import Reject
 
 from worker import client
-from worker.app import VISIBILITY_TIMEOUT_S, app
-from worker.discreet import sender
 from worker.errors import InvalidInput, LedgerUnavailable
-from worker.services import services
+from worker.messaging.celery_app import VISIBILITY_TIMEOUT_S
+from worker.messaging.redaction import sender
+from worker.runtime.app import app
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from celery import Task
@@ -39,7 +40,7 @@ _log = structlog.get_logger(__name__)
     bind=True,
     # What a sender got wrong is one line, not a traceback.
     throws=(InvalidInput,),
-    Request="worker.discreet:Discreet",
+    Request="worker.messaging.redaction:Discreet",
     # The message is all there is until the ledger has it: it is acknowledged when it does.
     acks_late=True,
     reject_on_worker_lost=True,

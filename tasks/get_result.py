@@ -8,19 +8,19 @@ from celery import chain
 
 from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
-from worker.app import app
-from worker.batches import give_back, next_stage, work_through
+from worker.advance.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
 from worker.errors import EvidenceConflict
-from worker.ledger import writes
-from worker.ledger.values import Batch, Stage
-from worker.messages import BROKEN, described
-from worker.services import services
-from worker.vendor.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
+from worker.ledger import transitions
+from worker.ledger.models import Batch, Stage
+from worker.messaging.publish import BROKEN, described
+from worker.runtime.app import app
+from worker.runtime.batch_runner import give_back, next_stage, work_through
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
-    from worker.ledger.values import Verification
-    from worker.ledger.writes import Write
-    from worker.vendor.answers import Answer
+    from worker.advance.answers import Answer
+    from worker.ledger.models import Verification
+    from worker.ledger.transitions import Write
 
 
 @app.task(name="tasks.get_result")
@@ -39,7 +39,7 @@ def poll(verification: Verification) -> Write:
     """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
     region, rests = verification.region, services().rests
     if rests.resting(region):
-        return writes.release(verification)
+        return transitions.release(verification)
 
     # The vendor is asked only while its answer can be kept.
     with services().breakers.use(region):

@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from schemas.decision import Decision, EvidenceRef, decision_id
-from worker.app import app
-from worker.batches import written
 from worker.decisions.delivery import Outgoing, deliver
 from worker.decisions.failures import deliveries
 from worker.errors import BrokerUnavailable
-from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.services import services
-from worker.verification_log import log_written
+from worker.ledger import transitions
+from worker.ledger.models import Batch, EvidenceState, Stage
+from worker.observability.verification_log import log_written
+from worker.runtime.app import app
+from worker.runtime.batch_runner import written
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.ledger.values import Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Verification
+    from worker.ledger.transitions import Write
 
 #: Decisions between two looks at whether the batch still holds them: some 10 ms of deliveries, far below any lease.
 SLICE: Final = 64
@@ -41,9 +41,9 @@ def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None
 
 def route(batch: Batch, verifications: list[Verification]) -> None:
     """Decide some. The first record makes sure that the batch still holds them, and for how long it does."""
-    ledger, each = services().ledger, services().around(batch, decide)
+    ledger, each = services().ledger, services().intercept(batch, decide)
     decided = [(one, each(one)) for one in verifications]
-    decisions = [writes.decide(one, name=out.name, decision=out.text) for one, out in decided]
+    decisions = [transitions.decide(one, name=out.name, decision=out.text) for one, out in decided]
     fixed = ledger.record(batch, decisions)
     ours = [pair for pair, how in zip(decided, fixed, strict=True) if how.written]
     log_written(batch, written(decisions, fixed))

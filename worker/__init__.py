@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
-__version__ = "0.1.0"
-
 #: What `celery -A worker` looks for. Made on first use, so that `import worker.client` needs no Celery.
 celery: Celery
 
@@ -17,19 +15,17 @@ celery: Celery
 def __getattr__(name: str) -> Any:
     if name != "celery":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worker.core_dumps import forbid_core_dumps  # noqa: PLC0415 - see `celery` above
-    from worker.ending import end_with  # noqa: PLC0415
-    from worker.errors import ConfigError  # noqa: PLC0415
-    from worker.shadows import refuse_shadows  # noqa: PLC0415
+    from worker.errors import ConfigError  # noqa: PLC0415 - see `celery` above
+    from worker.process import exit_with_error, forbid_core_dumps, refuse_shadows  # noqa: PLC0415
 
     forbid_core_dumps()
     try:
         # Celery searches the working directory first. Before the import of the app, which may fail over a shadow.
         refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does
-        from worker.app import app  # noqa: PLC0415
+        from worker.runtime.app import app  # noqa: PLC0415
 
         app.conf.worker_consumer  # noqa: B018 - reads the environment, which broker_url does not with CELERY_BROKER_URL
     except ConfigError as error:
         # The command that asked would print a traceback of any exception but this.
-        end_with(error)
+        exit_with_error(error)
     return app

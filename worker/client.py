@@ -16,7 +16,7 @@ from schemas.errors import SchemaError
 from schemas.fields import canonical_region
 from worker.errors import InvalidInput
 from worker.ledger import Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@
     │   ├── LedgerUnavailable       Redis of the ledger
     │   ├── BrokerUnavailable       the queue a message should go to
     │   ├── EvidenceUnavailable     the evidence store
+    │   │   └── StoreAway               … and its circuit breaker is open
     │   ├── VendorUnavailable       the vendor would not give us a token
     │   └── ImageUnavailable        the host of an image
     │       ├── ImageLinkExpired        the link died: a fresh one can be had
@@ -17,7 +18,7 @@
         ├── EvidenceConflict        the evidence store holds other bytes than it should
         └── EvidenceLost            the evidence store answers, and has not what was kept
 
-What the *vendor's answers* mean is no exception but a value: see ``worker.vendor.answers``.
+What the *vendor's answers* mean is no exception but a value: see ``worker.advance.answers``.
 
 A class says for itself what is to be done (``retry``, ``quarantine``, ``alarm``), so that nobody needs a
 ladder of ``isinstance``. A message never quotes what a vendor, an image host or a user's document said:
@@ -26,10 +27,7 @@ it ends up in logs and in Flower.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from worker.vendor.answers import Answer
+from typing import Any, ClassVar
 
 
 class EkycError(Exception):
@@ -41,7 +39,7 @@ class EkycError(Exception):
     quarantine: ClassVar[bool] = False
     #: Somebody should be told, because the fleet will not mend it alone.
     alarm: ClassVar[bool] = False
-    #: Which of ``worker.schedule.Backoffs`` its countdown comes from.
+    #: Which of ``worker.policy.backoff.Backoffs`` its countdown comes from.
     backoff: ClassVar[str] = "unforeseen"
     #: What a console command ends with.
     exit_code: ClassVar[int] = 1
@@ -49,8 +47,9 @@ class EkycError(Exception):
     cause: ClassVar[str] = "ERROR"
     #: What more there is to say of the cause in a timeline: a server's code, or "".
     why: str = ""
-    #: What the vendor had answered before this was raised: for the breaker, whatever became of the answer.
-    heard: Answer | None = None
+    #: What the vendor had answered before this was raised (a value of ``worker.advance.answers``), or None: for the
+    #: circuit breaker, whatever became of the answer.
+    heard: Any = None
 
 
 class InvalidInput(EkycError):
@@ -104,6 +103,15 @@ class EvidenceUnavailable(Unavailable):
     alarm = True
     backoff = "evidence"
     cause = "EVIDENCE_UNAVAILABLE"
+
+
+class StoreAway(EvidenceUnavailable):
+    """The breaker is open: the store was not used, and the vendor not asked. `probed`: this caller has found it so."""
+
+    def __init__(self, not_for_s: float, *, probed: bool = False) -> None:
+        super().__init__("the evidence store is away")
+        self.not_for_s = not_for_s
+        self.probed = probed
 
 
 class VendorUnavailable(Unavailable):

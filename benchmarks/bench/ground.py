@@ -21,7 +21,7 @@ from benchmarks.bench.feeding import Feeding
 from sandbox.demo import parts, valkey
 from sandbox.demo.folder import Folder
 from sandbox.demo.processes import Processes
-from worker.schedule import SHORTEST_POLL
+from worker.policy.backoff import SHORTEST_POLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,9 +15,9 @@ from benchmarks.schedule.figures import compare, curve_of_family, curve_of_ours
 from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, DOUBLING, FAMILIES
 from benchmarks.schedule.scenarios import POLICY_SEED, SCENARIOS
 from benchmarks.schedule.steps import steps
-from worker.policy import Policy
-from worker.rehearsal import Course, play
-from worker.schedule import Backoff, Backoffs
+from worker.policy.backoff import Backoff, Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation import Course, play
 from worker.settings import Settings
 
 if TYPE_CHECKING:

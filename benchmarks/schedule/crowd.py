@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from worker.schedule import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S
+from worker.policy.backoff import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from worker.rehearsal import Played
+    from worker.policy.simulation import Played
 
 #: Where the first minute ends, and where the hour begins after which the vendor gives up.
 _SOON_S: Final = 60.0

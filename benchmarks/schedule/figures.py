@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, FAMILIES
 from benchmarks.schedule.scenarios import POLICY_SEED
-from worker.policy import Policy
-from worker.rehearsal import Figures, play
-from worker.schedule import Backoffs
+from worker.policy.backoff import Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation import Figures, play
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.schedule.peers import Family
     from benchmarks.schedule.scenarios import Scenario
-    from worker.rehearsal import Course
+    from worker.policy.simulation import Course
     from worker.settings import Settings
 
 #: Halvings of the octave in which a scale is looked for.

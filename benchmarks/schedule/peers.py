@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
-from worker.rehearsal import Played, evenly
+from worker.policy.simulation import Played, evenly
 
 if TYPE_CHECKING:
     from random import Random
 
-    from worker.rehearsal import Course
+    from worker.policy.simulation import Course
 
 #: When somebody who polls by hand stops, as `EKYC_POLL_DEADLINE`.
 DEADLINE_S: Final = 7200.0
@@ -39,7 +39,7 @@ class Peer:
         return random.uniform(0.0, longest_s) if self.jitter else longest_s
 
     def play(self, course: Course, random: Random) -> Played:
-        """As `worker.rehearsal.play`: the first poll is at once."""
+        """As `worker.policy.simulation.play`: the first poll is at once."""
         polls_s, retries = [0.0], 0
         while (now_s := polls_s[-1]) < course.answered_s:
             if now_s >= DEADLINE_S:

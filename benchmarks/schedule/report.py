@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from benchmarks.schedule.crowd import Crowd
     from benchmarks.schedule.figures import Comparison
-    from worker.rehearsal import Figures
+    from worker.policy.simulation import Figures
 
 
 def comparisons(found: Mapping[str, Comparison]) -> Iterator[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from worker.rehearsal import Course, Span, Traffic, evenly
-from worker.schedule import USER_TIMEOUT_S
+from worker.policy.backoff import USER_TIMEOUT_S
+from worker.policy.simulation import Course, Span, Traffic, evenly
 
 if TYPE_CHECKING:
     from collections.abc import Callable

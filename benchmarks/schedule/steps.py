@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.schedule.peers import DEADLINE_S
 from benchmarks.schedule.scenarios import POLICY_SEED
-from worker.policy import Policy
-from worker.rehearsal import Figures, play
-from worker.schedule import SHORTEST_POLL, Backoff, Backoffs
+from worker.policy.backoff import SHORTEST_POLL, Backoff, Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation import Figures, play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from worker.ledger.values import Verification
-    from worker.rehearsal import Course
+    from worker.ledger.models import Verification
+    from worker.policy.simulation import Course
     from worker.settings import Settings
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schemas.decision import decision_id
-from worker.ledger.values import Stage
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

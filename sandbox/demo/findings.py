@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sandbox.demo.deliveries import Delivery
     from sandbox.demo.plan import Plan, Way
     from worker.evidence.store import Usage
-    from worker.ledger.values import Counts, Status
+    from worker.ledger.models import Counts, Status
 
 
 @dataclass(frozen=True, slots=True)

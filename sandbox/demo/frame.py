@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.ledger import Census
-from worker.redis import translated
+from worker.ledger.connection import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from sandbox.demo.deliveries import Deliveries
-    from worker.ledger.values import Counts, Hold
+    from worker.ledger.models import Counts, Hold
 
 
 @dataclass(frozen=True, slots=True)

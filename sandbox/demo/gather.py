@@ -10,9 +10,9 @@ import requests
 from sandbox.demo import leaks
 from sandbox.demo.findings import Findings, Kept, Leaks
 from worker.decisions.delivery import QUEUE
-from worker.evidence.layout import MANIFEST
-from worker.evidence.manifest import verify
+from worker.evidence.paths import MANIFEST
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 from worker.ledger import Census
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sandbox.demo.failure import DemoFailed
 from sandbox.demo.folder import shown
 from sandbox.demo.frame import look
-from worker.ledger.values import Stage
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from redis import Redis

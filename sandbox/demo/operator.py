@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandbox.demo.journal import Journal
     from sandbox.demo.plan import Plan
     from worker.ledger import Ledger
-    from worker.ledger.values import Hold
+    from worker.ledger.models import Hold
 
 #: How long a rest that waits for a person is left to be looked at. By itself it would last for minutes.
 SEEN_S: Final = 1.5

@@ -21,7 +21,7 @@ from sandbox.demo.plan import Way
 from sandbox.demo.tally import tally
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sandbox.demo.report import Quarantined, Report, Rest, Spread, most_first
-from worker.ledger.values import Stage
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandbox.documents import PERSON
-from worker.app import app
 from worker.ledger.ledger import Ledger
-from worker.schedule import Backoff
-from worker.services import services
+from worker.policy.backoff import Backoff
+from worker.runtime.app import app
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
-    from worker.ledger.values import Verification
+    from worker.ledger.models import Verification
 
 __all__ = ["app"]
 

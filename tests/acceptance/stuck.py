@@ -9,19 +9,19 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from worker import pulse, watchdog
-from worker.app import app
-from worker.services import services
+from worker.runtime import heartbeat, watchdog
+from worker.runtime.app import app
+from worker.runtime.services import services
 
 if TYPE_CHECKING:
-    from worker.ledger.values import Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Verification
+    from worker.ledger.transitions import Write
 
 __all__ = ["app"]
 
 #: As shipped these are 1 s and 5 s. What is counted is as shipped: 15 looks until it is stuck, 15 more until it ends.
 watchdog.LOOK_S = 0.2  # type: ignore[misc]
-pulse.BEAT_S = 0.5  # type: ignore[misc]
+heartbeat.BEAT_S = 0.5  # type: ignore[misc]
 
 app.loader.import_default_modules()
 _tasks = sys.modules["tasks.get_result"]

@@ -71,7 +71,9 @@ def test_a_worker_that_crashes_leaves_no_core(fleet: Fleet, number: int) -> None
 
 def test_no_process_of_web_and_flower_may_leave_one(fleet: Fleet, unused_port: int) -> None:
     web = fleet.start(
-        *("gunicorn", "-c", "python:worker.http.config"), name="web", EKYC_WEB_BIND=f"127.0.0.1:{unused_port}"
+        *("gunicorn", "-c", "python:worker.web.gunicorn_conf"),
+        name="web",
+        EKYC_WEB_BIND=f"127.0.0.1:{unused_port}",
     )
     flower = fleet.start(
         *("celery", "-A", "worker", "flower", "--port=0"),

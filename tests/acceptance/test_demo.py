@@ -11,8 +11,8 @@ import pytest
 from sandbox.demo.plan import FEWEST
 from sandbox.scenario import DOCUMENTED
 from tests.acceptance.demo_process import Demo, demo
-from worker.evidence.manifest import verify
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.integration.bucket_stub import S3
-from worker.ledger import writes
-from worker.ledger.values import Stage
-from worker.ledger.writes import Heard
+from worker.ledger import transitions
+from worker.ledger.models import Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,12 +129,12 @@ def settled(fleet: Fleet, *names: str) -> None:
     ledger.record(
         batch,
         [
-            writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")
+            transitions.settle(one, heard, overall_result="PASS", error_code="SUCCESS")
             for one in ledger.load(batch)
         ],
     )
     archiving = replace(batch, stage=Stage.ARCHIVING)
-    ledger.record(archiving, [writes.release(one) for one in ledger.load(archiving)])
+    ledger.record(archiving, [transitions.release(one) for one in ledger.load(archiving)])
 
 
 def test_evidence_that_is_gone_is_asked_for_again_and_otherwise_goes_to_a_person(fleet: Fleet) -> None:

@@ -10,17 +10,17 @@ import pytest
 from sandbox.faults import Faults, Mode
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
+from worker.advance.answers import Settled
+from worker.advance.client import Client
 from worker.evidence.store import Evidence
-from worker.ledger import writes
-from worker.ledger.values import EvidenceState, Stage
-from worker.ledger.writes import Heard
+from worker.ledger import transitions
+from worker.ledger.models import EvidenceState, Stage
+from worker.ledger.transitions import Heard
 from worker.settings import Settings
-from worker.vendor.answers import Settled
-from worker.vendor.client import Client
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
-    from worker.ledger.values import Status
+    from worker.ledger.models import Status
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -43,9 +43,11 @@ def settled_with_dead_links(fleet: Fleet) -> None:
         answer = Client(keys, redis).get_result("ph", ID)
     assert isinstance(answer, Settled)
     Evidence(f"file://{fleet.evidence}").keep_answer("ph", ID, answer.raw)
-    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+    ledger.record(
+        batch, [transitions.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")]
+    )
     archiving = replace(batch, stage=Stage.ARCHIVING)
-    ledger.record(archiving, [writes.release(one) for one in ledger.load(archiving)])
+    ledger.record(archiving, [transitions.release(one) for one in ledger.load(archiving)])
 
 
 def status(fleet: Fleet) -> Status:

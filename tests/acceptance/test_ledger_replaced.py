@@ -34,7 +34,7 @@ def get(url: str) -> tuple[int, str]:
 
 
 def web(fleet: Fleet, port: int, name: str) -> str:
-    fleet.start("gunicorn", "-c", "python:worker.http.config", name=name, PORT=str(port))
+    fleet.start("gunicorn", "-c", "python:worker.web.gunicorn_conf", name=name, PORT=str(port))
     url = f"http://127.0.0.1:{port}"
     until(lambda: get(f"{url}/readyz")[0], "web answers")
     return url

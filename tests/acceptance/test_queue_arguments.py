@@ -14,9 +14,9 @@ from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.acceptance.rabbitmq import RabbitMQ, installed
-from worker import queues
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
+from worker.messaging import queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -70,7 +70,7 @@ def test_the_pipelines_queue_is_refused_in_an_application_that_extends_ours(
 ) -> None:
     """By its real name: Celery knows a queue by an alias, too."""
     (tmp_path / "theirs.py").write_text(
-        "from kombu import Queue\nfrom worker.app import app\n"
+        "from kombu import Queue\nfrom worker.runtime.app import app\n"
         "app.conf.task_queues = [Queue('celery'), Queue('onboarding', alias='mine')]\n"
     )
     worker = fleet.start("celery", "-A", "theirs", "worker", name="theirs", PYTHONPATH=str(tmp_path))

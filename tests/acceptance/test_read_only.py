@@ -94,7 +94,7 @@ def test_a_worker_works_where_it_can_write_nothing_but_evidence_and_its_health_f
 def test_web_and_flower_start_there_and_their_health_checks_are_content(fleet: Fleet, jail: Jail) -> None:
     web_port, flower_port = str(free_port()), str(free_port())
     web = start(
-        fleet, jail, "-m", "gunicorn", "-c", "python:worker.http.config",
+        fleet, jail, "-m", "gunicorn", "-c", "python:worker.web.gunicorn_conf",
         name="web", EKYC_WEB_BIND=f"127.0.0.1:{web_port}",
     )  # fmt: skip
     flower = start(

@@ -14,8 +14,8 @@ from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, attributes, listening
 from worker.ledger import Ledger
 from worker.ledger.ledger import MOST_STARTS
-from worker.reporting import KEPT
-from worker.tracing.spans import trace_id
+from worker.observability.otel.spans import trace_id
+from worker.observability.sentry import KEPT
 
 if TYPE_CHECKING:
     import subprocess

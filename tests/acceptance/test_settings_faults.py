@@ -24,7 +24,7 @@ FAULTS = {
 #: Every kind of process.
 PROCESSES = {
     "worker": ("celery", "-A", "worker", "worker"),
-    "web": ("gunicorn", "-c", "python:worker.http.config"),
+    "web": ("gunicorn", "-c", "python:worker.web.gunicorn_conf"),
     "flower": ("celery", "-A", "worker", "flower"),
     "ekyc": ("worker.cli", "stats"),
 }

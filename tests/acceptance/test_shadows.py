@@ -21,7 +21,7 @@ COMMANDS = {
     "worker": ("celery", "-A", "worker", "worker"),
     "flower": ("celery", "-A", "worker", "flower"),
     "ekyc": ("worker.cli", "stats"),
-    "web": ("gunicorn", "-c", "python:worker.http.config"),
+    "web": ("gunicorn", "-c", "python:worker.web.gunicorn_conf"),
 }
 
 
@@ -87,7 +87,7 @@ def test_a_worker_without_our_tasks_does_not_start(fleet: Fleet) -> None:
     """Whatever the reason: here an application of the user's that includes others."""
     folder = fleet.folder / "theirs"
     folder.mkdir()
-    (folder / "mine.py").write_text("from worker.app import app\napp.conf.imports = ()\n")
+    (folder / "mine.py").write_text("from worker.runtime.app import app\napp.conf.imports = ()\n")
     ended = run(fleet, folder, "celery", "-A", "mine", "worker")
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("ekyc: Celery knows no task tasks.archive_images, ")

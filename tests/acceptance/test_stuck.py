@@ -11,7 +11,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.acceptance.rabbitmq import RabbitMQ, installed
-from worker.watchdog import EXIT_STUCK
+from worker.runtime.watchdog import EXIT_STUCK
 
 if TYPE_CHECKING:
     import subprocess

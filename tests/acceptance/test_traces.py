@@ -13,8 +13,8 @@ from sandbox.demo import leaks
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, attributes, listening
-from worker.tracing.exporting import ATTRIBUTES
-from worker.tracing.spans import trace_id
+from worker.observability.otel.exporting import ATTRIBUTES
+from worker.observability.otel.spans import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

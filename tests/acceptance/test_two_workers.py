@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from tests.acceptance.fleet import until
-from worker.roster import Roster
+from worker.ledger.worker_registry import Roster
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -41,7 +41,11 @@ def older(fleet: Fleet, tmp_path: Path) -> Fleet:
         pytest.skip(f"this clone has no history: {OLDER} is not in it (git fetch --unshallow)")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(tree, filter="data")
-    where = [sys.executable, "-c", "import worker.app, tasks; print(worker.app.__file__, tasks.__file__)"]
+    where = [
+        sys.executable,
+        "-c",
+        "import worker, tasks; print(worker.__file__, tasks.__file__)",
+    ]
     imported = subprocess.run(
         where, check=True, cwd=tree, env=fleet.environment, capture_output=True, text=True
     )

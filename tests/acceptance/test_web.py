@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-COMMAND = ("gunicorn", "-c", "python:worker.http.config")
+COMMAND = ("gunicorn", "-c", "python:worker.web.gunicorn_conf")
 
 
 def get(url: str) -> tuple[int, str]:
@@ -114,7 +114,7 @@ def test_web_waits_for_redis_and_for_a_worker_and_its_figures_are_those_of_stats
     (waits,) = [line for line in lines if line.startswith("ekyc: ")]
     assert re.fullmatch("ekyc: Redis does not answer .*; waiting up to 60 s", waits)
     log = [json.loads(line) for line in lines if line != waits]
-    said = [line["event"] for line in log if line["logger"] == "worker.http.readiness"]
+    said = [line["event"] for line in log if line["logger"] == "worker.web.readiness"]
     assert said == ["fleet_not_ready", "fleet_not_ready", "fleet_ready", "fleet_not_ready"]
     assert not [line for line in log if "GET" in line["event"]]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.fleet import until
-from worker.http.slow_heads import HEAD_S
+from worker.web.slow_heads import HEAD_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,9 @@ BOUND_S = 5.0
 @pytest.fixture
 def port(fleet: Fleet, unused_port: int) -> int:
     web = fleet.start(
-        *("gunicorn", "-c", "python:worker.http.config"), name="web", EKYC_WEB_BIND=f"127.0.0.1:{unused_port}"
+        *("gunicorn", "-c", "python:worker.web.gunicorn_conf"),
+        name="web",
+        EKYC_WEB_BIND=f"127.0.0.1:{unused_port}",
     )
     until(lambda: "Booting worker" in fleet.log("web") and answered(unused_port), "web answers")
     assert web.poll() is None

@@ -15,9 +15,9 @@ from celery import Celery
 from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
-from worker.evidence.manifest import verify
 from worker.evidence.store import Evidence
-from worker.ledger.values import Stage
+from worker.evidence.verification import verify
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from kombu.exceptions import OperationalError
 
 from sandbox.faults import Faults, Mode
 from tests.chaos.watch import Key, Span, batches
-from worker import messages
 from worker.errors import EvidenceUnavailable
-from worker.ledger.values import Batch
+from worker.ledger.models import Batch
+from worker.messaging import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,8 +228,8 @@ def _redelivery(world: World, strike: Strike, injected: Injected) -> None:
                 seen |= batches(world.watch.held())
                 for (region, batch_id), signature_ids in list(seen.items())[-_REDELIVERED:]:
                     injected.touched |= {(region, signature_id) for signature_id in signature_ids}
-                    for stage in messages.TASKS:
-                        messages.send(app, Batch(batch_id, region, stage, signature_ids), producer)
+                    for stage in publish.TASKS:
+                        publish.send(app, Batch(batch_id, region, stage, signature_ids), producer)
                         sent += 1
             world.pause(_REDELIVER_EVERY_S)
     app.close()

@@ -17,7 +17,7 @@ from tests.chaos.valkey import Valkey
 from tests.chaos.vendor import Vendor
 from tests.chaos.watch import Watch
 from worker.ledger import Census, Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tests.chaos.profile import Profile
-    from worker.ledger.values import Counts
+    from worker.ledger.models import Counts
 
 #: Below the ports that the kernel gives to outgoing connections: ours must be free when we come back to them.
 _PORTS: Final = range(20_000, 30_000)

@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from worker.decisions.table import Table
-from worker.metrics import Metrics
-from worker.metrics.catalogue import catalogue
-from worker.metrics.figure import Tally
-from worker.metrics.label import OTHER
+from worker.observability.metrics import Metrics
+from worker.observability.metrics.catalogue import catalogue
+from worker.observability.metrics.families import Tally
+from worker.observability.metrics.label import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 from tests.deploy.sources import DEPLOY, PROCFILE, compose, documents, is_read
-from worker.core_dumps import LIMIT
+from worker.process import CORE_LIMIT
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_every_container_is_closed() -> None:
 
 
 def test_no_container_leaves_a_core_dump() -> None:
-    assert all(each["ulimits"] == {"core": LIMIT} for each in SERVICES.values())
+    assert all(each["ulimits"] == {"core": CORE_LIMIT} for each in SERVICES.values())
 
 
 def test_secrets_are_files_and_only_for_whom_they_are() -> None:

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Final
 
 from tests.deploy.sources import DEPLOY, compose, pods, unit
-from worker import redis
-from worker.evidence import bucket, collection
+from worker.advance import client
+from worker.evidence import image_collector
+from worker.evidence.storage import bucket
+from worker.ledger import connection
 from worker.settings import Settings
-from worker.vendor import client
 
 
 def seconds(said: timedelta | str) -> float:
@@ -24,9 +25,9 @@ REQUESTS: Final = 5 + 3
 #: A request that fails late is tried once more, and hangs.
 REQUEST_S: Final = seconds(bucket.CLIENT["timeout"]) + seconds(bucket.RETRY["retry_timeout"])
 
-REDIS_S: Final = redis.TIMEOUT_S * (1 + redis.RETRIES)
+REDIS_S: Final = connection.TIMEOUT_S * (1 + connection.RETRIES)
 
-SLOWEST_S: Final = collection.TIMEOUT_S + REQUESTS * REQUEST_S + REDIS_S
+SLOWEST_S: Final = image_collector.TIMEOUT_S + REQUESTS * REQUEST_S + REDIS_S
 
 
 def test_every_way_to_deploy_waits_longer_than_the_slowest_archive() -> None:

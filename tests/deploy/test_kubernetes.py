@@ -14,7 +14,7 @@ import yaml
 from tests.deploy.sources import KUBERNETES, PROCFILE, base, component, compose, documents, is_read, pods
 from tests.unit.docs_pages import page
 from worker.decisions.table import Table
-from worker.metrics.catalogue import catalogue
+from worker.observability.metrics.catalogue import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path

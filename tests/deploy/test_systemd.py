@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from tests.deploy.sources import DEPLOY, PROCFILE, UNITS, is_read, unit
-from worker.core_dumps import LIMIT
 from worker.errors import ConfigError
+from worker.process import CORE_LIMIT
 
 each_unit = pytest.mark.parametrize("process", UNITS)
 
@@ -144,4 +144,4 @@ def test_its_user_can_be_made(tmp_path: Path) -> None:
 
 @each_unit
 def test_it_leaves_no_core_dump(process: str) -> None:
-    assert unit(UNITS[process])["LimitCORE"] == [str(LIMIT)]
+    assert unit(UNITS[process])["LimitCORE"] == [str(CORE_LIMIT)]

@@ -26,14 +26,14 @@ from tests.conftest import free_port
 from tests.fuzz.h2 import H2Damage
 from tests.integration.certificates import self_signed, server_side
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
+from worker.advance.answers import OursToFix, Settled, UnknownCode, UnknownId, Unreadable
+from worker.advance.client import Client
+from worker.advance.regions import TOKEN_PATH
 from worker.errors import EkycError
 from worker.evidence.images import Images
-from worker.redis import connect
+from worker.http_client import deadline
+from worker.ledger.connection import connect
 from worker.settings import Settings
-from worker.transport import deadline
-from worker.vendor.answers import OursToFix, Settled, UnknownCode, UnknownId, Unreadable
-from worker.vendor.client import Client
-from worker.vendor.regions import TOKEN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -143,7 +143,7 @@ def test_it_decides_a_verification(
             until(decided, "it is decided")
         assert "Traceback" not in (tmp_path / "worker.log").read_text()
     if extra == "web":
-        web = ("gunicorn", "-c", "python:worker.http.config")
+        web = ("gunicorn", "-c", "python:worker.web.gunicorn_conf")
         with running(environment, tmp_path / "web.log", env, *web):
             until(lambda: answers(f"http://127.0.0.1:{ports['web']}/metrics"), "web answers")
     if extra == "flower":

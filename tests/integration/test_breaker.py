@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.batches import give_back
-from worker.ledger import Census, Ledger, writes
+from worker.advance.answers import AccountFault
+from worker.advance.token_store import TokenStore
+from worker.ledger import Census, Ledger, transitions
 from worker.ledger.scripts import prefix
-from worker.ledger.writes import Heard
-from worker.schedule import UNAUTHORISED, VENDOR_DOWN
-from worker.vendor.answers import AccountFault
-from worker.vendor.token_store import TokenStore
+from worker.ledger.transitions import Heard
+from worker.policy.backoff import UNAUTHORISED, VENDOR_DOWN
+from worker.runtime.batch_runner import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis import Redis
 
-    from worker.ledger.values import Batch, Recorded, Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Batch, Recorded, Verification
+    from worker.ledger.transitions import Write
 
 PH = prefix("ph")
 
@@ -44,7 +44,9 @@ def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) ->
     trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
         kind
     )
-    return ledger.record(batch, [replace(writes.repoll(one, Heard(kind), in_s=0), trip=trip) for one in ones])
+    return ledger.record(
+        batch, [replace(transitions.repoll(one, Heard(kind), in_s=0), trip=trip) for one in ones]
+    )
 
 
 def rest_s(redis: Redis) -> float:
@@ -137,10 +139,10 @@ def on_trial(ledger: Ledger, redis: Redis) -> tuple[Batch, list[Verification]]:
 @pytest.mark.parametrize(
     "left",
     [
-        writes.release,
-        partial(writes.retry, in_s=600, cause="EVIDENCE_UNAVAILABLE"),
-        partial(writes.quarantine, reason="UNFORESEEN"),
-        partial(writes.give_up, cause="UNFORESEEN"),
+        transitions.release,
+        partial(transitions.retry, in_s=600, cause="EVIDENCE_UNAVAILABLE"),
+        partial(transitions.quarantine, reason="UNFORESEEN"),
+        partial(transitions.give_up, cause="UNFORESEEN"),
     ],
 )
 def test_a_probe_that_ends_without_an_answer_is_followed_by_another_at_once(
@@ -161,7 +163,7 @@ def test_what_leaves_its_lease_and_is_no_probe_lets_no_second_one_try(ledger: Le
     answer(ledger, batch, ones[:9], "transient_fault")
     end_rest(redis)
     take(ledger)
-    ledger.record(batch, [writes.release(ones[9])])
+    ledger.record(batch, [transitions.release(ones[9])])
     assert ledger.claim("ph", limit=64).batches == ()
 
 
@@ -202,7 +204,7 @@ def test_what_the_vendor_answered_opens_the_breaker_though_it_could_not_be_kept(
     ledger: Ledger, redis: Redis
 ) -> None:
     probe, (one,) = on_trial(ledger, redis)
-    retry = writes.retry(one, in_s=600, cause="EVIDENCE_UNAVAILABLE")
+    retry = transitions.retry(one, in_s=600, cause="EVIDENCE_UNAVAILABLE")
     ledger.record(probe, [replace(retry, answer="result")])
     assert len(take(ledger)[1]) == 9
 
@@ -213,7 +215,7 @@ def test_a_probe_of_a_worker_of_the_release_before_is_waited_for_as_ever(
     """It does not say which verification that is: the trial lasts until it is answered, or for a lease."""
     probe, (one,) = on_trial(ledger, redis)
     redis.hdel(f"{PH}health", "by")
-    ledger.record(probe, [writes.release(one)])
+    ledger.record(probe, [transitions.release(one)])
     assert ledger.claim("ph", limit=64).batches == ()
     redis.hset(f"{PH}health", "probe", 1)
     assert len(take(ledger)[1]) == 1

@@ -8,8 +8,9 @@ import pytest
 from celery.exceptions import Reject
 from kombu import Connection, Queue
 
-from worker import broker, client
-from worker.services import services
+from worker import client
+from worker.messaging import redis_transport
+from worker.runtime.services import services
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ QUEUE = Queue("tested")
 @pytest.fixture
 def channel(redis_url: str, redis: Redis) -> Iterator[Any]:
     """Three messages lie on the queue, and Redis is full."""
-    broker.install()
+    redis_transport.install()
     with Connection(redis_url) as connection:
         with connection.Producer() as producer:
             for number in range(3):

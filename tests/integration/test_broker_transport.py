@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.acceptance.fleet import until
-from worker import broker
+from worker.messaging import redis_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +44,9 @@ def connection(redis_url: str, prefix: str) -> Iterator[Connection]:
 
 @contextmanager
 def connected(url: str, **options: Any) -> Iterator[Connection]:
-    broker.install()
+    redis_transport.install()
     with Connection(url, transport_options=options) as connection:
-        assert isinstance(connection.transport, broker.Transport)
+        assert isinstance(connection.transport, redis_transport.Transport)
         yield connection
 
 
@@ -343,7 +343,7 @@ def test_a_name_and_a_password_of_any_characters_are_understood(
         channels=["*"],
         categories=["+@all"],
     )
-    broker.install()
+    redis_transport.install()
     try:
         connection = (
             Connection(redis_url.replace("redis://", f"redis://us-er:{quote(HARD, safe='')}@"))
@@ -360,7 +360,7 @@ def test_a_name_and_a_password_of_any_characters_are_understood(
 
 
 def test_a_wrong_password_is_said_to_be_one(redis_url: str) -> None:
-    broker.install()
+    redis_transport.install()
     with (
         pytest.raises(AuthenticationError),
         Connection(redis_url.replace("redis://", "redis://who:wrong@")) as connection,
@@ -369,13 +369,13 @@ def test_a_wrong_password_is_said_to_be_one(redis_url: str) -> None:
 
 
 def test_a_server_that_is_not_there_or_says_nothing_is_a_connection_error(unused_port: int) -> None:
-    broker.install()
+    redis_transport.install()
     with (
         pytest.raises(RedisConnectionError) as refused,
         Connection(f"redis://127.0.0.1:{unused_port}") as connection,
     ):
         connection.connect()
-    assert isinstance(refused.value, broker.Transport.connection_errors)
+    assert isinstance(refused.value, redis_transport.Transport.connection_errors)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         with (
@@ -383,4 +383,4 @@ def test_a_server_that_is_not_there_or_says_nothing_is_a_connection_error(unused
             Connection(url, transport_options={"socket_timeout": 0.2}) as connection,
         ):
             connection.connect()
-    assert isinstance(late.value, broker.Transport.connection_errors)
+    assert isinstance(late.value, redis_transport.Transport.connection_errors)

@@ -10,11 +10,11 @@ import pytest
 
 from schemas.token import Token
 from tests.integration.vendor_stub import Call, Stub, http
-from worker.calls import Calls, Thread
-from worker.evidence import disk
+from worker.advance.token_cache import Tokens
+from worker.concurrency.executor import Calls, Thread
+from worker.evidence.storage import durability
 from worker.evidence.store import Evidence
-from worker.transport import MIB, deadline, read_bounded, session
-from worker.vendor.tokens import Tokens
+from worker.http_client import MIB, deadline, read_bounded, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,14 +79,14 @@ def test_who_waits_for_a_token_holds_up_nobody_who_has_one(redis: redis_py.Redis
 
 
 def test_all_who_wait_for_the_disk_share_its_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_is_disk", lambda _: True)
+    monkeypatch.setattr(durability, "_is_disk", lambda _: True)
     syncs: list[int] = []
 
     def slow(descriptor: int) -> None:
         syncs.append(descriptor)
         time.sleep(0.05)
 
-    monkeypatch.setattr(disk, "syncfs", slow)
+    monkeypatch.setattr(durability, "syncfs", slow)
     evidence = Evidence(tmp_path.as_uri())
     evidence.keep_answer("ph", "first", b"answer")  # by now it is known what it lies on
     syncs.clear()
@@ -107,7 +107,7 @@ def test_all_who_come_first_find_out_together_what_they_are_on(
         time.sleep(0.05)
         return True
 
-    monkeypatch.setattr(disk, "_is_disk", is_disk)
+    monkeypatch.setattr(durability, "_is_disk", is_disk)
     evidence = Evidence(tmp_path.as_uri())
     kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE
@@ -117,14 +117,14 @@ def test_all_who_come_first_find_out_together_what_they_are_on(
 def test_where_files_are_synced_one_by_one_it_is_done_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_is_disk", lambda _: False)
-    everybody, synced = Barrier(AT_ONCE), disk._fsync
+    monkeypatch.setattr(durability, "_is_disk", lambda _: False)
+    everybody, synced = Barrier(AT_ONCE), durability._fsync
 
     def together(descriptors: tuple[int, ...]) -> None:
         everybody.wait(30)
         synced(descriptors)
 
-    monkeypatch.setattr(disk, "_fsync", together)
+    monkeypatch.setattr(durability, "_fsync", together)
     evidence = Evidence(tmp_path.as_uri())
     kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE

@@ -18,7 +18,7 @@ from worker.ledger.scripts import prefix
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Hold
+    from worker.ledger.models import Hold
 
 
 @pytest.fixture

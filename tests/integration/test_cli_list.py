@@ -16,10 +16,10 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import ROOT, Ekyc
-from worker.ledger import Census, Ledger, writes
+from worker.ledger import Census, Ledger, transitions
 from worker.ledger.decided import Decided
-from worker.ledger.values import EvidenceState, Stage
-from worker.ledger.writes import Heard
+from worker.ledger.models import EvidenceState, Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,21 +42,21 @@ def decided(ledger: Ledger, signature_id: str, name: str, context: str) -> None:
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
     heard = Heard("result")
-    ledger.record(batch, [writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
+    ledger.record(batch, [transitions.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
     batch = type(batch)(batch.id, "ph", Stage.ARCHIVING, batch.signature_ids)
     (one,) = ledger.load(batch)
-    ledger.record(batch, [writes.archived(one, EvidenceState.COMPLETE)])
+    ledger.record(batch, [transitions.archived(one, EvidenceState.COMPLETE)])
     batch = type(batch)(batch.id, "ph", Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(batch)
     text = json.dumps({"evidence": {"url": "file:///x"}, "context": json.loads(context)})
-    ledger.record(batch, [writes.decide(one, name=name, decision=text)])
-    ledger.record(batch, [writes.delivered(one, name=name)])
+    ledger.record(batch, [transitions.decide(one, name=name, decision=text)])
+    ledger.record(batch, [transitions.delivered(one, name=name)])
 
 
 def quarantined(ledger: Ledger, signature_id: str, region: str = "ph") -> None:
     ledger.enqueue([EnqueueRequest(signature_id, region)])
     (batch,) = ledger.claim(region, limit=1).batches
-    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE") for one in ledger.load(batch)])
+    ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE") for one in ledger.load(batch)])
 
 
 def listed(ekyc: Ekyc, *options: str) -> list[dict[str, Any]]:

@@ -14,16 +14,16 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, Terminal, free_port
 from worker.evidence.store import Evidence
-from worker.ledger import Census, Ledger, writes
-from worker.ledger.values import Stage
-from worker.ledger.writes import Heard
+from worker.ledger import Census, Ledger, transitions
+from worker.ledger.models import Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from redis import Redis
 
-    from worker.ledger.values import Counts, Status
+    from worker.ledger.models import Counts, Status
 
 SECRET = "Juan dela Cruz"
 CONTEXT = json.dumps({"name": SECRET})
@@ -62,7 +62,7 @@ def quarantined(ledger: Ledger, region: str, name: str, reason: str) -> None:
     ledger.enqueue([EnqueueRequest(name, region, CONTEXT)])
     (batch,) = ledger.claim(region, limit=1).batches
     (one,) = ledger.load(batch)
-    write = writes.quarantine(one, reason=reason, detail="data: no", heard=Heard("unreadable", "t-1"))
+    write = transitions.quarantine(one, reason=reason, detail="data: no", heard=Heard("unreadable", "t-1"))
     assert all(how.written for how in ledger.record(batch, [write]))
     # Who comes in the same millisecond comes in no order.
     time.sleep(0.002)

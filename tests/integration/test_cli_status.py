@@ -11,17 +11,17 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc
-from worker.ledger import Ledger, Quarantine, writes
-from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.ledger.writes import Heard
+from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.models import Batch, EvidenceState, Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis import Redis
 
-    from worker.ledger.values import Status, Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Status, Verification
+    from worker.ledger.transitions import Write
 
 SECRET = "Juan dela Cruz"
 DECISION = {
@@ -51,9 +51,9 @@ class Desk:
     def deliver(self, one: Verification) -> Write:
         """Fix the decision, and return the write that is next."""
         batch = Batch(self.status().batch_id or "", "ph", Stage.ROUTING, ("one",))
-        decided = writes.decide(one, name="approve", decision=json.dumps(DECISION))
+        decided = transitions.decide(one, name="approve", decision=json.dumps(DECISION))
         assert all(how.written for how in self.ledger.record(batch, [decided]))
-        return writes.delivered(one, name="approve")
+        return transitions.delivered(one, name="approve")
 
     def status(self) -> Status:
         status = self.ledger.status("ph", "one")
@@ -103,7 +103,7 @@ def test_one_that_was_just_enqueued_waits_for_a_worker(ekyc: Ekyc, desk: Desk) -
 
 def test_one_in_its_countdown_says_when_it_is_due_and_what_was_answered(ekyc: Ekyc, desk: Desk) -> None:
     heard = Heard("pending", "d3fde1547eeaf226", nulls=1, submitted=True)
-    desk.write(lambda one: writes.repoll(one, heard, in_s=630, event="submitted"))
+    desk.write(lambda one: transitions.repoll(one, heard, in_s=630, event="submitted"))
 
     text, document = story(ekyc)
 
@@ -136,8 +136,8 @@ def test_one_that_is_done_tells_its_whole_way_and_its_decision_without_the_conte
 ) -> None:
     heard = Heard("result", "d3fde1547eeaf226", submitted=True)
     desk.write(
-        lambda one: writes.settle(one, heard, overall_result="PASS", error_code="SUCCESS"),
-        lambda one: writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
+        lambda one: transitions.settle(one, heard, overall_result="PASS", error_code="SUCCESS"),
+        lambda one: transitions.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
         desk.deliver,
     )
 
@@ -156,7 +156,7 @@ def test_one_that_is_done_tells_its_whole_way_and_its_decision_without_the_conte
 
 
 def test_one_in_quarantine_says_why_and_where_the_evidence_lies(ekyc: Ekyc, desk: Desk) -> None:
-    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE", detail="data.overallResult"))
+    desk.write(lambda one: transitions.quarantine(one, reason="UNREADABLE", detail="data.overallResult"))
     text, document = story(ekyc)
     assert text.startswith("ph/one: in quarantine (UNREADABLE): a person has to look\n")
     assert (document["stage"], document["quarantine_reason"]) == ("quarantined", "UNREADABLE")
@@ -167,7 +167,7 @@ def test_one_in_quarantine_says_why_and_where_the_evidence_lies(ekyc: Ekyc, desk
 def test_one_that_was_retried_says_since_when_its_deadline_counts(
     ekyc: Ekyc, desk: Desk, redis: Redis
 ) -> None:
-    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE"))
+    desk.write(lambda one: transitions.quarantine(one, reason="UNREADABLE"))
     Quarantine(redis, who="maria").retry("ph", ["one"])
     text, document = story(ekyc)
     assert text.startswith("ph/one: waits to be polled, due since ")
@@ -180,7 +180,7 @@ def test_one_that_was_retried_says_since_when_its_deadline_counts(
 
 
 def test_one_that_was_dropped_says_by_whom_and_why(ekyc: Ekyc, desk: Desk, redis: Redis) -> None:
-    desk.write(lambda one: writes.quarantine(one, reason="UNREADABLE"))
+    desk.write(lambda one: transitions.quarantine(one, reason="UNREADABLE"))
     Quarantine(redis, who="maria").drop("ph", ["one"], why="asked for by the user")
     text, document = story(ekyc)
     assert text.startswith("ph/one: dropped by maria: asked for by the user\n")
@@ -193,10 +193,10 @@ def decided_without_an_answer(desk: Desk) -> None:
 
     def deliver(one: Verification) -> Write:
         desk.deliver(one)
-        return writes.delivered(one, name="review", then=Stage.POLLING)
+        return transitions.delivered(one, name="review", then=Stage.POLLING)
 
     desk.write(
-        lambda one: writes.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False),
+        lambda one: transitions.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False),
         deliver,
     )
 
@@ -212,8 +212,8 @@ def test_an_answer_that_came_late_or_never_is_told(ekyc: Ekyc, desk: Desk) -> No
     decided_without_an_answer(desk)
     late = Heard("result", submitted=True)
     desk.write(
-        lambda one: writes.settle(one, late, overall_result="PASS", error_code="SUCCESS"),
-        lambda one: writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
+        lambda one: transitions.settle(one, late, overall_result="PASS", error_code="SUCCESS"),
+        lambda one: transitions.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=9000),
     )
     text, document = story(ekyc)
     assert text.startswith("ph/one: done\n")
@@ -224,7 +224,7 @@ def test_an_answer_that_came_late_or_never_is_told(ekyc: Ekyc, desk: Desk) -> No
 def test_one_that_was_given_up_is_done_and_says_why(ekyc: Ekyc, desk: Desk) -> None:
     decided_without_an_answer(desk)
     desk.write(
-        lambda one: writes.finish(one, Heard("pending"), event="given_up", detail="DEADLINE_PASSED"),
+        lambda one: transitions.finish(one, Heard("pending"), event="given_up", detail="DEADLINE_PASSED"),
     )
     text, _ = story(ekyc)
     assert text.startswith("ph/one: done\n")

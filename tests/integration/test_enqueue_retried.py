@@ -11,7 +11,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from worker.ledger import Census, Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -16,9 +16,10 @@ from tests.integration.image_host import JPEG, PNG, ImageHost
 from worker.errors import EvidenceConflict, EvidenceLost, EvidenceUnavailable
 from worker.evidence.archive import Archived, archive
 from worker.evidence.images import Images
-from worker.evidence.manifest import FileEntry, Missing, verify
+from worker.evidence.manifest import FileEntry, Missing
 from worker.evidence.store import Evidence
-from worker.transport import deadline
+from worker.evidence.verification import verify
+from worker.http_client import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

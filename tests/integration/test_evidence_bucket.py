@@ -18,8 +18,9 @@ from tests.integration.image_host import JPEG, PNG, ImageHost
 from worker.errors import EvidenceConflict, EvidenceUnavailable
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
-from worker.evidence.manifest import FileEntry, verify
+from worker.evidence.manifest import FileEntry
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ import pytest
 from tests.integration.image_host import JPEG, PNG, ImageHost
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
-from worker.evidence.manifest import verify
 from worker.evidence.store import Evidence, Usage
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

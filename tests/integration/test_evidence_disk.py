@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.evidence import disk
-from worker.evidence.disk import Disk, file_system
+from worker.evidence.storage import durability
+from worker.evidence.storage.durability import Disk, file_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ class Calls(list[str]):
     """The syncs that were made: `all`, or `one` for each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(disk, "syncfs", lambda _: self.append("all"))
-        monkeypatch.setattr(disk, "_fsync", lambda descriptors: self.extend(["one"] * len(descriptors)))
+        monkeypatch.setattr(durability, "syncfs", lambda _: self.append("all"))
+        monkeypatch.setattr(durability, "_fsync", lambda descriptors: self.extend(["one"] * len(descriptors)))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def kind(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
     """What file systems are said to be, by the path that is asked for."""
     kinds: dict[str, str | None] = {}
-    monkeypatch.setattr(disk, "file_system", lambda path: kinds.get(path, "ext4"))
+    monkeypatch.setattr(durability, "file_system", lambda path: kinds.get(path, "ext4"))
     monkeypatch.setattr("platform.release", lambda: "6.1.0-18-amd64")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     return kinds
@@ -114,8 +114,8 @@ def test_a_sync_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(disk, "_is_disk", lambda _: True)
-    monkeypatch.setattr(disk, "syncfs", fail)
+    monkeypatch.setattr(durability, "_is_disk", lambda _: True)
+    monkeypatch.setattr(durability, "syncfs", fail)
     with pytest.raises(OSError, match="Input/output"):
         Disk(str(tmp_path)).sync(descriptor, since=0)
 
@@ -130,8 +130,8 @@ def test_what_failed_for_one_has_failed_for_all_who_had_written_by_then(
         if fails[0]:
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(disk, "_is_disk", lambda _: True)
-    monkeypatch.setattr(disk, "syncfs", syncfs)
+    monkeypatch.setattr(durability, "_is_disk", lambda _: True)
+    monkeypatch.setattr(durability, "syncfs", syncfs)
     ours = Disk(str(tmp_path))
     began = ours.failures
     with pytest.raises(OSError, match="Input/output"):
@@ -144,9 +144,9 @@ def test_what_failed_for_one_has_failed_for_all_who_had_written_by_then(
 
 def test_the_call_of_the_system_itself(tmp_path: Path, descriptor: int) -> None:
     del tmp_path
-    disk.syncfs(descriptor)
+    durability.syncfs(descriptor)
     with pytest.raises(OSError, match=r"[Bb]ad file descriptor"):
-        disk.syncfs(-1)
+        durability.syncfs(-1)
 
 
 def test_the_kind_of_a_file_system_is_the_mounts_own() -> None:

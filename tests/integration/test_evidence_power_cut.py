@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.image_host import JPEG, PNG, ImageHost
-from worker.evidence import disk as disks
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
-from worker.evidence.manifest import verify
+from worker.evidence.storage import durability as disks
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,14 +106,14 @@ def answer(front: str, back: str) -> bytes:
 @pytest.fixture(params=["nameless", "staged"])
 def nameless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param == "staged":
-        monkeypatch.setattr("worker.evidence.drafts._NAMELESS", 0)
+        monkeypatch.setattr("worker.evidence.storage.drafts._NAMELESS", 0)
     return bool(request.param == "nameless")
 
 
 @pytest.fixture(params=["whole", "one by one"])
 def whole(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the file system is synced, or each file of it."""
-    monkeypatch.setattr("worker.evidence.disk._is_disk", lambda _: request.param == "whole")
+    monkeypatch.setattr("worker.evidence.storage.durability._is_disk", lambda _: request.param == "whole")
     return bool(request.param == "whole")
 
 

@@ -13,9 +13,9 @@ from tests.integration.certificates import self_signed, server_side
 from tests.integration.image_host import JPEG
 from tests.integration.vendor_stub import Call, Stub, http
 from worker.evidence.images import Images
-from worker.transport.adapter import Handle
-from worker.transport.curl import pycurl
-from worker.transport.engine import TURN_S
+from worker.http_client.adapter import Handle
+from worker.http_client.curl import pycurl
+from worker.http_client.engine import TURN_S
 
 if TYPE_CHECKING:
     import ssl
@@ -168,7 +168,7 @@ def answered_before_it_is_read(monkeypatch: pytest.MonkeyPatch, meanwhile: Calla
             self.curl.setopt(pycurl.VERBOSE, 1)
             self.curl.setopt(pycurl.DEBUGFUNCTION, sent)
 
-    monkeypatch.setattr("worker.transport.adapter.Handle", Slow)
+    monkeypatch.setattr("worker.http_client.adapter.Handle", Slow)
 
 
 def test_an_answer_that_is_there_at_once_keeps_its_connection(
@@ -191,7 +191,7 @@ def test_a_socket_with_the_number_of_another_is_watched(
     images: Images, server: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop (libev) would not notice a file that was closed and opened again between two looks."""
-    monkeypatch.setattr("worker.transport.engine.TURN_S", 60.0)
+    monkeypatch.setattr("worker.http_client.engine.TURN_S", 60.0)
     answered_before_it_is_read(monkeypatch, lambda _: None)
 
     def all_of_them() -> None:

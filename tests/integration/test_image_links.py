@@ -13,8 +13,9 @@ from tests.odd_answers import text
 from worker.errors import ImageRefused
 from worker.evidence.archive import Archived, archive
 from worker.evidence.images import Images
-from worker.evidence.manifest import Missing, verify
+from worker.evidence.manifest import Missing
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

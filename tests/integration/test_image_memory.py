@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.integration.image_host import JPEG, ImageHost
-from worker.transport import MIB
+from worker.http_client import MIB
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -22,7 +22,7 @@ MANY, IMAGE, BUDGET = 12, 16, 40
 #: Prints by how much the process grew at most, in MiB, and how many archives are complete.
 CHILD = """
     import json, resource, sys
-    from worker.calls import Calls, Thread
+    from worker.concurrency.executor import Calls, Thread
     from worker.evidence.admission import Admissions
     from worker.evidence.archive import archive
     from worker.evidence.images import Images

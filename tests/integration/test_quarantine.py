@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, Quarantine, writes
-from worker.ledger.values import Stage
-from worker.ledger.writes import Heard
+from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger.models import Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.ledger.values import Batch, Verification
+    from worker.ledger.models import Batch, Verification
 
 
 @pytest.fixture
@@ -25,21 +25,21 @@ def ledger(redis: Redis) -> Ledger:
     ledger.enqueue([EnqueueRequest(name, "ph") for name in ("a", "b", "c", "waits")])
     (batch,) = ledger.claim("ph", limit=64).batches
     by_name = {one.signature_id: one for one in ledger.load(batch)}
-    settled = writes.settle(by_name["c"], Heard("result"), overall_result="PASS", error_code="SUCCESS")
+    settled = transitions.settle(by_name["c"], Heard("result"), overall_result="PASS", error_code="SUCCESS")
     ledger.record(
         batch,
         [
-            writes.quarantine(
+            transitions.quarantine(
                 by_name["a"], reason="UNREADABLE", detail="data: no", heard=Heard("unreadable")
             ),
-            writes.quarantine(by_name["b"], reason="UNREADABLE", heard=Heard("unreadable")),
+            transitions.quarantine(by_name["b"], reason="UNREADABLE", heard=Heard("unreadable")),
             settled,
-            writes.repoll(by_name["waits"], Heard("pending", nulls=1), in_s=60),
+            transitions.repoll(by_name["waits"], Heard("pending", nulls=1), in_s=60),
         ],
     )
     archiving = type(batch)(batch.id, "ph", Stage.ARCHIVING, ("c",))
     (one,) = ledger.load(archiving)
-    ledger.record(archiving, [writes.quarantine(one, reason="EVIDENCE_CONFLICT")])
+    ledger.record(archiving, [transitions.quarantine(one, reason="EVIDENCE_CONFLICT")])
     return ledger
 
 
@@ -71,10 +71,12 @@ def test_what_is_retried_has_its_tries_after_the_deadline_again(ledger: Ledger, 
     ledger.enqueue([EnqueueRequest("late", "ph")])
     batch, one = taken()
     heard = Heard("busy", faults=1, cause="busy", late_faults=7)
-    ledger.record(batch, [writes.repoll(one, heard, in_s=0)])
+    ledger.record(batch, [transitions.repoll(one, heard, in_s=0)])
     batch, one = taken()
     assert one.late_faults == 7
-    ledger.record(batch, [writes.quarantine(one, reason="UNKNOWN_CODE", heard=replace(heard, late_faults=8))])
+    ledger.record(
+        batch, [transitions.quarantine(one, reason="UNKNOWN_CODE", heard=replace(heard, late_faults=8))]
+    )
     Quarantine(redis, who="maria").retry("ph", ["late"])
     _, one = taken()
     assert one.late_faults == 0
@@ -141,7 +143,7 @@ def test_more_than_a_page_is_listed_and_retried(redis: Redis) -> None:
     while batches := ledger.claim("ph", limit=64).batches:
         for batch in batches:
             ledger.record(
-                batch, [writes.quarantine(one, reason="UNKNOWN_CODE") for one in ledger.load(batch)]
+                batch, [transitions.quarantine(one, reason="UNKNOWN_CODE") for one in ledger.load(batch)]
             )
     assert sorted(line.signature_id for line in quarantine.listed("ph")) == names
     assert all(quarantine.retry("ph", names))
@@ -154,6 +156,6 @@ def test_a_retried_killer_of_workers_travels_alone(redis: Redis) -> None:
     ledger.enqueue([EnqueueRequest("killer", "ph"), EnqueueRequest("other", "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    ledger.record(batch, [writes.quarantine(one, reason="CRASHES_WORKERS")])
+    ledger.record(batch, [transitions.quarantine(one, reason="CRASHES_WORKERS")])
     assert quarantine.retry("ph", [one.signature_id]) == [True]
     assert sorted(len(batch.signature_ids) for batch in ledger.claim("ph", limit=64).batches) == [1, 1]

@@ -10,9 +10,9 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc
 from tests.integration.redis_states import full
-from worker.ledger import Census, Ledger, writes
-from worker.ledger.writes import Heard
-from worker.roster import Roster, Worker
+from worker.ledger import Census, Ledger, transitions
+from worker.ledger.transitions import Heard
+from worker.ledger.worker_registry import Roster, Worker
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,7 +27,7 @@ def ledger(redis: Redis) -> Ledger:
     ledger.enqueue([EnqueueRequest("id-1", "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)
-    ledger.record(batch, [writes.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
+    ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
     ledger.enqueue([EnqueueRequest("id-2", "ph")])
     Roster(redis).sign_in(Worker("w1", "table", "1"))
     return ledger

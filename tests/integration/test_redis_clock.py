@@ -10,16 +10,16 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.conftest import free_port
 from tests.faketime import needs_faketime, server_ahead
-from worker.ledger import Census, Ledger, writes
-from worker.ledger.values import Batch, Stage
-from worker.ledger.writes import Heard
-from worker.redis import connect
+from worker.ledger import Census, Ledger, transitions
+from worker.ledger.connection import connect
+from worker.ledger.models import Batch, Stage
+from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from worker.ledger.values import Verification
+    from worker.ledger.models import Verification
 
 pytestmark = [needs_faketime, pytest.mark.timeout(90)]
 
@@ -56,8 +56,8 @@ def claimed(ledger: Ledger, wanted: Iterable[str], region: str = "ph") -> list[V
     return found
 
 
-def pending(one: Verification, *, in_s: float) -> writes.Write:
-    return writes.repoll(one, Heard("pending", "t", nulls=1), in_s=in_s)
+def pending(one: Verification, *, in_s: float) -> transitions.Write:
+    return transitions.repoll(one, Heard("pending", "t", nulls=1), in_s=in_s)
 
 
 def fill(ledger: Ledger) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.fleet import until
-from worker.health_file import HealthFile
-from worker.pulse import Pulse
-from worker.redis import connect
-from worker.roster import FORGOTTEN_AFTER_S, KEY, LATELY_S, Roster, Worker
+from worker.ledger.connection import connect
+from worker.ledger.worker_registry import FORGOTTEN_AFTER_S, KEY, LATELY_S, Roster, Worker
+from worker.runtime.health_file import HealthFile
+from worker.runtime.heartbeat import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

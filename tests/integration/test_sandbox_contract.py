@@ -9,11 +9,11 @@ import pytest
 
 from sandbox.scenario import Entry, catalogue
 from sandbox.server import Sandbox
+from worker.advance.answers import Answer, OursToFix, Settled, UnknownCode, UnknownId, Unreadable
+from worker.advance.client import Client
 from worker.errors import ImageRefused, ImageUnavailable
 from worker.evidence.images import Images
 from worker.settings import Settings
-from worker.vendor.answers import Answer, OursToFix, Settled, UnknownCode, UnknownId, Unreadable
-from worker.vendor.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from tests.conftest import free_port, start_server
 from tests.integration.cli_process import Ekyc
 from worker.cli.checks import broker, ledger
 from worker.errors import ConfigError
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import redis as redis_py
 from tests.conftest import free_port
 from tests.faketime import environment, needs_faketime, server_ahead
 from tests.integration.vendor_stub import Call, Stub, envelope, http
-from worker.redis import connect
-from worker.vendor.answers import TransientFault
-from worker.vendor.token_store import REFUSED_FOR_S, TokenStore
+from worker.advance.answers import TransientFault
+from worker.advance.token_store import REFUSED_FOR_S, TokenStore
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,10 +29,10 @@ MAX_SKEW_S = 300
 
 ASK = """
 import sys
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import Settings
-from worker.vendor.client import Client
-from worker.transport import deadline
+from worker.advance.client import Client
+from worker.http_client import deadline
 client = Client(Settings(base_url=sys.argv[1], access_key="a", secret_key="s"), connect(sys.argv[2]))
 with deadline(10.0):
     print(client._tokens.get("ph"))

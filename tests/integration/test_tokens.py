@@ -15,13 +15,13 @@ import pytest
 
 from schemas.token import Token
 from tests.integration.vendor_stub import Call, Stub, envelope, http, token
+from worker.advance.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
+from worker.advance.token_cache import LOCK_S, MARGIN, TokenRefused, Tokens
+from worker.advance.token_request import Mint, sign
 from worker.errors import LedgerUnavailable
-from worker.redis import connect
+from worker.http_client import deadline, session
+from worker.ledger.connection import connect
 from worker.settings import Settings
-from worker.transport import deadline, session
-from worker.vendor.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
-from worker.vendor.mint import Mint, sign
-from worker.vendor.tokens import LOCK_S, MARGIN, TokenRefused, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,8 +161,8 @@ def test_a_lock_that_a_dead_minter_left_behind_delays_and_no_more(
 
 MINTER = """
 import sys, time, redis
-from worker.transport import deadline
-from worker.vendor.tokens import Tokens
+from worker.http_client import deadline
+from worker.advance.token_cache import Tokens
 
 def mint(region):
     print("minting", flush=True)

@@ -1,4 +1,4 @@
-"""Promises of `worker.transport`, against servers that behave and servers that do not."""
+"""Promises of `worker.http_client`, against servers that behave and servers that do not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import requests
 
 from tests.integration.certificates import self_signed, server_side
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, http
-from worker import transport
-from worker.transport import MIB, BodyTooLarge, deadline, fault, read_bounded
-from worker.transport.deadline import time_left_s
+from worker import http_client
+from worker.http_client import MIB, BodyTooLarge, deadline, fault, read_bounded
+from worker.http_client.deadline import time_left_s
 
 if TYPE_CHECKING:
     import ssl
@@ -33,13 +33,13 @@ pytestmark = pytest.mark.timeout(30)
 
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
-    with transport.session() as session:
+    with http_client.session() as session:
         yield session
 
 
 @pytest.fixture
 def public() -> Iterator[requests.Session]:
-    with transport.public_session() as session:
+    with http_client.public_session() as session:
         yield session
 
 
@@ -139,7 +139,7 @@ def test_a_request_that_nobody_reads_is_cut_off_at_the_deadline(session: request
 
 def test_a_host_that_does_not_take_the_connection_is_given_up_after_the_connect_timeout() -> None:
     """Long before the deadline: its queue of connections is full, so our SYN is not answered."""
-    with socket.socket() as listener, transport.session(connect_timeout_s=0.3) as session:
+    with socket.socket() as listener, http_client.session(connect_timeout_s=0.3) as session:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         queue = [socket.socket() for _ in range(4)]
@@ -585,7 +585,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.transport.adapter.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("worker.http_client.adapter.is_public", lambda address: address == "127.0.0.1")
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(
@@ -602,7 +602,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 
 
 def test_a_certificate_for_another_host_is_refused(tls: ssl.SSLContext, certificate: Path) -> None:
-    with Stub(always(http()), tls) as server, transport.session(ca_bundle=str(certificate)) as client:
+    with Stub(always(http()), tls) as server, http_client.session(ca_bundle=str(certificate)) as client:
         assert failing(client, f"https://localhost:{server.port}") == "TLS"
         assert server.calls == []
 
@@ -612,7 +612,7 @@ def test_tls_keeps_its_connection_and_its_deadline(tls: ssl.SSLContext, certific
     def reply(call: Call) -> Iterator[Any]:
         yield from DRIPS["chunks"](call) if call.path == "/drip" else [http(b"answer")]
 
-    with Stub(reply, tls) as server, transport.session(ca_bundle=str(certificate)) as session:
+    with Stub(reply, tls) as server, http_client.session(ca_bundle=str(certificate)) as session:
         assert get(session, server.origin) == b"answer"
         assert get(session, server.origin) == b"answer"
         assert server.connections == 1

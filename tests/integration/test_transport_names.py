@@ -26,7 +26,7 @@ def server() -> Iterator[Stub]:
 ASK = """
 import sys, time
 import requests
-from worker.transport import MIB, deadline, fault, public_session, read_bounded, session
+from worker.http_client import MIB, deadline, fault, public_session, read_bounded, session
 def ask(session, url, total_s):
     begun = time.monotonic()
     try:

@@ -20,8 +20,8 @@ import requests
 
 from tests.conftest import free_port
 from tests.integration.vendor_stub import Call, Stub, http
-from worker import transport
-from worker.transport import MIB, deadline, fault, read_bounded
+from worker import http_client
+from worker.http_client import MIB, deadline, fault, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,7 +117,7 @@ def test_others_go_on_beside_an_unkind_server(name: str, capsys: pytest.CaptureF
     with (
         serving(name) as unkind_origin,
         Stub(lambda _: [http(b"answer")]) as kind,
-        transport.session() as session,
+        http_client.session() as session,
     ):
         assert gevent.spawn(outcome, session, kind.origin, 5.0).get() == "6"
         beside = Beside()
@@ -138,7 +138,7 @@ def test_others_go_on_beside_an_unkind_server(name: str, capsys: pytest.CaptureF
 
 
 def test_others_go_on_while_a_tls_handshake_hangs() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, transport.session() as session:
+    with socket.create_server(("127.0.0.1", 0)) as listener, http_client.session() as session:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         beside = Beside()
         hanging = [gevent.spawn(outcome, session, url, 0.5) for _ in range(16)]
@@ -152,7 +152,7 @@ def test_others_go_on_while_a_tls_handshake_hangs() -> None:
 def test_a_head_of_blanks_is_refused_quickly(times: int) -> None:
     """Not in a time that grows with the square of it, which was minutes."""
     raw = b"HTTP/1.1 200 OK\r\nA:" + b" " * (16_000 * times) + b"\rX\r\nContent-Length: 6\r\n\r\nanswer"
-    with Stub(lambda _: [raw]) as server, transport.session() as session:
+    with Stub(lambda _: [raw]) as server, http_client.session() as session:
         begun = time.monotonic()
         assert outcome(session, server.origin, 20.0) in {"6", "NOT_HTTP"}
         assert time.monotonic() - begun < 2.0
@@ -223,7 +223,7 @@ def as_threads(count: int, function: Callable[[], str]) -> set[str]:
 def test_a_connection_that_a_nat_forgot_costs_a_moment_and_no_call(
     forgetful: str, vendor: Stub, run: Callable[[int, Callable[[], str]], set[str]]
 ) -> None:
-    with transport.session() as session:
+    with http_client.session() as session:
         assert run(8, lambda: outcome(session, forgetful, 10.0)) == {"6"}
         threading.Event().wait(2.0)
         begun = time.monotonic()
@@ -239,7 +239,7 @@ def test_a_vendor_that_is_slow_is_not_asked_twice() -> None:
         yield 4.0 if call.path == "/slow" else 0.0
         yield http(b"answer")
 
-    with Stub(reply) as server, transport.session() as session:
+    with Stub(reply) as server, http_client.session() as session:
         assert outcome(session, server.origin, 10.0) == "6"
         assert outcome(session, f"{server.origin}/slow", 10.0) == "6"
         assert server.paths() == ["/", "/slow"]

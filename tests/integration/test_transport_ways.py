@@ -20,8 +20,8 @@ import requests
 
 from tests.integration.certificates import self_signed, server_side
 from tests.integration.vendor_stub import Stub, http
-from worker import transport
-from worker.transport import MIB, deadline, fault, read_bounded
+from worker import http_client
+from worker.http_client import MIB, deadline, fault, read_bounded
 
 if TYPE_CHECKING:
     import ssl
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from worker.transport.session import Session
+    from worker.http_client.session import Session
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -72,13 +72,13 @@ CODED: dict[str, tuple[bytes, str, bytes | str]] = {
 @pytest.mark.parametrize(("body", "coding", "expected"), CODED.values(), ids=CODED)
 def test_every_byte_of_a_body_counts(body: bytes, coding: str, expected: bytes | str) -> None:
     reply = http(body, Content_Encoding=coding)
-    with Stub(lambda _: [reply]) as server, transport.session() as session:
+    with Stub(lambda _: [reply]) as server, http_client.session() as session:
         assert outcome(session, server.origin) == expected
 
 
 def test_the_members_of_a_body_together_are_bounded() -> None:
     reply = http(gzip.compress(bytes(600)) * 2, Content_Encoding="gzip")
-    with Stub(lambda _: [reply]) as server, transport.session() as session:
+    with Stub(lambda _: [reply]) as server, http_client.session() as session:
         assert outcome(session, server.origin, max_bytes=1199) == "BODY_TOO_LARGE"
         assert outcome(session, server.origin, max_bytes=1200) == bytes(1200)
 
@@ -129,7 +129,7 @@ class H2:
 
 
 def test_http_2_is_spoken_where_it_is_offered_and_a_stream_gets_its_own_answer(certificate: Path) -> None:
-    with H2(server_side(certificate)) as server, transport.session(ca_bundle=str(certificate)) as session:
+    with H2(server_side(certificate)) as server, http_client.session(ca_bundle=str(certificate)) as session:
 
         def ask(number: int) -> bytes | str:
             return outcome(session, f"{server.origin}/{number}")
@@ -147,7 +147,7 @@ def test_http_2_is_spoken_where_it_is_offered_and_a_stream_gets_its_own_answer(c
 
 ASK = """
 import sys
-from worker.transport import MIB, deadline, read_bounded, session
+from worker.http_client import MIB, deadline, read_bounded, session
 with deadline(5.0), session(ca_bundle=sys.argv[2]).get(sys.argv[1], stream=True) as response:
     print(read_bounded(response, MIB).decode())
 """
@@ -188,7 +188,7 @@ def test_nothing_is_taken_from_the_environment(certificate: Path, tmp_path: Path
     "url", ["file:///etc/hostname", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "dict://127.0.0.1/"]
 )
 def test_nothing_but_http_is_spoken(url: str) -> None:
-    with transport.session() as session, deadline(5.0), pytest.raises(requests.RequestException):
+    with http_client.session() as session, deadline(5.0), pytest.raises(requests.RequestException):
         session.get(url)
 
 
@@ -249,7 +249,7 @@ def server(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Stub]:
 
 def test_a_proxy_is_used_for_both_sessions(server: Stub, certificate: Path) -> None:
     with Proxy(server.port) as proxy:
-        for make in (transport.session, transport.public_session):
+        for make in (http_client.session, http_client.public_session):
             with make(proxy=proxy.url, ca_bundle=str(certificate)) as session:
                 if server.origin.startswith("https"):
                     assert (
@@ -277,7 +277,7 @@ def test_connections_of_ones_own_are_that_behind_a_proxy_too(server: Stub, certi
 
     with (
         Proxy(server.port) as proxy,
-        transport.session(proxy=proxy.url, ca_bundle=str(certificate)) as session,
+        http_client.session(proxy=proxy.url, ca_bundle=str(certificate)) as session,
     ):
         many = [gevent.spawn(ask, session) for _ in range(16)]
         gevent.joinall(many, timeout=60)
@@ -288,7 +288,7 @@ def test_a_proxy_that_refuses_is_called_so(certificate: Path) -> None:
     with (
         Stub(lambda _: [http(b"answer")], server_side(certificate)) as server,
         Proxy(server.port) as proxy,
-        transport.session(proxy=proxy.url, ca_bundle=str(certificate)) as session,
+        http_client.session(proxy=proxy.url, ca_bundle=str(certificate)) as session,
     ):
         assert outcome(session, server.origin) == b"answer"
         proxy.refuses = True
@@ -303,7 +303,7 @@ def test_a_literal_private_address_goes_to_no_proxy(host: str) -> None:
     with (
         Stub(lambda _: [http(b"answer")]) as server,
         Proxy(server.port) as proxy,
-        transport.public_session(proxy=proxy.url) as session,
+        http_client.public_session(proxy=proxy.url) as session,
     ):
         assert outcome(session, f"http://{host}:{server.port}/") == "ADDRESS_NOT_PUBLIC"
         assert proxy.heads == []

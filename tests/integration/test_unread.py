@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.acceptance.rabbitmq import RabbitMQ, installed
 from tests.integration.cli_process import Ekyc
 from worker.decisions.table import Table
-from worker.metrics import Metrics
-from worker.unread import EVERY_S, FRESH_S, WAIT_S, Unread, count
+from worker.messaging.unread import EVERY_S, FRESH_S, WAIT_S, Unread, count
+from worker.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

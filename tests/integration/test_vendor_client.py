@@ -16,12 +16,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
-from worker.errors import LedgerUnavailable
-from worker.policy import trip
-from worker.redis import connect
-from worker.settings import Settings
-from worker.vendor import client as client_module
-from worker.vendor.answers import (
+from worker.advance import client as client_module
+from worker.advance.answers import (
     AccountFault,
     Answer,
     Busy,
@@ -34,8 +30,12 @@ from worker.vendor.answers import (
     UnknownId,
     Unreadable,
 )
-from worker.vendor.client import TOTAL_S, Client
-from worker.vendor.regions import RESULT_PATH, TOKEN_PATH
+from worker.advance.client import TOTAL_S, Client
+from worker.advance.regions import RESULT_PATH, TOKEN_PATH
+from worker.errors import LedgerUnavailable
+from worker.ledger.connection import connect
+from worker.policy.rules import trip
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

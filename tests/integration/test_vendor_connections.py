@@ -12,10 +12,10 @@ import pytest
 
 from tests.integration.certificates import self_signed, server_side
 from tests.integration.vendor_stub import Call, Stub, envelope, http, token
+from worker.advance.answers import OursToFix, Pending, Settled, TransientFault, UnknownId, Unreadable
+from worker.advance.client import Client
+from worker.advance.regions import TOKEN_PATH
 from worker.settings import Settings
-from worker.vendor.answers import OursToFix, Pending, Settled, TransientFault, UnknownId, Unreadable
-from worker.vendor.client import Client
-from worker.vendor.regions import TOKEN_PATH
 
 if TYPE_CHECKING:
     import ssl

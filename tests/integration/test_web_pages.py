@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from tests.integration.redis_states import full
 from worker.errors import ConfigError
-from worker.http.face import Face
-from worker.roster import Roster, Worker
+from worker.ledger.worker_registry import Roster, Worker
 from worker.settings import Settings
+from worker.web.app import Face
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from sandbox.demo.findings import Findings, Kept, Leaks
 from sandbox.demo.plan import Plan, Planned, Way
 from schemas.decision import decision_id
 from worker.evidence.store import Usage
-from worker.ledger.values import Counts, Event, Stage, Status, Verification
+from worker.ledger.models import Counts, Event, Stage, Status, Verification
 
 APPROVED = Planned(
     "pass-1",

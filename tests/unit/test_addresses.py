@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.transport.addresses import is_public, literal
+from worker.http_client.addresses import is_public, literal
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "192.0.1.1", "223.255.255.255"]
 PUBLIC += ["2001:4860:4860::8888", "2606:4700::1111", "2400:cb00::1", "2a00:1450::1", "2c0f:fb50::1"]

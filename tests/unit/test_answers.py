@@ -1,4 +1,4 @@
-"""How an HTTP exchange becomes an answer: the table of `worker.vendor.answers`, row by row."""
+"""How an HTTP exchange becomes an answer: the table of `worker.advance.answers`, row by row."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from requests.structures import CaseInsensitiveDict
 
 from schemas.result import OverallResult
 from schemas.token import Token
-from worker.vendor import answers
-from worker.vendor.answers import (
+from worker.advance import answers
+from worker.advance.answers import (
     AccountFault,
     Answer,
     Busy,
@@ -31,7 +31,7 @@ from worker.vendor.answers import (
     classify_token,
     read_again,
 )
-from worker.vendor.exchange import Exchange
+from worker.advance.exchange import Exchange
 
 ID = "f302f5d2454a85c2"
 TID = "d3fde1547eeaf226"

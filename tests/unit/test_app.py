@@ -8,7 +8,7 @@ import sys
 _SCRIPT = """
 import gc
 from celery.signals import worker_ready
-import worker.app
+import worker.runtime.app
 before = gc.get_freeze_count()
 worker_ready.send(sender=None)
 print(before, gc.get_freeze_count(), len(gc.get_objects()))

@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from worker.broker import tls
 from worker.errors import ConfigError
+from worker.messaging.redis_transport import tls
 
 
 @pytest.mark.parametrize(

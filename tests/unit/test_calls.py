@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.calls import Calls, Thread, Work
-from worker.greenlets import aside
+from worker.concurrency.blocking import aside
+from worker.concurrency.executor import Calls, Thread, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker import errors
+from worker.advance.answers import TransientFault
+from worker.advance.answers.classify import _OURS_TO_FIX, _SAYS_ALL
 from worker.cli import options
 from worker.cli.quarantine.act import Act, Chosen
 from worker.cli.quarantine.reasons import REASONS
 from worker.errors import EkycError, LedgerUnavailable
 from worker.ledger.quarantine import PAGE
-from worker.vendor.answers import TransientFault
-from worker.vendor.answers.classify import _OURS_TO_FIX, _SAYS_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Written where a verification is quarantined: `worker.policy`, `worker.batches` and `lua/claim.lua`.
+#: Written where a verification is quarantined: in `worker.policy.rules`, `worker.runtime.batch_runner` and
+#: `lua/claim.lua`.
 BY_NAME = {"UNREADABLE", "UNKNOWN_CODE", "CRASHES_WORKERS", "UNFORESEEN", "EVIDENCE_UNAVAILABLE"}
 
 OPERATORS = Path(__file__).parents[2] / "docs" / "operators.md"

@@ -10,12 +10,12 @@ import pytest
 
 from schemas.result import Contradiction
 from tests.odd_answers import passed
+from worker.advance.answers import Settled, TransientFault, read_again
 from worker.decisions.table import Table
 from worker.errors import ConfigError
-from worker.ledger.values import Stage, Verification
-from worker.policy import Policy, trip
-from worker.schedule import Backoff, Backoffs
-from worker.vendor.answers import Settled, TransientFault, read_again
+from worker.ledger.models import Stage, Verification
+from worker.policy.backoff import Backoff, Backoffs
+from worker.policy.rules import Policy, trip
 
 if TYPE_CHECKING:
     from pathlib import Path

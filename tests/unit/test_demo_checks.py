@@ -11,7 +11,7 @@ from sandbox.demo.findings import Findings, Kept, Leaks
 from sandbox.demo.plan import Way
 from tests.unit.demo_findings import APPROVED, DELIVERY, GOOD, UNREADABLE, received, status
 from worker.evidence.store import Usage
-from worker.ledger.values import Counts, Stage
+from worker.ledger.models import Counts, Stage
 
 COMPLETE = GOOD.kept["pass-1"]
 

@@ -12,7 +12,7 @@ from sandbox.demo.bar import Bar, Part, shares
 from sandbox.demo.frame import Frame
 from sandbox.demo.journal import Journal
 from sandbox.demo.progress import face
-from worker.ledger.values import Counts, Hold
+from worker.ledger.models import Counts, Hold
 
 FRAME = Frame(
     at_s=7.3,

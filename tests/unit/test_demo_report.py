@@ -15,7 +15,7 @@ from sandbox.demo.page import page
 from sandbox.demo.report import Report, Spread
 from sandbox.demo.tally import tally
 from tests.unit.demo_findings import APPROVED, GOOD, received, status
-from worker.ledger.values import Stage
+from worker.ledger.models import Stage
 
 FOLDER = Path("/demos/one")
 

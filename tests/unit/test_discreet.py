@@ -10,15 +10,15 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
-from worker.discreet import Wordless
 from worker.errors import LedgerUnavailable
+from worker.messaging.redaction import Wordless
 
 PERSON = "JUAN DELA CRUZ"
 
 
 @pytest.fixture
 def app() -> Celery:
-    return Celery("tested", task_cls="worker.discreet:Task", set_as_current=False)
+    return Celery("tested", task_cls="worker.messaging.redaction:Task", set_as_current=False)
 
 
 class WithNeeds(Exception):

@@ -13,9 +13,9 @@ from typing import Any
 from schemas.decision import Decision, load_decision
 from schemas.result import DOCUMENTED_CODES
 from tests.unit.docs_pages import ROOT, codes, page
+from worker.advance import answers
 from worker.decisions.table import Table
-from worker.vendor import answers
-from worker.verification_log import LINES
+from worker.observability.verification_log import LINES
 
 PIPELINES = page("docs/pipelines.md")
 
@@ -78,7 +78,7 @@ def test_every_kind_of_answer_has_its_row() -> None:
 
 def test_every_code_of_the_vendors_is_in_the_pages_for_whoever_is_on_call() -> None:
     # Not by attribute: there a function of the same name stands before the module.
-    classify = import_module("worker.vendor.answers.classify")
+    classify = import_module("worker.advance.answers.classify")
     known = {*classify._BUSY, *classify._OURS_TO_FIX, *classify._SAYS_ALL}
     told = page("docs/operators.md").text + page("docs/architecture.md").text
     assert {code for code in known if f"`{code}`" not in told} == set()

@@ -13,8 +13,8 @@ from tornado.options import options
 from sandbox.cli import sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 from tests.unit.docs_pages import ROOT, codes, page
-from worker.app import CONCURRENCY
-from worker.flower import DEFAULTS
+from worker.messaging.celery_app import CONCURRENCY
+from worker.runtime.flower import DEFAULTS
 from worker.settings import Settings
 
 #: Read by Celery, gunicorn, Flower and OpenTelemetry, not by us.

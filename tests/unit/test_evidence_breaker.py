@@ -6,17 +6,9 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
-from worker.evidence.breaker import (
-    FIRST_S,
-    FORGOTTEN_AFTER_S,
-    LONGEST_S,
-    TRIALS,
-    TRIP_AFTER,
-    Breaker,
-    StoreAway,
-)
-from worker.vendor.answers import Busy
+from worker.advance.answers import Busy
+from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, StoreAway
+from worker.evidence.breaker import FIRST_S, FORGOTTEN_AFTER_S, LONGEST_S, TRIALS, TRIP_AFTER, Breaker
 
 AWAY = EvidenceUnavailable("no space left on device")
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.fields import REGIONS
 from worker.errors import InvalidInput
-from worker.evidence import layout
+from worker.evidence import paths
 
 ESCAPES = [
     "",
@@ -42,14 +42,14 @@ ESCAPES = [
 @pytest.mark.parametrize("signature_id", ESCAPES)
 def test_an_id_that_is_more_than_a_name_gets_no_path(signature_id: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        layout.folder("ph", signature_id)
+        paths.folder("ph", signature_id)
     assert not signature_id or len(signature_id) < 3 or signature_id not in str(caught.value)
 
 
 @pytest.mark.parametrize("region", ["", "..", "PH", "ph/..", "ph/", "../ph", "id", "api", "ph\n"])
 def test_a_region_that_is_none_of_ours_gets_no_path(region: str) -> None:
     with pytest.raises(InvalidInput, match="use one of sg, ph"):
-        layout.folder(region, "f302f5d2454a85c2")
+        paths.folder(region, "f302f5d2454a85c2")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_region_that_is_none_of_ours_gets_no_path(region: str) -> None:
 )
 def test_a_file_that_is_no_evidence_gets_no_path(name: str) -> None:
     with pytest.raises(InvalidInput):
-        layout.path("ph", "f302f5d2454a85c2", name)
+        paths.path("ph", "f302f5d2454a85c2", name)
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -66,4 +66,4 @@ def test_a_file_that_is_no_evidence_gets_no_path(name: str) -> None:
     "name", ["answer.json", "manifest.json", "front.jpg", "back.heic", "unreadable-0123456789abcdef.bin"]
 )
 def test_evidence_lies_under_its_region_and_its_id(region: str, name: str) -> None:
-    assert layout.path(region, "A-b_9", name) == f"{region}/A-b_9/{name}"
+    assert paths.path(region, "A-b_9", name) == f"{region}/A-b_9/{name}"

@@ -11,7 +11,7 @@ from tornado.options import options
 
 from tests.unit.docs_pages import ROOT
 from worker.errors import ConfigError
-from worker.flower import DEFAULTS, EXAMPLE, configure
+from worker.runtime.flower import DEFAULTS, EXAMPLE, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from worker.greenlets import Aside, Lock, Shared, aside, in_greenlet
-from worker.transport.deadline import deadline, time_left_s
+from worker.concurrency.blocking import Aside, Lock, Shared, aside, in_greenlet
+from worker.http_client.deadline import deadline, time_left_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from worker import telemetry
-from worker.telemetry import Throttled, configure_logging
+from worker.observability import logs
+from worker.observability.logs import Throttled, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers, root.level, structlog.get_config()
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr(telemetry, "REPEATS_S", 3600.0)
+    monkeypatch.setattr(logs, "REPEATS_S", 3600.0)
     configure_logging("INFO")
     (handler,) = root.handlers
     assert isinstance(handler, Throttled)
@@ -138,7 +138,7 @@ def test_the_same_failure_of_many_tasks_is_one_line(log: Log) -> None:
 
 
 def test_causes_without_end_do_not_fill_the_memory(log: Log) -> None:
-    for number in range(2 * telemetry.MOST_CAUSES):
+    for number in range(2 * logs.MOST_CAUSES):
         fault(1, cause=f"CAUSE_{number}")
-    assert len(log.lines) == 2 * telemetry.MOST_CAUSES
-    assert len(log.handler._causes) == telemetry.MOST_CAUSES
+    assert len(log.lines) == 2 * logs.MOST_CAUSES
+    assert len(log.handler._causes) == logs.MOST_CAUSES

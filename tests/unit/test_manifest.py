@@ -11,8 +11,9 @@ import pytest
 
 from schemas.errors import SchemaError
 from worker.errors import EvidenceConflict
-from worker.evidence.manifest import FileEntry, Manifest, Missing, dump_manifest, load_manifest, verify
+from worker.evidence.manifest import FileEntry, Manifest, Missing, dump_manifest, load_manifest
 from worker.evidence.store import Evidence
+from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

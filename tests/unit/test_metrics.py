@@ -11,10 +11,10 @@ from redis import Redis
 from schemas.result import DOCUMENTED_CODES
 from tests.unit.docs_pages import codes, page
 from worker.decisions.table import Table
-from worker.metrics import Metrics
-from worker.metrics.catalogue import catalogue
-from worker.metrics.figure import Tally
-from worker.metrics.label import Label, few
+from worker.observability.metrics import Metrics
+from worker.observability.metrics.catalogue import catalogue
+from worker.observability.metrics.families import Tally
+from worker.observability.metrics.label import Label, few
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -10,22 +10,23 @@ import pytest
 import redis as redis_py
 
 from tests.unit.docs_pages import ROOT
-from worker import reporting
 from worker.errors import ConfigError
-from worker.ledger.values import Batch, Stage
-from worker.observers import observers, traces_wanted
+from worker.ledger.models import Batch, Stage
+from worker.observability import sentry
+from worker.observability.otel.spans import trace_id
+from worker.observability.setup import set_up, traces_wanted
 from worker.settings import Settings
-from worker.tracing.spans import trace_id
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _ALL_THAT_A_WORKER_NEEDS = """
 import sys
-from worker.services import services
+from worker.runtime.services import services
 import tasks
 services()
-ours = ("worker.tracing", "worker.reporting", "sentry_sdk", "opentelemetry.instrumentation", "opentelemetry.exporter")
+ours = ["worker.observability.otel", "worker.observability.sentry", "sentry_sdk"]
+ours += ["opentelemetry.instrumentation", "opentelemetry.exporter"]
 print(*(name for name in ours if name in sys.modules))
 """
 
@@ -55,7 +56,7 @@ def test_what_is_off_is_not_imported(tmp_path: Path) -> None:
 
 
 def test_what_is_off_leaves_the_work_of_a_batch_as_it_is() -> None:
-    around = observers(Settings(), none_there())
+    around = set_up(Settings(), none_there())
     batch = Batch("b", "ph", Stage.POLLING, ())
 
     def work(_: Any) -> None: ...
@@ -82,8 +83,8 @@ def test_opentelemetrys_own_variables_switch_traces_on(environ: dict[str, str], 
 @pytest.mark.parametrize(
     ("module", "extra", "settings", "environ"),
     [
-        ("worker.tracing", "otel", Settings(), {"OTEL_TRACES_EXPORTER": "otlp"}),
-        ("worker.reporting", "sentry", Settings(sentry_dsn="http://key@127.0.0.1/1"), {}),
+        ("worker.observability.otel", "otel", Settings(), {"OTEL_TRACES_EXPORTER": "otlp"}),
+        ("worker.observability.sentry", "sentry", Settings(sentry_dsn="http://key@127.0.0.1/1"), {}),
     ],
 )
 def test_an_extra_that_is_not_installed_is_one_clear_line(
@@ -95,7 +96,7 @@ def test_an_extra_that_is_not_installed_is_one_clear_line(
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delattr(f"{module}", raising=False)
     with pytest.raises(ConfigError, match=rf"pip install '\.\[{extra}\]'"):
-        observers(settings, none_there())
+        set_up(settings, none_there())
 
 
 def test_the_trace_of_a_verification_follows_from_its_region_and_id() -> None:
@@ -105,18 +106,18 @@ def test_the_trace_of_a_verification_follows_from_its_region_and_id() -> None:
 
 
 def test_what_others_report_in_our_process_is_not_sent() -> None:
-    assert reporting.scrubbed({"message": "somebody else's", "level": "error"}) is None
+    assert sentry.scrubbed({"message": "somebody else's", "level": "error"}) is None
 
 
 def test_what_the_sdk_adds_is_not_sent() -> None:
     frame = {"function": "f", "vars": {"name": "Juan"}}
     values = [{"type": "KeyError", "module": "builtins", "value": "Juan", "stacktrace": {"frames": [frame]}}]
     event: Any = {
-        "logger": reporting.LOGGER, "message": "polling: UNFORESEEN", "exception": {"values": values},
+        "logger": sentry.LOGGER, "message": "polling: UNFORESEEN", "exception": {"values": values},
         "request": {"data": "Juan"}, "user": {"id": "Juan"}, "breadcrumbs": {"values": [{"message": "Juan"}]},
         "contexts": {"x": {"y": "Juan"}}, "modules": {"juan": "Juan"},
     }  # fmt: skip
-    sent = reporting.scrubbed(event)
+    sent = sentry.scrubbed(event)
     assert sent is not None
     assert "Juan" not in str(sent)
     assert sent["message"] == "polling: UNFORESEEN"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.odd_answers import APPROVE, PENDING, QUARANTINE, REVIEW, ROWS, Row, inside, may_approve, passed
 from tests.unit.docs_pages import page
+from worker.advance.answers import Answer, Settled, TransientFault, Unreadable, classify
+from worker.advance.exchange import MAX_BODY_BYTES, Exchange
 from worker.decisions.table import Table
-from worker.policy import trip
-from worker.vendor.answers import Answer, Settled, TransientFault, Unreadable, classify
-from worker.vendor.exchange import MAX_BODY_BYTES, Exchange
+from worker.policy.rules import trip
 
 if TYPE_CHECKING:
     from collections.abc import Callable

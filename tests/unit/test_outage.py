@@ -7,7 +7,7 @@ from redis import exceptions
 from structlog.testing import capture_logs
 
 from worker.errors import LedgerUnavailable
-from worker.outage import Outage
+from worker.runtime.outage import Outage
 
 
 def test_an_outage_is_two_lines_of_one_level() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.result import OverallResult, Result
+from worker.advance import answers
 from worker.errors import (
     BrokerUnavailable,
     EkycError,
@@ -19,12 +20,11 @@ from worker.errors import (
     EvidenceUnavailable,
     ImageUnavailable,
     LedgerUnavailable,
+    StoreAway,
 )
-from worker.evidence.breaker import StoreAway
-from worker.ledger.values import EvidenceState, Stage, Verification
-from worker.ledger.writes import Place, Trip
-from worker.policy import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy, also_polled
-from worker.schedule import (
+from worker.ledger.models import EvidenceState, Stage, Verification
+from worker.ledger.transitions import Place, Trip
+from worker.policy.backoff import (
     BUSY_REST_S,
     LAST_TRIES,
     LATE_FOR_S,
@@ -34,10 +34,10 @@ from worker.schedule import (
     Backoff,
     Backoffs,
 )
-from worker.vendor import answers
+from worker.policy.rules import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy, also_polled
 
 if TYPE_CHECKING:
-    from worker.ledger.writes import Write
+    from worker.ledger.transitions import Write
 
 DEADLINE_S = 7200.0
 

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 OURS: Final = ("worker", "tasks", "schemas", "sandbox")
 
 #: Modules that are commands or configurations: to import one is to run it. They define no class.
-NOT_IMPORTED: Final = {"worker.http.config", "worker.http.wsgi", "worker.cli.__main__", "sandbox.__main__"}
+NOT_IMPORTED: Final = {
+    "worker.web.gunicorn_conf",
+    "worker.web.wsgi",
+    "worker.cli.__main__",
+    "sandbox.__main__",
+}
 
 #: Private by their names alone: the standard library documents them.
 DOCUMENTED: Final = {"_exit", "_current_frames"}

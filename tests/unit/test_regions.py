@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.fields import REGIONS
-from worker.vendor.regions import HOSTS, get_result_url, token_url
+from worker.advance.regions import HOSTS, get_result_url, token_url
 
 RESULT = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
 TOKEN = "/openapi/auth/ticket/v1/generate-token"

@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from worker.errors import InvalidInput
-from worker.policy import Policy
-from worker.rehearsal import Course, Figures, Played, Span, Traffic, play
-from worker.rehearsal.load import Cost, Load, load
-from worker.rehearsal.timetable import timetable
-from worker.schedule import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S, Backoff, Backoffs
+from worker.policy.backoff import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S, Backoff, Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation import Course, Figures, Played, Span, Traffic, play
+from worker.policy.simulation.load import Cost, Load, load
+from worker.policy.simulation.timetable import timetable
 from worker.settings import Settings
 
 DEADLINE_S = 7200.0
@@ -71,7 +71,7 @@ def test_a_fixed_interval_is_late_by_half_of_it() -> None:
 
 @pytest.mark.parametrize(("shortest", "late"), [(1.0, 0.5), (0.5, 0.5185), (0.0, 0.6667)])
 def test_what_jitter_costs(shortest: float, late: float) -> None:
-    """The mean delay in mean countdowns: E[c²] / (2 E[c]²). As `worker.schedule` says, a third more, or 4 %."""
+    """The mean delay in mean countdowns: E[c²] / (2 E[c]²). As `worker.policy.backoff` says, a third more, or 4 %."""
     longest_s = 10.0
     backoff = Backoff(longest_s, 1.0, longest_s, shortest=shortest)
     policy = Policy(Backoffs(backoff, backoff), deadline_s=DEADLINE_S, random=Random(5))

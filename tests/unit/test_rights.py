@@ -10,7 +10,8 @@ import pytest
 from kombu.transport import redis as kombus
 
 from tests.unit.docs_pages import ROOT
-from worker import broker, rights, roster
+from worker.ledger import rights, worker_registry
+from worker.messaging import redis_transport
 
 #: Of the ledger's Lua, and of its clients.
 _CALLS = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
@@ -19,10 +20,10 @@ _CALLS = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 def test_every_command_of_a_script_is_among_the_rights() -> None:
     folder = ROOT / "worker" / "ledger" / "lua"
     ledger = {name for path in folder.glob("*.lua") for name in _CALLS.findall(path.read_text())}
-    ledger |= set(_CALLS.findall(Path(roster.__file__).read_text()))
+    ledger |= set(_CALLS.findall(Path(worker_registry.__file__).read_text()))
     assert len(ledger) > 20
     assert {name.lower() for name in ledger} <= set(rights.commands(rights.LEDGER))
-    ours = _CALLS.findall(Path(broker.__file__).read_text())
+    ours = _CALLS.findall(Path(redis_transport.__file__).read_text())
     theirs = _CALLS.findall(inspect.getsource(kombus))
     assert {name.lower() for name in (*ours, *theirs)} <= set(rights.commands(rights.BROKER))
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.schedule import Backoff, Backoffs
+from worker.policy.backoff import Backoff, Backoffs
 from worker.settings import Settings
 
 

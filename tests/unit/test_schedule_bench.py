@@ -19,7 +19,7 @@ from benchmarks.schedule.peers import AS_WRITTEN, AUTORETRY, DEADLINE_S, DOUBLIN
 from benchmarks.schedule.scenarios import SCENARIOS, Scenario
 from benchmarks.schedule.steps import steps
 from tests.unit.docs_pages import page
-from worker.rehearsal import Course, Figures, Played
+from worker.policy.simulation import Course, Figures, Played
 from worker.settings import Settings
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
-from worker.calls import Calls, Thread, Work
+from worker.concurrency.blocking import aside
+from worker.concurrency.executor import Calls, Thread, Work
+from worker.concurrency.shares import Shares
 from worker.errors import ImageHostBusy
 from worker.evidence.admission import MAX_SLOW, SLOW_S, TOTAL_BYTES, Admission, Admissions
 from worker.evidence.images import MAX_BYTES
-from worker.greenlets import aside
-from worker.ledger.values import Stage
-from worker.load import Load, Shares
-from worker.services import CALLS
-from worker.transport import MIB, deadline
+from worker.http_client import MIB, deadline
+from worker.ledger.models import Stage
+from worker.runtime.in_flight import Load
+from worker.runtime.services import CALLS
 
 
 def test_one_region_alone_may_have_all() -> None:

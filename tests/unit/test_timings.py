@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.ledger.timings import ENQUEUED_TO_DECIDED, PREFIX, SETTLED_TO_DECIDED, VENDOR_CALL, Timing
+from worker.ledger.histograms import ENQUEUED_TO_DECIDED, PREFIX, SETTLED_TO_DECIDED, VENDOR_CALL, Timing
 
 ALL = [VENDOR_CALL, ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED]
 each_timing = pytest.mark.parametrize("timing", ALL, ids=[timing.name for timing in ALL])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from worker.ledger import writes
-from worker.ledger.values import Batch, EvidenceState, Stage, Verification
-from worker.verification_log import log_written
+from worker.ledger import transitions
+from worker.ledger.models import Batch, EvidenceState, Stage, Verification
+from worker.observability.verification_log import log_written
 
 if TYPE_CHECKING:
-    from worker.ledger.writes import Write
+    from worker.ledger.transitions import Write
 
 BATCH = Batch("b1", "ph", Stage.ARCHIVING, ("one",))
 
@@ -30,7 +30,7 @@ def test_an_archive_is_logged_whatever_was_counted_with_it(
     counts: dict[str, int], said: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A request for fresh links counts as a poll, also where the evidence is not complete yet."""
-    with caplog.at_level(logging.INFO, "worker.verification_log"):
+    with caplog.at_level(logging.INFO, "worker.observability.verification_log"):
         log_written(BATCH, [replace(decide_first(), counts=counts)])
     (record,) = caplog.records
     (line,) = record.events  # type: ignore[attr-defined]
@@ -42,4 +42,4 @@ def decide_first() -> Write:
     verification = Verification(
         region="ph", signature_id="one", stage=Stage.ARCHIVING, enqueued_at_ms=1, read_at_ms=2
     )
-    return writes.archived(verification, EvidenceState.PENDING)
+    return transitions.archived(verification, EvidenceState.PENDING)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.calls import Calls, Thread
-from worker.watchdog import END_LOOKS, EXIT_STUCK, STUCK_LOOKS, Watchdog
+from worker.concurrency.executor import Calls, Thread
+from worker.runtime.watchdog import END_LOOKS, EXIT_STUCK, STUCK_LOOKS, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

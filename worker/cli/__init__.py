@@ -14,9 +14,8 @@ import click
 
 from worker.cli.commands import Commands
 from worker.cli.patient import watch_clients
-from worker.core_dumps import forbid_core_dumps
 from worker.errors import EkycError
-from worker.shadows import refuse_shadows
+from worker.process import forbid_core_dumps, refuse_shadows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from worker.ledger.values import Event
+    from worker.ledger.models import Event
 
 #: How many are read back where nobody asks for more.
 USUAL: Final = 20

@@ -19,8 +19,8 @@ from worker.cli.checks.queues import check_queues
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor, check_way_out
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
+from worker.process import refuse_shadows
 from worker.settings import current, unknown_names
-from worker.shadows import refuse_shadows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

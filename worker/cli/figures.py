@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from worker.cli.moments import rfc3339
 from worker.ledger import Census
-from worker.ledger.census import added_up, lately_together
-from worker.ledger.values import Lately
-from worker.roster import Roster
+from worker.ledger.models import Lately
+from worker.ledger.stats import added_up, lately_together
+from worker.ledger.worker_registry import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis import Redis
 
-    from worker.ledger.values import Counts
-    from worker.roster import Worker
+    from worker.ledger.models import Counts
+    from worker.ledger.worker_registry import Worker
 
 
 @dataclass(frozen=True, slots=True)

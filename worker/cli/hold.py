@@ -9,7 +9,7 @@ import click
 from worker.cli.moments import rfc3339, seconds
 from worker.cli.options import canonical, who_option, why_option
 from worker.ledger import Census, Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 #: What should rest for longer belongs out of ADVANCE_REGIONS.

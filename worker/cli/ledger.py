@@ -10,10 +10,10 @@ import click
 
 from worker.cli.options import who_option
 from worker.errors import InvalidInput
+from worker.evidence.ledger_identity import new_identity
 from worker.evidence.store import Evidence
-from worker.identity import new_identity
 from worker.ledger import Census, Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 if TYPE_CHECKING:

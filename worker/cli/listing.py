@@ -11,15 +11,15 @@ import click
 from worker.cli.hold import duration
 from worker.cli.moments import rfc3339, span
 from worker.cli.options import canonical, json_option
+from worker.ledger.connection import connect
+from worker.ledger.models import Stage
 from worker.ledger.search import Wanted, age_s, as_text, context_of, search
-from worker.ledger.values import Stage
-from worker.redis import connect
 from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.ledger.values import Verification
+    from worker.ledger.models import Verification
 
 #: Lines that people want to see when they do not say how many.
 LIMIT: Final = 50

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from worker.ledger.values import Hold
+    from worker.ledger.models import Hold
 
 _MINUTE_S = 60
 _HOUR_S = 3600

@@ -9,8 +9,8 @@ import click
 
 from schemas.fields import SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
+from worker.ledger.connection import translated
 from worker.ledger.scripts import plain, prefix
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.moments import rest, span
-from worker.ledger.census import lately_together
+from worker.ledger.stats import lately_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from worker.cli.acts import Act
     from worker.cli.figures import Look, Rates
-    from worker.ledger.values import Counts, Lately
-    from worker.roster import Worker
+    from worker.ledger.models import Counts, Lately
+    from worker.ledger.worker_registry import Worker
 
 #: What there is to say where nothing was ever enqueued.
 NOTHING_YET: Final = (

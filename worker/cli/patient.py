@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.followers import followers
+from worker.redis_clients import followers
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -8,14 +8,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.cli.moments import span
-from worker.rehearsal.load import BUSY
+from worker.policy.simulation.load import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.rehearsal import Figures
-    from worker.rehearsal.load import Cost, Load
-    from worker.rehearsal.timetable import Moment
+    from worker.policy.simulation import Figures
+    from worker.policy.simulation.load import Cost, Load
+    from worker.policy.simulation.timetable import Moment
     from worker.settings import Settings
 
 #: What a waiting verification takes of Redis at most, without context: a promise of the README.

@@ -18,13 +18,14 @@ from worker.cli.moments import span
 from worker.cli.options import json_option, region_of, region_option, who_option
 from worker.cli.reporter import Reporter
 from worker.errors import BrokerUnavailable, InvalidInput
+from worker.ledger.connection import connect
 from worker.ledger.decided import Decided, Known
-from worker.redis import connect
 from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from celery import Celery
     from redis import Redis
 
     from worker.settings import Settings
@@ -206,22 +207,24 @@ class Run:
 
     def deliver(self, settings: Settings, said: str) -> None:
         """Record the act, then deliver. Raises ``BrokerUnavailable`` and ``LedgerUnavailable``."""
+        from worker.messaging.celery_app import make_app  # noqa: PLC0415 - slow to import, and most runs end before
+
         _reach(settings)
+        app = make_app()
         try:
             with closing(Reporter("redelivering")) as reporter:
                 for region, ids in self._chosen.items():
                     # Before anything is sent: whatever ends this process, the record has it.
                     self._decided.note(region, act=said)
                     for start in range(0, len(ids), PAGE):
-                        self._page(region, ids[start : start + PAGE])
+                        self._page(app, region, ids[start : start + PAGE])
                         reporter.advance(self.seen)
         except BaseException:
             click.echo(f"ekyc: so far, at least: {self}", err=True)
             raise
 
-    def _page(self, region: str, ids: Sequence[str]) -> None:
-        from worker.app import app  # noqa: PLC0415 - Celery takes long to import, and most runs end before
-        from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415
+    def _page(self, app: Celery, region: str, ids: Sequence[str]) -> None:
+        from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`
 
         kept = self._decided.read(region, ids)
         ready = [one for one in kept if one.known is Known.DELIVERED]
@@ -236,7 +239,7 @@ class Run:
 
 def _reach(settings: Settings) -> None:
     """Raises ``BrokerUnavailable`` where the broker does not answer: Celery by itself would wait for it for long."""
-    from worker import queues  # noqa: PLC0415 - see above
+    from worker.messaging import queues  # noqa: PLC0415 - see above
 
     try:
         with queues.connected(settings.broker_url, BROKER_TIMEOUT_S):

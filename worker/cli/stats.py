@@ -11,9 +11,9 @@ from worker.cli.acts import KEPT, USUAL, recent
 from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
 from worker.ledger import Ledger
-from worker.redis import connect
+from worker.ledger.connection import connect
+from worker.messaging.unread import count
 from worker.settings import current
-from worker.unread import count
 
 #: How long the broker may take to answer, in seconds.
 BROKER_TIMEOUT_S: Final = 1

@@ -11,8 +11,8 @@ from worker.cli.options import json_option, region_of, region_option, well_forme
 from worker.cli.story import Story
 from worker.errors import EkycError
 from worker.ledger import Census, Ledger
+from worker.ledger.connection import connect
 from worker.ledger.search import context_of
-from worker.redis import connect
 from worker.settings import current
 
 if TYPE_CHECKING:

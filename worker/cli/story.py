@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.cli.moments import rest, rfc3339, span
-from worker.evidence import layout
-from worker.ledger.values import Stage
+from worker.evidence import paths
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.ledger.values import Hold, Status, Verification
+    from worker.ledger.models import Hold, Status, Verification
 
 #: What a verification waits for at its stage.
 _WAITS: Final = {
@@ -55,7 +55,7 @@ class Story:
         # Nothing is kept before the first answer that counts.
         if not self._place or known.stage is Stage.POLLING:
             return None
-        return f"{self._place}/{layout.folder(known.region, known.signature_id)}"
+        return f"{self._place}/{paths.folder(known.region, known.signature_id)}"
 
     def as_json(self) -> dict[str, Any]:
         """The keys that the help of `ekyc status` names."""

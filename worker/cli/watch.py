@@ -18,7 +18,7 @@ from worker.cli.figures import Rates, look
 from worker.cli.moments import rfc3339
 from worker.cli.panels import panels
 from worker.errors import LedgerUnavailable
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 if TYPE_CHECKING:

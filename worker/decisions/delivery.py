@@ -12,9 +12,9 @@ from kombu import Queue
 from kombu.pools import producers
 
 from schemas.decision import dump_decision
-from worker import queues
 from worker.errors import BrokerUnavailable
-from worker.messages import BROKEN
+from worker.messaging import queues
+from worker.messaging.publish import BROKEN
 from worker.settings import DECISION_QUEUE
 
 if TYPE_CHECKING:

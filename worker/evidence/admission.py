@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
+from worker.concurrency.blocking import in_greenlet, pause
+from worker.concurrency.shares import Shares
 from worker.errors import ImageHostBusy
-from worker.greenlets import in_greenlet, pause
-from worker.load import Shares
-from worker.transport import MIB, time_left_s
+from worker.http_client import MIB, time_left_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

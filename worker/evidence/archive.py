@@ -10,8 +10,8 @@ from schemas.envelope import load_envelope
 from schemas.errors import SchemaError
 from schemas.result import load_outcome
 from worker.errors import EvidenceConflict, EvidenceLost
-from worker.evidence import layout
-from worker.evidence.collection import Links, collect, entry_of, rfc3339
+from worker.evidence import paths
+from worker.evidence.image_collector import Links, collect, entry_of, rfc3339
 from worker.evidence.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     cannot be what was kept.
     """
     files = {file.name: file for file in evidence.files(region, signature_id)}
-    if layout.MANIFEST in files and (manifest := evidence.manifest(region, signature_id)):
+    if paths.MANIFEST in files and (manifest := evidence.manifest(region, signature_id)):
         if gone := {entry.name for entry in manifest.files} - files.keys():
             raise EvidenceLost(
                 EvidenceLost.FILES_GONE,
@@ -75,7 +75,7 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
         evidence.settle(region, signature_id)
         return _archived(manifest.files, manifest.missing)
 
-    answer = _answer(evidence, region, signature_id, files.pop(layout.ANSWER, None))
+    answer = _answer(evidence, region, signature_id, files.pop(paths.ANSWER, None))
     links = Links(answer.result, refresh)
     found = collect(evidence, images, links, files.values(), region=region, signature_id=signature_id)
     kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
-from worker.greenlets import aside
+from worker.concurrency.blocking import aside
+from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, StoreAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,15 +50,6 @@ class State(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
-
-
-class StoreAway(EvidenceUnavailable):
-    """The breaker is open: the store was not used, and the vendor not asked. `probed`: this caller has found it so."""
-
-    def __init__(self, not_for_s: float, *, probed: bool = False) -> None:
-        super().__init__("the evidence store is away")
-        self.not_for_s = not_for_s
-        self.probed = probed
 
 
 class Breaker:

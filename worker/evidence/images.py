@@ -13,8 +13,8 @@ from requests import RequestException
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
-from worker.evidence.layout import SIDES
-from worker.transport import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+from worker.evidence.paths import SIDES
+from worker.http_client import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from worker.evidence.admission import Admission
-    from worker.transport.adapter import Connections
+    from worker.http_client.adapter import Connections
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
 MAX_BYTES: Final = 20 * MIB
@@ -66,7 +66,7 @@ class Images:
         origins: origins that images may come from, each just as it is written: over http and from private
             addresses, too. None given: any host over https that has a public address.
         admissions: what images may take of this process.
-        proxy: see ``worker.transport``; `ca_bundle` too.
+        proxy: see ``worker.http_client``; `ca_bundle` too.
     """
 
     def __init__(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 from marshmallow.validate import Equal, OneOf, Regexp
 
 from schemas.errors import SchemaError
 from schemas.fields import REGIONS, SignatureId
-from worker.errors import EvidenceConflict
-from worker.evidence import layout
-
-if TYPE_CHECKING:
-    from worker.evidence.store import Evidence
+from worker.evidence import paths
 
 VERSION = 1
 
@@ -63,8 +58,8 @@ class _FileSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    name = fields.String(required=True, validate=Regexp(rf"(?:{layout.FILE_NAME.pattern})\Z"))
-    role = fields.String(required=True, validate=OneOf(("answer", *layout.SIDES)))
+    name = fields.String(required=True, validate=Regexp(rf"(?:{paths.FILE_NAME.pattern})\Z"))
+    role = fields.String(required=True, validate=OneOf(("answer", *paths.SIDES)))
     size_bytes = fields.Integer(required=True, strict=True)
     sha256 = fields.String(required=True, validate=Regexp(r"[0-9a-f]{64}\Z"))
     media_type = fields.String(required=True)
@@ -79,7 +74,7 @@ class _MissingSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    role = fields.String(required=True, validate=OneOf(layout.SIDES))
+    role = fields.String(required=True, validate=OneOf(paths.SIDES))
     reason = fields.String(required=True)
 
     @post_load
@@ -132,43 +127,3 @@ def load_manifest(raw: bytes) -> Manifest:
     except (ValueError, RecursionError):
         raise SchemaError("manifest", "is not JSON") from None
     return manifest
-
-
-def verify(evidence: Evidence, region: str, signature_id: str) -> list[str]:
-    """Compare what lies in the store with the manifest, and say each fault in a line; none: all is as it was.
-
-    Raises ``EvidenceUnavailable`` where the store cannot be read, which proves nothing either way.
-    """
-    try:
-        manifest = evidence.manifest(region, signature_id)
-    except EvidenceConflict:
-        return [f"{layout.MANIFEST} cannot be read"]
-    if manifest is None:
-        return [f"{layout.MANIFEST} is missing"]
-    faults = []
-    if (manifest.region, manifest.signature_id) != (region, signature_id):
-        faults.append(f"{layout.MANIFEST} belongs to another verification")
-    for entry in manifest.files:
-        faults += _faults(entry, evidence.read(region, signature_id, entry.name))
-    return faults + _strangers(manifest, evidence, region, signature_id)
-
-
-def _faults(entry: FileEntry, body: bytes | None) -> list[str]:
-    if body is None:
-        return [f"{entry.name} is missing"]
-    if len(body) != entry.size_bytes:
-        return [f"{entry.name} has {len(body)} bytes, not {entry.size_bytes}"]
-    if hashlib.sha256(body).hexdigest() != entry.sha256:
-        return [f"{entry.name} has other bytes than were kept"]
-    return []
-
-
-def _strangers(manifest: Manifest, evidence: Evidence, region: str, signature_id: str) -> list[str]:
-    # Unreadable answers are kept beside the evidence, before or after the one that counted.
-    known = {layout.MANIFEST, *(entry.name for entry in manifest.files)}
-    found = (file.name for file in evidence.files(region, signature_id))
-    return [
-        f"{name} is not in the manifest"
-        for name in found
-        if name not in known and not name.startswith("unreadable-")
-    ]

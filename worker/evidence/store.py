@@ -13,18 +13,18 @@ from uuid import uuid4
 
 from schemas.errors import SchemaError
 from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable
-from worker.evidence import layout
-from worker.evidence.bucket import ENVIRONMENT, Bucket
-from worker.evidence.local import LocalFolder
+from worker.evidence import paths
 from worker.evidence.manifest import dump_manifest, load_manifest
-from worker.evidence.objects import unsuitable
+from worker.evidence.storage.backend import unsuitable
+from worker.evidence.storage.bucket import ENVIRONMENT, Bucket
+from worker.evidence.storage.local import LocalFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from worker.evidence.manifest import FileEntry, Manifest
-    from worker.evidence.objects import Objects
+    from worker.evidence.storage.backend import Objects
 
 #: Writers of the probe that begin at once, and its size: about that of an answer.
 PROBE_WRITERS: Final = 4
@@ -61,14 +61,14 @@ class Evidence:
 
     def url(self, region: str, signature_id: str) -> str:
         """Where the evidence of a verification lies."""
-        return f"{self._objects.url}/{layout.folder(region, signature_id)}"
+        return f"{self._objects.url}/{paths.folder(region, signature_id)}"
 
     def keep_answer(self, region: str, signature_id: str, raw: bytes) -> bytes:
         """Keep the vendor's answer, and return what is kept, which may be an answer that came earlier.
 
         Decide on what this returns, never on `raw`: then two workers that got two answers decide alike.
         """
-        return self._keep_first(layout.path(region, signature_id, layout.ANSWER), raw)
+        return self._keep_first(paths.path(region, signature_id, paths.ANSWER), raw)
 
     def keep_unreadable(self, region: str, signature_id: str, raw: bytes) -> str:
         """Keep an answer that nobody could read, for a person to look at. Returns the name of its file."""
@@ -83,11 +83,11 @@ class Evidence:
         They are kept at the end of the block. Where it raises, they may have to be brought again.
         Raises ``EvidenceConflict`` at the end where other bytes lie under one of their names.
         """
-        folder, digests = layout.folder(region, signature_id), {}
+        folder, digests = paths.folder(region, signature_id), {}
         with self._objects.together(folder) as files:
 
             def add(entry: FileEntry, body: bytes) -> None:
-                digests[layout.path(region, signature_id, entry.name)] = entry.sha256
+                digests[paths.path(region, signature_id, entry.name)] = entry.sha256
                 files.add(entry.name, body)
 
             yield add
@@ -97,58 +97,58 @@ class Evidence:
 
     def keep_manifest(self, manifest: Manifest) -> Manifest:
         """Keep the manifest beside the answer, and return the one that is kept, which may have come earlier."""
-        path = layout.path(manifest.region, manifest.signature_id, layout.MANIFEST)
-        with self._objects.together(layout.folder(manifest.region, manifest.signature_id)) as files:
-            files.add(layout.MANIFEST, dump_manifest(manifest))
+        path = paths.path(manifest.region, manifest.signature_id, paths.MANIFEST)
+        with self._objects.together(paths.folder(manifest.region, manifest.signature_id)) as files:
+            files.add(paths.MANIFEST, dump_manifest(manifest))
         return self._manifest(path, self._kept(path)) if files.taken else manifest
 
     def keep(self, region: str, signature_id: str, name: str, body: bytes) -> None:
         """Keep one file. Raises ``EvidenceConflict`` where other bytes lie under its name."""
-        path = layout.path(region, signature_id, name)
+        path = paths.path(region, signature_id, name)
         if self._keep_first(path, body) != body:
             raise self._conflict(path)
 
     def answer(self, region: str, signature_id: str) -> bytes | None:
         """The vendor's answer as it was kept, None: there is none yet."""
-        return self.read(region, signature_id, layout.ANSWER)
+        return self.read(region, signature_id, paths.ANSWER)
 
     def manifest(self, region: str, signature_id: str) -> Manifest | None:
         """The manifest, None: archiving is not over. Raises ``EvidenceConflict`` where it cannot be read."""
-        path = layout.path(region, signature_id, layout.MANIFEST)
+        path = paths.path(region, signature_id, paths.MANIFEST)
         raw = self._objects.read(path)
         return None if raw is None else self._manifest(path, raw)
 
     def read(self, region: str, signature_id: str, name: str) -> bytes | None:
         """The bytes of one file, None: it is not there."""
-        return self._objects.read(layout.path(region, signature_id, name))
+        return self._objects.read(paths.path(region, signature_id, name))
 
     def files(self, region: str, signature_id: str) -> tuple[StoredFile, ...]:
         """What is kept of one verification, by name; not what a killed process left half written."""
-        folder = layout.folder(region, signature_id)
+        folder = paths.folder(region, signature_id)
         found = (
             StoredFile(file.path.removeprefix(f"{folder}/"), file.kept_at)
             for file in self._objects.list(folder)
         )
-        kept = (file for file in found if layout.FILE_NAME.fullmatch(file.name))
+        kept = (file for file in found if paths.FILE_NAME.fullmatch(file.name))
         return tuple(sorted(kept, key=lambda file: file.name))
 
     def settle(self, region: str, signature_id: str) -> None:
         """See to it that what can be seen of a verification stays, whoever put it there."""
-        self._objects.settle(layout.folder(region, signature_id))
+        self._objects.settle(paths.folder(region, signature_id))
 
     def usage(self) -> Usage:
         """How much evidence there is. Lists every file: for the demo's report, not for production."""
         sizes = [
             file.size_bytes
             for file in self._objects.list()
-            if layout.FILE_NAME.fullmatch(file.path.rpartition("/")[2])
+            if paths.FILE_NAME.fullmatch(file.path.rpartition("/")[2])
         ]
         return Usage(files=len(sizes), size_bytes=sum(sizes))
 
     def ledgers(self, region: str) -> tuple[str, ...]:
-        """Identities of the ledgers that a region had, the newest at the end. See ``worker.identity``."""
+        """Identities of the ledgers that a region had, the newest last. See ``worker.evidence.ledger_identity``."""
         found: list[str] = []
-        while (body := self._objects.read(layout.ledger(region, len(found) + 1))) is not None:
+        while (body := self._objects.read(paths.ledger(region, len(found) + 1))) is not None:
             found.append(body.decode(errors="replace"))
         return tuple(found)
 
@@ -158,7 +158,7 @@ class Evidence:
         if found[-1:] == (identity,):
             return identity
         self._objects.prepare()
-        return self._keep_first(layout.ledger(region, len(found) + 1), identity.encode()).decode()
+        return self._keep_first(paths.ledger(region, len(found) + 1), identity.encode()).decode()
 
     def check(self) -> None:
         """Prove that files can be written, read back, and are written once; then remove the probe.

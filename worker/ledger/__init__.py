@@ -4,8 +4,8 @@
 verification, with the key schema at the head of ``lua/common.lua``.
 """
 
-from worker.ledger.census import Census
 from worker.ledger.ledger import Ledger
 from worker.ledger.quarantine import Quarantine
+from worker.ledger.stats import Census
 
 __all__ = ["Census", "Ledger", "Quarantine"]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from worker.ledger import record
+from worker.ledger import codec
+from worker.ledger.connection import translated
 from worker.ledger.keys import now_ms, signature_ids
+from worker.ledger.models import Stage
 from worker.ledger.scripts import Scripts, plain, prefix
-from worker.ledger.values import Stage
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +98,7 @@ class Decided:
                 pipe.lrange(f"{base}t:{signature_id}", 0, -1)
             timelines = pipe.execute()
         for signature_id, lines in zip(those, timelines, strict=True):
-            moments = [event.at_ms for event in map(record.event, lines) if event.name == "delivered"]
+            moments = [event.at_ms for event in map(codec.event, lines) if event.name == "delivered"]
             if moments and moments[-1] >= after_ms:
                 yield signature_id, moments[-1]
 

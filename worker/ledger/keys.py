@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError
 
 from worker.errors import LedgerUnavailable
+from worker.ledger.connection import translated
 from worker.ledger.scripts import prefix
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

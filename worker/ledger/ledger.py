@@ -7,10 +7,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from worker.ledger import record
+from worker.ledger import codec
+from worker.ledger.connection import translated
+from worker.ledger.models import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
-from worker.ledger.values import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from schemas.enqueue import EnqueueRequest
-    from worker.ledger.writes import Write
+    from worker.ledger.transitions import Write
 
 #: A dispatcher looks again after this long, even if nothing wakes it: what a killed one took with it is found then.
 LONGEST_SLEEP_S: Final = 5.0
@@ -181,14 +181,14 @@ class Ledger:
             for row in rows
         )
         quarantined = tuple(
-            record.verification(region, row[0].decode(), record.pairs(row[1]), read_at_ms=now_ms)
+            codec.verification(region, row[0].decode(), codec.pairs(row[1]), read_at_ms=now_ms)
             for row in killers
         )
         expired = tuple(
             LeaseExpired(signature_id.decode(), Stage(stage.decode()), worker.decode())
             for signature_id, stage, worker in ended
         )
-        return Claim(batches, sleep_ms / 1000, quarantined, record.event(act) if act else None, expired)
+        return Claim(batches, sleep_ms / 1000, quarantined, codec.event(act) if act else None, expired)
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
         """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.
@@ -218,10 +218,10 @@ class Ledger:
         )
         self._seen[batch.region] = (now_ms, _since_boot_s())
         return [
-            record.verification(
+            codec.verification(
                 batch.region,
                 row[0].decode(),
-                record.pairs(row[1]),
+                codec.pairs(row[1]),
                 read_at_ms=now_ms,
                 clock_ahead_ms=ahead_ms,
             )
@@ -274,17 +274,17 @@ class Ledger:
         now_ms, flat, lines, leased, *due = self._scripts.call("status", region, signature_id)
         if not flat:
             return None
-        fields = record.pairs(flat)
+        fields = codec.pairs(flat)
         due_at = next((int(moment) for moment in due if moment is not None), None)
         holder = fields.get(b"b", b"").decode().partition("/")[0]
         return Status(
-            verification=record.verification(region, signature_id, fields, read_at_ms=now_ms),
+            verification=codec.verification(region, signature_id, fields, read_at_ms=now_ms),
             now_ms=now_ms,
             due_at_ms=due_at,
             leased_until_ms=None if leased is None else int(leased),
             starts=int(fields.get(b"c", 0)),
             batch_id=holder or None,
-            timeline=tuple(record.event(line) for line in lines),
+            timeline=tuple(codec.event(line) for line in lines),
         )
 
 

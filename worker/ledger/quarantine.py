@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ledger import record
+from worker.ledger import codec
+from worker.ledger.connection import translated
+from worker.ledger.models import Quarantined
 from worker.ledger.scripts import Scripts, plain, prefix
-from worker.ledger.values import Quarantined
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from redis import Redis
 
-    from worker.ledger.values import Event
+    from worker.ledger.models import Event
 
 #: Ids per round trip.
 PAGE: Final = 200
@@ -60,7 +60,7 @@ class Quarantine:
         """What people did to the region as a whole, the oldest first."""
         with translated():
             lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", 0, -1)
-        return tuple(record.event(line) for line in lines)
+        return tuple(codec.event(line) for line in lines)
 
     def _lines(self, region: str, page: list[Any]) -> Iterator[Quarantined]:
         with translated(), self._redis.pipeline(transaction=False) as pipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.redis import translated
+from worker.ledger.connection import translated
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -6,18 +6,18 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ledger import record
+from worker.ledger import codec
+from worker.ledger.connection import translated
 from worker.ledger.keys import now_ms, signature_ids
+from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
-from worker.ledger.values import Stage
-from worker.redis import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from redis import Redis
 
-    from worker.ledger.values import Verification
+    from worker.ledger.models import Verification
 
 #: Ids per call of Redis: some 0.2 ms of its time.
 SLICE: Final = 200
@@ -116,4 +116,4 @@ def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verificatio
     for signature_id, fields in zip(ids, rows, strict=True):
         # It may have been forgotten since.
         if fields:
-            yield record.verification(region, signature_id, fields, read_at_ms=read_at_ms)
+            yield codec.verification(region, signature_id, fields, read_at_ms=read_at_ms)

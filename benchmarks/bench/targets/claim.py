@@ -7,9 +7,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.bench.ground import REGION, ground
-from worker.batches import give_back
 from worker.client import request
 from worker.ledger import Ledger
+from worker.runtime.batch_runner import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

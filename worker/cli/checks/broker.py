@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 from kombu import Connection
 from redis.exceptions import RedisError
 
-from worker import broker, rights
-from worker.app import RESTORE_EVERY_S, VISIBILITY_TIMEOUT_S
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BROKER, check_keeping, info
 from worker.cli.checks.ledger import account
 from worker.decisions.delivery import QUEUE
 from worker.errors import ConfigError
-from worker.messages import BROKEN
-from worker.patience import broker_fault
-from worker.redis import connect
+from worker.ledger import rights
+from worker.ledger.connection import connect
+from worker.messaging import redis_transport
+from worker.messaging.broker_faults import broker_fault
+from worker.messaging.celery_app import RESTORE_EVERY_S, VISIBILITY_TIMEOUT_S
+from worker.messaging.publish import BROKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +52,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield from _same_account(settings)
         yield _by_name("redis")
         return
-    tls = broker.tls(settings.broker_url)
+    tls = redis_transport.tls(settings.broker_url)
     try:
         options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
         with Connection(

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from worker.cli.checks.finding import Finding, Level
-from worker.evidence.objects import clear
+from worker.evidence.storage.backend import clear
 
 
 def missing(evidence_url: str) -> Path | None:

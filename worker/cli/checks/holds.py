@@ -9,7 +9,7 @@ from worker.cli.checks.finding import Finding, Level
 from worker.cli.moments import rest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Census
-from worker.redis import connect
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.folder import missing
 from worker.cli.ledger import replacements
 from worker.evidence.store import Evidence
-from worker.redis import connect
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

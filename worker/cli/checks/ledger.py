@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from worker import rights
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BY_HAND, LEDGER, check_keeping, info
 from worker.errors import LedgerUnavailable
-from worker.redis import connect, translated
+from worker.ledger import rights
+from worker.ledger.connection import connect, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqp.exceptions import NotFound, ResourceLocked
 
-from worker import queues
 from worker.cli.checks.finding import Finding, Level
-from worker.messages import BROKEN
+from worker.messaging import queues
+from worker.messaging.publish import BROKEN
 from worker.settings import DECISION_QUEUE
 
 if TYPE_CHECKING:

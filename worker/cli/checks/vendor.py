@@ -6,15 +6,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from worker.advance.client import Client
 from worker.cli.checks.finding import Finding, Level
-from worker.redis import connect
-from worker.vendor.client import Client
+from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from worker.advance.client import Probe
     from worker.settings import Settings
-    from worker.vendor.client import Probe
 
 #: The vendor suggests that the timestamp of a token request lies within 300 s of its clock.
 SKEW_ERROR_S: Final = 300.0

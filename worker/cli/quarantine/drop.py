@@ -10,7 +10,7 @@ from worker.cli.options import json_option, region_option, who_option, why_optio
 from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
 from worker.cli.quarantine.roll import reason_option
 from worker.ledger import Quarantine
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 

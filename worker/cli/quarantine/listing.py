@@ -10,7 +10,7 @@ import click
 from worker.cli.moments import rfc3339, span
 from worker.cli.options import canonical, json_option
 from worker.cli.quarantine.roll import Roll, nobody, per_region, reason_option
-from worker.redis import connect
+from worker.ledger.connection import connect
 from worker.settings import current
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from worker.ledger.values import Quarantined
+    from worker.ledger.models import Quarantined
 
 _REASON: Final = re.compile(r"[A-Z0-9_]{1,64}")
 

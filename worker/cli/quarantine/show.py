@@ -11,8 +11,8 @@ from worker.cli.options import json_option, region_option, well_formed
 from worker.cli.quarantine.reasons import REASONS, UNKNOWN
 from worker.cli.status import told
 from worker.errors import EkycError
-from worker.ledger.values import Stage
-from worker.redis import connect
+from worker.ledger.connection import connect
+from worker.ledger.models import Stage
 from worker.settings import current
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@
 --                     t times that its kept answer was gone from the evidence store
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
---                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/timings.py`), token_…
+--                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
 --   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as the act says
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;

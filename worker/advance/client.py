@@ -1,0 +1,208 @@
+"""The vendor as the rest of us sees it: ask for a result, get an answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import requests
+import structlog
+
+from schemas.fields import REGIONS
+from schemas.token import Token
+from worker.advance.answers import (
+    Answer,
+    OursToFix,
+    TokenFault,
+    TransientFault,
+    Unauthorised,
+    UnknownCode,
+    UnknownId,
+    Unreadable,
+    classify,
+    classify_token,
+)
+from worker.advance.exchange import exchange
+from worker.advance.regions import get_result_url
+from worker.advance.token_cache import TokenRefused, Tokens
+from worker.advance.token_request import Mint
+from worker.advance.token_store import TokenStore
+from worker.concurrency.blocking import aside, pause
+from worker.http_client import deadline, session, time_left_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis as redis_py
+
+    from worker.advance.exchange import Exchange
+    from worker.http_client.session import Sender
+    from worker.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: For all that one `get_result` does: waiting for a token, asking, renewing the token, asking again. Half of
+#: the default lease, so that the slowest answer is recorded long before the lease ends.
+TOTAL_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a region of the vendor can be used from here, and if not, why.
+
+    Parameters:
+        reachable: something answered over HTTP.
+        refusal: why there is no token; None where there is one.
+        clock_skew_s: how far our clock is ahead of the server's, give or take a second; None: it did not say.
+    """
+
+    reachable: bool
+    refusal: TokenFault | None
+    clock_skew_s: float | None
+
+
+#: What ends in quarantine or in a decision, sooner or later, without the id having to stand in it.
+_FINAL: Final = (UnknownId, OursToFix, UnknownCode, Unreadable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One answer, and whose it is.
+
+    Parameters:
+        counts: it is not final, it names the id, or nothing was asked on its connection before.
+        of_another: it names another id.
+    """
+
+    answer: Answer
+    counts: bool
+    of_another: bool
+
+    @classmethod
+    def of(cls, answer: Answer, exchanged: Exchange, signature_id: str) -> _Asked:
+        if not isinstance(answer, _FINAL):
+            return cls(answer, counts=True, of_another=False)
+        named = _named(exchanged.body)
+        of_another = named is not None and named != signature_id
+        return cls(
+            answer,
+            counts=named == signature_id or (exchanged.fresh and not of_another),
+            of_another=of_another,
+        )
+
+
+def _named(body: bytes) -> str | None:
+    """The id that an answer says it is about."""
+    try:
+        found = json.loads(body)["data"]["signatureId"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _for_nothing(_: str) -> float:
+    return 0.0
+
+
+class Client:
+    """Asks the vendor, over connections that are kept and with the fleet's token. Safe to use from many threads.
+
+    An answer that is final and does not name the id that was asked may have been sent for another request: bytes
+    behind a response become the answer to the next one on that connection. So it counts only if it came over a
+    connection that nothing was asked on before; otherwise the vendor is asked once more, on a fresh one.
+
+    Make it after the process has forked.
+
+    Parameters:
+        spend: takes the right to one more call of a region: 0, or for how many seconds there is none.
+    """
+
+    def __init__(
+        self, settings: Settings, redis: redis_py.Redis, spend: Callable[[str], float] | None = None
+    ) -> None:
+        self._session = session(proxy=settings.proxy, ca_bundle=settings.ca_bundle)
+        self._spend = spend or _for_nothing
+        # One worker with a wrong clock must not have all of them held.
+        self._mint = Mint(self._session, settings, TokenStore(redis).now)
+        self._tokens = Tokens(redis, self._mint)
+        # What is the same in every call is prepared once.
+        self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
+
+    def get_result(self, region: str, signature_id: str) -> Answer:
+        """The vendor's answer about `signature_id`, after `TOTAL_S` and what Redis takes at the latest.
+
+        Whatever the vendor or the network does is an answer. Raises ``LedgerUnavailable`` where Redis, which
+        holds the token, does not answer.
+        """
+        with deadline(TOTAL_S):
+            try:
+                token = self._tokens.get(region)
+                asked = self._ask(self._session, region, signature_id, token)
+                if isinstance(asked.answer, Unauthorised):
+                    token = self._tokens.renew(region, token)
+                    asked = self._ask(self._session, region, signature_id, token)
+                    if isinstance(asked.answer, Unauthorised) and self._tokens.get(region) != token:
+                        # Somebody has renewed it meanwhile: it says nothing of the account.
+                        return TransientFault("TOKEN_REPLACED", transaction_id=asked.answer.transaction_id)
+            except TokenRefused as refused:
+                return refused.answer
+            return asked.answer if asked.counts else self._confirmed(asked, region, signature_id, token)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
+    def probe(self, region: str) -> Probe:
+        """Ask for a token of its own, past Redis, and see what comes back. Raises nothing."""
+        asked_at = time.time()
+        answer = self._mint.ask(region)
+        answered_at = time.time()
+        outcome, date = classify_token(answer, now=answered_at), answer.date()
+        return Probe(
+            reachable=answer.status > 0,
+            refusal=None if isinstance(outcome, Token) else outcome,
+            clock_skew_s=None if date is None else (asked_at + answered_at) / 2 - date,
+        )
+
+    def _confirmed(self, first: _Asked, region: str, signature_id: str, token: str) -> Answer:
+        """The answer of a fresh connection; a fault where the region's rate leaves no call for that in time."""
+        if first.of_another:
+            self._drop_connections(region)
+        while wait_s := aside(self._spend, region):
+            if wait_s >= time_left_s():
+                return TransientFault("NOT_CONFIRMED", transaction_id=first.answer.transaction_id)
+            pause(wait_s)
+        with self._session.own_connections() as fresh:
+            second = self._ask(fresh, region, signature_id, token)
+        if not first.of_another and second.answer.kind != first.answer.kind:
+            self._drop_connections(region)
+        return second.answer
+
+    def _drop_connections(self, region: str) -> None:
+        log.warning("vendor_connections_closed", region=region, why="an answer to another request")
+        self._session.drop_connections()
+
+    def _ask(self, sender: Sender, region: str, signature_id: str, token: str) -> _Asked:
+        request = self._request(region, token)
+        request.body = json.dumps({"signatureId": signature_id}).encode()
+        asked_at = time.monotonic()
+        exchanged = exchange(sender, request)
+        took_s = time.monotonic() - asked_at
+        answer = replace(classify(exchanged, signature_id=signature_id, now=time.time()), took_s=took_s)
+        return _Asked.of(answer, exchanged, signature_id)
+
+    def _request(self, region: str, token: str) -> requests.PreparedRequest:
+        """A request without its body. Its headers are those of every request with this token."""
+        prepared = self._requests[region]
+        if prepared.headers.get("X-ACCESS-TOKEN") != token:
+            prepared = self._requests[region] = prepared.copy()
+            prepared.headers["X-ACCESS-TOKEN"] = token
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = prepared.method, prepared.url, prepared.headers
+        return request
+
+    def _prepared(self, region: str, base_url: str) -> requests.PreparedRequest:
+        url, headers = get_result_url(region, base_url), {"Content-Type": "application/json"}
+        return self._session.prepare_request(requests.Request("POST", url, headers=headers))

@@ -1,0 +1,101 @@
+"""One HTTP exchange with the vendor, whatever became of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import requests
+
+from worker.http_client import MIB, fault, read_what_comes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.http_client.session import Sender
+
+#: The most that is read of an answer. A result with the text of both sides of a document is a few kilobytes:
+#: images come as links, because nobody asks for `returnImageType: BASE64`.
+MAX_BODY_BYTES: Final = 2 * MIB
+
+#: A rest is never shorter, so that an answer of 0 is no order to hammer, and never longer, so that a mistake
+#: of a gateway cannot put a region to sleep for days.
+RETRY_AFTER_S: Final = (1.0, 3600.0)
+
+#: `10` as HTTP has it, `10s` as the vendor documents it. For a text without white space around it.
+_SECONDS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]{0,8}s?", re.IGNORECASE)
+
+#: More than a number of seconds or a date of HTTP takes. What is longer is not parsed.
+_LONGEST_MOMENT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came back. With a `fault` (a word of ``worker.http_client.fault``) the body is what came of it.
+
+    Parameters:
+        status: 0 where not even a status came.
+        headers: told apart without regard to case.
+        fresh: nothing was asked before over the connection on which it came.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    fault: str | None = None
+    fresh: bool = False
+
+    def retry_after_s(self, now: float) -> float | None:
+        """How long the server wants to be left alone; None where it does not say, or says nonsense.
+
+        `now` is in epoch seconds: the header may be an HTTP date.
+        """
+        text = self.headers.get("Retry-After", "").strip()
+        if len(text) > _LONGEST_MOMENT:
+            return None
+        seconds = _SECONDS.fullmatch(text)
+        # By the server's own clock, where it says what that is.
+        date = self.date()
+        wait_s = float(seconds[1]) if seconds else _until(text, now if date is None else date)
+        if wait_s is None:
+            return None
+        shortest_s, longest_s = RETRY_AFTER_S
+        return min(max(wait_s, shortest_s), longest_s)
+
+    def date(self) -> float | None:
+        """The server's clock when it answered, in epoch seconds; None where it does not say."""
+        return _epoch(self.headers.get("Date", ""))
+
+
+def exchange(sender: Sender, request: requests.PreparedRequest) -> Exchange:
+    """Send `request` and read the answer, within the caller's `deadline`.
+
+    Raises nothing for what a network or a server does: that is a `fault`.
+    """
+    try:
+        with sender.send(request, stream=True) as response:
+            fresh = bool(getattr(response.raw, "fresh", False))
+            body, error = read_what_comes(response, MAX_BODY_BYTES)
+            why = None if error is None else fault(error)
+            return Exchange(response.status_code, response.headers, body, why, fresh)
+    except requests.RequestException as error:
+        return Exchange(fault=fault(error))
+
+
+def _until(date: str, now: float) -> float | None:
+    then = _epoch(date)
+    return None if then is None else then - now
+
+
+def _epoch(date: str) -> float | None:
+    if len(date) > _LONGEST_MOMENT:
+        return None
+    try:
+        moment = parsedate_to_datetime(date)
+        # HTTP dates are GMT, also where they say -0000, which Python takes to mean "nobody knows".
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

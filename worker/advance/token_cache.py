@@ -1,0 +1,163 @@
+"""The fleet's token: minted by one process, used by all, renewed before it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from schemas.fields import REGIONS
+from schemas.token import Token
+from worker.advance.answers import TokenFault, TransientFault, Unauthorised
+from worker.advance.token_request import PERIOD_S, TOTAL_S
+from worker.advance.token_store import Stored, TokenStore
+from worker.concurrency.blocking import Aside, Lock
+from worker.errors import VendorUnavailable
+from worker.http_client import time_left_s
+from worker.ledger.connection import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis as redis_py
+
+log = structlog.get_logger(__name__)
+
+#: A minter that lives is done by then; one that died keeps the others waiting no longer.
+LOCK_S: Final = TOTAL_S + 1.0
+
+#: A token is renewed once less than this of its life remains, in seconds or as a part, whichever is more.
+MARGIN_S: Final = 60.0
+MARGIN: Final = 0.1
+
+#: The shortest life that can be asked of the vendor. A token that is said to end sooner speaks of a clock that
+#: is wrong, the vendor's or ours.
+SHORTEST_LIFE_S: Final = 60.0
+
+#: How often a process looks whether another one has renewed the token, while the old one still works.
+LOOK_AGAIN_S: Final = 1.0
+
+#: The same while there is none that works.
+WAIT_S: Final = 0.05
+
+
+#: One thread for each region, in which it waits for Redis, the vendor, or another process.
+_aside: Final = Aside(len(REGIONS))
+
+
+class TokenRefused(VendorUnavailable):
+    """There is no token to be had; `answer` is why."""
+
+    def __init__(self, answer: TokenFault) -> None:
+        super().__init__(f"no token: {answer.kind} {answer.detail}")
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A token in the memory of this process. Moments are of `time.monotonic()`."""
+
+    token: str = field(default="", repr=False)
+    look_again_at: float = 0.0
+    ends_at: float = 0.0
+
+    @classmethod
+    def of(cls, stored: Stored) -> _Held:
+        # Half of a life at the most, or a short-lived token would be renewed at every call.
+        margin_s = min(max(MARGIN_S, MARGIN * stored.life_s), stored.life_s / 2)
+        ends_at = monotonic() + stored.left_s
+        return cls(stored.token, ends_at - margin_s, ends_at)
+
+    def fresh(self, stale: str | None) -> bool:
+        return self.token != stale and monotonic() < self.look_again_at
+
+    def usable(self, stale: str | None) -> bool:
+        return self.token != stale and monotonic() < self.ends_at
+
+
+class Tokens:
+    """Hands out the fleet's token, within the caller's `deadline`. Safe to use from many threads.
+
+    Both methods raise ``TokenRefused`` where there is no token to be had, and ``LedgerUnavailable`` where
+    Redis does not answer.
+
+    Parameters:
+        redis: of the ledger; see ``worker.advance.token_store`` for the keys.
+        mint: asks the vendor for a token of a region.
+    """
+
+    def __init__(self, redis: redis_py.Redis, mint: Callable[[str], Token | TokenFault]) -> None:
+        self._store = TokenStore(redis)
+        self._mint = mint
+        self._held = dict.fromkeys(REGIONS, _Held())
+        self._looking = {region: Lock() for region in REGIONS}
+
+    def get(self, region: str) -> str:
+        """A token of `region` that should work: from memory, mostly."""
+        held = self._held[region]
+        return held.token if held.fresh(None) else self._look(region, None)
+
+    def renew(self, region: str, stale: str) -> str:
+        """Another token than `stale`, which the vendor refused: what somebody has minted since, or a new one."""
+        return self._look(region, stale)
+
+    def _look(self, region: str, stale: str | None) -> str:
+        """One call of a process looks after the token; the others use the old one or wait."""
+        held, looking = self._held[region], self._looking[region]
+        usable = held.usable(stale)
+        if not looking.acquire(0 if usable else time_left_s()):
+            if usable:
+                return held.token
+            raise TokenRefused(TransientFault("TOKEN_TIMEOUT"))
+        try:
+            if not self._held[region].fresh(stale):
+                with translated("the token"):
+                    self._held[region] = _aside(self._shared, region, stale)
+            return self._held[region].token
+        finally:
+            looking.release()
+
+    def _shared(self, region: str, stale: str | None) -> _Held:
+        """The fleet's token; where it is missing or about to end, minted here or awaited from elsewhere."""
+        while True:
+            stored = self._store.read(region)
+            held = _Held.of(stored)
+            if held.fresh(stale):
+                return held
+            minted = stored.refusal or self._mint_alone(region, stale)
+            if isinstance(minted, _Held):
+                return minted
+            if held.usable(stale):
+                return _Held(held.token, monotonic() + LOOK_AGAIN_S, held.ends_at)
+            if minted is not None:
+                raise TokenRefused(minted)
+            if not time_left_s():
+                raise TokenRefused(TransientFault("TOKEN_TIMEOUT"))
+            time.sleep(min(WAIT_S, time_left_s()))
+
+    def _mint_alone(self, region: str, stale: str | None) -> _Held | TokenFault | None:
+        """A new token, or why there is none; None while another process is at it."""
+        with self._store.turn(region, LOCK_S) as ours:
+            if not ours:
+                return None
+            stored = self._store.read(region)  # who had the turn before may just have been done
+            held = _Held.of(stored)
+            if held.fresh(stale) or stored.refusal:
+                return stored.refusal or held
+            minted = self._mint(region)
+            if isinstance(minted, Token) and minted.value != stale:
+                log.info("token_minted", region=region)
+                return _Held.of(self._store.store(region, minted.value, _life_s(minted)))
+            refusal = Unauthorised("TOKEN_UNCHANGED") if isinstance(minted, Token) else minted
+            log.warning("token_refused", region=region, kind=refusal.kind, detail=refusal.detail)
+            self._store.refuse(region, refusal)
+            return refusal
+
+
+def _life_s(token: Token) -> float:
+    """As long as we asked for, or as the vendor says where that is sooner and can be."""
+    said_s = token.expires_at_ms / 1000 - time.time()
+    return min(said_s, PERIOD_S) if said_s >= SHORTEST_LIFE_S else PERIOD_S

@@ -1,0 +1,65 @@
+"""The connections to the ledger's Redis."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis import exceptions
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from worker.errors import ConfigError, LedgerUnavailable
+from worker.redis_clients import followers
+from worker.server_faults import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
+TIMEOUT_S = 5.0
+
+#: One more try covers a connection that an idle timeout or a failover closed. More would only hide an outage
+#: from the tasks, which know better what to do.
+RETRIES = 1
+
+
+#: What `ssl_cert_reqs` of a URL may be: whether the server has to prove who it is.
+PROOFS: Final = ("required", "optional", "none")
+
+
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
+    """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
+
+    Connects on first use. Raises ``ConfigError`` for a URL that is none.
+    """
+    try:
+        if any(proof not in PROOFS for proof in parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [])):
+            raise ConfigError(f"REDIS_URL: its ssl_cert_reqs takes {', '.join(PROOFS)}")
+        client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), RETRIES),
+            client_name="ekyc",
+        )
+    except ValueError:
+        raise ConfigError(
+            "REDIS_URL is not a Redis URL: give one such as redis://:password@host:6379/0"
+        ) from None
+    for follow in followers:
+        follow(client)
+    return client
+
+
+@contextmanager
+def translated(what: str = "the ledger") -> Iterator[None]:
+    """Turns what redis-py raises into ``LedgerUnavailable`` with one line that says what to do."""
+    try:
+        yield
+    except exceptions.RedisError as error:
+        found = fault(error)
+        raise LedgerUnavailable(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None

@@ -1,0 +1,177 @@
+"""The ledger in figures: what `ekyc stats`, `ekyc watch` and the metrics show."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger import keys
+from worker.ledger.codec import pairs
+from worker.ledger.connection import translated
+from worker.ledger.histograms import PREFIX
+from worker.ledger.models import Counts, Hold, Lately, Stage
+from worker.ledger.scripts import Scripts, prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from redis import Redis
+
+_MINUTE_MS: Final = 60_000
+
+#: Copies of the counters that may be there: see `claim.lua`.
+_COPIES: Final = 9
+
+_STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
+
+
+class Census:
+    """Counts a ledger without writing to it: its cost does not grow with the number waiting."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    def counts(self, region: str) -> Counts:
+        """One region. Raises ``LedgerUnavailable``."""
+        now_ms, *hashes, quarantined, leases, polling, archiving, routing = self._scripts.call(
+            "counts", region
+        )
+        counters, hold, health = map(pairs, hashes)
+        leased, lapsed, lease_ends = leases
+        waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
+        holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
+        for each in holds:
+            # What a rest or a trial keeps back waits for nobody's hands; on trial the next one does.
+            at_most = 0 if each.until_ms > now_ms else 1
+            due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
+            if first[Stage.POLLING] is not None:
+                first[Stage.POLLING] = max(int(first[Stage.POLLING]), each.until_ms) if at_most else None
+        moments = [int(moment) for moment in (lease_ends, *first.values()) if moment is not None]
+        oldest_due_ms = min(moments, default=now_ms)
+        return Counts(
+            waiting=sum(waiting.values()),
+            in_flight=leased,
+            lapsed=lapsed,
+            done=_number(counters, b"done"),
+            quarantined=quarantined,
+            dropped=_number(counters, b"dropped"),
+            enqueued=_number(counters, b"enqueued"),
+            polls=_number(counters, b"polls"),
+            extra_calls=_number(counters, b"extra_calls"),
+            oldest_due_s=max(0.0, (now_ms - oldest_due_ms) / 1000),
+            decisions=_named(counters, b"decision:"),
+            error_codes=_named(counters, b"error_code:"),
+            faults=_named(counters, b"fault:"),
+            evidence_files=_number(counters, b"evidence_files"),
+            evidence_bytes=_number(counters, b"evidence_bytes"),
+            answers=_named(counters, b"answer:"),
+            quarantine=_named(counters, b"quarantine:"),
+            holds=holds,
+            stages=waiting,
+            due=due,
+            rests=_named(counters, b"hold:"),
+            leases_expired=_number(counters, b"lease_expired"),
+            evidence=_named(counters, b"evidence:"),
+            tokens_minted=_number(counters, b"token_minted"),
+            tokens_refused=_named(counters, b"token_refused:"),
+            took=_named(counters, PREFIX.encode()),
+        )
+
+    def lately(self, region: str, *, within_s: float = 300.0) -> Lately:
+        """What happened since the newest copy of the counters that is at least so old, or since the oldest one.
+
+        Raises ``LedgerUnavailable``.
+        """
+        base = prefix(region)
+        now_ms = keys.now_ms(self._redis, region)
+        minute = now_ms // _MINUTE_MS
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(f"{base}counts")
+            for back in range(_COPIES):
+                pipe.hgetall(f"{base}counts:{minute - back}")
+            now, *copies = pipe.execute()
+        copies = [copy for copy in copies if copy]
+        if not copies:
+            return Lately()
+        old_enough = (copy for copy in copies if now_ms - int(copy[b"at"]) >= within_s * 1000)
+        before = next(old_enough, copies[-1])
+        grown = {name: max(int(count) - int(before.get(name, 0)), 0) for name, count in now.items()}
+        return Lately(
+            seconds=(now_ms - int(before[b"at"])) / 1000,
+            enqueued=grown.get(b"enqueued", 0),
+            done=grown.get(b"done", 0),
+            polls=grown.get(b"polls", 0),
+            decisions=_named(grown, b"decision:"),
+            error_codes=_named(grown, b"error_code:"),
+            answers=_named(grown, b"answer:"),
+            faults=_named(grown, b"fault:"),
+        )
+
+    def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
+        """Each of `regions`. Raises ``LedgerUnavailable``."""
+        return {region: self.counts(region) for region in regions}
+
+    def total(self, regions: Iterable[str]) -> Counts:
+        """All of `regions` together. Raises ``LedgerUnavailable``."""
+        return added_up(self.by_region(regions).values())
+
+
+def added_up(parts: Iterable[Counts]) -> Counts:
+    """The sum of `parts`; its `oldest_due_s` is the oldest of them."""
+    several = list(parts)
+    return Counts(
+        **{
+            field.name: _added(field.name, [getattr(part, field.name) for part in several])
+            for field in fields(Counts)
+        }
+    )
+
+
+def lately_together(parts: Iterable[Lately]) -> Lately:
+    """The sum of `parts`; its `seconds` are the most of them."""
+    several = list(parts)
+    added = {
+        field.name: _added(field.name, [getattr(part, field.name) for part in several])
+        for field in fields(Lately)
+    }
+    return Lately(**added | {"seconds": max((part.seconds for part in several), default=0.0)})
+
+
+def _by_stage(found: Iterable[Any]) -> dict[str, Any]:
+    return {stage.value: each for stage, each in zip(_STAGES, found, strict=True)}
+
+
+def _number(counters: Mapping[bytes, bytes], name: bytes) -> int:
+    return int(counters.get(name, 0))
+
+
+def _named(counters: Mapping[bytes, Any], start: bytes) -> dict[str, int]:
+    names = sorted(name for name in counters if name.startswith(start))
+    return {name.removeprefix(start).decode(): int(counters[name]) for name in names if int(counters[name])}
+
+
+def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold, ...]:
+    until_ms = int(hold.get(b"until", 0))
+    if until_ms <= now_ms:
+        return ()
+    word, at_ms = hold.get(b"word", b"").decode(), int(hold.get(b"at", 0))
+    return (Hold(region, until_ms, hold[b"reason"].decode(), word, at_ms),)
+
+
+def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
+    """The trial after a rest, while it keeps something back or somebody tries."""
+    until_ms = max(int(health.get(b"probe", 0)), int(health.get(b"rest", 0))) or now_ms
+    if b"trips" not in health or not (due or until_ms > now_ms):
+        return ()
+    reason = health.get(b"reason", b"").decode()
+    return (Hold(region, until_ms, reason, word=reason, on_trial=True),)
+
+
+def _added(name: str, values: list[Any]) -> Any:
+    if name == "oldest_due_s":
+        return max(values, default=0.0)
+    if values and isinstance(values[0], dict):
+        names = sorted({key for value in values for key in value})
+        return {key: sum(value.get(key, 0) for value in values) for key in names}
+    return sum(values, () if values and isinstance(values[0], tuple) else 0)

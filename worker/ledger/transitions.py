@@ -1,0 +1,341 @@
+"""What a batch may write about a verification it holds. Each function makes one transition; none does I/O.
+
+polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
+polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
+polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
+any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
+polling ──finish─► done             archiving ──ask_again─► polling
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from worker.ledger.histograms import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED
+from worker.ledger.models import EvidenceState, Stage
+
+if TYPE_CHECKING:
+    from worker.ledger.models import Verification
+
+
+class Place(StrEnum):
+    """Where a verification is after a write: the words of ``record.lua``."""
+
+    #: It stays as it is, under the same holder.
+    SAME = "same"
+    #: The same batch goes on with it at its new stage.
+    HELD = "held"
+    DUE = "due"
+    #: Due now, as if it had never been started.
+    BACK = "back"
+    DONE = "done"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What lets a region rest: the breaker of ``record.lua``.
+
+    After the rest one verification tries the vendor alone. Is it answered, everybody goes on; does it fail like this
+    again, the next rest is twice as long.
+    """
+
+    #: How many verifications in a row must have failed; 1: this one is enough.
+    after: int
+    first_s: float
+    longest_s: float
+    reason: str
+    #: Nobody but a person can mend it.
+    alarm: bool = False
+    #: The fault behind it, for the log.
+    cause: str = field(default="", compare=False)
+
+    def packed(self) -> dict[str, Any]:
+        return {
+            "after": self.after,
+            "first_ms": round(self.first_s * 1000),
+            "longest_ms": round(self.longest_s * 1000),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One transition of one verification, as ``record.lua`` takes it."""
+
+    signature_id: str
+    place: Place
+    stage: Stage
+    in_s: float = 0.0
+    reason: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    event: str = ""
+    detail: str = ""
+    #: The kind of the vendor's answer that this follows from; the breaker listens.
+    answer: str = ""
+    #: Why the region may have to rest.
+    trip: Trip | None = None
+    #: What was raised, where something was: for whoever reports it. The ledger does not hear of it.
+    error: Exception | None = field(default=None, repr=False, compare=False)
+
+    def packed(self) -> dict[str, Any]:
+        """The shape of one element of the script's JSON."""
+        packed: dict[str, Any] = {
+            "id": self.signature_id,
+            "place": self.place.value,
+            "to": self.stage.value,
+            "in_ms": round(self.in_s * 1000),
+            "reason": self.reason,
+            "set": self.fields,
+            "count": self.counts,
+        }
+        if self.event:
+            packed |= {"event": self.event, "detail": self.detail}
+        if self.answer:
+            packed["answer"] = self.answer
+        if self.trip:
+            packed["trip"] = self.trip.packed()
+        return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one answer of the vendor tells the ledger, whatever follows from it."""
+
+    kind: str
+    transaction_id: str | None = None
+    nulls: int = 0
+    faults: int = 0
+    cause: str = ""
+    late_faults: int = 0
+    submitted: bool = False
+
+    def fields(self, verification: Verification) -> dict[str, str]:
+        values = {
+            "p": str(verification.polls + 1),
+            "n": str(self.nulls),
+            "f": str(self.faults),
+        }
+        if self.faults:
+            values["a"] = self.cause
+        if self.late_faults:
+            values["l"] = str(self.late_faults)
+        if self.submitted or verification.submission_completed:
+            values["u"] = "1"
+        if self.transaction_id:
+            values["i"] = self.transaction_id
+        return values
+
+    def counts(self) -> dict[str, int]:
+        return {"polls": 1, f"answer:{self.kind}": 1}
+
+
+def repoll(
+    verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
+) -> Write:
+    """Ask again after a countdown."""
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        Stage.POLLING,
+        in_s=in_s,
+        fields=heard.fields(verification),
+        counts=heard.counts(),
+        answer=heard.kind,
+        event=event,
+        detail=detail,
+    )
+
+
+def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Write:
+    """Nothing more will come of one that was decided before."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields=heard.fields(verification),
+        counts=heard.counts(),
+        answer=heard.kind,
+        event=event,
+        detail=detail,
+    )
+
+
+def give_up(verification: Verification, *, cause: str) -> Write:
+    """The same for a fault of ours: what was decided stays, and the evidence is what it is."""
+    return Write(
+        verification.signature_id,
+        Place.DONE,
+        Stage.DONE,
+        fields={"k": EvidenceState.INCOMPLETE.value},
+        counts={f"fault:{cause}": 1},
+        event="given_up",
+        detail=cause,
+    )
+
+
+def settle(
+    verification: Verification,
+    heard: Heard,
+    *,
+    overall_result: str | None,
+    error_code: str | None,
+    contradiction: str | None = None,
+) -> Write:
+    """The vendor has decided, and its answer is kept: the images come next.
+
+    `contradiction`: what in the answer says otherwise. It takes the place of an earlier answer's, unless the decision
+    is made: then the reason stays.
+    """
+    fields = heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""}
+    if verification.decision is None and (contradiction or verification.reason):
+        fields["w"] = contradiction or ""
+    return Write(
+        verification.signature_id,
+        Place.HELD,
+        Stage.ARCHIVING,
+        fields=fields,
+        counts=heard.counts(),
+        answer=heard.kind,
+        # After the deadline it is evidence; the decision that was made stays the only one.
+        event="settled" if verification.decision is None else "settled_late",
+        detail=" ".join(filter(None, (overall_result, error_code, contradiction))),
+    )
+
+
+def unsettled(
+    verification: Verification, heard: Heard, *, reason: str, cause: str = "", answer_kept: bool = False
+) -> Write:
+    """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
+    stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
+    fields = heard.fields(verification) | {"w": reason}
+    if not answer_kept:
+        fields["k"] = EvidenceState.INCOMPLETE.value
+    return Write(
+        verification.signature_id,
+        Place.HELD,
+        stage,
+        fields=fields,
+        counts=heard.counts(),
+        answer=heard.kind,
+        event="settled",
+        detail=" ".join(filter(None, (reason, cause))),
+    )
+
+
+def archived(
+    verification: Verification, state: EvidenceState, *, files: int = 0, size_bytes: int = 0
+) -> Write:
+    """What could be had of the evidence is kept: the decision comes next, or the end where it was made before."""
+    decided = verification.decision is not None
+    pending = state is EvidenceState.PENDING
+    return Write(
+        verification.signature_id,
+        Place.DONE if decided else Place.HELD,
+        Stage.DONE if decided else Stage.ROUTING,
+        fields={"k": state.value, "f": "0"},
+        counts={}
+        if pending
+        else {"evidence_files": files, "evidence_bytes": size_bytes, f"evidence:{state.value}": 1},
+        event="decide_first" if pending else "archived",
+        detail="IMAGE_UNAVAILABLE" if pending else f"{state.value} files={files} bytes={size_bytes}",
+    )
+
+
+def decide(verification: Verification, *, name: str, decision: str) -> Write:
+    """Fix the decision's bytes before anybody is told, so that a second delivery carries the same."""
+    return Write(
+        verification.signature_id,
+        Place.SAME,
+        Stage.ROUTING,
+        fields={"y": name, "d": decision},
+        # A delivery that is tried again decides nothing new.
+        event="" if verification.decision else "decided",
+        detail=name,
+    )
+
+
+def delivered(verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0) -> Write:
+    """The pipeline has the decision: the end, unless evidence is still to be had."""
+    return Write(
+        verification.signature_id,
+        Place.DONE if then is Stage.DONE else Place.DUE,
+        then,
+        in_s=in_s,
+        counts={
+            f"decision:{name}": 1,
+            f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
+        }
+        | _took(verification),
+        event="delivered",
+        detail=name,
+    )
+
+
+def _took(verification: Verification) -> dict[str, int]:
+    """How long it took until the task that told the pipeline began: its decision's `decided_at`, if it told at once."""
+    took = ENQUEUED_TO_DECIDED.counters((verification.read_at_ms - verification.enqueued_at_ms) / 1000)
+    if verification.settled_at_ms and verification.reason is None:
+        took |= SETTLED_TO_DECIDED.counters(verification.settled_for_s)
+    return took
+
+
+def retry(
+    verification: Verification, *, in_s: float, cause: str, why: str = "", late_faults: int = 0
+) -> Write:
+    """Something of ours failed: the same stage again after a countdown."""
+    late = {"l": str(late_faults)} if late_faults else {}
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        verification.stage,
+        in_s=in_s,
+        fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
+        counts={f"fault:{cause}": 1},
+        event="fault",
+        detail=" ".join(filter(None, (cause, why))),
+    )
+
+
+def ask_again(verification: Verification, *, in_s: float, cause: str) -> Write:
+    """The answer that was kept is gone: the vendor is asked for another one."""
+    return Write(
+        verification.signature_id,
+        Place.DUE,
+        Stage.POLLING,
+        in_s=in_s,
+        fields={"t": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
+        counts={f"fault:{cause}": 1},
+        event="fault",
+        detail=cause,
+    )
+
+
+def wait(verification: Verification, *, in_s: float) -> Write:
+    """The same stage again after a countdown; nothing has failed."""
+    return Write(verification.signature_id, Place.DUE, verification.stage, in_s=in_s)
+
+
+def release(verification: Verification, *, event: str = "") -> Write:
+    """Give it back untouched, due now: its start does not count. `event`: for the timeline, where one is needed."""
+    return Write(verification.signature_id, Place.BACK, verification.stage, event=event)
+
+
+def quarantine(
+    verification: Verification, *, reason: str, detail: str = "", heard: Heard | None = None
+) -> Write:
+    """A person has to look. `reason` is a word to count and filter by, `detail` says more."""
+    return Write(
+        verification.signature_id,
+        Place.QUARANTINE,
+        Stage.QUARANTINED,
+        reason=reason,
+        fields=heard.fields(verification) if heard else {},
+        counts=heard.counts() if heard else {},
+        answer=heard.kind if heard else "",
+        event="refused" if detail else "",
+        detail=detail,
+    )

@@ -1,0 +1,84 @@
+"""The roster: which workers there are, and by which decision table each decides.
+
+Key (no region's: a worker works for all of them):
+
+    ekyc:workers   zset: `[name, table's version, our version, process]` as JSON -> ms of Redis's clock at which it was
+                   last seen. Each sign-in drops those not seen for `FORGOTTEN_AFTER_S`; the key ends after the last
+
+Redis's clock alone counts: no worker's clock has to agree with another's.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger.connection import translated
+from worker.ledger.scripts import plain
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+KEY: Final = "ekyc:workers"
+
+#: Who was seen within this is there. A worker signs in every 5 s, and its loop may sleep for as long before that.
+LATELY_S: Final = 20.0
+
+FORGOTTEN_AFTER_S: Final = 60.0
+
+# ARGV: member, for how many ms it has not been seen, after how many it is forgotten
+_SIGN_IN: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], string.format('%.0f', now - ARGV[2]), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - ARGV[3]))
+-- Seen by a clock that has gone back since: who lives signs in again.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('%.0f', now + 1000), '+inf')
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Worker:
+    """One worker process: its Celery name, the version of its decision table, and ours."""
+
+    name: str
+    table: str
+    version: str
+    #: A token of the process: two under one name are two.
+    process: str = ""
+
+
+class Roster:
+    """Signs workers in and out, and tells who is there. Every method raises ``LedgerUnavailable``."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._sign_in = redis.register_script(_SIGN_IN)
+
+    def sign_in(self, worker: Worker, *, seen_s_ago: float = 0.0) -> None:
+        with translated():
+            arguments = (_member(worker), round(seen_s_ago * 1000), round(FORGOTTEN_AFTER_S * 1000))
+            self._sign_in(keys=[KEY], args=arguments)
+
+    def sign_out(self, worker: Worker) -> None:
+        with translated():
+            self._redis.zrem(KEY, _member(worker))
+
+    def present(self) -> tuple[Worker, ...]:
+        """Those seen lately, by name."""
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrange(KEY, 0, -1, withscores=True)
+            (seconds, micros), found = pipe.execute()
+        since_ms = seconds * 1000 + micros // 1000 - LATELY_S * 1000
+        return tuple(sorted(_worker(member) for member, seen_ms in found if seen_ms >= since_ms))
+
+
+def _member(worker: Worker) -> str:
+    return json.dumps([plain(text) for text in astuple(worker)])
+
+
+def _worker(member: Any) -> Worker:
+    return Worker(*json.loads(member))

@@ -1,0 +1,1 @@
+"""Messages: kombu's transports as this project needs them, publishing, queues and redaction."""

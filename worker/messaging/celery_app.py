@@ -1,0 +1,80 @@
+"""The Celery application: its configuration, for the process that sends and for the worker alike."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Queue
+
+from worker.messaging import decompression, redis_transport
+from worker.settings import current
+
+#: Batches that one process works on at a time. A thread of the pool waits for each; its calls run on the event loop of
+#: `worker.runtime.services`, and the dispatcher claims nothing while as many calls run there as it takes.
+CONCURRENCY: Final = 64
+
+#: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
+#: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
+VISIBILITY_TIMEOUT_S: Final = 60
+
+#: How often a worker looks for such messages, in seconds. Kombu's default is 100.
+RESTORE_EVERY_S: Final = 30
+
+#: How long one call of a broker may take, in seconds. Consumers of Redis wait for a message for 1 s at a time; RabbitMQ
+#: does not answer while its memory or disk runs short. Without it a worker that is told to stop then would never end.
+BROKER_TIMEOUT_S: Final = 5
+
+
+def configuration() -> dict[str, Any]:
+    """Celery's settings. Raises ``ConfigError``."""
+    settings = current()
+    return {
+        "broker_url": settings.broker_url,
+        "broker_use_ssl": redis_transport.tls(settings.broker_url),
+        "broker_connection_retry_on_startup": True,
+        # However long Redis is away: a fleet that has ended by itself would not come back with it.
+        "broker_connection_max_retries": None,
+        # So it is with one that answers, and refuses: a replica after a failover, a Redis whose disk is full.
+        "broker_channel_error_retry": True,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": RESTORE_EVERY_S,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "socket_timeout": BROKER_TIMEOUT_S,
+            "socket_connect_timeout": BROKER_TIMEOUT_S,
+            "health_check_interval": 30,
+            "read_timeout": BROKER_TIMEOUT_S,
+            "write_timeout": BROKER_TIMEOUT_S,
+        },
+        # What became of a verification stands in the ledger.
+        "result_backend": None,
+        "task_ignore_result": True,
+        # JSON only: nothing that comes off a queue can be code.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "event_serializer": "json",
+        "task_queues": [Queue(settings.queue)],
+        "task_default_queue": settings.queue,
+        "imports": ["tasks"],
+        # Waiting for HTTP needs threads, not processes: run one worker process per core.
+        "worker_pool": "threads",
+        "worker_concurrency": CONCURRENCY,
+        "worker_prefetch_multiplier": 1,
+        # To restore a reduced count, threads of the pool and the main thread wait for each other on RabbitMQ, for ever.
+        "worker_enable_prefetch_count_reduction": False,
+        "worker_consumer": "worker.runtime.consumer:Consumer",
+        "worker_hijack_root_logger": False,
+        # For Flower.
+        "worker_send_task_events": True,
+    }
+
+
+def make_app() -> Celery:
+    """An application that can send. A worker's has more: see ``worker.runtime.app``."""
+    redis_transport.install()
+    decompression.install()
+    app = Celery("ekyc", task_cls="worker.messaging.redaction:Task")
+    app.add_defaults(configuration)
+    return app

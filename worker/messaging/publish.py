@@ -1,0 +1,64 @@
+"""The Celery messages between our own tasks: hints with ids, and how they look in Flower."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from amqp.exceptions import AMQPError, MessageNacked
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from worker.errors import BrokerUnavailable
+from worker.ledger.models import Stage
+from worker.messaging import queues
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery import Celery
+    from kombu import Producer
+
+    from worker.ledger.models import Batch
+
+#: The task that a stage needs. Celery finds tasks by name, and so do we.
+TASKS: Final = {
+    Stage.POLLING: "tasks.get_result",
+    Stage.ARCHIVING: "tasks.archive_images",
+    Stage.ROUTING: "tasks.route_decision",
+}
+
+#: The task by which pipelines enqueue.
+ENQUEUE: Final = "tasks.enqueue"
+
+
+def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
+    """The options that make a message readable in Flower: `ph · 3 verifications · f302f5d2454a85c2…`."""
+    count = len(signature_ids)
+    noun = "verification" if count == 1 else "verifications"
+    more = "…" if count > 1 else ""
+    return {
+        "argsrepr": f"{region} · {count} {noun} · {signature_ids[0] if signature_ids else ''}{more}",
+        "kwargsrepr": "",
+    }
+
+
+#: What a broker that is away raises through Celery and kombu, Redis or RabbitMQ.
+BROKEN: Final = (KombuError, AMQPError, MessageNacked, RedisError, OSError)
+
+
+def unavailable(queue: str, error: Exception) -> BrokerUnavailable:
+    """Why a queue of ours cannot be used, in the broker's terms, made of one of ``BROKEN``."""
+    return BrokerUnavailable(
+        f"the queue {queue} cannot be used: {queues.explained(error)}; run `ekyc doctor`", queues.why(error)
+    )
+
+
+def send(app: Celery, batch: Batch, producer: Producer) -> None:
+    """Put a claimed batch on the queue, for whichever worker has hands free."""
+    app.send_task(
+        TASKS[batch.stage],
+        args=(batch.region, batch.id, batch.signature_ids),
+        task_id=batch.id,
+        producer=producer,
+        **described(batch.region, batch.signature_ids),
+    )

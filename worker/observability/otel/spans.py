@@ -1,0 +1,102 @@
+"""The spans of verifications. All of one verification are in one trace, whose id follows from the verification's."""
+
+from __future__ import annotations
+
+import hashlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import Link, StatusCode
+
+from worker.decisions.delivery import Outgoing
+from worker.ledger.models import Stage
+from worker.ledger.transitions import Place, Write
+from worker.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Span
+
+    from worker.ledger.models import Batch, Verification
+
+_Made = TypeVar("_Made")
+
+#: What is done at a stage: the names of the spans.
+NAMES: Final = {Stage.POLLING: "get_result", Stage.ARCHIVING: "archive", Stage.ROUTING: "decide"}
+
+_tracer = trace.get_tracer("worker", __version__)
+
+#: The trace that the next span without a parent belongs to.
+_belongs_to: ContextVar[int | None] = ContextVar("belongs_to", default=None)
+
+
+def trace_id(region: str, signature_id: str) -> int:
+    """The trace of a verification: nobody has to remember it, and whoever samples by it decides alike everywhere."""
+    digest = hashlib.sha256(f"{region}/{signature_id}".encode()).digest()
+    return int.from_bytes(digest[:16], "big")
+
+
+class Ids(RandomIdGenerator):
+    """Random ids, but for the spans of a verification: theirs is the verification's trace."""
+
+    def generate_trace_id(self) -> int:
+        return _belongs_to.get() or super().generate_trace_id()
+
+
+def intercept(batch: Batch, each: Callable[[Verification], _Made], /) -> Callable[[Verification], _Made]:
+    """`each`, with a span of the verification's own around it."""
+    task = trace.get_current_span()
+
+    def traced(verification: Verification) -> _Made:
+        span = _begin(batch, verification, task)
+        with trace.use_span(span, end_on_exit=True, record_exception=False):
+            made = each(verification)
+            _describe(span, made)
+        return made
+
+    return traced
+
+
+def _begin(batch: Batch, verification: Verification, task: Span) -> Span:
+    mark = _belongs_to.set(trace_id(verification.region, verification.signature_id))
+    try:
+        span = _tracer.start_span(
+            NAMES[batch.stage],
+            # No parent: a verification is nobody's part, and its batch has a trace of its own.
+            context=Context(),
+            links=[Link(task.get_span_context())],
+            attributes={
+                "ekyc.region": verification.region,
+                "ekyc.signature_id": verification.signature_id,
+                "ekyc.batch_id": batch.id,
+                "ekyc.polls": verification.polls,
+            },
+        )
+    finally:
+        _belongs_to.reset(mark)
+    task.add_link(span.get_span_context())
+    return span
+
+
+def _describe(span: Span, made: object) -> None:
+    """What came of it, in the words of the verification's timeline: codes and counts."""
+    match made:
+        case Write():
+            said = {
+                "ekyc.answer": made.answer,
+                "ekyc.event": made.event,
+                "ekyc.detail": made.detail,
+                "ekyc.quarantine": made.reason,
+                "ekyc.next": made.stage.value,
+            }
+            span.set_attributes({name: text for name, text in said.items() if text})
+            if made.place is Place.DUE:
+                span.set_attribute("ekyc.countdown_s", made.in_s)
+            if made.place is Place.QUARANTINE or made.event == "fault":
+                span.set_status(StatusCode.ERROR)
+        case Outgoing():
+            span.set_attribute("ekyc.decision", made.name)

@@ -1,0 +1,128 @@
+"""The log lines about verifications: one at INFO for each event, with ids and codes only.
+
+A busy worker writes thousands a second. So the lines of one batch are one record, rendered without structlog's
+processors, and where INFO is off this costs one comparison a batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.ledger.transitions import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from worker.ledger.models import Batch, LeaseExpired, Verification
+    from worker.ledger.transitions import Write
+
+_log = logging.getLogger(__name__)
+
+
+def _settled(write: Write) -> dict[str, Any]:
+    said = {
+        "result": write.fields.get("o"),
+        "error_code": write.fields.get("r"),
+        "reason": write.fields.get("w"),
+    }
+    found: dict[str, Any] = {name: word for name, word in said.items() if word}
+    return found | {"late": True} if write.event == "settled_late" else found
+
+
+def _archived(write: Write) -> dict[str, Any]:
+    said = {"files": write.counts.get("evidence_files"), "bytes": write.counts.get("evidence_bytes")}
+    return {
+        "evidence": write.fields["k"],
+        **{name: count for name, count in said.items() if count is not None},
+    }
+
+
+def _decision(write: Write) -> dict[str, Any]:
+    return {"decision": write.detail}
+
+
+def _cause(write: Write) -> dict[str, Any]:
+    return {"cause": write.detail}
+
+
+#: By the event of a write: the event that is logged, and its fields.
+LINES: Final[Mapping[str, tuple[str, Callable[[Write], dict[str, Any]]]]] = {
+    "settled": ("verification_settled", _settled),
+    "settled_late": ("verification_settled", _settled),
+    "archived": ("verification_archived", _archived),
+    "decide_first": ("verification_archived", _archived),
+    "decided": ("verification_decided", _decision),
+    "delivered": ("verification_delivered", _decision),
+    "given_up": ("verification_given_up", _cause),
+}
+
+
+def log_written(batch: Batch, writes: Iterable[Write]) -> None:
+    """Log the events of writes that were made."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    lines = [
+        {
+            "event": event,
+            "signature_id": write.signature_id,
+            "region": batch.region,
+            **fields,
+            "batch": batch.id,
+        }
+        for write in writes
+        for event, fields in _events(write)
+    ]
+    _write(lines)
+
+
+def log_claimed(
+    region: str, *, quarantined: Sequence[Verification] = (), expired: Sequence[LeaseExpired] = ()
+) -> None:
+    """Log what a claim found: leases that ended, and what it put into quarantine for that."""
+    if not (quarantined or expired) or not _log.isEnabledFor(logging.INFO):
+        return
+    lines = [
+        {
+            "event": "verification_lease_expired",
+            "signature_id": each.signature_id,
+            "region": region,
+            "stage": each.stage.value,
+            "held_by": each.worker or None,
+        }
+        for each in expired
+    ]
+    lines += [
+        {
+            "event": "verification_quarantined",
+            "signature_id": each.signature_id,
+            "region": region,
+            "reason": "CRASHES_WORKERS",
+        }
+        for each in quarantined
+    ]
+    _write(lines)
+
+
+def _events(write: Write) -> Iterator[tuple[str, dict[str, Any]]]:
+    if write.place is Place.QUARANTINE:
+        yield (
+            "verification_quarantined",
+            {"reason": write.reason, **({"detail": write.detail} if write.detail else {})},
+        )
+    elif write.event in LINES:
+        event, fields = LINES[write.event]
+        yield event, fields(write)
+
+
+def _write(lines: Sequence[dict[str, Any]]) -> None:
+    if not lines:
+        return
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    common = {"level": "info", "logger": __name__, "timestamp": at}
+    record = _log.makeRecord(
+        _log.name, logging.INFO, "", 0, "%d events of verifications", (len(lines),), None
+    )
+    record.events = [line | common for line in lines]
+    _log.handle(record)

@@ -1,0 +1,65 @@
+"""When one verification would be polled, should the vendor never answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from worker.errors import InvalidInput
+from worker.policy.backoff import SHORTEST_POLL, Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation.course import Course
+from worker.policy.simulation.play import play
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+#: Polls of one verification that anybody would read. The defaults have some 30.
+MOST_POLLS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When one poll is made, in seconds since the first: with the shortest countdowns, half way, and the longest."""
+
+    earliest_s: float
+    expected_s: float
+    latest_s: float
+
+
+class _Drawn(Random):
+    """Jitter that always falls on the same place between its ends."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share = share
+
+    def uniform(self, a: float, b: float) -> float:
+        return a + (b - a) * self._share
+
+
+def timetable(settings: Settings, *, submitted: bool) -> list[Moment]:
+    """The polls up to the deadline, as many as are expected.
+
+    `submitted`: the user is done from the first on.
+
+    Raises ``InvalidInput`` where there would be more than `MOST_POLLS`.
+    """
+    if settings.poll_deadline_s > MOST_POLLS * settings.poll_cap_s * SHORTEST_POLL:
+        raise InvalidInput(
+            f"EKYC_POLL_CAP={settings.poll_cap_s:g} lets one verification be polled more than {MOST_POLLS:,} times "
+            f"in EKYC_POLL_DEADLINE={settings.poll_deadline_s:g}: nothing to plan with; raise the cap"
+        )
+    course = Course(submitted_s=0.0) if submitted else Course()
+    earliest, expected, latest = (_polls_s(settings, course, share) for share in (0.0, 0.5, 1.0))
+    # With long countdowns the deadline comes after fewer polls, and the last one is at the deadline.
+    latest += latest[-1:] * (len(expected) - len(latest))
+    return [Moment(*moments) for moments in zip(earliest, expected, latest, strict=False)]
+
+
+def _polls_s(settings: Settings, course: Course, share: float) -> list[float]:
+    policy = Policy(
+        Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=_Drawn(share)
+    )
+    return list(play(policy, course).polls_s)

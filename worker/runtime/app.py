@@ -1,0 +1,76 @@
+"""The Celery application of a worker: `celery -A worker worker` needs no flags. Also what Flower loads."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from typing import Any
+
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    worker_ready,
+    worker_shutting_down,
+)
+
+from worker.messaging.celery_app import make_app
+from worker.messaging.redaction import without_traceback
+from worker.observability.logs import configure_logging
+
+app = make_app()
+
+# The `celery` command loads what plugins bring before it loads us.
+if "flower.command" in sys.modules:
+    from worker.runtime.flower import surround
+
+    surround(app)
+
+if "celery.bin.worker" in sys.modules:
+    from celery.bin.worker import worker
+
+    from worker.runtime.node_name import name_by_default
+
+    name_by_default(worker)
+
+
+@setup_logging.connect
+def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
+    configure_logging(loglevel or "INFO")
+    logging.getLogger("celery.app.trace").addFilter(without_traceback)
+
+
+@celeryd_init.connect
+def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_: Any) -> None:
+    from worker.runtime.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
+
+    given = options or {}
+    pool = str(given.get("pool") or app.conf.worker_pool)
+    check(app, pool, name=sender, consumed=_names(given.get("queues")))
+
+
+@celeryd_after_setup.connect
+def _check_queues(**_: Any) -> None:
+    from worker.runtime.startup import check_consumed  # noqa: PLC0415 - see above
+
+    check_consumed(app)
+
+
+def _names(queues: Any) -> list[str]:
+    """Names of queues, as Celery's options give them: a list, or a text with commas."""
+    return queues.split(",") if isinstance(queues, str) else list(queues or ())
+
+
+@worker_ready.connect
+def _freeze_what_is_loaded(**_: Any) -> None:
+    """Exclude modules, classes and settings from later garbage collections: they live as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
+@worker_shutting_down.connect
+def _begin_nothing_new(**_: Any) -> None:
+    from worker.runtime.services import services  # noqa: PLC0415 - see above
+
+    services().stopping.set()

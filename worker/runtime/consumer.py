@@ -1,0 +1,221 @@
+"""Celery's consumer with our dispatcher, without two parts that a large fleet pays for, and with a closed mouth."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import structlog
+from celery.worker import consumer, control, heartbeat, state
+from celery.worker.consumer import heart
+from kombu.common import ignore_errors
+
+from worker.decisions.delivery import send_on
+from worker.errors import BrokerUnavailable
+from worker.messaging import queues
+from worker.messaging.decompression import MAX_MESSAGE_BYTES
+from worker.messaging.redaction import fill_absent, sender
+from worker.settings import DECISION_QUEUE, is_decision_queue
+
+_CELERYS = consumer.Consumer.Blueprint
+
+#: Celery's steps, the heart replaced by ours.
+_STEPS = tuple(step for step in _CELERYS.default_steps if not step.endswith(":Heart"))
+
+#: What is known of their types is less than there is.
+_HEARTBEAT: Any = heartbeat.Heart
+_HEART: Any = heart.Heart
+
+#: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
+_WITHOUT = {"without_mingle": True, "without_gossip": True}
+
+#: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
+_NOT_A_TASK = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+
+#: Between two tries to send on a decision, in seconds.
+SEND_ON_AGAIN_S = 5.0
+
+_CONTROL: Any = control
+_CELERYS_ADD_CONSUMER = _CONTROL.add_consumer
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+_log = structlog.get_logger(__name__)
+
+
+class Consumer(consumer.Consumer):
+    """What `worker_consumer` names.
+
+    Celery logs the whole body of a message that it cannot run. Ours may hold what a pipeline attached to a person.
+    """
+
+    class Blueprint(_CELERYS):  # type: ignore[misc, valid-type]
+        default_steps = (*_STEPS, "worker.runtime.consumer:Heart", "worker.runtime.dispatcher:Dispatcher")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options["worker_options"] = (options.get("worker_options") or {}) | _WITHOUT
+        super().__init__(*args, **options)
+        #: Queues that this worker consumed from before it paused.
+        self._paused: list[str] = []
+
+    def stop(self) -> None:
+        """Stop, and give back now, not once the pool has drained, what Redis hands over though nobody takes it."""
+        super().stop()
+        connection = self.connection
+        if connection is not None and connection.transport.driver_type == "redis":
+            ignore_errors(connection, connection.default_channel.close)  # type: ignore[attr-defined]
+
+    def pause_intake(self) -> None:
+        """Take no more messages of tasks, also after a reconnect. May be called from any thread."""
+        self.call_soon(self._pause_intake)
+
+    def resume_intake(self) -> None:
+        """Take messages again. May be called from any thread."""
+        self.call_soon(self._resume_intake)
+
+    def _pause_intake(self) -> None:
+        self._paused = self._paused or list(self.app.amqp.queues.consume_from)
+        for queue in self._paused:
+            if self._consuming():
+                self.cancel_task_queue(queue)
+            else:
+                self.app.amqp.queues.deselect([queue])
+
+    def _resume_intake(self) -> None:
+        paused, self._paused = self._paused, []
+        for queue in paused:
+            if self._consuming():
+                self.add_task_queue(queue)
+            else:
+                self.app.amqp.queues.select_add(self.app.amqp.queues[queue])
+
+    def _consuming(self) -> bool:
+        """False while it reconnects: what is selected counts once it has."""
+        return getattr(self, "task_consumer", None) is not None
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Tidy up after a lost connection. A channel that is half gone may fail at it: that must not end the worker."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001 - kombu's, over a channel without its connection
+            _log.warning("connection_not_tidied", error=type(error).__name__)
+
+    def connect(self) -> Any:
+        """Connect, and take over the arguments that a queue of ours has where it exists already."""
+        connection = super().connect()
+        for queue in self.app.amqp.queues.consume_from.values():
+            queues.ensure(queue, connection.default_channel)
+        return connection
+
+    def add_task_queue(self, queue: Any, *args: Any, **options: Any) -> Any:
+        """Refuse the queue of decisions, which a broadcast may ask for."""
+        if is_decision_queue(str(queue)):
+            _log.error("queue_refused", queue=DECISION_QUEUE, why="only the pipeline consumes it")
+            return None
+        return super().add_task_queue(queue, *args, **options)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        handle = super().create_task_handler(*args, **options)
+
+        def handle_whatever_it_is(message: Any) -> None:
+            try:
+                if len(message.body or b"") > MAX_MESSAGE_BYTES:
+                    self._refuse(message, f"is larger than {MAX_MESSAGE_BYTES} bytes")
+                    return
+                fill_absent(message)
+                handle(message)
+            except _NOT_A_TASK:
+                self._refuse(message, "its body is not that of a task")
+
+        return handle_whatever_it_is
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        del body
+        self._refuse(message, "is not a task")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        del body, exc
+        self._refuse(message, "no such task here: does another application use this queue?")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        del body, exc
+        self._refuse(message, "cannot be read as a task")
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        del exc
+        packed = isinstance(message.headers, dict) and message.headers.get("compression")
+        self._refuse(message, "cannot be unpacked" if packed else "is not JSON")
+
+    def _refuse(self, message: Any, why: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        if str(headers.get("task") or _old_name(message)).startswith(f"{DECISION_QUEUE}."):
+            self._send_on(message, _name(headers.get("id")))
+            return
+        _log.error(
+            "message_refused",
+            why=why,
+            task=_name(headers.get("task")),
+            id=_name(headers.get("id")),
+            origin=sender(headers.get("origin")),
+        )
+        message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+    def _send_on(self, message: Any, decision: str | None) -> None:
+        """Put a decision that lies on a queue of ours on the pipeline's; where that fails, back, and later again."""
+        try:
+            send_on(self.app, message)
+        except BrokerUnavailable as error:
+            _log.warning("decision_not_sent_on", id=decision, why=str(error))
+            self.timer.call_after(SEND_ON_AGAIN_S, self._put_back, (message,))
+            return
+        _log.warning("decision_sent_on", id=decision, queue=DECISION_QUEUE)
+        message.ack_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
+
+    def _put_back(self, message: Any) -> None:
+        message.reject_log_error(logging.getLogger(__name__), self.connection_errors, requeue=True)  # type: ignore[attr-defined]
+
+
+class Heartbeat(_HEARTBEAT):  # type: ignore[misc]
+    """Says that a worker lives, once. Where the broker hangs Celery's tries it without end, and hears of no SIGTERM.
+
+    Nor would Celery's loop hear of one while its timers, each of which waits for the broker, are late: this one looks.
+    """
+
+    def _send(self, event: str, retry: bool = False) -> Any:  # noqa: FBT001, FBT002 - celery's
+        del retry
+        if event == "worker-heartbeat":
+            state.maybe_shutdown()
+        return super()._send(event, retry=False)
+
+
+class Heart(_HEART):  # type: ignore[misc]
+    """Celery's bootstep, with our heartbeat."""
+
+    def start(self, c: Any) -> None:
+        c.heart = Heartbeat(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart.start()
+
+
+def _old_name(message: Any) -> Any:
+    """The task's name in a message of Celery's first protocol, which has it in its body. Celery has decoded that."""
+    body = getattr(message, "_decoded_cache", None)
+    return body.get("task") if isinstance(body, dict) else None
+
+
+@_CONTROL.control_command(  # type: ignore[untyped-decorator]
+    name="add_consumer",
+    args=[("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)],
+    signature="<queue> [exchange [type [routing_key]]]",
+)
+def add_consumer(state: Any, queue: str, *args: Any, **options: Any) -> Any:
+    """Tell worker(s) to consume from task queue by name."""
+    if is_decision_queue(str(queue)):
+        state.consumer.call_soon(state.consumer.add_task_queue, queue)
+        return _CONTROL.nok(f"a worker of ours must not consume the queue {DECISION_QUEUE}")
+    return _CELERYS_ADD_CONSUMER(state, queue, *args, **options)
+
+
+def _name(text: Any) -> str | None:
+    """A task's name or id, if it looks like one."""
+    return text if isinstance(text, str) and _NAME.fullmatch(text) else None

@@ -1,0 +1,232 @@
+"""The dispatcher: in every worker, a thread that turns what is due into messages.
+
+It claims only while its own worker has hands free and nobody waits in the queue, so that a claim starts soon after
+it is made and a lease is not spent on a queue. Any number of dispatchers may run; none is special.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+
+from worker.errors import LedgerUnavailable
+from worker.ledger import Ledger, transitions
+from worker.ledger.connection import TIMEOUT_S, connect
+from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.ledger.models import Batch
+from worker.ledger.worker_registry import Roster, Worker
+from worker.messaging import publish, queues
+from worker.messaging.publish import BROKEN
+from worker.observability.verification_log import log_claimed
+from worker.runtime import startup
+from worker.runtime.batch_runner import give_back
+from worker.runtime.heartbeat import Pulse
+from worker.runtime.hold_log import Notices
+from worker.runtime.services import services
+from worker.runtime.watchdog import Watchdog
+from worker.server_faults import described
+from worker.settings import current
+from worker.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery import Celery
+    from celery.worker.consumer import Consumer
+    from kombu import Connection
+
+    from worker.ledger.models import Verification
+    from worker.observability.hook import Interceptor
+    from worker.runtime.watchdog import Intake
+    from worker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+#: How long to wait before looking again whether hands are free: half of what a Celery message takes on its way.
+LOOK_AGAIN_S: Final = 0.005
+
+#: How long to wait before asking again whether the queue is empty, which takes a call of Redis.
+ASK_AGAIN_S: Final = 0.02
+
+#: How long to sleep at most while a region has no room here: as many of it as may be are under way.
+NO_ROOM_S: Final = 0.1
+
+#: How long to wait before trying Redis again after it failed.
+RETRY_S: Final = 1.0
+
+#: How long the pulse waits for Redis: it should beat, whether it can say so or not.
+PULSE_TIMEOUT_S: Final = 1.0
+
+
+class Dispatcher(bootsteps.StartStopStep):
+    """The bootstep: starts the thread with the consumer, and stops it first when the worker stops."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._thread: _Thread | None = None
+        self._pulse: Pulse | None = None
+        self._watchdog: Watchdog | None = None
+        self._notices = Notices(connect(current().redis_url))
+
+    def start(self, parent: Consumer) -> None:
+        pool = parent.pool
+        thread = services().thread
+        # Some threads stay free for decisions, and for what is given back.
+        services().load.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
+
+        def hands() -> int:
+            """How many more batches this worker can take up now."""
+            if thread.is_stuck:
+                return 0
+            return int(pool.num_processes) - len(state.reserved_requests)
+
+        self._thread = _Thread(parent.app, current(), hands=hands, notices=self._notices)
+        self._thread.start()
+        if self._pulse is None:
+            self._pulse = _pulse(parent.hostname)
+            self._pulse.start()
+        if self._watchdog is None:
+            self._watchdog = Watchdog(thread, cast("Intake", parent))
+            self._watchdog.start()
+        self._pulse.follow(self._thread)
+
+    def stop(self, parent: Consumer) -> None:
+        del parent
+        if self._pulse is not None:
+            self._pulse.follow(None)
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    def shutdown(self, parent: Consumer) -> None:
+        """The worker ends."""
+        self.stop(parent)
+        if self._pulse is not None:
+            self._pulse.end()
+
+
+def _tell(intercept: Interceptor, verification: Verification) -> None:
+    """Traces and reports hear of what the ledger has given up as of what a batch gives up: no batch is left to tell."""
+    batch = Batch("", verification.region, verification.stage, (verification.signature_id,))
+    intercept(batch, partial(transitions.quarantine, reason="CRASHES_WORKERS"))(verification)
+
+
+def _pulse(name: str) -> Pulse:
+    settings = current()
+    worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
+    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file)
+
+
+class _Thread(threading.Thread):
+    def __init__(self, app: Celery, settings: Settings, *, hands: Any, notices: Notices) -> None:
+        super().__init__(name="dispatcher", daemon=True)
+        self._app = app
+        self._settings = settings
+        self._hands = hands
+        self._notices = notices
+        #: For the pulse.
+        self.turned_at = time.monotonic()
+        self._stopping = threading.Event()
+        # Its own client: it sleeps on Redis, longer than others may wait for an answer.
+        self._redis = connect(settings.redis_url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S)
+        self._ledger = Ledger(
+            self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
+        )
+
+    def stop(self) -> None:
+        """No claim is made after this returns. Does not wait for the thread, which may sleep on Redis."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._turn()
+            try:
+                with self._app.connection_for_write() as connection:
+                    self._dispatch(connection)
+            except LedgerUnavailable as error:
+                services().outage.goes_on(error)
+                self._stopping.wait(RETRY_S)
+            except BROKEN as error:
+                services().outage.goes_on(publish.unavailable(self._settings.queue, error))
+                self._stopping.wait(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
+                _log.error("dispatcher_failed", error=described(error), exc_info=error)
+                self._stopping.wait(RETRY_S)
+
+    def _turn(self) -> None:
+        # A worker whose calls are stuck must be taken for dead, though this thread is well.
+        if not services().thread.is_stuck:
+            self.turned_at = time.monotonic()
+
+    def _dispatch(self, connection: Connection) -> None:
+        channel = connection.default_channel
+        queues.ensure(self._app.amqp.queues[self._settings.queue], channel)
+        with connection.Producer() as producer:
+            while not self._stopping.is_set():
+                self._turn()
+                if self._hands() <= 0:
+                    self._stopping.wait(LOOK_AGAIN_S)
+                    continue
+                if self._waiting(channel) > 0:
+                    self._stopping.wait(ASK_AGAIN_S)
+                    continue
+                sleep_s = self._claim(producer)
+                services().outage.is_over()
+                if sleep_s > 0:
+                    self._sleep(sleep_s)
+
+    def _send(self, batches: Sequence[Batch], producer: Any) -> None:
+        """Put claimed batches on the queue. What cannot be put there is given back: it is nobody's crash."""
+        for number, batch in enumerate(batches):
+            try:
+                publish.send(self._app, batch, producer)
+            except BROKEN:
+                for unsent in batches[number:]:
+                    give_back(self._ledger, unsent)
+                raise
+
+    def _waiting(self, channel: Any) -> int:
+        """Messages in our queue that no worker has taken."""
+        return queues.size(channel, self._settings.queue)
+
+    def _sleep(self, sleep_s: float) -> None:
+        regions = self._with_room()
+        if len(regions) < len(self._settings.regions):
+            sleep_s = min(sleep_s, NO_ROOM_S)
+        if not regions:
+            self._stopping.wait(sleep_s)
+            return
+        woken = self._ledger.wait(regions, timeout_s=sleep_s)
+        if woken and (self._stopping.is_set() or self._hands() <= 0):
+            self._ledger.wake(woken)
+
+    def _with_room(self) -> tuple[str, ...]:
+        """The regions of which this worker can take up more: a slow one must not stop the claims of the others."""
+        load = services().load
+        return tuple(region for region in self._settings.regions if load.has_room(region))
+
+    def _claim(self, producer: Any) -> float:
+        """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
+        sleep_s = LONGEST_SLEEP_S
+        for region in self._with_room():
+            identity = services().identity
+            claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))
+            if claim.replaced is not None:
+                sleep_s = 0.0 if identity.found(region, claim.replaced) else sleep_s
+                continue
+            for verification in claim.quarantined:
+                _tell(services().intercept, verification)
+            log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
+            self._send(claim.batches, producer)
+            self._notices.look(region, claim.act)
+            sleep_s = min(sleep_s, claim.sleep_s)
+        return sleep_s

@@ -1,0 +1,94 @@
+"""The watchdog of a worker: notices that the calls thread makes no progress, and ends a process that stays stuck.
+
+A look counts only if the same request is still unanswered as at the look before. Time alone does not: a process that
+was suspended, or that got no CPU for a while, looks less often and so is not taken for stuck.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.concurrency.executor import Thread
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between two looks.
+LOOK_S: Final = 1.0
+
+#: Looks in a row without progress after which the thread counts as stuck. A busy one makes progress within a second.
+STUCK_LOOKS: Final = 15
+
+#: Looks in a row without progress after which the process ends.
+END_LOOKS: Final = 30
+
+#: The exit code of a process that ends because it is stuck: `EX_SOFTWARE` of sysexits.h.
+EXIT_STUCK: Final = os.EX_SOFTWARE
+
+
+class Intake(Protocol):
+    """What stops while the calls are stuck: the worker's consumer. Both methods may be called from any thread."""
+
+    def pause_intake(self) -> None: ...
+
+    def resume_intake(self) -> None: ...
+
+
+class Watchdog(threading.Thread):
+    """Looks at the calls thread at intervals.
+
+    Parameters:
+      end: ends the process with an exit code, whatever its other threads do.
+    """
+
+    def __init__(self, thread: Thread, intake: Intake, end: Callable[[int], Any] = os._exit) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._thread = thread
+        self._intake = intake
+        self._end = end
+        self._seen: object = None
+        self._missed = 0
+
+    def run(self) -> None:
+        while True:
+            time.sleep(LOOK_S)
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - a worker without a watchdog could stay stuck for ever
+                _log.error("watchdog_failed", error=type(error).__name__)
+
+    def look(self) -> None:
+        """Compare the oldest unanswered request with that of the last look."""
+        oldest = self._thread.oldest_request()
+        self._missed = self._missed + 1 if oldest is not None and oldest is self._seen else 0
+        self._seen = oldest
+        if self._thread.is_stuck and not self._missed:
+            self._recovered()
+        elif self._missed >= END_LOOKS:
+            _log.error("worker_ends", reason="its calls are still stuck", exit_code=EXIT_STUCK)
+            self._end(EXIT_STUCK)
+        elif self._missed >= STUCK_LOOKS and not self._thread.is_stuck:
+            self._stuck()
+
+    def _stuck(self) -> None:
+        self._thread.is_stuck = True
+        self._intake.pause_intake()
+        at, item = self._thread.position()
+        _log.error(
+            "calls_stuck",
+            at=at,
+            region=getattr(item, "region", None),
+            signature_id=getattr(item, "signature_id", None),
+        )
+
+    def _recovered(self) -> None:
+        self._thread.is_stuck = False
+        self._intake.resume_intake()
+        _log.warning("calls_recovered")

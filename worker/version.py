@@ -1,0 +1,3 @@
+"""The version of this project: of the distribution, in reports and in traces."""
+
+__version__ = "0.1.0"

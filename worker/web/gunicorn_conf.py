@@ -1,0 +1,92 @@
+"""Gunicorn's configuration: `gunicorn -c python:worker.web.gunicorn_conf` needs no flags.
+
+Names in small letters are gunicorn's settings; https://gunicorn.org/reference/settings/ explains them. A flag, or
+`GUNICORN_CMD_ARGS`, counts before what stands here.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from worker.errors import ConfigError, LedgerUnavailable
+from worker.process import exit_with_error, forbid_core_dumps, refuse_shadows
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.http.message import Request
+    from gunicorn.workers.base import Worker
+
+# Gunicorn's processes inherit it.
+forbid_core_dumps()
+
+try:
+    # Before the imports that would fail over a shadow.
+    refuse_shadows()
+    from worker.decisions.table import Table
+    from worker.settings import current, unknown_names
+
+    _settings: Final = current()
+    Table.load(_settings.decisions_file)
+except ConfigError as error:
+    exit_with_error(error)
+
+for _line in unknown_names():
+    print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
+
+wsgi_app = "worker.web.wsgi:app"
+bind = [_settings.web_bind]
+
+# Gunicorn's processes share it: not 0 once the first of them has given up waiting for Redis.
+_gave_up: Final = mmap.mmap(-1, 1)
+
+# One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
+# and `/healthz` has to answer all the same; and none of them for a client that sends its head slowly.
+worker_class = "worker.web.slow_heads.SlowHeadsWorker"
+threads = 8
+
+logger_class = "worker.web.log.Log"
+
+# Where gunicorn's processes tell each other that they live: in memory, so that no slow disk makes one look dead, and a
+# read-only file system is no obstacle.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn names its file
+
+# Nobody controls it but by signals, and no file has to be written for that.
+control_socket_disable = True
+
+
+def pre_request(worker: Worker, req: Request) -> None:
+    """Close after a request with a body: no page reads one, and gunicorn would wait for the rest of it in a thread."""
+    del worker
+    if any(name in {"CONTENT-LENGTH", "TRANSFER-ENCODING"} for name, _ in req.headers):
+        req.force_close()
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Say at once how things are: Redis may start after us. Beside the first requests, for it may hang."""
+    threading.Thread(target=_look, args=(worker,), name="first look", daemon=True).start()
+
+
+def on_exit(server: Arbiter) -> None:
+    """End with 1, as a worker and Flower do, where Redis never came."""
+    del server
+    if _gave_up[0]:
+        raise SystemExit(LedgerUnavailable.exit_code)
+
+
+def _look(worker: Worker) -> None:
+    readiness = worker.wsgi.readiness
+    try:
+        # Once: whoever is forked later, in the place of another, stands beside an outage and not before the start.
+        if worker.age == 1:
+            readiness.await_redis(_settings.start_wait_s)
+    except LedgerUnavailable as error:
+        print(f"ekyc: {error}", file=sys.stderr)  # noqa: T201
+        _gave_up[0] = 1
+        os.kill(worker.ppid, signal.SIGTERM)
+    else:
+        readiness.look()

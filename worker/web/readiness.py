@@ -1,0 +1,73 @@
+"""Whether the fleet can work: Redis answers and takes writes, and a worker was seen lately."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.errors import LedgerUnavailable
+from worker.ledger.worker_registry import LATELY_S
+from worker.process import await_part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.evidence.ledger_identity import LedgerWatch
+    from worker.ledger.redis_health import Room
+    from worker.ledger.worker_registry import Roster
+
+_log = structlog.get_logger(__name__)
+
+
+class Readiness:
+    """Looks, and logs a line when it is another than at the last look. Safe to share between threads."""
+
+    def __init__(
+        self, roster: Roster, room: Room, ledgers: LedgerWatch | None = None, regions: Sequence[str] = ()
+    ) -> None:
+        self._roster = roster
+        self._room = room
+        self._ledgers = ledgers
+        self._regions = regions
+        self._lock = threading.Lock()
+        self._last: str | None = None
+
+    def await_redis(self, limit_s: float) -> None:
+        """Wait until Redis answers, whatever it says. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+        await_part(self._roster.present, limit_s)
+
+    def look(self) -> str:
+        """Why the fleet cannot work, in one line; empty: it can."""
+        why = self._why()
+        with self._lock:
+            before, self._last = self._last, why
+        if why == before:
+            return why
+        if why:
+            _log.warning("fleet_not_ready", why=why)
+        else:
+            # After an outage at its level, so that a reader of one sees the other.
+            (_log.warning if before else _log.info)("fleet_ready")
+        return why
+
+    def _why(self) -> str:
+        try:
+            present = self._roster.present()
+            refusal = self._room.refusal()
+            replaced = [region for region in self._regions if self._is_replaced(region)]
+        except LedgerUnavailable as error:
+            return str(error)
+        # First, because then no worker can sign in either.
+        if refusal:
+            return f"Redis refuses to write ({refusal}): nothing is accepted or recorded; run `ekyc doctor`"
+        if replaced:
+            return (
+                f"the ledger of {', '.join(replaced)} was replaced: nothing is claimed; "
+                "find out why, then run `ekyc ledger accept`"
+            )
+        return "" if present else f"no worker was seen in the last {LATELY_S:.0f} s"
+
+    def _is_replaced(self, region: str) -> bool:
+        return self._ledgers is not None and self._ledgers.look(region).is_replaced

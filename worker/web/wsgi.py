@@ -1,0 +1,8 @@
+"""What gunicorn loads, in each of its workers."""
+
+from __future__ import annotations
+
+from worker.settings import current
+from worker.web.app import Face
+
+app = Face(current())
