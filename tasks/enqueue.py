@@ -76,12 +76,12 @@ def accept(request: EnqueueRequest) -> None:
         try:
             client.enqueue_many([request])
         except LedgerUnavailable as error:
-            services().outage.goes_on(error)
+            services().dependency_log.unavailable(error)
             # Not by Celery's retry, a new message: a full Redis refuses that, and Celery then drops the old one.
             if time.monotonic() > give_back_at or services().stopping.wait(PAUSE_S):
                 raise Reject("the ledger cannot be used", requeue=True) from None
         else:
-            services().outage.is_over()
+            services().dependency_log.recovered()
             return
 
 

@@ -20,7 +20,7 @@ from worker.runtime.services import services
 if TYPE_CHECKING:
     from worker.advance.answers import Answer
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 
 @app.task(name="tasks.get_result")
@@ -35,10 +35,10 @@ def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
             give_back(services().ledger, going_on)
 
 
-def poll(verification: Verification) -> Write:
+def poll(verification: Verification) -> Transition:
     """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
-    region, rests = verification.region, services().rests
-    if rests.resting(region):
+    region, holds = verification.region, services().region_holds
+    if holds.is_held(region):
         return transitions.release(verification)
 
     # The vendor is asked only while its answer can be kept.
@@ -50,11 +50,11 @@ def poll(verification: Verification) -> Write:
             error.__dict__["heard"] = answer
             raise
     if write.trip and write.trip.after == 1:
-        rests.begin(region, write.trip.first_s)
+        holds.hold(region, write.trip.first_s)
     return write
 
 
-def keep(verification: Verification, answer: Answer) -> Write:
+def keep(verification: Verification, answer: Answer) -> Transition:
     """What follows from `answer`, once it is kept. Raises what the evidence store raises, and ``EvidenceConflict``."""
     region, signature_id = verification.region, verification.signature_id
     policy, evidence = services().policy, services().evidence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 #: Decisions between two looks at whether the batch still holds them: some 10 ms of deliveries, far below any lease.
 SLICE: Final = 64
@@ -80,7 +80,7 @@ def decide(verification: Verification) -> Outgoing:
     )
 
 
-def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Write]:
+def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Transition]:
     """Deliver decisions; where the queue cannot be written, later again."""
     policy = services().policy
     try:

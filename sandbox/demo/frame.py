@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.ledger import Census
+from worker.ledger import Stats
 from worker.ledger.connection import translated
 
 if TYPE_CHECKING:
@@ -58,6 +58,6 @@ def look(redis: Redis, regions: Sequence[str], deliveries: Deliveries, *, planne
         at_s=at_s,
         planned=planned,
         now_ms=seconds * 1000 + micros // 1000,
-        regions=Census(redis).by_region(regions),
+        regions=Stats(redis).by_region(regions),
         decided=dict(sorted(Counter(decided.values()).items())),
     )

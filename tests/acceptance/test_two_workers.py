@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 from tests.acceptance.fleet import until
-from worker.ledger.worker_registry import Roster
+from worker.ledger.worker_registry import WorkerRegistry
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
@@ -21,7 +21,7 @@ WORKER = ("celery", "-A", "worker", "worker", "-l", "INFO")
 
 def names(fleet: Fleet) -> list[str]:
     with redis_py.Redis.from_url(fleet.redis_url) as client:
-        return [worker.name for worker in Roster(client).present()]
+        return [worker.name for worker in WorkerRegistry(client).present()]
 
 
 def test_two_that_are_started_alike_have_names_and_health_files_of_their_own(fleet: Fleet) -> None:

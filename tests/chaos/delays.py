@@ -135,8 +135,8 @@ def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
     faults = sorted(
         (one for one in run.injected if one.span.meets(meanwhile)), key=lambda one: one.span.begin_ms
     )
-    in_hands = Span(meanwhile.begin_ms, min(alive_ms + _IN_HANDS_MS, moment.at_ms))
-    causes = tuple(one for one in faults if _may_end(one, moment.worker, in_hands))
+    in_flight = Span(meanwhile.begin_ms, min(alive_ms + _IN_HANDS_MS, moment.at_ms))
+    causes = tuple(one for one in faults if _may_end(one, moment.worker, in_flight))
     return _Lapse(
         moment.at_ms,
         max(alive_ms, causes[0].span.begin_ms) if causes else alive_ms,
@@ -148,13 +148,13 @@ def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
     )
 
 
-def _may_end(injected: Injected, worker: str, in_hands: Span) -> bool:
+def _may_end(injected: Injected, worker: str, in_flight: Span) -> bool:
     """Of who had begun only its own death; a message that nobody had begun may for a while be in anybody's hands."""
     if injected.strike.fault not in DEATHS:
         return injected.strike.fault in CRASHES
     if worker:
         return worker.partition("@")[0] == str(injected.pid)
-    return injected.span.meets(in_hands)
+    return injected.span.meets(in_flight)
 
 
 def _lain_due(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]:

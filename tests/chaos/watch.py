@@ -11,7 +11,7 @@ import redis as redis_py
 
 from tests.chaos.population import REGIONS
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census
+from worker.ledger import Stats
 
 if TYPE_CHECKING:
     from tests.chaos.valkey import Valkey
@@ -79,7 +79,7 @@ class Watch(Thread):
         super().__init__(name="watch", daemon=True)
         self.sights = Sights()
         self._redis = valkey.client()
-        self._census = Census(self._redis)
+        self._census = Stats(self._redis)
         self._ended = Event()
 
     def run(self) -> None:

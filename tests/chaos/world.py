@@ -16,7 +16,7 @@ from tests.chaos.population import REGIONS
 from tests.chaos.valkey import Valkey
 from tests.chaos.vendor import Vendor
 from tests.chaos.watch import Watch
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class World:
     watch: Watch = field(init=False)
     #: The ledger as an onboarding pipeline uses it.
     ledger: Ledger = field(init=False)
-    census: Census = field(init=False)
+    census: Stats = field(init=False)
     lost_writes: int = 0
     stopped: Event = field(default_factory=Event)
     #: One for each fault, the same for all of a lane: who waits for something to hit keeps the next one waiting.
@@ -114,7 +114,7 @@ class World:
         self.vendor.start()
         self._ends.callback(self.vendor.stop)
         self.ledger = Ledger(connect(self.valkey.url))
-        self.census = Census(connect(self.valkey.url))
+        self.census = Stats(connect(self.valkey.url))
         self.watch = Watch(self.valkey)
         self.watch.start()
         self._ends.callback(self.watch.end)

@@ -17,7 +17,7 @@ from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 from tests.acceptance.fleet import ROOT, until
 from tests.conftest import free_port
 from tests.install.environments import PYTHONS, Environment, build_wheel, interpreter, uv
-from worker.ledger import Census
+from worker.ledger import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def test_it_decides_a_verification(
 
     def decided() -> bool:
         with redis_py.Redis.from_url(redis_url) as client:
-            return Census(client).counts("ph").decisions == {"approve": 1}
+            return Stats(client).counts("ph").decisions == {"approve": 1}
 
     sandbox = ("ekyc", "sandbox", "--port", str(ports["sandbox"]))
     with running(environment, tmp_path / "sandbox.log", env, *sandbox):

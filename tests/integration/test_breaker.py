@@ -11,7 +11,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from worker.advance.answers import AccountFault
 from worker.advance.token_store import TokenStore
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.scripts import prefix
 from worker.ledger.transitions import Heard
 from worker.policy.backoff import UNAUTHORISED, VENDOR_DOWN
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.ledger.models import Batch, Recorded, Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 PH = prefix("ph")
 
@@ -51,7 +51,7 @@ def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) ->
 
 def rest_s(redis: Redis) -> float:
     """How long the region still rests."""
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     now_s, micros = redis.time()
     return (
         sum(hold.until_ms for hold in counts.holds) / 1000 - (now_s + micros / 1e6) if counts.holds else 0.0
@@ -65,12 +65,12 @@ def end_rest(redis: Redis) -> None:
 def test_a_few_failures_in_a_row_let_the_region_rest(ledger: Ledger, redis: Redis) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones[:4], "transient_fault")
-    assert Census(redis).counts("ph").holds == ()
+    assert Stats(redis).counts("ph").holds == ()
     (recorded,) = answer(ledger, batch, ones[4:5], "transient_fault")
-    (hold,) = Census(redis).counts("ph").holds
+    (hold,) = Stats(redis).counts("ph").holds
     assert hold.reason == "VENDOR_DOWN"
     # Who tripped it is told until when, for the log.
-    assert recorded.rests_until_ms == hold.until_ms
+    assert recorded.held_until_ms == hold.until_ms
     assert 3 < rest_s(redis) <= 5
 
 
@@ -79,7 +79,7 @@ def test_an_answer_in_between_begins_the_count_anew(ledger: Ledger, redis: Redis
     answer(ledger, batch, ones[:4], "transient_fault")
     answer(ledger, batch, ones[4:5], "pending")
     answer(ledger, batch, ones[5:9], "transient_fault")
-    assert Census(redis).counts("ph").holds == ()
+    assert Stats(redis).counts("ph").holds == ()
 
 
 def test_one_verification_that_always_fails_trips_nothing(redis: Redis) -> None:
@@ -89,7 +89,7 @@ def test_one_verification_that_always_fails_trips_nothing(redis: Redis) -> None:
     for _ in range(30):
         batch, ones = take(ledger)
         answer(ledger, batch, ones, "transient_fault")
-    assert Census(redis).counts("ph").holds == ()
+    assert Stats(redis).counts("ph").holds == ()
 
 
 def test_what_was_under_way_when_it_tripped_does_not_trip_it_again(ledger: Ledger, redis: Redis) -> None:
@@ -146,7 +146,7 @@ def on_trial(ledger: Ledger, redis: Redis) -> tuple[Batch, list[Verification]]:
     ],
 )
 def test_a_probe_that_ends_without_an_answer_is_followed_by_another_at_once(
-    ledger: Ledger, redis: Redis, left: Callable[[Verification], Write]
+    ledger: Ledger, redis: Redis, left: Callable[[Verification], Transition]
 ) -> None:
     """It is given back or fails of ours: the region is not shut for a lease, and somebody is woken."""
     probe, (one,) = on_trial(ledger, redis)
@@ -236,7 +236,7 @@ def test_other_regions_go_on(ledger: Ledger, redis: Redis) -> None:
     answer(ledger, batch, ones, "transient_fault")
     ledger.enqueue([EnqueueRequest("elsewhere", "sg")])
     assert len(ledger.claim("sg", limit=64).batches) == 1
-    assert [hold.region for hold in Census(redis).total(["ph", "sg"]).holds] == ["ph"]
+    assert [hold.region for hold in Stats(redis).total(["ph", "sg"]).holds] == ["ph"]
 
 
 def test_an_operator_who_resumes_trusts_the_vendor_again(ledger: Ledger) -> None:
@@ -260,9 +260,9 @@ def test_an_operator_who_resumes_has_the_vendor_asked_for_a_token_at_once(
 def test_one_id_that_is_refused_lets_nobody_rest_and_two_do(ledger: Ledger, redis: Redis) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones[:1], "unauthorised")
-    assert Census(redis).counts("ph").holds == ()
+    assert Stats(redis).counts("ph").holds == ()
     answer(ledger, batch, ones[1:2], "unauthorised")
-    (hold,) = Census(redis).counts("ph").holds
+    (hold,) = Stats(redis).counts("ph").holds
     assert hold.reason == "IAM_FAILED"
     assert rest_s(redis) > 50
 
@@ -271,7 +271,7 @@ def test_different_faults_are_counted_apart(ledger: Ledger, redis: Redis) -> Non
     batch, ones = take(ledger)
     answer(ledger, batch, ones[:4], "transient_fault")
     answer(ledger, batch, ones[4:5], "unauthorised")
-    assert Census(redis).counts("ph").holds == ()
+    assert Stats(redis).counts("ph").holds == ()
 
 
 def test_while_one_verification_tries_the_vendor_nobody_else_is_due(ledger: Ledger, redis: Redis) -> None:
@@ -282,21 +282,21 @@ def test_while_one_verification_tries_the_vendor_nobody_else_is_due(ledger: Ledg
     redis.hincrby(f"{PH}health", "rest", -6000)
     # Its rest is over: the next one may go, since then, whatever it waited before.
     redis.zadd(f"{PH}due:polling", {"v0": 1})
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.due["polling"], counts.waiting) == (1, 10)
     assert 0 < counts.oldest_due_s < 30
     assert [(hold.reason, hold.word, hold.on_trial) for hold in counts.holds] == [
         ("VENDOR_DOWN", "VENDOR_DOWN", True)
     ]
     probe, (one,) = take(ledger)
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.due["polling"], counts.oldest_due_s, counts.waiting) == (0, 0.0, 9)
     (hold,) = counts.holds
     assert hold.on_trial
     assert hold.until_ms > redis.time()[0] * 1000
     # It is answered: the trial is over, and all are due.
     answer(ledger, probe, [one], "pending")
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.due["polling"], counts.holds) == (10, ())
 
 
@@ -308,7 +308,7 @@ def test_a_region_with_nobody_to_try_the_vendor_is_not_told_as_held(ledger: Ledg
     redis.hincrby(f"{PH}health", "rest", -6000)
     for one in ones:
         redis.zadd(f"{PH}due:polling", {one.signature_id: 1e14})
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.holds, counts.due["polling"]) == ((), 0)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.token import Token
 from tests.integration.vendor_stub import Call, Stub, http
-from worker.advance.token_cache import Tokens
-from worker.concurrency.executor import Calls, Thread
+from worker.advance.token_cache import TokenCache
+from worker.concurrency.executor import EventLoop, Executor
 from worker.evidence.storage import durability
 from worker.evidence.store import Evidence
 from worker.http_client import MIB, deadline, read_bounded, session
@@ -32,7 +32,7 @@ _Outcome = TypeVar("_Outcome")
 
 def done(each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
     """What `each` makes of all items, as they come."""
-    work, found = Calls(AT_ONCE, Thread()).begin(each, items), []
+    work, found = Executor(AT_ONCE, EventLoop()).begin(each, items), []
     give_up_at = time.monotonic() + 40
     while work.pending:
         assert time.monotonic() < give_up_at
@@ -63,7 +63,7 @@ def test_who_waits_for_a_token_holds_up_nobody_who_has_one(redis: redis_py.Redis
             assert let_go.wait(30)
         return Token(f"token-{region}", int((time.time() + 3600) * 1000))
 
-    tokens = Tokens(redis, mint)
+    tokens = TokenCache(redis, mint)
 
     def ask(one: tuple[str, int]) -> str:
         region, _ = one

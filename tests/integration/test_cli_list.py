@@ -16,7 +16,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import ROOT, Ekyc
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.decided import Decided
 from worker.ledger.models import EvidenceState, Stage
 from worker.ledger.transitions import Heard
@@ -198,7 +198,7 @@ def test_copies_of_the_counters_are_few_and_end(ledger: Ledger, redis: Redis) ->
     copies = list(redis.scan_iter("ekyc:{ph}:counts:*"))
     assert 1 <= len(copies) <= 2
     assert all(0 < redis.pttl(name) <= 480_000 for name in copies)
-    assert Census(redis).lately("ph").enqueued == 0
+    assert Stats(redis).lately("ph").enqueued == 0
 
 
 @pytest.fixture

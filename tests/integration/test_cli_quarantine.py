@@ -14,7 +14,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc, Terminal, free_port
 from worker.evidence.store import Evidence
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.models import Stage
 from worker.ledger.transitions import Heard
 
@@ -69,7 +69,7 @@ def quarantined(ledger: Ledger, region: str, name: str, reason: str) -> None:
 
 
 def counts(redis: Redis, region: str = "ph") -> Counts:
-    return Census(redis).counts(region)
+    return Stats(redis).counts(region)
 
 
 def status(ledger: Ledger, region: str, name: str) -> Status:

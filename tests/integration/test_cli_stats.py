@@ -16,7 +16,7 @@ from tests.integration.cli_process import Ekyc, Terminal, free_port
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
 from worker.ledger.transitions import Heard
-from worker.ledger.worker_registry import Roster, Worker
+from worker.ledger.worker_registry import Worker, WorkerRegistry
 
 if TYPE_CHECKING:
     import subprocess
@@ -124,7 +124,7 @@ def test_stats_say_which_workers_there_are_and_that_their_tables_differ(
 ) -> None:
     assert " no worker was seen lately\n" in ekyc("stats").out
     for name, table in (("w1@host", "1"), ("w2@host", "1"), ("w3@host", "2")):
-        Roster(redis).sign_in(Worker(name, table, "0.1.0", "4f1c"))
+        WorkerRegistry(redis).sign_in(Worker(name, table, "0.1.0", "4f1c"))
     assert " workers: 2 with decision table 1, 1 with decision table 2\n" in ekyc("stats").out
     (first, *others) = json.loads(ekyc("stats", "--json").out)["workers"]
     expected = {"name": "w1@host", "table": "1", "version": "0.1.0", "process": "4f1c"}

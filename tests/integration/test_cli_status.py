@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.ledger.models import Status, Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 SECRET = "Juan dela Cruz"
 DECISION = {
@@ -39,7 +39,7 @@ class Desk:
         self.ledger = Ledger(redis, worker="7@desk")
         self.ledger.enqueue([EnqueueRequest("one", "ph", json.dumps({"name": SECRET}))])
 
-    def write(self, *steps: Callable[[Verification], Write]) -> None:
+    def write(self, *steps: Callable[[Verification], Transition]) -> None:
         """Claim it, and make a write at each of its stages."""
         (batch,) = self.ledger.claim("ph", limit=1).batches
         for step in steps:
@@ -48,7 +48,7 @@ class Desk:
             assert all(how.written for how in self.ledger.record(batch, [write]))
             batch = replace(batch, stage=write.stage)
 
-    def deliver(self, one: Verification) -> Write:
+    def deliver(self, one: Verification) -> Transition:
         """Fix the decision, and return the write that is next."""
         batch = Batch(self.status().batch_id or "", "ph", Stage.ROUTING, ("one",))
         decided = transitions.decide(one, name="approve", decision=json.dumps(DECISION))
@@ -191,7 +191,7 @@ def test_one_that_was_dropped_says_by_whom_and_why(ekyc: Ekyc, desk: Desk, redis
 def decided_without_an_answer(desk: Desk) -> None:
     """Its deadline has passed: the pipeline was told so, and the vendor is asked on."""
 
-    def deliver(one: Verification) -> Write:
+    def deliver(one: Verification) -> Transition:
         desk.deliver(one)
         return transitions.delivered(one, name="review", then=Stage.POLLING)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_an_id_whose_reply_was_lost_is_new(redis: Redis, valkey: ValkeyServer) -
         assert ledger.enqueue([EnqueueRequest("first", "ph")]) == [True]
         assert proxy.lost == 0
         assert ledger.enqueue([EnqueueRequest("first", "ph")]) == [False]
-    assert Census(redis).counts("ph").enqueued == 1
+    assert Stats(redis).counts("ph").enqueued == 1
 
 
 def test_a_lost_reply_tells_new_from_known(redis: Redis, valkey: ValkeyServer) -> None:
@@ -82,7 +82,7 @@ def test_a_lost_reply_tells_new_from_known(redis: Redis, valkey: ValkeyServer) -
         answers = through(proxy).enqueue([EnqueueRequest(name, "ph") for name in names])
         assert proxy.lost == 0
     assert answers == [False, True, False, True]
-    assert Census(redis).counts("ph").enqueued == 3
+    assert Stats(redis).counts("ph").enqueued == 3
 
 
 def test_the_answer_stays_once_a_worker_has_taken_it(redis: Redis) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.connection import connect
 from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
 from worker.ledger.models import EvidenceState, Recorded, Stage
@@ -65,7 +65,7 @@ def test_more_than_a_chunk_is_enqueued_in_order(ledger: Ledger, redis: Redis) ->
     enqueue(ledger, "v7", "v901")
     answers = ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(1001)])
     assert [number for number, new in enumerate(answers) if not new] == [7, 901]
-    assert Census(redis).counts("ph").waiting == 1001
+    assert Stats(redis).counts("ph").waiting == 1001
 
 
 def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None:
@@ -87,7 +87,7 @@ def test_a_verification_travels_to_its_end(ledger: Ledger, redis: Redis) -> None
     ]
     assert ledger.record(routing, [transitions.delivered(one, name="approve")]) == [Recorded(written=True)]
 
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.done, counts.waiting, counts.in_flight, counts.polls) == (1, 0, 0, 2)
     assert counts.decisions == {"approve": 1}
     assert counts.answers == {"pending": 1, "result": 1}
@@ -207,7 +207,7 @@ def test_what_crashes_again_and_again_is_quarantined_and_its_batch_is_not(
             for one in ledger.load(batch):
                 if one.signature_id == "good":
                     ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=900)])
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert counts.quarantine == {"CRASHES_WORKERS": 1}
     assert counts.waiting == 1
     status = ledger.status("ph", "poison")
@@ -242,7 +242,7 @@ def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: L
     assert claim.batches == ()
     assert 0 < claim.sleep_s <= LONGEST_SLEEP_S
     assert len(ledger.claim("sg", limit=64).batches) == 1
-    (hold,) = Census(redis).total(["ph", "sg"]).holds
+    (hold,) = Stats(redis).total(["ph", "sg"]).holds
     assert (hold.region, hold.reason) == ("ph", "VENDOR_BUSY")
     assert ledger.resume("ph") is True
     assert ledger.resume("ph") is False
@@ -274,7 +274,7 @@ def test_the_right_to_call_is_one_for_the_whole_fleet(redis: Redis) -> None:
 
 def test_a_call_beyond_those_claimed_is_counted(ledger: Ledger, redis: Redis) -> None:
     assert ledger.spend("ph") == 0
-    assert Census(redis).counts("ph").extra_calls == 1
+    assert Stats(redis).counts("ph").extra_calls == 1
 
 
 def test_the_fleet_keeps_to_one_rate(redis: Redis) -> None:
@@ -488,10 +488,10 @@ def test_a_lease_that_has_ended_is_told_and_is_the_oldest_due(ledger: Ledger, re
     """Where no worker is left to take it back, somebody should hear of it."""
     enqueue(ledger, "a", "b")
     take(ledger)
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.in_flight, counts.lapsed, counts.oldest_due_s) == (2, 0, 0.0)
     redis.zincrby(f"{PH}leased", -(20 + 90) * 1000, "a")
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.in_flight, counts.lapsed) == (2, 1)
     assert 89 < counts.oldest_due_s < 100
 
@@ -605,7 +605,7 @@ def test_a_redis_that_cannot_write_is_one_clear_line(redis: Redis, ledger: Ledge
             ledger.enqueue([EnqueueRequest(f"v{number}", "ph", "x" * 4000) for number in range(2000)])
     finally:
         redis.config_set("maxmemory", "0")
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert counts.enqueued == counts.waiting
 
 

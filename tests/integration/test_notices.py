@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.ledger import Census, Ledger
-from worker.runtime.hold_log import Notices
+from worker.ledger import Ledger, Stats
+from worker.runtime.hold_log import HoldLog
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,7 +20,7 @@ def ledger(redis: Redis) -> Ledger:
     return Ledger(redis)
 
 
-def told(notices: Notices, ledger: Ledger) -> list[dict[str, Any]]:
+def told(notices: HoldLog, ledger: Ledger) -> list[dict[str, Any]]:
     """What a dispatcher's next claim leads to in the log."""
     with capture_logs() as lines:
         notices.look("ph", ledger.claim("ph", limit=1).act)
@@ -32,7 +32,7 @@ def events(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_what_was_done_and_undone_between_two_looks_is_told_in_order(redis: Redis, ledger: Ledger) -> None:
-    notices = Notices(redis)
+    notices = HoldLog(redis)
     assert told(notices, ledger) == []
     ledger.hold("ph", for_s=60, reason="first", who="maria")
     ledger.resume("ph", who="maria")
@@ -53,22 +53,22 @@ def test_a_hold_that_lasts_is_told_by_a_worker_that_starts_and_one_that_is_over_
 ) -> None:
     ledger.hold("ph", for_s=60, reason="over", who="maria")
     ledger.resume("ph", who="maria")
-    assert told(Notices(redis), ledger) == []
+    assert told(HoldLog(redis), ledger) == []
     ledger.hold("ph", for_s=60, reason="lasts", who="maria")
-    assert events(told(Notices(redis), ledger)) == [("region_held", "lasts (for 60 s)")]
+    assert events(told(HoldLog(redis), ledger)) == [("region_held", "lasts (for 60 s)")]
     redis.delete("ekyc:{ph}:hold")
-    assert told(Notices(redis), ledger) == []
+    assert told(HoldLog(redis), ledger) == []
 
 
 def test_a_rest_that_the_fleet_ordered_after_a_persons_is_not_told_as_the_persons(
     redis: Redis, ledger: Ledger
 ) -> None:
-    before = Notices(redis)
+    before = HoldLog(redis)
     told(before, ledger)
     ledger.hold("ph", for_s=60, reason="ran out", who="maria")
     redis.delete("ekyc:{ph}:hold")
     ledger.hold("ph", for_s=300, reason="VENDOR_BUSY")
-    assert told(Notices(redis), ledger) == []
+    assert told(HoldLog(redis), ledger) == []
     # Who was there tells the act, but not the other rest's end as its own.
     (line,) = told(before, ledger)
     assert (line["reason"], line["until"]) == ("ran out (for 60 s)", None)
@@ -78,19 +78,19 @@ def test_of_two_peoples_holds_the_one_that_lasts_is_told(redis: Redis, ledger: L
     ledger.hold("ph", for_s=3600, reason="longer", who="maria")
     time.sleep(0.002)
     ledger.hold("ph", for_s=60, reason="shorter", who="juan")
-    assert events(told(Notices(redis), ledger)) == [("region_held", "longer (for 3600 s)")]
+    assert events(told(HoldLog(redis), ledger)) == [("region_held", "longer (for 3600 s)")]
 
 
 def test_what_the_fleet_orders_is_no_act(redis: Redis, ledger: Ledger) -> None:
     """Who ordered it has told it."""
-    notices = Notices(redis)
+    notices = HoldLog(redis)
     ledger.hold("ph", for_s=60, reason="VENDOR_BUSY")
     assert told(notices, ledger) == []
-    assert Census(redis).counts("ph").holds
+    assert Stats(redis).counts("ph").holds
 
 
 def test_a_ledger_that_was_emptied_is_no_act_either(redis: Redis, ledger: Ledger) -> None:
-    notices = Notices(redis)
+    notices = HoldLog(redis)
     ledger.hold("ph", for_s=60, reason="x", who="maria")
     told(notices, ledger)
     redis.flushdb()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.ledger import Census, Ledger, Quarantine, transitions
+from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.models import Stage
 from worker.ledger.transitions import Heard
 
@@ -98,7 +98,7 @@ def test_what_is_retried_is_due_where_it_was_and_keeps_its_history(
     assert status.timeline[-1].worker == "maria/x"
     assert status.verification.quarantine_reason is None
     assert status.verification.retried_at_ms is not None
-    assert Census(redis).counts("ph").quarantine == {"UNREADABLE": 1}
+    assert Stats(redis).counts("ph").quarantine == {"UNREADABLE": 1}
 
 
 def test_a_retry_has_a_new_deadline(quarantine: Quarantine, ledger: Ledger, redis: Redis) -> None:
@@ -118,7 +118,7 @@ def test_what_is_dropped_ends_without_a_decision_and_is_recorded(
     assert status is not None
     assert status.verification.stage is Stage.DROPPED
     assert (status.timeline[-1].name, status.timeline[-1].detail) == ("dropped", "asked for by the user")
-    counts = Census(redis).counts("ph")
+    counts = Stats(redis).counts("ph")
     assert (counts.dropped, counts.quarantined) == (1, 2)
     assert (
         counts.enqueued

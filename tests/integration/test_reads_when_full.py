@@ -10,9 +10,9 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.integration.cli_process import Ekyc
 from tests.integration.redis_states import full
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.transitions import Heard
-from worker.ledger.worker_registry import Roster, Worker
+from worker.ledger.worker_registry import Worker, WorkerRegistry
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -29,18 +29,18 @@ def ledger(redis: Redis) -> Ledger:
     (one,) = ledger.load(batch)
     ledger.record(batch, [transitions.quarantine(one, reason="UNREADABLE", heard=Heard("unreadable"))])
     ledger.enqueue([EnqueueRequest("id-2", "ph")])
-    Roster(redis).sign_in(Worker("w1", "table", "1"))
+    WorkerRegistry(redis).sign_in(Worker("w1", "table", "1"))
     return ledger
 
 
 def test_what_people_and_alerts_read_is_there(redis: Redis, ledger: Ledger) -> None:
     with full(redis):
-        counts = Census(redis).counts("ph")
+        counts = Stats(redis).counts("ph")
         assert (counts.enqueued, counts.waiting, counts.quarantined) == (2, 1, 1)
         status = ledger.status("ph", "id-2")
         assert status is not None
         assert status.due_at_ms == status.verification.enqueued_at_ms
-        assert [worker.name for worker in Roster(redis).present()] == ["w1"]
+        assert [worker.name for worker in WorkerRegistry(redis).present()] == ["w1"]
 
 
 @pytest.mark.usefixtures("ledger")
@@ -63,8 +63,8 @@ def test_reading_writes_nothing(redis: Redis, ledger: Ledger) -> None:
     """A script that wrote would be refused there, and a replica would refuse it always."""
     before = {name: redis.info("commandstats").get(name) for name in ("cmdstat_set", "cmdstat_multi")}
     keys = {key: redis.dump(key) for key in redis.scan_iter()}
-    Census(redis).counts("ph")
+    Stats(redis).counts("ph")
     ledger.status("ph", "id-2")
-    Roster(redis).present()
+    WorkerRegistry(redis).present()
     assert {key: redis.dump(key) for key in redis.scan_iter()} == keys
     assert {name: redis.info("commandstats").get(name) for name in before} == before

@@ -10,7 +10,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.conftest import free_port
 from tests.faketime import needs_faketime, server_ahead
-from worker.ledger import Census, Ledger, transitions
+from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.connection import connect
 from worker.ledger.models import Batch, Stage
 from worker.ledger.transitions import Heard
@@ -56,7 +56,7 @@ def claimed(ledger: Ledger, wanted: Iterable[str], region: str = "ph") -> list[V
     return found
 
 
-def pending(one: Verification, *, in_s: float) -> transitions.Write:
+def pending(one: Verification, *, in_s: float) -> transitions.Transition:
     return transitions.repoll(one, Heard("pending", "t", nulls=1), in_s=in_s)
 
 
@@ -86,7 +86,7 @@ def test_nobody_waits_an_hour_for_a_clock_that_goes_back(tmp_path: Path) -> None
         assert all(-1.0 <= one.age_s < PATIENCE_S * 2 for one in found)
         decided_at_s = (found[0].read_at_ms - found[0].clock_ahead_ms) / 1000
         assert abs(decided_at_s - time.time()) < PATIENCE_S * 2
-        assert Census(redis).counts("ph").oldest_due_s < PATIENCE_S
+        assert Stats(redis).counts("ph").oldest_due_s < PATIENCE_S
         status = ledger.status("ph", "new")
         assert status is not None
         assert status.leased_until_ms is not None

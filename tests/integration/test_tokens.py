@@ -16,8 +16,8 @@ import pytest
 from schemas.token import Token
 from tests.integration.vendor_stub import Call, Stub, envelope, http, token
 from worker.advance.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
-from worker.advance.token_cache import LOCK_S, MARGIN, TokenRefused, Tokens
-from worker.advance.token_request import Mint, sign
+from worker.advance.token_cache import LOCK_S, MARGIN, TokenCache, TokenRefused
+from worker.advance.token_request import TokenRequest, sign
 from worker.errors import LedgerUnavailable
 from worker.http_client import deadline, session
 from worker.ledger.connection import connect
@@ -57,8 +57,8 @@ def vendor() -> Vendor:
 
 
 @pytest.fixture
-def tokens(redis: redis_py.Redis, vendor: Vendor) -> Tokens:
-    return Tokens(redis, vendor)
+def tokens(redis: redis_py.Redis, vendor: Vendor) -> TokenCache:
+    return TokenCache(redis, vendor)
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +67,12 @@ def within_a_deadline() -> Iterator[None]:
         yield
 
 
-def elsewhere(redis: redis_py.Redis, vendor: Vendor) -> Tokens:
+def elsewhere(redis: redis_py.Redis, vendor: Vendor) -> TokenCache:
     """Another process's, as far as the token is concerned."""
-    return Tokens(redis, vendor)
+    return TokenCache(redis, vendor)
 
 
-def refusal(tokens: Tokens) -> TokenFault:
+def refusal(tokens: TokenCache) -> TokenFault:
     with pytest.raises(TokenRefused) as caught:
         tokens.get("ph")
     return caught.value.answer
@@ -81,12 +81,12 @@ def refusal(tokens: Tokens) -> TokenFault:
 # Shared
 
 
-def test_a_token_is_minted_once_and_then_remembered(tokens: Tokens, vendor: Vendor) -> None:
+def test_a_token_is_minted_once_and_then_remembered(tokens: TokenCache, vendor: Vendor) -> None:
     assert [tokens.get("ph") for _ in range(5)] == ["token-1"] * 5
     assert vendor.minted == ["ph"]
 
 
-def test_a_token_in_memory_costs_redis_nothing(tokens: Tokens, redis: redis_py.Redis) -> None:
+def test_a_token_in_memory_costs_redis_nothing(tokens: TokenCache, redis: redis_py.Redis) -> None:
     tokens.get("ph")
     before = redis.info("stats")["total_commands_processed"]
     for _ in range(100):
@@ -94,12 +94,12 @@ def test_a_token_in_memory_costs_redis_nothing(tokens: Tokens, redis: redis_py.R
     assert redis.info("stats")["total_commands_processed"] - before == 1
 
 
-def test_the_whole_fleet_uses_one_token(tokens: Tokens, redis: redis_py.Redis, vendor: Vendor) -> None:
+def test_the_whole_fleet_uses_one_token(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
     assert tokens.get("ph") == elsewhere(redis, vendor).get("ph") == "token-1"
     assert vendor.minted == ["ph"]
 
 
-def test_each_region_has_its_own_token(tokens: Tokens, vendor: Vendor) -> None:
+def test_each_region_has_its_own_token(tokens: TokenCache, vendor: Vendor) -> None:
     assert tokens.get("ph") != tokens.get("sg")
     assert vendor.minted == ["ph", "sg"]
 
@@ -109,7 +109,7 @@ def test_forty_threads_that_find_no_token_mint_one(redis: redis_py.Redis, vendor
     vendor.takes_s = 0.3
     meet = Barrier(40)
 
-    def ask(tokens: Tokens) -> str:
+    def ask(tokens: TokenCache) -> str:
         meet.wait()
         with deadline(20.0):
             return tokens.get("ph")
@@ -120,7 +120,9 @@ def test_forty_threads_that_find_no_token_mint_one(redis: redis_py.Redis, vendor
     assert vendor.minted == ["ph"]
 
 
-def test_threads_of_one_process_wait_as_one(redis: redis_py.Redis, tokens: Tokens, vendor: Vendor) -> None:
+def test_threads_of_one_process_wait_as_one(
+    redis: redis_py.Redis, tokens: TokenCache, vendor: Vendor
+) -> None:
     """Forty threads that wait for a token ask Redis no more often than one."""
     redis.set(f"{KEY}:lock", "another", px=300)
     before = redis.info("stats")["total_commands_processed"]
@@ -129,13 +131,13 @@ def test_threads_of_one_process_wait_as_one(redis: redis_py.Redis, tokens: Token
     assert redis.info("stats")["total_commands_processed"] - before < 100
 
 
-def patiently(tokens: Tokens) -> str:
+def patiently(tokens: TokenCache) -> str:
     with deadline(20.0):
         return tokens.get("ph")
 
 
 def test_who_comes_to_mint_looks_first_whether_another_just_has(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true_turn = tokens._store.turn
 
@@ -152,7 +154,7 @@ def test_who_comes_to_mint_looks_first_whether_another_just_has(
 
 
 def test_a_lock_that_a_dead_minter_left_behind_delays_and_no_more(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     redis.set(f"{KEY}:lock", "the dead", px=500)
     assert tokens.get("ph") == "token-1"
@@ -174,7 +176,7 @@ with deadline(600.0):
 
 
 def test_a_minter_that_is_killed_is_succeeded_within_seconds(
-    redis_url: str, redis: redis_py.Redis, tokens: Tokens, vendor: Vendor
+    redis_url: str, redis: redis_py.Redis, tokens: TokenCache, vendor: Vendor
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", MINTER, redis_url], stdout=subprocess.PIPE) as minter:
         assert minter.stdout is not None
@@ -186,7 +188,7 @@ def test_a_minter_that_is_killed_is_succeeded_within_seconds(
 
 
 def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     redis.set(f"{KEY}:lock", "another", px=round(LOCK_S * 1000))
     with deadline(0.2):
@@ -195,7 +197,7 @@ def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
 
 
 def test_a_thread_waits_for_another_of_its_process_no_longer_than_its_deadline(
-    tokens: Tokens, vendor: Vendor
+    tokens: TokenCache, vendor: Vendor
 ) -> None:
     vendor.takes_s = 0.6
     with ThreadPoolExecutor(1) as threads:
@@ -211,7 +213,7 @@ def test_a_minter_whose_lock_expired_takes_nobody_elses(redis: redis_py.Redis, v
         redis.set(f"{KEY}:lock", "another")
         return vendor(region)
 
-    assert Tokens(redis, mint).get("ph") == "token-1"
+    assert TokenCache(redis, mint).get("ph") == "token-1"
     assert redis.get(f"{KEY}:lock") == b"another"
 
 
@@ -219,7 +221,7 @@ def test_a_minter_whose_lock_expired_takes_nobody_elses(redis: redis_py.Redis, v
 
 
 def test_a_token_expires_in_redis_with_its_life(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     vendor.life_s = 600.0
     tokens.get("ph")
@@ -228,7 +230,7 @@ def test_a_token_expires_in_redis_with_its_life(
 
 @pytest.mark.parametrize("life_s", [-3600.0, 0.0, 3.6, 59.0, 7200.0, 3600.0 * 1000], ids=repr)
 def test_an_end_that_cannot_be_is_not_believed(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor, life_s: float
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor, life_s: float
 ) -> None:
     """In the past, in seconds for milliseconds, later than asked for: then it is an hour from now."""
     vendor.life_s = life_s
@@ -238,7 +240,7 @@ def test_an_end_that_cannot_be_is_not_believed(
 
 
 def test_a_token_of_the_shortest_life_is_not_renewed_all_the_time(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     vendor.life_s = 60.3
     assert tokens.get("ph") == "token-1"
@@ -251,7 +253,7 @@ def nearly_over(redis: redis_py.Redis, left_s: float = 0.5 * MARGIN * 3600.0) ->
     redis.set(KEY, "3600000:token-old", px=int(left_s * 1000))
 
 
-def test_a_token_is_renewed_before_it_ends(tokens: Tokens, redis: redis_py.Redis, vendor: Vendor) -> None:
+def test_a_token_is_renewed_before_it_ends(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
     nearly_over(redis)
     assert tokens.get("ph") == "token-1"
     assert elsewhere(redis, vendor).get("ph") == "token-1"
@@ -259,7 +261,7 @@ def test_a_token_is_renewed_before_it_ends(tokens: Tokens, redis: redis_py.Redis
 
 
 def test_a_token_with_enough_of_its_life_left_is_not_renewed(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     nearly_over(redis, left_s=2 * MARGIN * 3600.0)
     assert tokens.get("ph") == "token-old"
@@ -275,7 +277,7 @@ def test_while_one_renews_the_others_go_on_with_the_old_token(redis: redis_py.Re
         granted.wait(10)
         return vendor(region)
 
-    renewer, other = Tokens(redis, slow), elsewhere(redis, vendor)
+    renewer, other = TokenCache(redis, slow), elsewhere(redis, vendor)
     with ThreadPoolExecutor(1) as threads:
         renewed = threads.submit(patiently, renewer)
         assert minting.wait(10)
@@ -299,7 +301,7 @@ def test_threads_of_the_renewing_process_go_on_with_the_old_token_too(
         granted.wait(10)
         return vendor(region)
 
-    tokens = Tokens(redis, slow)
+    tokens = TokenCache(redis, slow)
     assert tokens.get("ph") == "token-old"  # in memory now
     redis.delete(f"{KEY}:refused")
     Event().wait(1.1)
@@ -312,7 +314,7 @@ def test_threads_of_the_renewing_process_go_on_with_the_old_token_too(
 
 
 def test_a_renewal_that_fails_leaves_the_old_token_in_use(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     nearly_over(redis)
     vendor.instead = TransientFault("HTTP_502")
@@ -329,7 +331,7 @@ def test_a_hundred_that_were_refused_the_same_token_mint_one(redis: redis_py.Red
     assert {tokens.get("ph") for tokens in fleet} == {"token-1"}
     meet = Barrier(100)
 
-    def renew(tokens: Tokens) -> str:
+    def renew(tokens: TokenCache) -> str:
         meet.wait()
         with deadline(20.0):
             return tokens.renew("ph", "token-1")
@@ -341,7 +343,7 @@ def test_a_hundred_that_were_refused_the_same_token_mint_one(redis: redis_py.Red
 
 
 def test_who_was_refused_an_old_token_takes_the_one_that_was_minted_since(
-    tokens: Tokens, vendor: Vendor
+    tokens: TokenCache, vendor: Vendor
 ) -> None:
     assert tokens.get("ph") == "token-1"
     assert tokens.renew("ph", "token-1") == "token-2"
@@ -356,7 +358,7 @@ def test_a_vendor_that_grants_the_refused_token_again_is_not_hammered(redis: red
         minted.append(region)
         return Token("token-1", int((time.time() + 3600) * 1000))
 
-    for tokens in (Tokens(redis, same), Tokens(redis, same)):
+    for tokens in (TokenCache(redis, same), TokenCache(redis, same)):
         assert tokens.get("ph") == "token-1"
         with pytest.raises(TokenRefused) as caught:
             tokens.renew("ph", "token-1")
@@ -380,7 +382,7 @@ def test_a_vendor_that_grants_the_refused_token_again_is_not_hammered(redis: red
     ids=repr,
 )
 def test_a_refusal_is_told_to_the_fleet_and_the_vendor_is_left_alone(
-    tokens: Tokens, redis: redis_py.Redis, vendor: Vendor, answer: TokenFault
+    tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor, answer: TokenFault
 ) -> None:
     vendor.instead = answer
     assert refusal(tokens) == answer
@@ -390,7 +392,7 @@ def test_a_refusal_is_told_to_the_fleet_and_the_vendor_is_left_alone(
     assert vendor.minted == ["ph"]
 
 
-def test_a_refusal_is_forgotten_in_seconds(tokens: Tokens, redis: redis_py.Redis, vendor: Vendor) -> None:
+def test_a_refusal_is_forgotten_in_seconds(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
     vendor.instead = TransientFault("HTTP_502")
     refusal(tokens)
     assert 0 < redis.pttl(f"{KEY}:refused") <= 5000
@@ -399,14 +401,14 @@ def test_a_refusal_is_forgotten_in_seconds(tokens: Tokens, redis: redis_py.Redis
     assert tokens.get("ph") == "token-2"
 
 
-def test_a_refusal_of_one_region_is_none_of_another(tokens: Tokens, vendor: Vendor) -> None:
+def test_a_refusal_of_one_region_is_none_of_another(tokens: TokenCache, vendor: Vendor) -> None:
     vendor.instead = AccountFault("SERVICE_DISABLED")
     refusal(tokens)
     vendor.instead = None
     assert tokens.get("sg") == "token-2"
 
 
-def test_no_token_is_in_any_message(tokens: Tokens, redis: redis_py.Redis, vendor: Vendor) -> None:
+def test_no_token_is_in_any_message(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
     vendor.instead = AccountFault("ACCOUNT_DISABLED")
     with pytest.raises(TokenRefused, match=r"^no token: account_fault ACCOUNT_DISABLED$"):
         tokens.get("ph")
@@ -415,7 +417,7 @@ def test_no_token_is_in_any_message(tokens: Tokens, redis: redis_py.Redis, vendo
 def test_without_redis_there_is_no_token_and_nobody_mints(vendor: Vendor, free_port: int) -> None:
     """Or each process would mint its own."""
     with connect(f"redis://127.0.0.1:{free_port}") as nobody, pytest.raises(LedgerUnavailable):
-        Tokens(nobody, vendor).get("ph")
+        TokenCache(nobody, vendor).get("ph")
     assert vendor.minted == []
 
 
@@ -439,7 +441,7 @@ def test_the_signature_is_the_documented_one() -> None:
 def test_the_vendor_is_asked_as_its_page_says() -> None:
     with Stub(lambda _: [token("granted")]) as vendor, session() as http_session:
         settings = Settings(access_key="access", secret_key="secret", base_url=vendor.origin)
-        granted = Mint(http_session, settings)("ph")
+        granted = TokenRequest(http_session, settings)("ph")
         assert isinstance(granted, Token)
         assert granted.value == "granted"
         call = vendor.calls[0]
@@ -464,5 +466,5 @@ def test_a_secret_is_in_no_url() -> None:
 
     with Stub(refuse) as vendor, session() as http_session:
         settings = Settings(access_key="access", secret_key="secret", base_url=vendor.origin)
-        answer = Mint(http_session, settings)("ph")
+        answer = TokenRequest(http_session, settings)("ph")
     assert answer == AccountFault("ACCOUNT_DISABLED", transaction_id="d3fde1547eeaf226")

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from tests.integration.redis_states import full
 from worker.errors import ConfigError
-from worker.ledger.worker_registry import Roster, Worker
+from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.settings import Settings
-from worker.web.app import Face
+from worker.web.app import App
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def ask(face: Face, path: str, method: str = "GET", **headers: str) -> Answer:
+def ask(face: App, path: str, method: str = "GET", **headers: str) -> Answer:
     environ: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": method, **headers}
     setup_testing_defaults(environ)
     began: list[Any] = []
@@ -39,13 +39,13 @@ def ask(face: Face, path: str, method: str = "GET", **headers: str) -> Answer:
 
 
 @pytest.fixture
-def face(redis_url: str) -> Face:
-    return Face(Settings(redis_url=redis_url, regions=("ph",)))
+def face(redis_url: str) -> App:
+    return App(Settings(redis_url=redis_url, regions=("ph",)))
 
 
 @pytest.fixture
-def without_redis(unused_port: int) -> Face:
-    return Face(Settings(redis_url=f"redis://127.0.0.1:{unused_port}/0", regions=("ph",)))
+def without_redis(unused_port: int) -> App:
+    return App(Settings(redis_url=f"redis://127.0.0.1:{unused_port}/0", regions=("ph",)))
 
 
 @pytest.mark.parametrize("name", ["face", "without_redis"])
@@ -53,8 +53,8 @@ def test_it_lives_whatever_else_does(name: str, request: pytest.FixtureRequest) 
     assert ask(request.getfixturevalue(name), "/healthz")[::2] == ("200 OK", b"ok\n")
 
 
-def test_it_is_ready_while_a_worker_is_seen(face: Face, redis: Redis) -> None:
-    roster, worker = Roster(redis), Worker("w1@host", "1", "0.1.0")
+def test_it_is_ready_while_a_worker_is_seen(face: App, redis: Redis) -> None:
+    roster, worker = WorkerRegistry(redis), Worker("w1@host", "1", "0.1.0")
     nobody = ("503 Service Unavailable", b"no worker was seen in the last 20 s\n")
     assert ask(face, "/readyz")[::2] == nobody
     roster.sign_in(worker)
@@ -63,9 +63,9 @@ def test_it_is_ready_while_a_worker_is_seen(face: Face, redis: Redis) -> None:
     assert ask(face, "/readyz")[::2] == nobody
 
 
-def test_it_is_not_ready_while_redis_refuses_to_write_whoever_was_seen(face: Face, redis: Redis) -> None:
+def test_it_is_not_ready_while_redis_refuses_to_write_whoever_was_seen(face: App, redis: Redis) -> None:
     """A full one answers as ever, and workers that signed in before are still in the roster."""
-    Roster(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
+    WorkerRegistry(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
     with full(redis):
         status, _, body = ask(face, "/readyz")
         assert status == "503 Service Unavailable"
@@ -73,7 +73,7 @@ def test_it_is_not_ready_while_redis_refuses_to_write_whoever_was_seen(face: Fac
     assert ask(face, "/readyz")[::2] == ("200 OK", b"ok\n")
 
 
-def test_without_redis_it_says_so_in_one_line(without_redis: Face) -> None:
+def test_without_redis_it_says_so_in_one_line(without_redis: App) -> None:
     answer = ask(without_redis, "/readyz")
     assert answer.status == "503 Service Unavailable"
     assert answer.body.startswith(b"Redis does not answer")
@@ -82,11 +82,11 @@ def test_without_redis_it_says_so_in_one_line(without_redis: Face) -> None:
     assert figures == [b"ekyc_up 0.0"]
 
 
-def test_what_has_not_changed_is_not_logged_again(face: Face, redis: Redis) -> None:
+def test_what_has_not_changed_is_not_logged_again(face: App, redis: Redis) -> None:
     with capture_logs() as logs:
         for _ in range(3):
             ask(face, "/readyz")
-        Roster(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
+        WorkerRegistry(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
         for _ in range(3):
             ask(face, "/readyz")
             ask(face, "/healthz")
@@ -101,20 +101,20 @@ def test_what_has_not_changed_is_not_logged_again(face: Face, redis: Redis) -> N
         ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0"),
     ],
 )
-def test_metrics_come_in_the_form_that_is_asked_for(face: Face, accept: str, content_type: str) -> None:
+def test_metrics_come_in_the_form_that_is_asked_for(face: App, accept: str, content_type: str) -> None:
     answer = ask(face, "/metrics", HTTP_ACCEPT=accept, HTTP_ACCEPT_ENCODING="gzip")
     assert answer.headers["Content-Type"].startswith(content_type)
     assert b'ekyc_oldest_due_seconds{region="ph"} 0.0\n' in gzip.decompress(answer.body)
 
 
-def test_single_metrics_can_be_asked_for(face: Face, redis: Redis) -> None:
-    Roster(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
+def test_single_metrics_can_be_asked_for(face: App, redis: Redis) -> None:
+    WorkerRegistry(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
     answer = ask(face, "/metrics", QUERY_STRING="name[]=ekyc_up&name[]=ekyc_worker_info")
     names = {line.split()[2] for line in answer.body.decode().splitlines() if line.startswith("# TYPE")}
     assert names == {"ekyc_up", "ekyc_worker_info"}
 
 
-def test_other_pages_and_other_methods_are_refused(face: Face) -> None:
+def test_other_pages_and_other_methods_are_refused(face: App) -> None:
     assert ask(face, "/")[::2] == ("404 Not Found", b"there are /healthz, /readyz, /metrics\n")
     assert ask(face, "/healthz", "POST").status == "405 Method Not Allowed"
     assert ask(face, "/healthz", "HEAD")[::2] == ("200 OK", b"")
@@ -122,4 +122,4 @@ def test_other_pages_and_other_methods_are_refused(face: Face) -> None:
 
 def test_a_table_that_cannot_be_read_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
-        Face(Settings(decisions_file=tmp_path / "none.toml"))
+        App(Settings(decisions_file=tmp_path / "none.toml"))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.concurrency.blocking import aside
-from worker.concurrency.executor import Calls, Thread, Work
+from worker.concurrency.blocking import run_blocking
+from worker.concurrency.executor import BatchRun, EventLoop, Executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def finish(work: Work[int, int], timeout_s: float = 30.0) -> list[tuple[int, int]]:
+def finish(work: BatchRun[int, int], timeout_s: float = 30.0) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     give_up_at = time.monotonic() + timeout_s
     while work.pending:
@@ -43,24 +43,24 @@ class Watch:
         self.threads.add(threading.get_ident())
         self.now += 1
         self.most = max(self.most, self.now)
-        aside(self.open.wait, 30)
+        run_blocking(self.open.wait, 30)
         self.now -= 1
         return item * 10
 
 
 def test_every_item_has_its_outcome_once() -> None:
-    work = Calls(64, Thread()).begin(lambda item: item * 10, range(1000, 1200))
+    work = Executor(64, EventLoop()).begin(lambda item: item * 10, range(1000, 1200))
     assert sorted(finish(work)) == [(item, item * 10) for item in range(1000, 1200)]
 
 
 def test_nothing_to_do_is_done_at_once() -> None:
-    calls = Calls(64, Thread())
+    calls = Executor(64, EventLoop())
     assert calls.begin(lambda item: item, []).pending == []
     assert finish(calls.begin(lambda item: item, [1])) == [(1, 1)]
 
 
 def test_all_that_wait_are_under_way_at_once_in_one_thread() -> None:
-    calls, watch = Calls(64, Thread()), Watch()
+    calls, watch = Executor(64, EventLoop()), Watch()
     works = [calls.begin(watch, range(16)) for _ in range(4)]
     until(lambda: watch.now == 64)
     assert len(watch.threads) == 1
@@ -70,7 +70,7 @@ def test_all_that_wait_are_under_way_at_once_in_one_thread() -> None:
 
 
 def test_there_are_never_more_calls_than_may_be_and_the_oldest_batch_comes_first() -> None:
-    calls, watch = Calls(8, Thread()), Watch()
+    calls, watch = Executor(8, EventLoop()), Watch()
     first, second = calls.begin(watch, range(12)), calls.begin(watch, range(12))
     until(lambda: watch.now == 8)
     time.sleep(0.1)
@@ -83,7 +83,7 @@ def test_there_are_never_more_calls_than_may_be_and_the_oldest_batch_comes_first
 
 
 def test_calls_that_wait_hold_up_nobody_behind_them() -> None:
-    calls, hung = Calls(64, Thread()), Watch()
+    calls, hung = Executor(64, EventLoop()), Watch()
     first = calls.begin(hung, range(16))
     second = calls.begin(lambda item: item, range(32))
     assert len(finish(second)) == 32
@@ -93,7 +93,7 @@ def test_calls_that_wait_hold_up_nobody_behind_them() -> None:
 
 
 def test_slow_calls_among_quick_ones_of_one_batch_hold_up_none_of_them() -> None:
-    calls, hung = Calls(64, Thread()), Watch()
+    calls, hung = Executor(64, EventLoop()), Watch()
     work = calls.begin(lambda item: hung(item) if item % 4 == 0 else item, range(64))
     found: list[tuple[int, int]] = []
     give_up_at = time.monotonic() + 30
@@ -106,7 +106,7 @@ def test_slow_calls_among_quick_ones_of_one_batch_hold_up_none_of_them() -> None
 
 
 def test_what_has_not_begun_can_be_taken_back() -> None:
-    calls, watch = Calls(8, Thread()), Watch()
+    calls, watch = Executor(8, EventLoop()), Watch()
     work = calls.begin(watch, range(32))
     until(lambda: watch.now == 8)
     taken = work.take_back()
@@ -119,28 +119,28 @@ def test_what_a_call_raises_is_raised_where_outcomes_are_awaited() -> None:
     def fail(item: int) -> int:
         raise LookupError(str(item))
 
-    work = Calls(8, Thread()).begin(fail, range(3))
+    work = Executor(8, EventLoop()).begin(fail, range(3))
     with pytest.raises(LookupError):
         finish(work)
 
 
 def test_calls_outlive_what_one_raised() -> None:
-    calls = Calls(3, Thread())
+    calls = Executor(3, EventLoop())
     with pytest.raises(ZeroDivisionError):
         finish(calls.begin(lambda item: 1 // item, [0] * 12))
     assert len(finish(calls.begin(lambda item: item, range(12)))) == 12
 
 
 def test_a_thread_that_does_not_come_to_what_it_was_asked_for_is_late() -> None:
-    thread, let_go = Thread(), threading.Event()
+    thread, let_go = EventLoop(), threading.Event()
     assert thread.late_s() == 0.0  # it has not begun
-    work = Calls(8, thread).begin(lambda item: item, [1])
+    work = Executor(8, thread).begin(lambda item: item, [1])
     finish(work)
     thread.late_s()
     until(lambda: thread.late_s() < 0.05)
 
     # What blocks in the place of waiting holds up all.
-    stuck = Calls(8, thread).begin(lambda item: int(let_go.wait(30)) + item, [1])
+    stuck = Executor(8, thread).begin(lambda item: int(let_go.wait(30)) + item, [1])
     until(lambda: thread.late_s() > 0.2)
     assert not thread.is_stuck
     let_go.set()
@@ -152,7 +152,7 @@ def test_a_thread_that_cannot_begin_says_why_and_may_later(monkeypatch: pytest.M
     def none() -> None:
         raise OSError(24, "Too many open files")
 
-    calls = Calls(8, Thread())
+    calls = Executor(8, EventLoop())
     with monkeypatch.context() as patched:
         patched.setattr("gevent.get_hub", none)
         with pytest.raises(OSError, match="Too many open files"):
@@ -161,8 +161,8 @@ def test_a_thread_that_cannot_begin_says_why_and_may_later(monkeypatch: pytest.M
 
 
 def test_a_thread_that_failed_at_one_thing_comes_to_the_next(capfd: pytest.CaptureFixture[str]) -> None:
-    thread, came = Thread(), threading.Event()
-    finish(Calls(8, thread).begin(lambda item: item, [1]))
+    thread, came = EventLoop(), threading.Event()
+    finish(Executor(8, thread).begin(lambda item: item, [1]))
 
     def fail() -> None:
         thread.soon(came.set)  # by now behind it

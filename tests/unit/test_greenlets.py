@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from worker.concurrency.blocking import Aside, Lock, Shared, aside, in_greenlet
+from worker.concurrency.blocking import Aside, Lock, Shared, in_greenlet, run_blocking
 from worker.http_client.deadline import deadline, time_left_s
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ def test_only_greenlets_are_greenlets() -> None:
 
 @pytest.mark.parametrize("run", [outright, as_greenlets])
 def test_what_blocks_returns_what_it_returns(run: Callable[..., list[Any]]) -> None:
-    assert run(lambda: aside(divmod, 7, 2)) == [(3, 1)]
-    assert run(lambda: aside(int, "ff", base=16)) == [255]
+    assert run(lambda: run_blocking(divmod, 7, 2)) == [(3, 1)]
+    assert run(lambda: run_blocking(int, "ff", base=16)) == [255]
 
 
 def test_what_blocks_blocks_one_greenlet_only() -> None:
     go_on = threading.Event()
-    assert as_greenlets(lambda: aside(go_on.wait, 20), go_on.set) == [True, None]
+    assert as_greenlets(lambda: run_blocking(go_on.wait, 20), go_on.set) == [True, None]
 
 
 def test_what_blocks_raises_what_it_raises() -> None:
     def caught() -> str:
         with pytest.raises(ZeroDivisionError):
-            aside(divmod, 1, 0)
+            run_blocking(divmod, 1, 0)
         return "caught"
 
     assert outright(caught) + as_greenlets(caught) == ["caught"] * 2
@@ -64,7 +64,7 @@ def test_what_is_raised_aside_is_for_its_caller_alone(
 
     def caught() -> str:
         with pytest.raises(type(error)):
-            aside(fail)
+            run_blocking(fail)
         return "caught"
 
     assert as_greenlets(caught) == ["caught"]
@@ -109,7 +109,7 @@ def test_what_blocks_sees_the_context_of_its_caller() -> None:
 
     def ask() -> str:
         asked.set("us")
-        return aside(asked.get)
+        return run_blocking(asked.get)
 
     assert as_greenlets(ask) == ["us"]
 

@@ -7,18 +7,18 @@ from redis import exceptions
 from structlog.testing import capture_logs
 
 from worker.errors import LedgerUnavailable
-from worker.runtime.outage import Outage
+from worker.runtime.outage import DependencyLog
 
 
 def test_an_outage_is_two_lines_of_one_level() -> None:
     now = iter([100.0, 107.5])
-    outage = Outage(clock=lambda: next(now))
+    outage = DependencyLog(clock=lambda: next(now))
     with capture_logs() as lines:
-        outage.is_over()
+        outage.recovered()
         for _ in range(3):
-            outage.goes_on(LedgerUnavailable("Redis is away"))
-        outage.is_over()
-        outage.is_over()
+            outage.unavailable(LedgerUnavailable("Redis is away"))
+        outage.recovered()
+        outage.recovered()
     assert lines == [
         {"event": "dependency_unavailable", "why": "Redis is away", "log_level": "warning"},
         {"event": "dependency_recovered", "after_s": 7.5, "log_level": "warning"},
@@ -27,7 +27,7 @@ def test_an_outage_is_two_lines_of_one_level() -> None:
 
 def test_what_others_say_of_an_outage_is_not_repeated() -> None:
     with capture_logs() as lines:
-        Outage().goes_on(ConnectionError("redis://:secret@host"))
+        DependencyLog().unavailable(ConnectionError("redis://:secret@host"))
     assert lines[0]["why"] == "ConnectionError"
 
 
@@ -44,6 +44,6 @@ def test_an_error_of_redis_reads_as_one_of_redis(error: Exception, why: str) -> 
     wrapped = OSError("kombu's")
     wrapped.__cause__ = error
     with capture_logs() as lines:
-        Outage().goes_on(error)
-        Outage().goes_on(wrapped)
+        DependencyLog().unavailable(error)
+        DependencyLog().unavailable(wrapped)
     assert [line["why"] for line in lines] == [why, why]

@@ -23,7 +23,7 @@ from worker.errors import (
     StoreAway,
 )
 from worker.ledger.models import EvidenceState, Stage, Verification
-from worker.ledger.transitions import Place, Trip
+from worker.ledger.transitions import Destination, Trip
 from worker.policy.backoff import (
     BUSY_REST_S,
     LAST_TRIES,
@@ -37,7 +37,7 @@ from worker.policy.backoff import (
 from worker.policy.rules import DEADLINE_PASSED, SIGNATURE_NOT_EXIST, Policy, also_polled
 
 if TYPE_CHECKING:
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 DEADLINE_S = 7200.0
 
@@ -62,21 +62,21 @@ def verification(age_s: float = 60, **fields: Any) -> Verification:
     )
 
 
-def waits(step: Write) -> float:
+def waits(step: Transition) -> float:
     """For how long the verification waits to be polled again."""
-    assert step.place is Place.DUE
+    assert step.place is Destination.DUE
     assert step.stage is Stage.POLLING
     return step.in_s
 
 
 def test_a_decision_waits_a_minute_for_images_for_which_there_is_no_room(policy: Policy) -> None:
-    def after(settled_for_s: float, **fields: Any) -> Write:
+    def after(settled_for_s: float, **fields: Any) -> Transition:
         begun = round((DEADLINE_S - settled_for_s) * 1000)
         return policy.no_room_for_images(verification(DEADLINE_S, settled_at_ms=begun, **fields))
 
-    assert (after(59).place, after(59).fields.get("k")) == (Place.DUE, None)
-    assert (after(61).place, after(61).fields["k"]) == (Place.HELD, EvidenceState.PENDING)
-    assert after(61, decision="approve").place is Place.DUE
+    assert (after(59).place, after(59).fields.get("k")) == (Destination.DUE, None)
+    assert (after(61).place, after(61).fields["k"]) == (Destination.HELD, EvidenceState.PENDING)
+    assert after(61, decision="approve").place is Destination.DUE
 
 
 @pytest.mark.parametrize(("nulls", "expected_s"), [(0, 2), (1, 4), (5, 64), (30, 600)])
@@ -211,7 +211,7 @@ def settled() -> answers.Settled:
 
 def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> None:
     write = policy.after(verification(), settled())
-    assert (write.place, write.stage) == (Place.HELD, Stage.ARCHIVING)
+    assert (write.place, write.stage) == (Destination.HELD, Stage.ARCHIVING)
     assert (write.fields["o"], write.fields["r"], write.fields["i"]) == ("PASS", "SUCCESS", "tx")
 
 
@@ -242,7 +242,7 @@ def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: T
 def test_one_id_that_is_always_refused_ends_in_quarantine(policy: Policy, answer: answers.Answer) -> None:
     """It would let its region rest for ever."""
     write = policy.after(verification(faults=7, fault_cause=answer.kind), answer)
-    assert (write.place, write.reason) == (Place.QUARANTINE, answer.detail)
+    assert (write.place, write.reason) == (Destination.QUARANTINE, answer.detail)
 
 
 def test_the_deadline_decides_nobody_whose_region_is_refused(policy: Policy) -> None:
@@ -263,7 +263,7 @@ def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Polic
     answer = answers.UnknownCode("BRAND_NEW")
     assert waits(policy.after(verification(), answer)) == 5
     write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
-    assert (write.place, write.reason) == (Place.QUARANTINE, "UNKNOWN_CODE")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, "UNKNOWN_CODE")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Polic
 )
 def test_what_cannot_be_read_is_quarantined(policy: Policy, answer: answers.Answer, reason: str) -> None:
     write = policy.after(verification(), answer)
-    assert (write.place, write.reason) == (Place.QUARANTINE, reason)
+    assert (write.place, write.reason) == (Destination.QUARANTINE, reason)
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("x"), ImageUnavailable("x")])
@@ -292,7 +292,7 @@ def test_evidence_that_fails_for_one_alone_ends_with_a_person(policy: Policy) ->
     assert limit
     assert waits(policy.after_error(verification(faults=limit - 2, fault_cause=error.cause), error)) > 0
     write = policy.after_error(verification(faults=limit - 1, fault_cause=error.cause), error)
-    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_UNAVAILABLE")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, "EVIDENCE_UNAVAILABLE")
 
 
 def test_a_store_that_is_away_is_no_try_of_anybody(policy: Policy) -> None:
@@ -307,13 +307,17 @@ def test_an_answer_that_is_gone_is_asked_for_again_a_few_times(policy: Policy) -
     gone = EvidenceLost(EvidenceLost.ANSWER_GONE)
     for losses in range(2):
         write = policy.after_loss(verification(losses=losses), gone)
-        assert (write.place, write.stage, write.fields["t"]) == (Place.DUE, Stage.POLLING, str(losses + 1))
+        assert (write.place, write.stage, write.fields["t"]) == (
+            Destination.DUE,
+            Stage.POLLING,
+            str(losses + 1),
+        )
     write = policy.after_loss(verification(losses=2), gone)
-    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_LOST")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, "EVIDENCE_LOST")
     write = policy.after_loss(verification(), EvidenceLost(EvidenceLost.FILES_GONE))
-    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_LOST")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, "EVIDENCE_LOST")
     decided = replace(verification(decision="{}", decision_name="approve", losses=2), stage=Stage.ARCHIVING)
-    assert policy.after_loss(decided, gone).place is Place.DONE
+    assert policy.after_loss(decided, gone).place is Destination.DONE
 
 
 def test_one_whose_answer_is_gone_is_not_decided_as_if_there_had_been_none(policy: Policy) -> None:
@@ -321,7 +325,7 @@ def test_one_whose_answer_is_gone_is_not_decided_as_if_there_had_been_none(polic
     lost = verification(losses=1, overall_result="PASS", error_code="SUCCESS", age_s=DEADLINE_S)
     write = policy.after(lost, answers.Pending(submission_completed=True))
     assert (write.place, write.reason, write.detail) == (
-        Place.QUARANTINE,
+        Destination.QUARANTINE,
         "EVIDENCE_LOST",
         "DEADLINE_PASSED",
     )
@@ -341,7 +345,7 @@ def test_what_the_vendor_answered_counts_whatever_became_of_it(policy: Policy) -
 
 def test_evidence_that_contradicts_itself_is_quarantined(policy: Policy) -> None:
     write = policy.after_error(verification(), EvidenceConflict("OTHER_BYTES"))
-    assert (write.place, write.reason) == (Place.QUARANTINE, "EVIDENCE_CONFLICT")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, "EVIDENCE_CONFLICT")
 
 
 def test_what_fails_after_the_decision_is_given_up_not_quarantined(policy: Policy) -> None:
@@ -352,16 +356,19 @@ def test_what_fails_after_the_decision_is_given_up_not_quarantined(policy: Polic
         policy.after_unforeseen(decided),
         policy.after_unforeseen(replace(decided, stage=Stage.ARCHIVING)),
     ):
-        assert (write.place, write.event) == (Place.DONE, "given_up")
+        assert (write.place, write.event) == (Destination.DONE, "given_up")
         assert write.fields["k"] == EvidenceState.INCOMPLETE
     # Fixed is not told: nobody may lose a decision on its way to the pipeline.
     fixed = replace(decided, stage=Stage.ROUTING)
-    assert policy.after_unforeseen(fixed).place is Place.QUARANTINE
+    assert policy.after_unforeseen(fixed).place is Destination.QUARANTINE
 
 
 def test_what_nobody_foresaw_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
     assert waits(policy.after_unforeseen(verification())) == 5
-    assert policy.after_unforeseen(verification(faults=4, fault_cause="UNFORESEEN")).place is Place.QUARANTINE
+    assert (
+        policy.after_unforeseen(verification(faults=4, fault_cause="UNFORESEEN")).place
+        is Destination.QUARANTINE
+    )
 
 
 def test_every_answer_has_its_row() -> None:
@@ -420,7 +427,7 @@ def test_whatever_becomes_of_one_the_breaker_hears_that_the_vendor_failed(
 def test_a_day_later_nobody_asks_any_more(policy: Policy) -> None:
     late = verification(age_s=DEADLINE_S + LATE_FOR_S, decision="{}", reason=DEADLINE_PASSED)
     write = policy.after(late, answers.Pending(submission_completed=False))
-    assert (write.place, write.event) == (Place.DONE, "given_up")
+    assert (write.place, write.event) == (Destination.DONE, "given_up")
 
 
 def test_a_late_result_is_archived_and_noted_as_late(policy: Policy) -> None:
@@ -434,16 +441,16 @@ def test_a_late_result_is_archived_and_noted_as_late(policy: Policy) -> None:
 )
 def test_who_was_decided_never_goes_to_quarantine(policy: Policy, answer: answers.Answer) -> None:
     write = policy.after(decided(faults=9, fault_cause=answer.kind), answer)
-    assert (write.place, write.event) == (Place.DONE, "given_up")
+    assert (write.place, write.event) == (Destination.DONE, "given_up")
 
 
 def test_what_follows_a_delivery(policy: Policy) -> None:
     """The end, unless images or a late answer may still come."""
-    assert policy.after_delivery(verification(), "approve").place is Place.DONE
+    assert policy.after_delivery(verification(), "approve").place is Destination.DONE
     pending = policy.after_delivery(verification(evidence=EvidenceState.PENDING), "approve")
-    assert (pending.place, pending.stage) == (Place.DUE, Stage.ARCHIVING)
+    assert (pending.place, pending.stage) == (Destination.DUE, Stage.ARCHIVING)
     late = policy.after_delivery(verification(reason=DEADLINE_PASSED), "review")
-    assert (late.place, late.stage, late.in_s) == (Place.DUE, Stage.POLLING, 600)
+    assert (late.place, late.stage, late.in_s) == (Destination.DUE, Stage.POLLING, 600)
 
 
 def test_every_answer_is_heard_by_the_breaker(policy: Policy) -> None:
@@ -473,12 +480,12 @@ FAULTS: dict[str, answers.Answer | None] = {
 }
 
 
-def after_fault(policy: Policy, known: Verification, fault: str) -> Write:
+def after_fault(policy: Policy, known: Verification, fault: str) -> Transition:
     answer = FAULTS[fault]
     return policy.after_unforeseen(known) if answer is None else policy.after(known, answer)
 
 
-def kept(known: Verification, write: Write) -> Verification:
+def kept(known: Verification, write: Transition) -> Verification:
     """The verification as the ledger has it when it is due again."""
     return replace(
         known,
@@ -511,7 +518,7 @@ def test_no_mixture_of_faults_outlives_the_deadline(
     course = faults if not told else faults * 60
     for fault in course:
         write = after_fault(policy, known, fault)
-        if write.place is not Place.DUE:
+        if write.place is not Destination.DUE:
             break
         known = kept(known, write)
     else:
@@ -519,10 +526,10 @@ def test_no_mixture_of_faults_outlives_the_deadline(
     if told:
         # At the longest countdown, or its own for what is a fault of ours.
         assert known.age_s <= DEADLINE_S + 60 + LATE_FOR_S + 600
-        assert write.place is Place.DONE
+        assert write.place is Destination.DONE
         return
     assert known.age_s <= DEADLINE_S + LATE_TRIES * 600
-    assert write.place in {Place.HELD, Place.QUARANTINE}
+    assert write.place in {Destination.HELD, Destination.QUARANTINE}
     assert write.fields.get("w") in {DEADLINE_PASSED, SIGNATURE_NOT_EXIST} or write.reason
 
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
-from worker.concurrency.blocking import aside
-from worker.concurrency.executor import Calls, Thread, Work
+from worker.concurrency.blocking import run_blocking
+from worker.concurrency.executor import BatchRun, EventLoop, Executor
 from worker.concurrency.shares import Shares
 from worker.errors import ImageHostBusy
 from worker.evidence.admission import MAX_SLOW, SLOW_S, TOTAL_BYTES, Admission, Admissions
 from worker.evidence.images import MAX_BYTES
 from worker.http_client import MIB, deadline
 from worker.ledger.models import Stage
-from worker.runtime.in_flight import Load
+from worker.runtime.in_flight import InFlight
 from worker.runtime.services import CALLS
 
 
@@ -55,7 +55,7 @@ def test_no_more_is_given_than_there_is_and_nobody_goes_without(steps: list[tupl
 
 
 def test_calls_that_hang_in_one_region_leave_places_to_another() -> None:
-    calls, hung, quick = Calls(16, Thread(), ["ph", "sg"]), Watch(), Watch()
+    calls, hung, quick = Executor(16, EventLoop(), ["ph", "sg"]), Watch(), Watch()
     quick.open.set()
     first = calls.begin(hung, range(100), "ph")
     until(lambda: hung.now == 16)
@@ -68,14 +68,17 @@ def test_calls_that_hang_in_one_region_leave_places_to_another() -> None:
 
 
 def test_regions_take_turns() -> None:
-    calls, order = Calls(1, Thread()), list[int]()
+    calls, order = Executor(1, EventLoop()), list[int]()
 
     def note(item: int) -> int:
-        aside(lambda: None)
+        run_blocking(lambda: None)
         order.append(item)
         return item
 
-    works: list[Work[int, int]] = [calls.begin(note, range(5), "ph"), calls.begin(note, range(10, 15), "sg")]
+    works: list[BatchRun[int, int]] = [
+        calls.begin(note, range(5), "ph"),
+        calls.begin(note, range(10, 15), "sg"),
+    ]
     for work in works:
         finish(work)
     first_of_sg = order.index(10)
@@ -85,22 +88,22 @@ def test_regions_take_turns() -> None:
 
 
 def test_a_region_with_many_batches_that_wait_leaves_room_for_others() -> None:
-    load = Load(512, 8, ["ph", "sg"])
+    load = InFlight(512, 8, ["ph", "sg"])
     batches = [load.batch("ph") for _ in range(8)]
     assert [batch.__enter__() for batch in batches] == [True] * 6 + [False] * 2
-    assert (load.has_room("ph"), load.has_room("sg")) == (False, True)
+    assert (load.has_capacity("ph"), load.has_capacity("sg")) == (False, True)
     with load.batch("sg") as taken:
         assert taken
     for batch in batches:
         batch.__exit__(None, None, None)
-    assert load.has_room("ph")
+    assert load.has_capacity("ph")
 
 
 def test_a_region_with_many_verifications_under_way_leaves_room_for_others() -> None:
-    load = Load(512, 8, ["ph", "sg"])
+    load = InFlight(512, 8, ["ph", "sg"])
     with load.of("ph", 512):
-        assert (load.has_room("ph"), load.has_room("sg")) == (False, True)
-    assert load.has_room("ph")
+        assert (load.has_capacity("ph"), load.has_capacity("sg")) == (False, True)
+    assert load.has_capacity("ph")
 
 
 def test_the_largest_image_fits_into_the_part_of_each_region() -> None:

@@ -13,7 +13,7 @@ from worker.ledger.models import Batch, EvidenceState, Stage, Verification
 from worker.observability.verification_log import log_written
 
 if TYPE_CHECKING:
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 BATCH = Batch("b1", "ph", Stage.ARCHIVING, ("one",))
 
@@ -38,7 +38,7 @@ def test_an_archive_is_logged_whatever_was_counted_with_it(
     assert {name: line[name] for name in ("files", "bytes") if name in line} == said
 
 
-def decide_first() -> Write:
+def decide_first() -> Transition:
     verification = Verification(
         region="ph", signature_id="one", stage=Stage.ARCHIVING, enqueued_at_ms=1, read_at_ms=2
     )

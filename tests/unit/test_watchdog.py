@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.concurrency.executor import Calls, Thread
+from worker.concurrency.executor import EventLoop, Executor
 from worker.runtime.watchdog import END_LOOKS, EXIT_STUCK, STUCK_LOOKS, Watchdog
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Blocked:
     """A calls thread in which one call blocks all others until `let_go` is set."""
 
     def __init__(self) -> None:
-        self.thread, self.let_go, self.intake = Thread(), threading.Event(), Intake()
+        self.thread, self.let_go, self.intake = EventLoop(), threading.Event(), Intake()
         self.ends: list[int] = []
         self.watchdog = Watchdog(self.thread, self.intake, end=self.ends.append)
 
@@ -45,7 +45,7 @@ class Blocked:
             self.let_go.wait(30)
             return item
 
-        Calls(8, self.thread).begin(wait, ["blocks"])
+        Executor(8, self.thread).begin(wait, ["blocks"])
         assert blocking.wait(30)
 
     def look(self, times: int) -> None:
@@ -110,7 +110,7 @@ def test_a_thread_that_makes_progress_is_no_longer_stuck(blocked: Blocked) -> No
 def test_a_busy_thread_is_not_stuck(blocked: Blocked) -> None:
     """One that answers between two looks, however many it still has in hands."""
     answered = threading.Event()
-    Calls(8, blocked.thread).begin(lambda item: item, [1])
+    Executor(8, blocked.thread).begin(lambda item: item, [1])
     for _ in range(END_LOOKS * 2):
         blocked.look(1)
         answered.clear()

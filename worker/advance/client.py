@@ -26,10 +26,10 @@ from worker.advance.answers import (
 )
 from worker.advance.exchange import exchange
 from worker.advance.regions import get_result_url
-from worker.advance.token_cache import TokenRefused, Tokens
-from worker.advance.token_request import Mint
+from worker.advance.token_cache import TokenCache, TokenRefused
+from worker.advance.token_request import TokenRequest
 from worker.advance.token_store import TokenStore
-from worker.concurrency.blocking import aside, pause
+from worker.concurrency.blocking import pause, run_blocking
 from worker.http_client import deadline, session, time_left_s
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ class Client:
         self._session = session(proxy=settings.proxy, ca_bundle=settings.ca_bundle)
         self._spend = spend or _for_nothing
         # One worker with a wrong clock must not have all of them held.
-        self._mint = Mint(self._session, settings, TokenStore(redis).now)
-        self._tokens = Tokens(redis, self._mint)
+        self._mint = TokenRequest(self._session, settings, TokenStore(redis).now)
+        self._tokens = TokenCache(redis, self._mint)
         # What is the same in every call is prepared once.
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
 
@@ -170,7 +170,7 @@ class Client:
         """The answer of a fresh connection; a fault where the region's rate leaves no call for that in time."""
         if first.of_another:
             self._drop_connections(region)
-        while wait_s := aside(self._spend, region):
+        while wait_s := run_blocking(self._spend, region):
             if wait_s >= time_left_s():
                 return TransientFault("NOT_CONFIRMED", transaction_id=first.answer.transaction_id)
             pause(wait_s)

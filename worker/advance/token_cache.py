@@ -78,7 +78,7 @@ class _Held:
         return self.token != stale and monotonic() < self.ends_at
 
 
-class Tokens:
+class TokenCache:
     """Hands out the fleet's token, within the caller's `deadline`. Safe to use from many threads.
 
     Both methods raise ``TokenRefused`` where there is no token to be had, and ``LedgerUnavailable`` where

@@ -43,7 +43,7 @@ def sign(access_key: str, secret_key: str, timestamp_ms: str) -> str:
     return hashlib.sha256(f"{access_key}{secret_key}{timestamp_ms}".encode()).hexdigest()
 
 
-class Mint:
+class TokenRequest:
     """Mints a token of a region at each call. Safe to use from many threads."""
 
     def __init__(self, session: Session, settings: Settings, clock: Callable[[], float] = time.time) -> None:

@@ -10,7 +10,7 @@ import click
 
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
-from worker.cli.intake import Intake
+from worker.cli.intake import BulkEnqueue
 from worker.cli.options import json_option, must_be_polled, need_region, new_region_option, only_region
 from worker.cli.reporter import Reporter
 from worker.cli.rows import Defaults, parsed, read
@@ -86,7 +86,7 @@ def _defaults(region: str | None, context: str | None, settings: Settings) -> De
     return Defaults(region or only_region(settings), value, settings.regions)
 
 
-def _given(signature_ids: Sequence[str], defaults: Defaults) -> Intake:
+def _given(signature_ids: Sequence[str], defaults: Defaults) -> BulkEnqueue:
     requests: list[EnqueueRequest] = []
     faults: list[str] = []
     for position, signature_id in enumerate(signature_ids, start=1):
@@ -101,12 +101,12 @@ def _given(signature_ids: Sequence[str], defaults: Defaults) -> Intake:
     if faults:
         raise InvalidInput("\n".join([*faults, "nothing was enqueued"]))
     with closing(Reporter("enqueueing")) as reporter:
-        intake = Intake(reporter.say, reporter.advance)
+        intake = BulkEnqueue(reporter.say, reporter.advance)
         intake.take(requests)
     return intake
 
 
-def _from_file(source: str, defaults: Defaults, *, strict: bool) -> Intake:
+def _from_file(source: str, defaults: Defaults, *, strict: bool) -> BulkEnqueue:
     with opened(source) as stream:
         if not strict:
             return _enqueued(stream, defaults)
@@ -117,16 +117,16 @@ def _from_file(source: str, defaults: Defaults, *, strict: bool) -> Intake:
             return _enqueued(copy, defaults)
 
 
-def _enqueued(stream: BinaryIO, defaults: Defaults) -> Intake:
+def _enqueued(stream: BinaryIO, defaults: Defaults) -> BulkEnqueue:
     with closing(read(stream, defaults)) as rows, closing(Reporter("enqueueing", stream)) as reporter:
-        intake = Intake(reporter.say, reporter.advance)
+        intake = BulkEnqueue(reporter.say, reporter.advance)
         intake.take(rows)
     return intake
 
 
 def _checked(stream: BinaryIO, defaults: Defaults) -> None:
     with closing(read(stream, defaults)) as rows, closing(Reporter("checking", stream)) as reporter:
-        intake = Intake(reporter.say, reporter.advance)
+        intake = BulkEnqueue(reporter.say, reporter.advance)
         count = intake.check(rows)
     if intake.skipped:
         raise InvalidInput(f"nothing was enqueued: {intake.skipped} of {count} rows cannot be used")

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.moments import rfc3339
-from worker.ledger import Census
+from worker.ledger import Stats
 from worker.ledger.models import Lately
 from worker.ledger.stats import added_up, lately_together
-from worker.ledger.worker_registry import Roster
+from worker.ledger.worker_registry import WorkerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """What the ledger said at one moment."""
 
     #: By this machine's monotonic clock.
@@ -64,7 +64,7 @@ class Rates:
     decided: float
 
     @classmethod
-    def between(cls, before: Look, after: Look) -> Rates:
+    def between(cls, before: Snapshot, after: Snapshot) -> Rates:
         """Never below zero, though a ledger that was emptied in between counts from nothing."""
         passed_s = max(after.at_s - before.at_s, 1e-3)
         return cls(
@@ -74,15 +74,17 @@ class Rates:
         )
 
 
-def look(redis: Redis, regions: Sequence[str], *, lately: bool = False) -> Look:
+def look(redis: Redis, regions: Sequence[str], *, lately: bool = False) -> Snapshot:
     """Look at the ledger once, with `lately` also at what happened in the last minutes.
 
     Raises ``LedgerUnavailable``.
     """
-    census = Census(redis)
+    census = Stats(redis)
     parts = census.by_region(regions)
     recent = {region: census.lately(region) for region in regions} if lately else {}
-    return Look(time.monotonic(), added_up(parts.values()), parts, Roster(redis).present(), recent)
+    return Snapshot(
+        time.monotonic(), added_up(parts.values()), parts, WorkerRegistry(redis).present(), recent
+    )
 
 
 def _as_json(counts: Counts, lately: Lately) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from worker.cli.moments import rfc3339, seconds
 from worker.cli.options import canonical, who_option, why_option
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.settings import current
 
@@ -53,7 +53,7 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
     settings = current()
     with connect(settings.redis_url) as redis:
         until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
-        holds = Census(redis).counts(region).holds
+        holds = Stats(redis).counts(region).holds
     reason = holds[0].reason if holds else why
     stays = "" if reason == why else ", as it did before: a rest that ends later stays"
     click.echo(f"{region} rests until {rfc3339(until_ms)}: {reason}{stays}")
@@ -73,7 +73,7 @@ def resume(region: str, who: str) -> None:
     Exit status: 0 it is polled, also where it did not rest; 1 Redis does not answer; 2 what was given is wrong.
     """
     with connect(current().redis_url) as redis:
-        holds = Census(redis).counts(region).holds
+        holds = Stats(redis).counts(region).holds
         rested = Ledger(redis).resume(region, who=who)
     if not rested:
         click.echo(f"{region} did not rest: nothing to resume")

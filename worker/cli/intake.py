@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 1000
 
 
-class Intake:
+class BulkEnqueue:
     """Takes rows and counts them.
 
     Parameters:

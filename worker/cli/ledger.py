@@ -12,7 +12,7 @@ from worker.cli.options import who_option
 from worker.errors import InvalidInput
 from worker.evidence.ledger_identity import new_identity
 from worker.evidence.store import Evidence
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.settings import current
 
@@ -76,7 +76,7 @@ def replacements(redis: Redis, evidence: Evidence, regions: Sequence[str]) -> li
         identity = Ledger(redis).identify(region)
         known = {*evidence.ledgers(region)[-1:], identity.expected} - {"", identity.id, *identity.before}
         if known:
-            counts = Census(redis).counts(region)
+            counts = Stats(redis).counts(region)
             described = (
                 f"{region}: ledger {identity.id or 'without identity'} in place of {', '.join(sorted(known))}; "
                 f"it holds {counts.waiting} waiting, {counts.in_flight} in flight, "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from worker.cli.acts import Act
-    from worker.cli.figures import Look, Rates
+    from worker.cli.figures import Rates, Snapshot
     from worker.ledger.models import Counts, Lately
     from worker.ledger.worker_registry import Worker
 
@@ -45,7 +45,7 @@ _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
 }
 
 
-def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
+def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
     """All figures of one look; with `rates`, what happens per second; with `acts`, what people did to who rests."""
     counts = look.total
     if look.empty:
@@ -68,7 +68,7 @@ def panels(look: Look, rates: Rates | None = None, acts: Sequence[Act] = ()) -> 
     )
 
 
-def _regions(look: Look) -> Table:
+def _regions(look: Snapshot) -> Table:
     """A column for each region in use: figures grow long, there are never more than six regions."""
     used = {region: counts for region, counts in look.regions.items() if counts.enqueued}
     columns = used if len(used) == 1 else used | {"all": look.total}

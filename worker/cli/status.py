@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import json_option, region_of, region_option, well_formed
-from worker.cli.story import Story
+from worker.cli.story import StatusView
 from worker.errors import EkycError
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.ledger.search import context_of
 from worker.settings import current
@@ -60,7 +60,7 @@ def status(
         click.echo("\n".join(story.lines()))
 
 
-def told(redis: Redis, settings: Settings, given: str | None, signature_id: str) -> Story:
+def told(redis: Redis, settings: Settings, given: str | None, signature_id: str) -> StatusView:
     """The story of one verification. `given`: its region, None: the one that knows it.
 
     Raises ``UnknownVerification``, ``InvalidInput`` and ``LedgerUnavailable``.
@@ -73,6 +73,6 @@ def told(redis: Redis, settings: Settings, given: str | None, signature_id: str)
             "there, or was done longer ago than the ledger remembers "
             f"({settings.retention_s / 86_400:g} days)"
         )
-    holds = Census(redis).counts(region).holds
+    holds = Stats(redis).counts(region).holds
     replaced = Ledger(redis).identify(region).is_replaced
-    return Story(known, holds[0] if holds else None, settings.evidence_url, replaced=replaced)
+    return StatusView(known, holds[0] if holds else None, settings.evidence_url, replaced=replaced)

@@ -22,7 +22,7 @@ _WAITS: Final = {
 }
 
 
-class Story:
+class StatusView:
     """What the ledger knows of a verification, put together.
 
     Parameters:

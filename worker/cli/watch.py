@@ -24,13 +24,13 @@ from worker.settings import current
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.cli.figures import Look
+    from worker.cli.figures import Snapshot
 
 
 class Face(Protocol):
     """Where the looks are shown."""
 
-    def show(self, seen: Look, rates: Rates | None) -> None: ...
+    def show(self, seen: Snapshot, rates: Rates | None) -> None: ...
 
     def fail(self, error: LedgerUnavailable) -> None: ...
 
@@ -38,7 +38,7 @@ class Face(Protocol):
 class Lines:
     """A line a look, for logs and pipes."""
 
-    def show(self, seen: Look, rates: Rates | None) -> None:
+    def show(self, seen: Snapshot, rates: Rates | None) -> None:
         counts = seen.total
         figures = {
             "waiting": counts.waiting,
@@ -66,9 +66,9 @@ class Screen:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._last: tuple[Look, Rates | None] | None = None
+        self._last: tuple[Snapshot, Rates | None] | None = None
 
-    def show(self, seen: Look, rates: Rates | None) -> None:
+    def show(self, seen: Snapshot, rates: Rates | None) -> None:
         self._last = seen, rates
         self._live.update(panels(seen, rates), refresh=True)
 
@@ -99,7 +99,7 @@ def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
     settings = current()
     failed = False
     with connect(settings.redis_url) as redis, _face() as face:
-        before: Look | None = None
+        before: Snapshot | None = None
         try:
             for number in itertools.count(1):
                 try:

@@ -67,7 +67,7 @@ class Aside:
 
 
 #: For evidence, and whatever else has no threads of its own.
-aside: Final = Aside(256)
+run_blocking: Final = Aside(256)
 
 
 def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | None, BaseException | None]:
@@ -126,7 +126,7 @@ class Shared:
             if before:
                 before.wait()
             self._gathering = None  # who comes from here on may be too late for this one
-            aside(self._function)
+            run_blocking(self._function)
         except BaseException as error:
             if self._gathering is ours:
                 self._gathering = None

@@ -31,7 +31,7 @@ def _nothing() -> None:
     pass
 
 
-class Thread:
+class EventLoop:
     """The one in which calls run. It begins with the first of them, and lives for as long as the process does."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Thread:
         """Where in the code the thread is now, as `file:line`, and the item whose work this is; None: no item's."""
         frame = sys._current_frames().get(self._ident or 0)  # noqa: SLF001 - public but for its name
         at = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
-        while frame is not None and frame.f_code is not Work.do.__code__:
+        while frame is not None and frame.f_code is not BatchRun.do.__code__:
             frame = frame.f_back
         return at, frame.f_locals["item"] if frame else None
 
@@ -104,34 +104,34 @@ class Thread:
                 self._asked.popleft()
 
 
-class Calls:
+class Executor:
     """The greenlets for one kind of work: at most `most` for one region, and some for the others beside them.
 
     Regions take turns; of a region the oldest batch comes first. See ``Shares``.
     """
 
-    def __init__(self, most: int, thread: Thread, regions: Sequence[str] = ()) -> None:
+    def __init__(self, most: int, thread: EventLoop, regions: Sequence[str] = ()) -> None:
         self._thread = thread
         self._shares = Shares.beside(most, regions)
-        self._works: dict[str, deque[Work[Any, Any]]] = {}
+        self._works: dict[str, deque[BatchRun[Any, Any]]] = {}
 
     def begin(
         self, each: Callable[[_Item], _Outcome], items: Sequence[_Item], region: str = ""
-    ) -> Work[_Item, _Outcome]:
+    ) -> BatchRun[_Item, _Outcome]:
         """Begin to do `each` of `items`, behind what was begun of the region before."""
         self._thread.begin()
-        work = Work(each, items)
+        work = BatchRun(each, items)
         self._thread.soon(partial(self._add, region, work))
         return work
 
     # All below is done in that thread.
 
-    def _add(self, region: str, work: Work[Any, Any]) -> None:
+    def _add(self, region: str, work: BatchRun[Any, Any]) -> None:
         self._works.setdefault(region, deque()).append(work)
         while begun := self._next():
             gevent.spawn(self._run, *begun)
 
-    def _run(self, region: str, work: Work[Any, Any], item: object) -> None:
+    def _run(self, region: str, work: BatchRun[Any, Any], item: object) -> None:
         while True:
             work.do(item)
             self._shares.give(region)
@@ -140,7 +140,7 @@ class Calls:
                 return
             region, work, item = begun
 
-    def _next(self) -> tuple[str, Work[Any, Any], object] | None:
+    def _next(self) -> tuple[str, BatchRun[Any, Any], object] | None:
         """Take a place for the region whose turn it is, and what is to be done there. None: no region has both."""
         for region in tuple(self._works):
             if self._shares.free(region) <= 0:
@@ -159,7 +159,7 @@ class Calls:
         return None
 
 
-class Work(Generic[_Item, _Outcome]):
+class BatchRun(Generic[_Item, _Outcome]):
     """The work on one batch. Only the thread that began it may use this; the greenlets only run it."""
 
     def __init__(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.concurrency.blocking import aside
+from worker.concurrency.blocking import run_blocking
 from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, StoreAway
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Breaker:
     def _probe(self) -> bool:
         """Whether the store works; an open breaker is half-open then. For the one caller that probes."""
         try:
-            aside(self._check)
+            run_blocking(self._check)
         except (EvidenceUnavailable, EvidenceUnsuitable) as error:
             with self._lock:
                 self._open(error)

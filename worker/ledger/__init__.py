@@ -6,6 +6,6 @@ verification, with the key schema at the head of ``lua/common.lua``.
 
 from worker.ledger.ledger import Ledger
 from worker.ledger.quarantine import Quarantine
-from worker.ledger.stats import Census
+from worker.ledger.stats import Stats
 
-__all__ = ["Census", "Ledger", "Quarantine"]
+__all__ = ["Ledger", "Quarantine", "Stats"]

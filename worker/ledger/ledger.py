@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from schemas.enqueue import EnqueueRequest
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 #: A dispatcher looks again after this long, even if nothing wakes it: what a killed one took with it is found then.
 LONGEST_SLEEP_S: Final = 5.0
@@ -234,7 +234,7 @@ class Ledger:
             self._scripts.call("renew", batch.region, self._holder(batch), self._lease_ms, *signature_ids)
         )
 
-    def record(self, batch: Batch, writes: Sequence[Write]) -> list[Recorded]:
+    def record(self, batch: Batch, writes: Sequence[Transition]) -> list[Recorded]:
         """Write what became of verifications, those that the batch still holds."""
         if not writes:
             return []

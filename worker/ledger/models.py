@@ -25,7 +25,7 @@ class Recorded:
     #: False: the batch no longer holds the verification, and nothing changed.
     written: bool
     #: The region rests because of it, until then; 0: it does not.
-    rests_until_ms: int = 0
+    held_until_ms: int = 0
     #: The breaker of the region was open, and closed because of it.
     closed_breaker: bool = False
 

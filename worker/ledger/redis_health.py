@@ -46,7 +46,7 @@ DURABLE: Final[Mapping[str, Mapping[str, float]]] = {
 }
 
 
-class Room:
+class RedisHealth:
     """Asks Redis. Every method raises ``LedgerUnavailable`` for one that does not answer."""
 
     def __init__(self, redis: Redis) -> None:

@@ -25,7 +25,7 @@ _COPIES: Final = 9
 _STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
 
-class Census:
+class Stats:
     """Counts a ledger without writing to it: its cost does not grow with the number waiting."""
 
     def __init__(self, redis: Redis) -> None:

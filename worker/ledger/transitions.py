@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worker.ledger.models import Verification
 
 
-class Place(StrEnum):
+class Destination(StrEnum):
     """Where a verification is after a write: the words of ``record.lua``."""
 
     #: It stays as it is, under the same holder.
@@ -62,11 +62,11 @@ class Trip:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class Transition:
     """One transition of one verification, as ``record.lua`` takes it."""
 
     signature_id: str
-    place: Place
+    place: Destination
     stage: Stage
     in_s: float = 0.0
     reason: str = ""
@@ -135,11 +135,11 @@ class Heard:
 
 def repoll(
     verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
-) -> Write:
+) -> Transition:
     """Ask again after a countdown."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DUE,
+        Destination.DUE,
         Stage.POLLING,
         in_s=in_s,
         fields=heard.fields(verification),
@@ -150,11 +150,11 @@ def repoll(
     )
 
 
-def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Write:
+def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Transition:
     """Nothing more will come of one that was decided before."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DONE,
+        Destination.DONE,
         Stage.DONE,
         fields=heard.fields(verification),
         counts=heard.counts(),
@@ -164,11 +164,11 @@ def finish(verification: Verification, heard: Heard, *, event: str, detail: str)
     )
 
 
-def give_up(verification: Verification, *, cause: str) -> Write:
+def give_up(verification: Verification, *, cause: str) -> Transition:
     """The same for a fault of ours: what was decided stays, and the evidence is what it is."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DONE,
+        Destination.DONE,
         Stage.DONE,
         fields={"k": EvidenceState.INCOMPLETE.value},
         counts={f"fault:{cause}": 1},
@@ -184,7 +184,7 @@ def settle(
     overall_result: str | None,
     error_code: str | None,
     contradiction: str | None = None,
-) -> Write:
+) -> Transition:
     """The vendor has decided, and its answer is kept: the images come next.
 
     `contradiction`: what in the answer says otherwise. It takes the place of an earlier answer's, unless the decision
@@ -193,9 +193,9 @@ def settle(
     fields = heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""}
     if verification.decision is None and (contradiction or verification.reason):
         fields["w"] = contradiction or ""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.HELD,
+        Destination.HELD,
         Stage.ARCHIVING,
         fields=fields,
         counts=heard.counts(),
@@ -208,15 +208,15 @@ def settle(
 
 def unsettled(
     verification: Verification, heard: Heard, *, reason: str, cause: str = "", answer_kept: bool = False
-) -> Write:
+) -> Transition:
     """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
     stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
     fields = heard.fields(verification) | {"w": reason}
     if not answer_kept:
         fields["k"] = EvidenceState.INCOMPLETE.value
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.HELD,
+        Destination.HELD,
         stage,
         fields=fields,
         counts=heard.counts(),
@@ -228,13 +228,13 @@ def unsettled(
 
 def archived(
     verification: Verification, state: EvidenceState, *, files: int = 0, size_bytes: int = 0
-) -> Write:
+) -> Transition:
     """What could be had of the evidence is kept: the decision comes next, or the end where it was made before."""
     decided = verification.decision is not None
     pending = state is EvidenceState.PENDING
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DONE if decided else Place.HELD,
+        Destination.DONE if decided else Destination.HELD,
         Stage.DONE if decided else Stage.ROUTING,
         fields={"k": state.value, "f": "0"},
         counts={}
@@ -245,11 +245,11 @@ def archived(
     )
 
 
-def decide(verification: Verification, *, name: str, decision: str) -> Write:
+def decide(verification: Verification, *, name: str, decision: str) -> Transition:
     """Fix the decision's bytes before anybody is told, so that a second delivery carries the same."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.SAME,
+        Destination.SAME,
         Stage.ROUTING,
         fields={"y": name, "d": decision},
         # A delivery that is tried again decides nothing new.
@@ -258,11 +258,13 @@ def decide(verification: Verification, *, name: str, decision: str) -> Write:
     )
 
 
-def delivered(verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0) -> Write:
+def delivered(
+    verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0
+) -> Transition:
     """The pipeline has the decision: the end, unless evidence is still to be had."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DONE if then is Stage.DONE else Place.DUE,
+        Destination.DONE if then is Stage.DONE else Destination.DUE,
         then,
         in_s=in_s,
         counts={
@@ -285,12 +287,12 @@ def _took(verification: Verification) -> dict[str, int]:
 
 def retry(
     verification: Verification, *, in_s: float, cause: str, why: str = "", late_faults: int = 0
-) -> Write:
+) -> Transition:
     """Something of ours failed: the same stage again after a countdown."""
     late = {"l": str(late_faults)} if late_faults else {}
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DUE,
+        Destination.DUE,
         verification.stage,
         in_s=in_s,
         fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
@@ -300,11 +302,11 @@ def retry(
     )
 
 
-def ask_again(verification: Verification, *, in_s: float, cause: str) -> Write:
+def ask_again(verification: Verification, *, in_s: float, cause: str) -> Transition:
     """The answer that was kept is gone: the vendor is asked for another one."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.DUE,
+        Destination.DUE,
         Stage.POLLING,
         in_s=in_s,
         fields={"t": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
@@ -314,23 +316,23 @@ def ask_again(verification: Verification, *, in_s: float, cause: str) -> Write:
     )
 
 
-def wait(verification: Verification, *, in_s: float) -> Write:
+def wait(verification: Verification, *, in_s: float) -> Transition:
     """The same stage again after a countdown; nothing has failed."""
-    return Write(verification.signature_id, Place.DUE, verification.stage, in_s=in_s)
+    return Transition(verification.signature_id, Destination.DUE, verification.stage, in_s=in_s)
 
 
-def release(verification: Verification, *, event: str = "") -> Write:
+def release(verification: Verification, *, event: str = "") -> Transition:
     """Give it back untouched, due now: its start does not count. `event`: for the timeline, where one is needed."""
-    return Write(verification.signature_id, Place.BACK, verification.stage, event=event)
+    return Transition(verification.signature_id, Destination.BACK, verification.stage, event=event)
 
 
 def quarantine(
     verification: Verification, *, reason: str, detail: str = "", heard: Heard | None = None
-) -> Write:
+) -> Transition:
     """A person has to look. `reason` is a word to count and filter by, `detail` says more."""
-    return Write(
+    return Transition(
         verification.signature_id,
-        Place.QUARANTINE,
+        Destination.QUARANTINE,
         Stage.QUARANTINED,
         reason=reason,
         fields=heard.fields(verification) if heard else {},

@@ -50,7 +50,7 @@ class Worker:
     process: str = ""
 
 
-class Roster:
+class WorkerRegistry:
     """Signs workers in and out, and tells who is there. Every method raises ``LedgerUnavailable``."""
 
     def __init__(self, redis: Redis) -> None:

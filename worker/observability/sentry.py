@@ -20,7 +20,7 @@ from worker.errors import ConfigError, EkycError, LedgerUnavailable
 from worker.ledger import Ledger, transitions
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import Batch, Stage
-from worker.ledger.transitions import Place, Write
+from worker.ledger.transitions import Destination, Transition
 from worker.messaging.publish import TASKS
 from worker.version import __version__
 
@@ -77,7 +77,7 @@ def intercept(batch: Batch, each: Callable[[Verification], _Made], /) -> Callabl
 
     def reported(verification: Verification) -> _Made:
         made = each(verification)
-        if isinstance(made, Write) and made.place is Place.QUARANTINE:
+        if isinstance(made, Transition) and made.place is Destination.QUARANTINE:
             _given_up(batch, verification, made)
         return made
 
@@ -99,7 +99,7 @@ def scrubbed(event: Event, _hint: Hint | None = None) -> Event | None:
     return ours
 
 
-def _given_up(batch: Batch, verification: Verification, write: Write) -> None:
+def _given_up(batch: Batch, verification: Verification, write: Transition) -> None:
     region, signature_id = verification.region, verification.signature_id
     event = _event(write.error) if write.error else {"message": f"{batch.stage}: {write.reason}"}
     # Should two workers give it up, Sentry takes the second report for the first.

@@ -10,18 +10,18 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.ledger.transitions import Place
+from worker.ledger.transitions import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from worker.ledger.models import Batch, LeaseExpired, Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
 
 _log = logging.getLogger(__name__)
 
 
-def _settled(write: Write) -> dict[str, Any]:
+def _settled(write: Transition) -> dict[str, Any]:
     said = {
         "result": write.fields.get("o"),
         "error_code": write.fields.get("r"),
@@ -31,7 +31,7 @@ def _settled(write: Write) -> dict[str, Any]:
     return found | {"late": True} if write.event == "settled_late" else found
 
 
-def _archived(write: Write) -> dict[str, Any]:
+def _archived(write: Transition) -> dict[str, Any]:
     said = {"files": write.counts.get("evidence_files"), "bytes": write.counts.get("evidence_bytes")}
     return {
         "evidence": write.fields["k"],
@@ -39,16 +39,16 @@ def _archived(write: Write) -> dict[str, Any]:
     }
 
 
-def _decision(write: Write) -> dict[str, Any]:
+def _decision(write: Transition) -> dict[str, Any]:
     return {"decision": write.detail}
 
 
-def _cause(write: Write) -> dict[str, Any]:
+def _cause(write: Transition) -> dict[str, Any]:
     return {"cause": write.detail}
 
 
 #: By the event of a write: the event that is logged, and its fields.
-LINES: Final[Mapping[str, tuple[str, Callable[[Write], dict[str, Any]]]]] = {
+LINES: Final[Mapping[str, tuple[str, Callable[[Transition], dict[str, Any]]]]] = {
     "settled": ("verification_settled", _settled),
     "settled_late": ("verification_settled", _settled),
     "archived": ("verification_archived", _archived),
@@ -59,7 +59,7 @@ LINES: Final[Mapping[str, tuple[str, Callable[[Write], dict[str, Any]]]]] = {
 }
 
 
-def log_written(batch: Batch, writes: Iterable[Write]) -> None:
+def log_written(batch: Batch, writes: Iterable[Transition]) -> None:
     """Log the events of writes that were made."""
     if not _log.isEnabledFor(logging.INFO):
         return
@@ -105,8 +105,8 @@ def log_claimed(
     _write(lines)
 
 
-def _events(write: Write) -> Iterator[tuple[str, dict[str, Any]]]:
-    if write.place is Place.QUARANTINE:
+def _events(write: Transition) -> Iterator[tuple[str, dict[str, Any]]]:
+    if write.place is Destination.QUARANTINE:
         yield (
             "verification_quarantined",
             {"reason": write.reason, **({"detail": write.detail} if write.detail else {})},

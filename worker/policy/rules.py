@@ -11,7 +11,7 @@ from worker.errors import EvidenceLost
 from worker.ledger import transitions
 from worker.ledger.histograms import VENDOR_CALL
 from worker.ledger.models import EvidenceState, Stage
-from worker.ledger.transitions import Heard, Place, Trip
+from worker.ledger.transitions import Destination, Heard, Trip
 from worker.policy.backoff import (
     ACCOUNT,
     ARCHIVE_ON_S,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.advance.answers import Answer
     from worker.errors import EkycError, StoreAway
     from worker.ledger.models import Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
     from worker.policy.backoff import Backoff
     from worker.settings import Settings
 
@@ -60,7 +60,7 @@ class Policy:
         self.backoffs = backoffs
         self._deadline_s = deadline_s
         self._random = random
-        self._after: Mapping[str, Callable[[Verification, Any], Write]] = {
+        self._after: Mapping[str, Callable[[Verification, Any], Transition]] = {
             answers.Settled.kind: self._settled,
             answers.Pending.kind: self._pending,
             answers.Busy.kind: self._busy,
@@ -77,10 +77,10 @@ class Policy:
     def from_settings(cls, settings: Settings) -> Policy:
         return cls(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random())  # noqa: S311 - jitter
 
-    def after(self, verification: Verification, answer: Answer) -> Write:
+    def after(self, verification: Verification, answer: Answer) -> Transition:
         """What follows from the vendor's `answer`."""
         write = self._after[answer.kind](verification, answer)
-        if write.place is Place.DUE and write.event == "fault" and self._outlived(verification):
+        if write.place is Destination.DUE and write.event == "fault" and self._outlived(verification):
             # Each fault has a limit of its own, and all of them together have this one.
             write = self._past_deadline(
                 verification, self._fault_heard(verification, answer), cause=write.detail
@@ -89,7 +89,7 @@ class Policy:
         # Whatever becomes of this verification: the vendor failed all the same, and the others should rest.
         return replace(write, trip=trip(answer), counts=write.counts | timed)
 
-    def after_delivery(self, verification: Verification, name: str) -> Write:
+    def after_delivery(self, verification: Verification, name: str) -> Transition:
         """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
         if verification.evidence is EvidenceState.PENDING:
             return transitions.delivered(verification, name=name, then=Stage.ARCHIVING, in_s=ARCHIVE_ON_S)
@@ -98,7 +98,7 @@ class Policy:
             return transitions.delivered(verification, name=name, then=Stage.POLLING, in_s=late_s)
         return transitions.delivered(verification, name=name)
 
-    def after_error(self, verification: Verification, error: EkycError) -> Write:
+    def after_error(self, verification: Verification, error: EkycError) -> Transition:
         """What follows from a fault of something we stand on: the error's class says it."""
         if error.quarantine or not error.retry:
             return self._given_up(verification, error.cause)
@@ -106,33 +106,33 @@ class Policy:
             verification, getattr(self.backoffs, error.backoff), cause=error.cause, why=error.why
         )
 
-    def after_loss(self, verification: Verification, lost: EvidenceLost) -> Write:
+    def after_loss(self, verification: Verification, lost: EvidenceLost) -> Transition:
         """What follows where kept evidence is gone: another answer of the vendor, as long as that helps."""
         if lost.reason != EvidenceLost.ANSWER_GONE or self.backoffs.lost.exhausted(verification.losses):
             return self._given_up(verification, lost.cause)
         countdown_s = self.backoffs.lost.countdown_s(verification.losses, self._random)
         return transitions.ask_again(verification, in_s=countdown_s, cause=lost.cause)
 
-    def store_away(self, verification: Verification, away: StoreAway) -> Write:
+    def store_away(self, verification: Verification, away: StoreAway) -> Transition:
         """What follows while the evidence store is away: the same stage later. That is no try of this verification."""
         write = self.later(verification, away.not_for_s, self.backoffs.evidence)
         return replace(write, counts={f"fault:{away.cause}": 1}) if away.probed else write
 
-    def no_room(self, verification: Verification) -> Write:
+    def no_room(self, verification: Verification) -> Transition:
         """What follows where this process has as much of the region under way as it may have."""
         return transitions.wait(verification, in_s=self._random.uniform(*NO_ROOM_S))
 
-    def no_room_for_images(self, verification: Verification) -> Write:
+    def no_room_for_images(self, verification: Verification) -> Transition:
         """What follows where enough images are on their way: no try, but a decision does not wait long for it."""
         if verification.decision is None and verification.settled_for_s > BUSY_WAIT_S:
             return transitions.archived(verification, EvidenceState.PENDING)
         return self.later(verification, HOST_BUSY_S, self.backoffs.image)
 
-    def after_unforeseen(self, verification: Verification) -> Write:
+    def after_unforeseen(self, verification: Verification) -> Transition:
         """What follows from a fault that nobody foresaw."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
-    def again(self, verification: Verification, backoff: Backoff, *, cause: str, why: str = "") -> Write:
+    def again(self, verification: Verification, backoff: Backoff, *, cause: str, why: str = "") -> Transition:
         """The same stage again, until the tries are used up. `why`: more about the cause, for the timeline."""
         # A queue, a store: that is ours, and has nothing to do with the vendor's time.
         counts_late = backoff.limit and backoff is not self.backoffs.evidence
@@ -144,17 +144,17 @@ class Policy:
             verification, in_s=countdown_s, cause=cause, why=why, late_faults=late_faults
         )
 
-    def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Write:
+    def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Transition:
         """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
         return transitions.wait(verification, in_s=not_for_s + backoff.countdown_s(0, self._random))
 
-    def _given_up(self, verification: Verification, cause: str) -> Write:
+    def _given_up(self, verification: Verification, cause: str) -> Transition:
         """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""
         if verification.decision is not None and verification.stage is not Stage.ROUTING:
             return transitions.give_up(verification, cause=cause)
         return transitions.quarantine(verification, reason=cause)
 
-    def _settled(self, verification: Verification, answer: answers.Settled) -> Write:
+    def _settled(self, verification: Verification, answer: answers.Settled) -> Transition:
         result = answer.result
         overall_result = result.overall_result.value if result.overall_result else None
         return transitions.settle(
@@ -165,7 +165,7 @@ class Policy:
             contradiction=result.contradiction,
         )
 
-    def _pending(self, verification: Verification, answer: answers.Pending) -> Write:
+    def _pending(self, verification: Verification, answer: answers.Pending) -> Transition:
         # The user is done, the answer is near: the countdown begins anew.
         newly_submitted = answer.submission_completed and not verification.submission_completed
         attempt = 0 if newly_submitted else verification.nulls
@@ -188,21 +188,21 @@ class Policy:
             return countdown_s
         return min(countdown_s, left_s + self._random.uniform(0.0, USER_TIMEOUT_SPREAD_S))
 
-    def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Write:
+    def _transient_fault(self, verification: Verification, answer: answers.TransientFault) -> Transition:
         heard = self._fault_heard(verification, answer)
         if self._waited_enough(verification, answer.kind):
             return self._past_deadline(verification, heard, cause=answer.cause)
         countdown_s = self.backoffs.transient_fault.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.cause)
 
-    def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Write:
+    def _unknown_code(self, verification: Verification, answer: answers.UnknownCode) -> Transition:
         heard = self._fault_heard(verification, answer)
         if self.backoffs.unknown_code.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, "UNKNOWN_CODE", answer.code)
         countdown_s = self.backoffs.unknown_code.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=answer.code)
 
-    def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Write:
+    def _unknown_id(self, verification: Verification, answer: answers.UnknownId) -> Transition:
         heard = self._fault_heard(verification, answer)
         if (
             self.backoffs.unknown_id.exhausted(verification.tries(answer.kind))
@@ -216,7 +216,7 @@ class Policy:
         countdown_s = self.backoffs.unknown_id.countdown_s(verification.tries(answer.kind), self._random)
         return self._repoll(verification, heard, countdown_s, event="fault", detail=SIGNATURE_NOT_EXIST)
 
-    def _busy(self, verification: Verification, answer: answers.Busy) -> Write:
+    def _busy(self, verification: Verification, answer: answers.Busy) -> Transition:
         heard = self._fault_heard(verification, answer)
         if self._waited_enough(verification, answer.kind):
             return self._past_deadline(verification, heard, cause=VENDOR_BUSY)
@@ -225,7 +225,7 @@ class Policy:
 
     def _refused(
         self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault
-    ) -> Write:
+    ) -> Transition:
         """The account's fault, most likely: its region rests. One id that is always refused has its own countdown."""
         heard = self._fault_heard(verification, answer)
         if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
@@ -233,11 +233,11 @@ class Policy:
         countdown_s = self.backoffs.refused.countdown_s(verification.tries(answer.kind), self._random)
         return transitions.repoll(verification, heard, in_s=countdown_s, event="fault", detail=answer.code)
 
-    def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Write:
+    def _unreadable(self, verification: Verification, answer: answers.Unreadable) -> Transition:
         heard = self._fault_heard(verification, answer)
         return self._for_a_person(verification, heard, "UNREADABLE", answer.cause)
 
-    def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Write:
+    def _ours_to_fix(self, verification: Verification, answer: answers.OursToFix) -> Transition:
         heard = self._fault_heard(verification, answer)
         return self._for_a_person(verification, heard, answer.code, "")
 
@@ -259,7 +259,7 @@ class Policy:
         waits = verification.stage is Stage.POLLING and verification.decision is None
         return verification.late_faults + 1 if waits and verification.age_s >= self._deadline_s else 0
 
-    def _past_deadline(self, verification: Verification, heard: Heard, *, cause: str = "") -> Write:
+    def _past_deadline(self, verification: Verification, heard: Heard, *, cause: str = "") -> Transition:
         if _had_result(verification):
             return self._for_a_person(verification, heard, EvidenceLost.cause, DEADLINE_PASSED)
         if verification.decision is None:
@@ -271,7 +271,7 @@ class Policy:
             verification, heard, in_s=self.backoffs.pending.cap_s, event=event, detail=cause
         )
 
-    def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Write:
+    def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Transition:
         if verification.decision is not None:
             # The pipeline was told long ago: a late answer that cannot be read is noted, and that is all.
             return transitions.finish(verification, heard, event="given_up", detail=reason)
@@ -285,7 +285,7 @@ class Policy:
         *,
         event: str = "",
         detail: str = "",
-    ) -> Write:
+    ) -> Transition:
         left_s = self._deadline_s - verification.age_s
         # The last poll is at the deadline. What comes after it has no deadline to meet.
         in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
@@ -303,7 +303,7 @@ class Policy:
         )
 
 
-def also_polled(write: Write, verification: Verification, answer: Answer | None) -> Write:
+def also_polled(write: Transition, verification: Verification, answer: Answer | None) -> Transition:
     """`write`, which counts what the vendor answered, and from which the breaker hears it. None: it was not asked."""
     if answer is None:
         return write

@@ -13,7 +13,7 @@ import structlog
 from worker.errors import EkycError, LedgerUnavailable, StoreAway
 from worker.ledger import transitions
 from worker.ledger.models import Batch, Stage
-from worker.ledger.transitions import Place
+from worker.ledger.transitions import Destination
 from worker.observability.verification_log import log_written
 from worker.policy.rules import also_polled
 from worker.server_faults import described
@@ -21,10 +21,10 @@ from worker.server_faults import described
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from worker.concurrency.executor import Work
+    from worker.concurrency.executor import BatchRun
     from worker.ledger import Ledger
     from worker.ledger.models import Recorded, Verification
-    from worker.ledger.transitions import Write
+    from worker.ledger.transitions import Transition
     from worker.runtime.services import Services
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ LOOK_UP_S: Final = 0.25
 
 
 def work_through(
-    services: Services, batch: Batch, each: Callable[[Verification], Write]
+    services: Services, batch: Batch, each: Callable[[Verification], Transition]
 ) -> Iterator[tuple[str, ...]]:
     """Load a batch, do `each` of its verifications concurrently, and record the outcomes as they come.
 
@@ -50,15 +50,15 @@ def work_through(
     batch of a region that has as many under way here as it may have. When the worker's calls are stuck, everything is
     given back. Raises ``LedgerUnavailable``; the lease brings back what was not recorded.
     """
-    if services.stopping.is_set() or services.thread.is_stuck:
+    if services.stopping.is_set() or services.event_loop.is_stuck:
         give_back(services.ledger, batch)
         return
-    with services.load.batch(batch.region) as taken_up:
+    with services.in_flight.batch(batch.region) as taken_up:
         verifications = services.ledger.load(batch)
         if not taken_up:
             services.ledger.record(batch, [services.policy.no_room(one) for one in verifications])
             return
-        with services.load.of(batch.region, len(verifications)):
+        with services.in_flight.of(batch.region, len(verifications)):
             yield from _worked_through(services, batch, each, verifications)
 
 
@@ -70,11 +70,11 @@ def give_back(ledger: Ledger, batch: Batch) -> None:
 def _worked_through(
     services: Services,
     batch: Batch,
-    each: Callable[[Verification], Write],
+    each: Callable[[Verification], Transition],
     verifications: Sequence[Verification],
 ) -> Iterator[tuple[str, ...]]:
     outcome = services.intercept(batch, partial(_outcome, services, each))
-    work = services.calls[batch.stage].begin(outcome, verifications, batch.region)
+    work = services.executors[batch.stage].begin(outcome, verifications, batch.region)
     try:
         for outcomes in _as_they_come(services, batch, work):
             recorded = services.ledger.record(batch, outcomes)
@@ -83,7 +83,7 @@ def _worked_through(
             going_on = tuple(
                 write.signature_id
                 for write, how in zip(outcomes, recorded, strict=True)
-                if how.written and write.place is Place.HELD
+                if how.written and write.place is Destination.HELD
             )
             if going_on:
                 yield going_on
@@ -91,7 +91,7 @@ def _worked_through(
         work.take_back()
 
 
-def written(outcomes: Sequence[Write], recorded: Sequence[Recorded]) -> list[Write]:
+def written(outcomes: Sequence[Transition], recorded: Sequence[Recorded]) -> list[Transition]:
     """The writes that were made."""
     return [write for write, how in zip(outcomes, recorded, strict=True) if how.written]
 
@@ -101,7 +101,9 @@ def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batc
     return Batch(batch.id, batch.region, stage, tuple(signature_ids))
 
 
-def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Write]) -> Iterator[list[Write]]:
+def _as_they_come(
+    services: Services, batch: Batch, work: BatchRun[Verification, Transition]
+) -> Iterator[list[Transition]]:
     began_at = time.monotonic()
     renew_every_s = services.ledger.lease_s / 4
     renew_at = began_at + renew_every_s
@@ -114,7 +116,7 @@ def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Wri
             yield [transitions.release(one) for one in unbegun]
         if outcomes := work.outcomes(timeout_s=LOOK_UP_S, gather_s=gather_s):
             yield [write for _, write in outcomes]
-        elif services.thread.is_stuck:
+        elif services.event_loop.is_stuck:
             # What the stuck calls may still return is dropped: this batch no longer holds anything by then.
             yield [transitions.release(one, event="worker_stuck") for one in work.pending]
             return
@@ -123,7 +125,9 @@ def _as_they_come(services: Services, batch: Batch, work: Work[Verification, Wri
             renew_at = time.monotonic() + renew_every_s
 
 
-def _outcome(services: Services, each: Callable[[Verification], Write], verification: Verification) -> Write:
+def _outcome(
+    services: Services, each: Callable[[Verification], Transition], verification: Verification
+) -> Transition:
     """What `each` makes of a verification, whatever happens to it."""
     try:
         return each(verification)
@@ -166,13 +170,13 @@ def _where(error: Exception) -> str:
 
 
 def _hear_of_rests(
-    services: Services, region: str, outcomes: Sequence[Write], recorded: Sequence[Recorded]
+    services: Services, region: str, outcomes: Sequence[Transition], recorded: Sequence[Recorded]
 ) -> None:
     for write, how in zip(outcomes, recorded, strict=True):
-        if how.rests_until_ms and write.trip:
-            services.rests.begin(region, write.trip.first_s)
+        if how.held_until_ms and write.trip:
+            services.region_holds.hold(region, write.trip.first_s)
             log = _log.error if write.trip.alarm else _log.warning
-            until = datetime.fromtimestamp(how.rests_until_ms / 1000, UTC).isoformat(timespec="seconds")
+            until = datetime.fromtimestamp(how.held_until_ms / 1000, UTC).isoformat(timespec="seconds")
             cause = {"cause": write.trip.cause} if write.trip.cause else {}
             log("region_held", region=region, reason=write.trip.reason, **cause, until=until)
         elif how.closed_breaker:

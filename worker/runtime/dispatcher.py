@@ -21,14 +21,14 @@ from worker.ledger import Ledger, transitions
 from worker.ledger.connection import TIMEOUT_S, connect
 from worker.ledger.ledger import LONGEST_SLEEP_S
 from worker.ledger.models import Batch
-from worker.ledger.worker_registry import Roster, Worker
+from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.messaging import publish, queues
 from worker.messaging.publish import BROKEN
 from worker.observability.verification_log import log_claimed
 from worker.runtime import startup
 from worker.runtime.batch_runner import give_back
-from worker.runtime.heartbeat import Pulse
-from worker.runtime.hold_log import Notices
+from worker.runtime.heartbeat import Heartbeat
+from worker.runtime.hold_log import HoldLog
 from worker.runtime.services import services
 from worker.runtime.watchdog import Watchdog
 from worker.server_faults import described
@@ -73,36 +73,36 @@ class Dispatcher(bootsteps.StartStopStep):
     def __init__(self, parent: Consumer, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._thread: _Thread | None = None
-        self._pulse: Pulse | None = None
+        self._heartbeat: Heartbeat | None = None
         self._watchdog: Watchdog | None = None
-        self._notices = Notices(connect(current().redis_url))
+        self._hold_log = HoldLog(connect(current().redis_url))
 
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
-        thread = services().thread
+        thread = services().event_loop
         # Some threads stay free for decisions, and for what is given back.
-        services().load.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
+        services().in_flight.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
 
-        def hands() -> int:
-            """How many more batches this worker can take up now."""
+        def free_slots() -> int:
+            """How many more batches this worker can start now."""
             if thread.is_stuck:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 
-        self._thread = _Thread(parent.app, current(), hands=hands, notices=self._notices)
+        self._thread = _Thread(parent.app, current(), free_slots=free_slots, hold_log=self._hold_log)
         self._thread.start()
-        if self._pulse is None:
-            self._pulse = _pulse(parent.hostname)
-            self._pulse.start()
+        if self._heartbeat is None:
+            self._heartbeat = _heartbeat(parent.hostname)
+            self._heartbeat.start()
         if self._watchdog is None:
             self._watchdog = Watchdog(thread, cast("Intake", parent))
             self._watchdog.start()
-        self._pulse.follow(self._thread)
+        self._heartbeat.follow(self._thread)
 
     def stop(self, parent: Consumer) -> None:
         del parent
-        if self._pulse is not None:
-            self._pulse.follow(None)
+        if self._heartbeat is not None:
+            self._heartbeat.follow(None)
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
@@ -110,8 +110,8 @@ class Dispatcher(bootsteps.StartStopStep):
     def shutdown(self, parent: Consumer) -> None:
         """The worker ends."""
         self.stop(parent)
-        if self._pulse is not None:
-            self._pulse.end()
+        if self._heartbeat is not None:
+            self._heartbeat.end()
 
 
 def _tell(intercept: Interceptor, verification: Verification) -> None:
@@ -120,19 +120,21 @@ def _tell(intercept: Interceptor, verification: Verification) -> None:
     intercept(batch, partial(transitions.quarantine, reason="CRASHES_WORKERS"))(verification)
 
 
-def _pulse(name: str) -> Pulse:
+def _heartbeat(name: str) -> Heartbeat:
     settings = current()
     worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
-    return Pulse(Roster(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file)
+    return Heartbeat(
+        WorkerRegistry(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file
+    )
 
 
 class _Thread(threading.Thread):
-    def __init__(self, app: Celery, settings: Settings, *, hands: Any, notices: Notices) -> None:
+    def __init__(self, app: Celery, settings: Settings, *, free_slots: Any, hold_log: HoldLog) -> None:
         super().__init__(name="dispatcher", daemon=True)
         self._app = app
         self._settings = settings
-        self._hands = hands
-        self._notices = notices
+        self._free_slots = free_slots
+        self._hold_log = hold_log
         #: For the pulse.
         self.turned_at = time.monotonic()
         self._stopping = threading.Event()
@@ -153,10 +155,10 @@ class _Thread(threading.Thread):
                 with self._app.connection_for_write() as connection:
                     self._dispatch(connection)
             except LedgerUnavailable as error:
-                services().outage.goes_on(error)
+                services().dependency_log.unavailable(error)
                 self._stopping.wait(RETRY_S)
             except BROKEN as error:
-                services().outage.goes_on(publish.unavailable(self._settings.queue, error))
+                services().dependency_log.unavailable(publish.unavailable(self._settings.queue, error))
                 self._stopping.wait(RETRY_S)
             except Exception as error:  # noqa: BLE001 - a worker without a dispatcher would idle for ever
                 _log.error("dispatcher_failed", error=described(error), exc_info=error)
@@ -164,7 +166,7 @@ class _Thread(threading.Thread):
 
     def _turn(self) -> None:
         # A worker whose calls are stuck must be taken for dead, though this thread is well.
-        if not services().thread.is_stuck:
+        if not services().event_loop.is_stuck:
             self.turned_at = time.monotonic()
 
     def _dispatch(self, connection: Connection) -> None:
@@ -173,14 +175,14 @@ class _Thread(threading.Thread):
         with connection.Producer() as producer:
             while not self._stopping.is_set():
                 self._turn()
-                if self._hands() <= 0:
+                if self._free_slots() <= 0:
                     self._stopping.wait(LOOK_AGAIN_S)
                     continue
                 if self._waiting(channel) > 0:
                     self._stopping.wait(ASK_AGAIN_S)
                     continue
                 sleep_s = self._claim(producer)
-                services().outage.is_over()
+                services().dependency_log.recovered()
                 if sleep_s > 0:
                     self._sleep(sleep_s)
 
@@ -199,25 +201,25 @@ class _Thread(threading.Thread):
         return queues.size(channel, self._settings.queue)
 
     def _sleep(self, sleep_s: float) -> None:
-        regions = self._with_room()
+        regions = self._with_capacity()
         if len(regions) < len(self._settings.regions):
             sleep_s = min(sleep_s, NO_ROOM_S)
         if not regions:
             self._stopping.wait(sleep_s)
             return
         woken = self._ledger.wait(regions, timeout_s=sleep_s)
-        if woken and (self._stopping.is_set() or self._hands() <= 0):
+        if woken and (self._stopping.is_set() or self._free_slots() <= 0):
             self._ledger.wake(woken)
 
-    def _with_room(self) -> tuple[str, ...]:
+    def _with_capacity(self) -> tuple[str, ...]:
         """The regions of which this worker can take up more: a slow one must not stop the claims of the others."""
-        load = services().load
-        return tuple(region for region in self._settings.regions if load.has_room(region))
+        in_flight = services().in_flight
+        return tuple(region for region in self._settings.regions if in_flight.has_capacity(region))
 
     def _claim(self, producer: Any) -> float:
         """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
         sleep_s = LONGEST_SLEEP_S
-        for region in self._with_room():
+        for region in self._with_capacity():
             identity = services().identity
             claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))
             if claim.replaced is not None:
@@ -227,6 +229,6 @@ class _Thread(threading.Thread):
                 _tell(services().intercept, verification)
             log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
             self._send(claim.batches, producer)
-            self._notices.look(region, claim.act)
+            self._hold_log.look(region, claim.act)
             sleep_s = min(sleep_s, claim.sleep_s)
         return sleep_s

@@ -13,7 +13,7 @@ from worker.errors import LedgerUnavailable
 from worker.ledger.worker_registry import LATELY_S
 
 if TYPE_CHECKING:
-    from worker.ledger.worker_registry import Roster, Worker
+    from worker.ledger.worker_registry import Worker, WorkerRegistry
     from worker.runtime.health_file import HealthFile
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class Loop(Protocol):
     turned_at: float
 
 
-class Pulse(threading.Thread):
+class Heartbeat(threading.Thread):
     """Follows the dispatcher's loop, which a worker stops and starts again with its connection to the broker.
 
     The health file's mtime is the moment at which the loop last turned; a loop that waits for Redis turns. While there
@@ -42,7 +42,7 @@ class Pulse(threading.Thread):
       health_file: None: none. It exists from the first beat until the worker ends.
     """
 
-    def __init__(self, roster: Roster, worker: Worker, health_file: HealthFile | None) -> None:
+    def __init__(self, roster: WorkerRegistry, worker: Worker, health_file: HealthFile | None) -> None:
         super().__init__(name="pulse", daemon=True)
         self._roster = roster
         self._worker = worker

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.ledger import Census, Quarantine
+from worker.ledger import Quarantine, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 BY_HAND: Final = "BY_HAND"
 
 
-class Notices:
+class HoldLog:
     """Tells each act once. Who did it stands in the ledger, and no log needs a person's name.
 
     Of what was done before this process first looked, only a hold that still lasts is told.
@@ -30,7 +30,7 @@ class Notices:
 
     def __init__(self, redis: Redis) -> None:
         self._record = Quarantine(redis, who="")
-        self._census = Census(redis)
+        self._census = Stats(redis)
         self._told: dict[str, Event | None] = {}
 
     def look(self, region: str, newest: Event | None) -> None:

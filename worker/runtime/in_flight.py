@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class Load:
+class InFlight:
     """The verifications and batches that this process has under way. Shared by its threads.
 
     Parameters:
@@ -30,7 +30,7 @@ class Load:
         with self._lock:
             self._batches.resize(batches)
 
-    def has_room(self, region: str) -> bool:
+    def has_capacity(self, region: str) -> bool:
         """Whether this process can take up more of a region."""
         with self._lock:
             return self._verifications.free(region) > 0 and self._batches.free(region) > 0

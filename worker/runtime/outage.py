@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-class Outage:
+class DependencyLog:
     """Logs once when a dependency becomes unavailable and once when it recovers, at one level. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class Outage:
         self._lock = Lock()
         self._since: float | None = None
 
-    def goes_on(self, error: Exception) -> None:
+    def unavailable(self, error: Exception) -> None:
         """A try has failed, and another will follow."""
         with self._lock:
             if self._since is not None:
@@ -35,7 +35,7 @@ class Outage:
         why = str(error) if isinstance(error, EkycError) else described(error)
         _log.warning("dependency_unavailable", why=why)
 
-    def is_over(self) -> None:
+    def recovered(self) -> None:
         """A try has succeeded."""
         with self._lock:
             since, self._since = self._since, None

@@ -9,18 +9,18 @@ from typing import Final
 HEARD_FOR_S: Final = 2.0
 
 
-class Rests:
-    """The rests that this process has heard of: what it has loaded already must not be asked any more.
+class RegionHolds:
+    """The regions on hold, as far as this process knows: what it has loaded of them is not polled.
 
-    The ledger is the one to say, and hands out nothing of a region that rests. This is for what was handed out before:
-    it is given back at once, so a moment is enough, and a rest that a person ends is over here too.
+    The ledger decides, and hands out nothing of a region on hold. This is for what was handed out before: it is given
+    back at once, so a hold is remembered for two seconds, and one that a person ends is over here soon, too.
     """
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def begin(self, region: str, for_s: float) -> None:
+    def hold(self, region: str, for_s: float) -> None:
         self._until[region] = time.monotonic() + min(for_s, HEARD_FOR_S)
 
-    def resting(self, region: str) -> bool:
+    def is_held(self, region: str) -> bool:
         return time.monotonic() < self._until.get(region, 0.0)

@@ -10,7 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from worker.advance.client import Client
-from worker.concurrency.executor import Calls, Thread
+from worker.concurrency.executor import EventLoop, Executor
 from worker.decisions.table import Table
 from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
@@ -22,9 +22,9 @@ from worker.ledger.connection import connect
 from worker.ledger.models import Stage
 from worker.observability.setup import set_up
 from worker.policy.rules import Policy
-from worker.runtime.in_flight import Load
-from worker.runtime.outage import Outage
-from worker.runtime.region_holds import Rests
+from worker.runtime.in_flight import InFlight
+from worker.runtime.outage import DependencyLog
+from worker.runtime.region_holds import RegionHolds
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -54,15 +54,15 @@ class Services:
     images: Images
     table: Table
     policy: Policy
-    thread: Thread
-    calls: Mapping[Stage, Calls]
-    load: Load
-    rests: Rests
+    event_loop: EventLoop
+    executors: Mapping[Stage, Executor]
+    in_flight: InFlight
+    region_holds: RegionHolds
     #: Traces and error reports, where they are switched on.
     intercept: Interceptor
     #: Set when the worker has been told to stop: nothing new is begun.
     stopping: Event
-    outage: Outage
+    dependency_log: DependencyLog
     identity: LedgerIdentity
 
     @classmethod
@@ -71,7 +71,7 @@ class Services:
         settings.require_vendor()
         settings.require_evidence()
         redis = connect(settings.redis_url)
-        thread = Thread()
+        event_loop = EventLoop()
         ledger = Ledger(
             redis,
             lease_s=settings.lease_s,
@@ -94,13 +94,13 @@ class Services:
             ),
             table=Table.load(settings.decisions_file),
             policy=Policy.from_settings(settings),
-            thread=thread,
-            calls={stage: Calls(most, thread, settings.regions) for stage, most in CALLS.items()},
-            load=Load(CALLS[Stage.POLLING], BATCHES, settings.regions),
-            rests=Rests(),
+            event_loop=event_loop,
+            executors={stage: Executor(most, event_loop, settings.regions) for stage, most in CALLS.items()},
+            in_flight=InFlight(CALLS[Stage.POLLING], BATCHES, settings.regions),
+            region_holds=RegionHolds(),
             intercept=set_up(settings, redis),
             stopping=Event(),
-            outage=Outage(),
+            dependency_log=DependencyLog(),
             identity=LedgerIdentity(ledger, evidence),
         )
 

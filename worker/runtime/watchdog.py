@@ -16,7 +16,7 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.concurrency.executor import Thread
+    from worker.concurrency.executor import EventLoop
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Watchdog(threading.Thread):
       end: ends the process with an exit code, whatever its other threads do.
     """
 
-    def __init__(self, thread: Thread, intake: Intake, end: Callable[[int], Any] = os._exit) -> None:
+    def __init__(self, thread: EventLoop, intake: Intake, end: Callable[[int], Any] = os._exit) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._thread = thread
         self._intake = intake

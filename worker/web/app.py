@@ -11,8 +11,8 @@ from worker.decisions.table import Table
 from worker.evidence.ledger_identity import LedgerWatch
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
-from worker.ledger.redis_health import Room
-from worker.ledger.worker_registry import Roster
+from worker.ledger.redis_health import RedisHealth
+from worker.ledger.worker_registry import WorkerRegistry
 from worker.messaging.unread import Unread
 from worker.observability.metrics import Metrics
 from worker.web.readiness import Readiness
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REDIS_TIMEOUT_S: Final = 1.0
 
 
-class Face:
+class App:
     """Answers `/healthz`, `/readyz` and `/metrics`. Connects to Redis when it is first asked for something there.
 
     Raises ``ConfigError`` for a decision table that cannot be read.
@@ -37,7 +37,7 @@ class Face:
     def __init__(self, settings: Settings) -> None:
         redis = connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
         ledgers = LedgerWatch(Ledger(redis))
-        self.readiness = Readiness(Roster(redis), Room(redis), ledgers, settings.regions)
+        self.readiness = Readiness(WorkerRegistry(redis), RedisHealth(redis), ledgers, settings.regions)
         registry = CollectorRegistry()
         table, unread = Table.load(settings.decisions_file), Unread(settings.broker_url)
         registry.register(Metrics(redis, settings.regions, table, ledgers, unread))

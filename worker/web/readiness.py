@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.evidence.ledger_identity import LedgerWatch
-    from worker.ledger.redis_health import Room
-    from worker.ledger.worker_registry import Roster
+    from worker.ledger.redis_health import RedisHealth
+    from worker.ledger.worker_registry import WorkerRegistry
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +25,11 @@ class Readiness:
     """Looks, and logs a line when it is another than at the last look. Safe to share between threads."""
 
     def __init__(
-        self, roster: Roster, room: Room, ledgers: LedgerWatch | None = None, regions: Sequence[str] = ()
+        self,
+        roster: WorkerRegistry,
+        room: RedisHealth,
+        ledgers: LedgerWatch | None = None,
+        regions: Sequence[str] = (),
     ) -> None:
         self._roster = roster
         self._room = room

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from worker.settings import current
-from worker.web.app import Face
+from worker.web.app import App
 
-app = Face(current())
+app = App(current())

@@ -12,7 +12,7 @@ from benchmarks.bench.ground import REGION, ground
 from benchmarks.bench.lineup import OURS
 from benchmarks.bench.profile import WAITING
 from benchmarks.bench.run import Run
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def measure(where: Path, *, count: int, warm_s: float, tell: Callable[[str], Non
         run = Run(fresh, OURS, OURS.variants[0])
         run.start(WAITING, count=50, for_s=warm_s)
         fresh.feed(OURS, "told-", count).lines()
-        census, ledger = Census(fresh.redis), Ledger(fresh.redis)
+        census, ledger = Stats(fresh.redis), Ledger(fresh.redis)
         fresh.until(
             lambda: census.counts(REGION).waiting >= count, None, within_s=60, what="waiting to be told"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.moments import rest
 from worker.errors import LedgerUnavailable
-from worker.ledger import Census
+from worker.ledger import Stats
 from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
@@ -20,6 +20,6 @@ if TYPE_CHECKING:
 def check_holds(settings: Settings) -> Iterator[Finding]:
     """A warning for each region that rests. Says nothing where Redis does not answer: another check does."""
     with suppress(LedgerUnavailable), connect(settings.redis_url) as redis:
-        for hold in Census(redis).total(settings.regions).holds:
+        for hold in Stats(redis).total(settings.regions).holds:
             todo = f"once its cause is gone, `ekyc resume {hold.region}` ends the rest"
             yield Finding(f"region {hold.region}", Level.WARNING, rest(hold), todo)

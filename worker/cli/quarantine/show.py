@@ -18,7 +18,7 @@ from worker.settings import current
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.cli.story import Story
+    from worker.cli.story import StatusView
     from worker.settings import Settings
 
 
@@ -53,7 +53,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
         raise fault
 
 
-def kept(settings: Settings, story: Story) -> list[str] | None:
+def kept(settings: Settings, story: StatusView) -> list[str] | None:
     """The URLs of what is kept of a verification; None where nobody says where evidence is kept.
 
     Raises ``EvidenceUnavailable`` and ``ConfigError``.
@@ -78,7 +78,7 @@ class Page:
     `files`: the URLs of what is kept; None: nobody could look.
     """
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: StatusView) -> None:
         self._story = story
         self.files: list[str] | None = None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import from_url
 
-from worker.concurrency.blocking import aside
+from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError
 from worker.evidence.storage.backend import Found, Objects, Together, unavailable, unsuitable
 
@@ -95,7 +95,7 @@ class Bucket(Objects):
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):
             try:
-                aside(self._store.put, path, body, mode="create", use_multipart=False)
+                run_blocking(self._store.put, path, body, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
             return True
@@ -110,7 +110,7 @@ class Bucket(Objects):
     def read(self, path: str) -> bytes | None:
         with self._use("read"):
             try:
-                return bytes(aside(lambda: self._store.get(path).bytes()))
+                return bytes(run_blocking(lambda: self._store.get(path).bytes()))
             except FileNotFoundError as error:
                 if _code(error) in _NO_BUCKET:
                     raise
@@ -118,12 +118,12 @@ class Bucket(Objects):
 
     def remove(self, path: str) -> None:
         with self._use("removed"):
-            aside(self._store.delete, path)
+            run_blocking(self._store.delete, path)
 
     def list(self, folder: str = "") -> Iterator[Found]:
         with self._use("listed"):
             chunks = self._store.list(folder or None, chunk_size=1000)
-            while chunk := aside(next, chunks, ()):
+            while chunk := run_blocking(next, chunks, ()):
                 for found in chunk:
                     yield Found(found["path"], found["size"], found["last_modified"])
 

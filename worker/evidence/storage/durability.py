@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from worker.concurrency.blocking import Shared, aside
+from worker.concurrency.blocking import Shared, run_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Disk:
 
     def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
-        return function(*args, **kwargs) if self._place.root else aside(function, *args, **kwargs)
+        return function(*args, **kwargs) if self._place.root else run_blocking(function, *args, **kwargs)
 
     def sync(self, *descriptors: int, since: int) -> None:
         """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
@@ -80,7 +80,7 @@ class Disk:
         `failures` was before anything was written; whatever failed since then may have been ours.
         """
         if not self.do(self._are_whole, descriptors):
-            aside(_fsync, descriptors)
+            run_blocking(_fsync, descriptors)
             return
         place = self._place
         self._all()

@@ -10,11 +10,11 @@ from prometheus_client.registry import Collector
 from worker.advance.token_store import TokenStore
 from worker.errors import LedgerUnavailable
 from worker.evidence.ledger_identity import LedgerWatch
-from worker.ledger import Census, Ledger
+from worker.ledger import Ledger, Stats
 from worker.ledger.connection import translated
 from worker.ledger.ledger import REFUSALS
-from worker.ledger.redis_health import Memory, Room
-from worker.ledger.worker_registry import Roster
+from worker.ledger.redis_health import Memory, RedisHealth
+from worker.ledger.worker_registry import WorkerRegistry
 from worker.observability.metrics.catalogue import catalogue
 from worker.observability.metrics.families import Reading
 
@@ -48,10 +48,10 @@ class Metrics(Collector):
         ledgers: LedgerWatch | None = None,
         unread: Unread | None = None,
     ) -> None:
-        self._census = Census(redis)
+        self._census = Stats(redis)
         self._tokens = TokenStore(redis)
-        self._roster = Roster(redis)
-        self._room = Room(redis)
+        self._roster = WorkerRegistry(redis)
+        self._room = RedisHealth(redis)
         self._redis = redis
         self._ledgers = ledgers or LedgerWatch(Ledger(redis))
         self._regions = tuple(regions)

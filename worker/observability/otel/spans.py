@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, StatusCode
 
 from worker.decisions.delivery import Outgoing
 from worker.ledger.models import Stage
-from worker.ledger.transitions import Place, Write
+from worker.ledger.transitions import Destination, Transition
 from worker.version import __version__
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _begin(batch: Batch, verification: Verification, task: Span) -> Span:
 def _describe(span: Span, made: object) -> None:
     """What came of it, in the words of the verification's timeline: codes and counts."""
     match made:
-        case Write():
+        case Transition():
             said = {
                 "ekyc.answer": made.answer,
                 "ekyc.event": made.event,
@@ -94,9 +94,9 @@ def _describe(span: Span, made: object) -> None:
                 "ekyc.next": made.stage.value,
             }
             span.set_attributes({name: text for name, text in said.items() if text})
-            if made.place is Place.DUE:
+            if made.place is Destination.DUE:
                 span.set_attribute("ekyc.countdown_s", made.in_s)
-            if made.place is Place.QUARANTINE or made.event == "fault":
+            if made.place is Destination.QUARANTINE or made.event == "fault":
                 span.set_status(StatusCode.ERROR)
         case Outgoing():
             span.set_attribute("ekyc.decision", made.name)
