@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from worker.policy.simulation.load import BUSY
+from worker.policy.simulation.workload import BUSY
 
 DAY_S: Final = 86_400
 #: docs/schedule.md, the mixture: polls until the decision or the deadline, and seconds until then. Simulated.

@@ -17,14 +17,14 @@ from benchmarks.schedule.scenarios import POLICY_SEED, SCENARIOS
 from benchmarks.schedule.steps import steps
 from worker.policy.backoff import Backoff, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Course, play
+from worker.policy.simulation import Scenario, simulate
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from benchmarks.schedule.figures import Comparison
-    from benchmarks.schedule.scenarios import Scenario
+    from benchmarks.schedule.scenarios import ScenarioMix
 
 #: Verifications of each scenario in the tables, and for each point of a curve.
 NUMBER: Final = 3000
@@ -57,7 +57,7 @@ def main() -> None:
         print(f"drawn: {arguments.chart}")
 
 
-def row(scenario: Scenario, comparison: Comparison, settings: Settings) -> Row:
+def row(scenario: ScenarioMix, comparison: Comparison, settings: Settings) -> Row:
     courses, most = scenario.courses(POINT), most_polls(comparison.ours)
     return Row(
         scenario.name,
@@ -77,12 +77,12 @@ def crowds(settings: Settings) -> dict[str, Crowd]:
     policies = {"2, doubled, full jitter": Backoffs(full, full), "ours": Backoffs.from_settings(settings)}
     found = {
         "`2 ** n` as written": Crowd.of(
-            AS_WRITTEN.play(course, random) for course in repeat(Course(), NUMBER)
+            AS_WRITTEN.play(course, random) for course in repeat(Scenario(), NUMBER)
         )
     }
     for name, backoffs in policies.items():
         policy = Policy(backoffs, deadline_s=DEADLINE_S, random=random)
-        found[name] = Crowd.of(play(policy, course) for course in repeat(Course(), NUMBER))
+        found[name] = Crowd.of(simulate(policy, course) for course in repeat(Scenario(), NUMBER))
     return found
 
 

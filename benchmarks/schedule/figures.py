@@ -10,14 +10,14 @@ from benchmarks.schedule.peers import AS_WRITTEN, DEADLINE_S, FAMILIES
 from benchmarks.schedule.scenarios import POLICY_SEED
 from worker.policy.backoff import Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Figures, play
+from worker.policy.simulation import Figures, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.schedule.peers import Family
-    from benchmarks.schedule.scenarios import Scenario
-    from worker.policy.simulation import Course
+    from benchmarks.schedule.scenarios import ScenarioMix
+    from worker.policy.simulation import Scenario
     from worker.settings import Settings
 
 #: Halvings of the octave in which a scale is looked for.
@@ -40,17 +40,17 @@ class Comparison:
         return self.ours.p95_s / self.at_our_polls[family.name].p95_s
 
 
-def ours(settings: Settings, courses: Sequence[Course]) -> Figures:
+def ours(settings: Settings, courses: Sequence[Scenario]) -> Figures:
     """The policy that workers have under `settings`."""
     policy = Policy(Backoffs.from_settings(settings), deadline_s=DEADLINE_S, random=Random(POLICY_SEED))
-    return Figures.of([play(policy, course) for course in courses])
+    return Figures.of([simulate(policy, course) for course in courses])
 
 
-def of_family(family: Family, scale: float, courses: list[Course]) -> Figures:
+def of_family(family: Family, scale: float, courses: list[Scenario]) -> Figures:
     return Figures.of(family.play(scale, courses, Random(POLICY_SEED)))
 
 
-def at_polls(family: Family, polls: float, courses: list[Course]) -> Figures:
+def at_polls(family: Family, polls: float, courses: list[Scenario]) -> Figures:
     """The family at the largest scale at which it polls at least as often."""
     low = 4096.0
     while of_family(family, low, courses).polls < polls:
@@ -66,7 +66,7 @@ def at_polls(family: Family, polls: float, courses: list[Course]) -> Figures:
 
 
 def compare(
-    scenario: Scenario, settings: Settings, number: int, families: Sequence[Family] = FAMILIES
+    scenario: ScenarioMix, settings: Settings, number: int, families: Sequence[Family] = FAMILIES
 ) -> Comparison:
     """Under `number` courses of a scenario."""
     courses = scenario.courses(number)
@@ -79,12 +79,12 @@ def compare(
     )
 
 
-def curve_of_ours(settings: Settings, factors: Sequence[float], courses: Sequence[Course]) -> list[Figures]:
+def curve_of_ours(settings: Settings, factors: Sequence[float], courses: Sequence[Scenario]) -> list[Figures]:
     """Ours with other factors and all else as it is: the smaller, the more polls and the less delay."""
     return [ours(replace(settings, poll_factor=factor), courses) for factor in factors]
 
 
-def curve_of_family(family: Family, most_polls: float, courses: list[Course]) -> list[Figures]:
+def curve_of_family(family: Family, most_polls: float, courses: list[Scenario]) -> list[Figures]:
     """A peer from hardly ever to a little more than `most_polls`."""
     curve: list[Figures] = []
     scale = 3600.0

@@ -11,7 +11,7 @@ from worker.policy.simulation import Played, evenly
 if TYPE_CHECKING:
     from random import Random
 
-    from worker.policy.simulation import Course
+    from worker.policy.simulation import Scenario
 
 #: When somebody who polls by hand stops, as `EKYC_POLL_DEADLINE`.
 DEADLINE_S: Final = 7200.0
@@ -38,8 +38,8 @@ class Peer:
         longest_s = min(self.longest_s, self.scale_s * self.growth ** min(retries, 64))
         return random.uniform(0.0, longest_s) if self.jitter else longest_s
 
-    def play(self, course: Course, random: Random) -> Played:
-        """As `worker.policy.simulation.play`: the first poll is at once."""
+    def play(self, course: Scenario, random: Random) -> Played:
+        """As `worker.policy.simulation.polling`: the first poll is at once."""
         polls_s, retries = [0.0], 0
         while (now_s := polls_s[-1]) < course.answered_s:
             if now_s >= DEADLINE_S:
@@ -65,7 +65,7 @@ class Family:
     peer: Peer
     spread: float
 
-    def play(self, scale: float, courses: list[Course], random: Random) -> list[Played]:
+    def play(self, scale: float, courses: list[Scenario], random: Random) -> list[Played]:
         shares = evenly(len(courses), random)
         return [
             self.peer.scaled(scale * self.spread ** (share - 0.5)).play(course, random)

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from worker.policy.backoff import USER_TIMEOUT_S
-from worker.policy.simulation import Course, Span, Traffic, evenly
+from worker.policy.simulation import Scenario, Span, Traffic, evenly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,36 +32,36 @@ DONE: Final = Span(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class ScenarioMix:
     """A distribution of the time to answer, with a name for tables."""
 
     name: str
     about: str
-    draw: Callable[[int, Random], list[Course]]
+    draw: Callable[[int, Random], list[Scenario]]
 
-    def courses(self, number: int) -> list[Course]:
+    def courses(self, number: int) -> list[Scenario]:
         """The same every time, so that every policy plays the same."""
         return self.draw(number, Random(SEED))
 
 
-def _unflagged(traffic: Traffic) -> Callable[[int, Random], list[Course]]:
+def _unflagged(traffic: Traffic) -> Callable[[int, Random], list[Scenario]]:
     """The same without `submissionCompleted`, should the vendor not set it before the result."""
 
-    def draw(number: int, random: Random) -> list[Course]:
-        return [Course(answered_s=course.answered_s) for course in traffic.courses(number, random)]
+    def draw(number: int, random: Random) -> list[Scenario]:
+        return [Scenario(answered_s=course.answered_s) for course in traffic.courses(number, random)]
 
     return draw
 
 
-def _anything(number: int, random: Random) -> list[Course]:
+def _anything(number: int, random: Random) -> list[Scenario]:
     """Evenly between a second and an hour on a logarithmic scale: all that is known is "seconds to an hour"."""
-    return [Course(answered_s=math.exp(share * math.log(3600.0))) for share in evenly(number, random)]
+    return [Scenario(answered_s=math.exp(share * math.log(3600.0))) for share in evenly(number, random)]
 
 
-def _opened_late(number: int, random: Random) -> list[Course]:
+def _opened_late(number: int, random: Random) -> list[Scenario]:
     """Abandoned, should the vendor's hour begin when the link is opened."""
     opened_s = (OPENED.quantile_s(share) for share in evenly(number, random))
-    return [Course(answered_s=at_s + USER_TIMEOUT_S) for at_s in opened_s]
+    return [Scenario(answered_s=at_s + USER_TIMEOUT_S) for at_s in opened_s]
 
 
 def _mixture(*, told: bool) -> Traffic:
@@ -69,34 +69,34 @@ def _mixture(*, told: bool) -> Traffic:
 
 
 SCENARIOS: Final = (
-    Scenario("quick", "enqueued when the user is done, a machine decides", Traffic(DONE, MACHINE).courses),
-    Scenario("slow", "enqueued when the user is done, people look", Traffic(DONE, PEOPLE).courses),
-    Scenario("user", "enqueued before the user begins, a machine decides", Traffic(USER, MACHINE).courses),
-    Scenario(
+    ScenarioMix("quick", "enqueued when the user is done, a machine decides", Traffic(DONE, MACHINE).courses),
+    ScenarioMix("slow", "enqueued when the user is done, people look", Traffic(DONE, PEOPLE).courses),
+    ScenarioMix("user", "enqueued before the user begins, a machine decides", Traffic(USER, MACHINE).courses),
+    ScenarioMix(
         "user, told",
         "the same, and the pipeline nudges when the user is done",
         Traffic(USER, MACHINE, told=True).courses,
     ),
-    Scenario(
+    ScenarioMix(
         "abandoned",
         "the user never finishes; the vendor gives up after its hour",
         Traffic(USER, MACHINE, abandoned=1.0).courses,
     ),
-    Scenario(
+    ScenarioMix(
         "mixture",
         "75 % finish, people look at 8 % of those; 23 % abandoned; 2 % never answered",
         _mixture(told=False).courses,
     ),
-    Scenario(
+    ScenarioMix(
         "mixture, told", "the same, and the pipeline nudges when users are done", _mixture(told=True).courses
     ),
-    Scenario("quicker", "as quick, in half the time", Traffic(DONE, QUICKER).courses),
-    Scenario("opened late", "as abandoned, the hour begins when the link is opened", _opened_late),
-    Scenario("anything", "one second to one hour, evenly on a logarithmic scale, and no flag", _anything),
-    Scenario(
+    ScenarioMix("quicker", "as quick, in half the time", Traffic(DONE, QUICKER).courses),
+    ScenarioMix("opened late", "as abandoned, the hour begins when the link is opened", _opened_late),
+    ScenarioMix("anything", "one second to one hour, evenly on a logarithmic scale, and no flag", _anything),
+    ScenarioMix(
         "user, no flag", "as user, submissionCompleted is never true", _unflagged(Traffic(USER, MACHINE))
     ),
-    Scenario(
+    ScenarioMix(
         "quick, no flag", "as quick, submissionCompleted is never true", _unflagged(Traffic(DONE, MACHINE))
     ),
 )

@@ -10,13 +10,13 @@ from benchmarks.schedule.peers import DEADLINE_S
 from benchmarks.schedule.scenarios import POLICY_SEED
 from worker.policy.backoff import SHORTEST_POLL, Backoff, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Figures, play
+from worker.policy.simulation import Figures, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from worker.ledger.models import Verification
-    from worker.policy.simulation import Course
+    from worker.policy.simulation import Scenario
     from worker.settings import Settings
 
 
@@ -28,7 +28,7 @@ class _Hourless(Policy):
         return self.backoffs.unsubmitted.countdown_s(attempt, self._random)
 
 
-def steps(settings: Settings, courses: Sequence[Course]) -> Iterator[tuple[str, Figures]]:
+def steps(settings: Settings, courses: Sequence[Scenario]) -> Iterator[tuple[str, Figures]]:
     """Each change, and the figures with it and all before."""
     doubling = Backoff(2.0, 2.0, settings.poll_cap_s)
     equal = replace(doubling, shortest=SHORTEST_POLL)
@@ -42,4 +42,4 @@ def steps(settings: Settings, courses: Sequence[Course]) -> Iterator[tuple[str, 
         ("a poll just after the hour", now, Policy),
     ):
         policy = kind(backoffs, deadline_s=DEADLINE_S, random=Random(POLICY_SEED))
-        yield change, Figures.of([play(policy, course) for course in courses])
+        yield change, Figures.of([simulate(policy, course) for course in courses])

@@ -13,7 +13,7 @@ from rich.text import Text
 from sandbox.demo.bar import Bar, Part
 from sandbox.demo.folder import command, shown
 from sandbox.demo.plan import NOT_SHOWN
-from worker.cli.moments import span
+from worker.cli.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

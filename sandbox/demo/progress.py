@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.demo.bar import DONE, IN_FLIGHT, QUARANTINED, WAITING, Bar, Part
-from worker.cli.moments import span
+from worker.cli.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.cli.moments import rfc3339, seconds, span
+from worker.cli.time_format import rfc3339, seconds, span
 
 
 def test_a_moment_is_rfc_3339_in_utc_with_milliseconds() -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from worker.concurrency.blocking import Aside, Lock, Shared, in_greenlet, run_blocking
+from worker.concurrency.blocking import Aside, Lock, in_greenlet, run_blocking
+from worker.concurrency.group_commit import GroupCommit
 from worker.http_client.deadline import deadline, time_left_s
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Slow:
 
 def test_who_asks_while_it_is_done_shares_the_next_one() -> None:
     slow = Slow()
-    shared = Shared(slow)
+    shared = GroupCommit(slow)
 
     def later() -> None:
         while not slow.began.is_set():
@@ -167,7 +168,7 @@ def test_who_asks_while_it_is_done_shares_the_next_one() -> None:
 
 def test_who_asks_one_after_the_other_has_one_each() -> None:
     times: list[float] = []
-    shared = Shared(lambda: times.append(time.monotonic()))
+    shared = GroupCommit(lambda: times.append(time.monotonic()))
 
     def thrice() -> None:
         for _ in range(3):
@@ -186,7 +187,7 @@ def test_what_fails_fails_for_all_who_shared_it_and_for_nobody_after_them() -> N
         if fails[0]:
             raise OSError(5, "it cannot be written")
 
-    shared = Shared(sync)
+    shared = GroupCommit(sync)
 
     def told() -> str:
         try:

@@ -10,9 +10,9 @@ import pytest
 from worker.errors import InvalidInput
 from worker.policy.backoff import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S, Backoff, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Course, Figures, Played, Span, Traffic, play
-from worker.policy.simulation.load import Cost, Load, load
+from worker.policy.simulation import Figures, Played, Scenario, Span, Traffic, simulate
 from worker.policy.simulation.timetable import timetable
+from worker.policy.simulation.workload import Cost, Load, load
 from worker.settings import Settings
 
 DEADLINE_S = 7200.0
@@ -27,32 +27,32 @@ def every(done_s: float, at_it_s: float, *, growth: float = 1.0) -> Policy:
 
 
 def test_it_is_polled_at_once_and_then_after_each_countdown_until_a_poll_finds_the_answer() -> None:
-    played = play(every(10, 10), Course(answered_s=35))
+    played = simulate(every(10, 10), Scenario(answered_s=35))
     assert played == Played((0, 10, 20, 30, 40), delay_s=5)
 
 
 def test_an_answer_that_is_there_at_the_enqueue_takes_one_poll() -> None:
-    assert play(every(10, 10), Course(answered_s=0)) == Played((0,), delay_s=0)
+    assert simulate(every(10, 10), Scenario(answered_s=0)) == Played((0,), delay_s=0)
 
 
 def test_the_poll_that_learns_of_the_submission_begins_the_countdowns_anew() -> None:
-    played = play(every(1, 8, growth=2), Course(submitted_s=20, answered_s=30))
+    played = simulate(every(1, 8, growth=2), Scenario(submitted_s=20, answered_s=30))
     assert played.polls_s == (0, 8, 24, 25, 27, 31)
 
 
 def test_a_nudge_brings_the_next_poll_forward() -> None:
-    played = play(every(1, 100), Course(submitted_s=20, answered_s=22.5, nudged_s=20))
+    played = simulate(every(1, 100), Scenario(submitted_s=20, answered_s=22.5, nudged_s=20))
     assert played == Played((0, 20, 21, 22, 23), delay_s=0.5)
 
 
 def test_who_is_never_answered_is_polled_for_the_last_time_at_the_deadline_and_has_no_delay() -> None:
-    played = play(every(700, 700), Course(submitted_s=0))
+    played = simulate(every(700, 700), Scenario(submitted_s=0))
     assert played.polls_s[-2:] == (7000, DEADLINE_S)
     assert played.delay_s is None
 
 
 def test_who_never_submits_is_polled_just_after_the_vendors_hour() -> None:
-    polls_s = play(every(700, 700), Course()).polls_s
+    polls_s = simulate(every(700, 700), Scenario()).polls_s
     (after_s,) = [
         at_s for at_s in polls_s if USER_TIMEOUT_S <= at_s <= USER_TIMEOUT_S + USER_TIMEOUT_SPREAD_S
     ]
@@ -61,7 +61,7 @@ def test_who_never_submits_is_polled_just_after_the_vendors_hour() -> None:
 
 def test_a_fixed_interval_is_late_by_half_of_it() -> None:
     """What anybody can work out, for answers that come evenly: so the player counts as it should."""
-    played = [play(every(10, 10), Course(answered_s=100 + index / 10)) for index in range(1, 1000)]
+    played = [simulate(every(10, 10), Scenario(answered_s=100 + index / 10)) for index in range(1, 1000)]
     figures = Figures.of(played)
     assert figures.median_s == pytest.approx(5, abs=0.2)
     assert figures.p95_s == pytest.approx(9.5, abs=0.2)
@@ -78,7 +78,8 @@ def test_what_jitter_costs(shortest: float, late: float) -> None:
     delays_s = [
         played.delay_s
         for index in range(4000)
-        if (played := play(policy, Course(submitted_s=0, answered_s=100 + index / 100))).delay_s is not None
+        if (played := simulate(policy, Scenario(submitted_s=0, answered_s=100 + index / 100))).delay_s
+        is not None
     ]
     mean_countdown_s = longest_s * (1 + shortest) / 2
     assert sum(delays_s) / len(delays_s) == pytest.approx(late * mean_countdown_s, rel=0.05)
@@ -131,9 +132,9 @@ def test_a_timetable_goes_from_the_enqueue_to_the_deadline_and_holds_every_game(
     assert moments[0].latest_s == 0
     assert moments[-1].expected_s == moments[-1].latest_s == settings.poll_deadline_s
     policy = Policy(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random(2))
-    course = Course(submitted_s=0.0) if submitted else Course()
+    course = Scenario(submitted_s=0.0) if submitted else Scenario()
     for _ in range(50):
-        for moment, at_s in zip(moments, play(policy, course).polls_s, strict=False):
+        for moment, at_s in zip(moments, simulate(policy, course).polls_s, strict=False):
             assert moment.earliest_s - 0.1 <= at_s <= moment.latest_s + 0.1
 
 

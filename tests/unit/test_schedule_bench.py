@@ -16,10 +16,10 @@ from benchmarks.schedule.chart import Row, draw, most_polls
 from benchmarks.schedule.crowd import Crowd
 from benchmarks.schedule.figures import at_polls, compare, of_family
 from benchmarks.schedule.peers import AS_WRITTEN, AUTORETRY, DEADLINE_S, DOUBLING, FIXED, Peer
-from benchmarks.schedule.scenarios import SCENARIOS, Scenario
+from benchmarks.schedule.scenarios import SCENARIOS, ScenarioMix
 from benchmarks.schedule.steps import steps
 from tests.unit.docs_pages import page
-from worker.policy.simulation import Course, Figures, Played
+from worker.policy.simulation import Figures, Played, Scenario
 from worker.settings import Settings
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -29,17 +29,17 @@ TARGET = ("quick", "slow", "user", "user, told", "abandoned", "mixture", "mixtur
 
 
 def test_plain_2_to_the_n_polls_one_second_before_each_power() -> None:
-    played = AS_WRITTEN.play(Course(answered_s=100), Random(1))
+    played = AS_WRITTEN.play(Scenario(answered_s=100), Random(1))
     assert played == Played((0, 1, 3, 7, 15, 31, 63, 127), delay_s=27)
 
 
 def test_a_notification_begins_a_peers_countdowns_anew() -> None:
-    played = AS_WRITTEN.play(Course(submitted_s=40, answered_s=42, nudged_s=40), Random(1))
+    played = AS_WRITTEN.play(Scenario(submitted_s=40, answered_s=42, nudged_s=40), Random(1))
     assert played.polls_s == (0, 1, 3, 7, 15, 31, 40, 41, 43)
 
 
 def test_a_peer_gives_up_at_the_first_poll_after_the_deadline() -> None:
-    played = AS_WRITTEN.play(Course(), Random(1))
+    played = AS_WRITTEN.play(Scenario(), Random(1))
     assert played.polls_s[-2] < DEADLINE_S <= played.polls_s[-1]
     assert played.delay_s is None
 
@@ -58,7 +58,7 @@ def test_the_peers_countdowns_are_celerys_own(retries: int) -> None:
 @pytest.mark.parametrize("scale", [0.01, 0.1, 1.0])
 def test_no_scale_makes_2_to_the_n_less_late(scale: float) -> None:
     """Over an octave its delay at t has the median (√2 - 1) t: more polls only make it poll sooner where nothing is."""
-    courses = [Course(answered_s=2000.0)] * 800
+    courses = [Scenario(answered_s=2000.0)] * 800
     figures = of_family(DOUBLING, scale, courses)
     assert figures.median_s == pytest.approx((math.sqrt(2) - 1) * 2000, rel=0.02)
     assert figures.polls == pytest.approx(math.log2(2000 / scale) + 1.5, abs=0.1)
@@ -99,7 +99,7 @@ def test_every_step_is_a_step_to_the_defaults() -> None:
     """The last one is what workers do."""
     courses = BY_NAME["mixture"].courses(300)
     (*_, before, now) = steps(Settings(), courses)
-    assert now[1] == compare(Scenario("", "", lambda _n, _r: courses), Settings(), 300, ()).ours
+    assert now[1] == compare(ScenarioMix("", "", lambda _n, _r: courses), Settings(), 300, ()).ours
     assert now[1].p95_s < before[1].p95_s
 
 

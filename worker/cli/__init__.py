@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.commands import Commands
-from worker.cli.patient import watch_clients
+from worker.cli.waiting_note import watch_clients
 from worker.errors import EkycError
 from worker.process import forbid_core_dumps, refuse_shadows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.cli.moments import rfc3339
+from worker.cli.time_format import rfc3339
 from worker.ledger import Quarantine
 
 if TYPE_CHECKING:

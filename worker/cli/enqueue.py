@@ -10,7 +10,7 @@ import click
 
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
-from worker.cli.intake import BulkEnqueue
+from worker.cli.bulk_enqueue import BulkEnqueue
 from worker.cli.options import json_option, must_be_polled, need_region, new_region_option, only_region
 from worker.cli.reporter import Reporter
 from worker.cli.rows import Defaults, parsed, read

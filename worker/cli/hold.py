@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
-from worker.cli.moments import rfc3339, seconds
 from worker.cli.options import canonical, who_option, why_option
+from worker.cli.time_format import rfc3339, seconds
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.settings import current

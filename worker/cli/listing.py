@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from worker.cli.hold import duration
-from worker.cli.moments import rfc3339, span
 from worker.cli.options import canonical, json_option
+from worker.cli.time_format import rfc3339, span
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
 from worker.ledger.search import Wanted, age_s, as_text, context_of, search

@@ -7,15 +7,15 @@ from itertools import zip_longest
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cli.moments import span
-from worker.policy.simulation.load import BUSY
+from worker.cli.time_format import span
+from worker.policy.simulation.workload import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.policy.simulation import Figures
-    from worker.policy.simulation.load import Cost, Load
     from worker.policy.simulation.timetable import Moment
+    from worker.policy.simulation.workload import Cost, Load
     from worker.settings import Settings
 
 #: What a waiting verification takes of Redis at most, without context: a promise of the README.

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.moments import seconds
 from worker.cli.options import json_option
 from worker.cli.plan import Plan
+from worker.cli.time_format import seconds
 from worker.policy.simulation import Span, Traffic
-from worker.policy.simulation.load import Cost, load
 from worker.policy.simulation.timetable import timetable
+from worker.policy.simulation.workload import Cost, load
 from worker.settings import current
 
 if TYPE_CHECKING:
-    from worker.policy.simulation.load import Load
+    from worker.policy.simulation.workload import Load
     from worker.settings import Settings
 
 #: What 95 % of users or answers take, in medians: about what docs/schedule.md assumes.

@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from worker.cli.acts import KEPT, USUAL, recent
-from worker.cli.figures import look
 from worker.cli.options import canonical, json_option
+from worker.cli.snapshot import look
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
 from worker.messaging.unread import count
@@ -64,7 +64,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - machines need none of it
 
-    from worker.cli.panels import panels  # noqa: PLC0415
+    from worker.cli.tables import panels  # noqa: PLC0415  # noqa: PLC0415
 
     Console().print(panels(seen, acts=acts))
     waiting = "unknown: the broker does not answer" if unread is None else f"{unread:,}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import json_option, region_of, region_option, well_formed
-from worker.cli.story import StatusView
+from worker.cli.status_view import StatusView
 from worker.errors import EkycError
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect

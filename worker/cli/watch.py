@@ -14,9 +14,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from worker.cli.figures import Rates, look
-from worker.cli.moments import rfc3339
-from worker.cli.panels import panels
+from worker.cli.snapshot import Rates, look
+from worker.cli.tables import panels
+from worker.cli.time_format import rfc3339
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import connect
 from worker.settings import current
@@ -24,7 +24,7 @@ from worker.settings import current
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.cli.figures import Snapshot
+    from worker.cli.snapshot import Snapshot
 
 
 class Face(Protocol):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import gevent
 from gevent import Greenlet, get_hub, getcurrent
-from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
 if TYPE_CHECKING:
@@ -98,38 +97,3 @@ class Lock:
 
     def release(self) -> None:
         self._lock.release()
-
-
-class Shared:
-    """What serves all who asked for it before it began, done once for them. Of one thread's greenlets.
-
-    Parameters:
-      function: it may block.
-    """
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
-        self._gathering: AsyncResult | None = None
-        self._newest: AsyncResult | None = None
-
-    def __call__(self) -> None:
-        """Return once it has been done, begun after this call. Raises what it raises, for each who waited."""
-        if not in_greenlet():
-            self._function()
-            return
-        if self._gathering:
-            self._gathering.get()
-            return
-        before, ours = self._newest, AsyncResult()
-        self._newest = self._gathering = ours
-        try:
-            if before:
-                before.wait()
-            self._gathering = None  # who comes from here on may be too late for this one
-            run_blocking(self._function)
-        except BaseException as error:
-            if self._gathering is ours:
-                self._gathering = None
-            ours.set_exception(error)
-            raise
-        ours.set(None)

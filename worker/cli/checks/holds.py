@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
-from worker.cli.moments import rest
+from worker.cli.time_format import rest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Stats
 from worker.ledger.connection import connect

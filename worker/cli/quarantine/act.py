@@ -12,7 +12,7 @@ import click
 
 from schemas.fields import SIGNATURE_ID
 from worker.cli.options import region_of
-from worker.cli.quarantine.roll import Roll, nobody, per_region
+from worker.cli.quarantine.selection import Roll, nobody, per_region
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.ledger.quarantine import PAGE
 

@@ -8,7 +8,7 @@ import click
 
 from worker.cli.options import json_option, region_option, who_option, why_option
 from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
-from worker.cli.quarantine.roll import reason_option
+from worker.cli.quarantine.selection import reason_option
 from worker.ledger import Quarantine
 from worker.ledger.connection import connect
 from worker.settings import current

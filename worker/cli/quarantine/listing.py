@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.cli.moments import rfc3339, span
 from worker.cli.options import canonical, json_option
-from worker.cli.quarantine.roll import Roll, nobody, per_region, reason_option
+from worker.cli.quarantine.selection import Roll, nobody, per_region, reason_option
+from worker.cli.time_format import rfc3339, span
 from worker.ledger.connection import connect
 from worker.settings import current
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from worker.concurrency.blocking import Shared, run_blocking
+from worker.concurrency.blocking import run_blocking
+from worker.concurrency.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +67,8 @@ class Disk:
         #: Syncs of the whole that failed. The kernel tells once that something could not be written, whose ever it was.
         self.failures = 0
         self._looking = threading.Lock()
-        self._all = Shared(self._sync_all)
-        self._folders: dict[str, Shared] = {}
+        self._all = GroupCommit(self._sync_all)
+        self._folders: dict[str, GroupCommit] = {}
 
     def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
@@ -93,7 +94,7 @@ class Disk:
         """The same for the names in a folder that many share: one call serves all who asked before it began."""
         shared = self._folders.get(path)
         if shared is None:
-            shared = self._folders[path] = Shared(lambda: sync(path))
+            shared = self._folders[path] = GroupCommit(lambda: sync(path))
         shared()
 
     def is_whole(self, status: os.stat_result) -> bool:

@@ -1,7 +1,7 @@
-"""The polls of a verification on paper: the real policy, played against a vendor of whom all is known beforehand."""
+"""Simulation of polls: the real policy against a vendor whose answers are known beforehand."""
 
-from worker.policy.simulation.course import Course, Span, Traffic, evenly
 from worker.policy.simulation.figures import Figures
-from worker.policy.simulation.play import Played, play
+from worker.policy.simulation.polling import Played, simulate
+from worker.policy.simulation.scenario import Scenario, Span, Traffic, evenly
 
-__all__ = ["Course", "Figures", "Played", "Span", "Traffic", "evenly", "play"]
+__all__ = ["Figures", "Played", "Scenario", "Span", "Traffic", "evenly", "simulate"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.policy.simulation.play import Played
+    from worker.policy.simulation.polling import Played
 
 
 @dataclass(frozen=True, slots=True)

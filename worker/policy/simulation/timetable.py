@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from worker.errors import InvalidInput
 from worker.policy.backoff import SHORTEST_POLL, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation.course import Course
-from worker.policy.simulation.play import play
+from worker.policy.simulation.polling import simulate
+from worker.policy.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -51,15 +51,15 @@ def timetable(settings: Settings, *, submitted: bool) -> list[Moment]:
             f"EKYC_POLL_CAP={settings.poll_cap_s:g} lets one verification be polled more than {MOST_POLLS:,} times "
             f"in EKYC_POLL_DEADLINE={settings.poll_deadline_s:g}: nothing to plan with; raise the cap"
         )
-    course = Course(submitted_s=0.0) if submitted else Course()
+    course = Scenario(submitted_s=0.0) if submitted else Scenario()
     earliest, expected, latest = (_polls_s(settings, course, share) for share in (0.0, 0.5, 1.0))
     # With long countdowns the deadline comes after fewer polls, and the last one is at the deadline.
     latest += latest[-1:] * (len(expected) - len(latest))
     return [Moment(*moments) for moments in zip(earliest, expected, latest, strict=False)]
 
 
-def _polls_s(settings: Settings, course: Course, share: float) -> list[float]:
+def _polls_s(settings: Settings, course: Scenario, share: float) -> list[float]:
     policy = Policy(
         Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=_Drawn(share)
     )
-    return list(play(policy, course).polls_s)
+    return list(simulate(policy, course).polls_s)

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.moments import rest, span
+from worker.cli.time_format import rest, span
 from worker.ledger.stats import lately_together
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from worker.cli.acts import Act
-    from worker.cli.figures import Rates, Snapshot
+    from worker.cli.snapshot import Rates, Snapshot
     from worker.ledger.models import Counts, Lately
     from worker.ledger.worker_registry import Worker
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from worker.policy.backoff import Backoffs
 from worker.policy.rules import Policy
 from worker.policy.simulation.figures import Figures
-from worker.policy.simulation.play import play
+from worker.policy.simulation.polling import simulate
 
 if TYPE_CHECKING:
-    from worker.policy.simulation.course import Traffic
+    from worker.policy.simulation.scenario import Traffic
     from worker.settings import Settings
 
 #: Verifications that stand for all. With five times as many, polls differed by less than 1 %, delays by less than 8 %.
@@ -63,4 +63,4 @@ def load(settings: Settings, traffic: Traffic, per_second: float) -> Load:
         random=Random(1),  # noqa: S311 - jitter
     )
     courses = traffic.courses(NUMBER, Random(2))  # noqa: S311 - no secret
-    return Load(per_second, Figures.of([play(policy, course) for course in courses]))
+    return Load(per_second, Figures.of([simulate(policy, course) for course in courses]))

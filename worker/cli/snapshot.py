@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.moments import rfc3339
+from worker.cli.time_format import rfc3339
 from worker.ledger import Stats
 from worker.ledger.models import Lately
 from worker.ledger.stats import added_up, lately_together

@@ -1,4 +1,4 @@
-"""One verification from its first poll to its end, as the policy would have it."""
+"""Simulates one verification from its first poll to its end, under a policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.ledger.models import Stage, Verification
 
 if TYPE_CHECKING:
     from worker.policy.rules import Policy
-    from worker.policy.simulation.course import Course
+    from worker.policy.simulation.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Played:
     delay_s: float | None
 
 
-def play(policy: Policy, course: Course) -> Played:
+def simulate(policy: Policy, course: Scenario) -> Played:
     """Poll a verification at once, as a fleet with hands free does, and then whenever `policy` says.
 
     Nothing fails, and answers take no time.

@@ -20,7 +20,7 @@ LINK_AGE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Scenario:
     """One verification, in seconds since it was enqueued. What never happens happens at infinity."""
 
     #: From when on `submissionCompleted` is true.
@@ -68,21 +68,21 @@ class Traffic:
     never: float = 0.0
     told: bool = False
 
-    def courses(self, number: int, random: Random) -> list[Course]:
+    def courses(self, number: int, random: Random) -> list[Scenario]:
         """As many courses, in random order. Quantiles are taken evenly: few courses stand for many."""
         kinds, users, vendors = (evenly(number, random) for _ in range(3))
         return [self._course(*shares) for shares in zip(kinds, users, vendors, strict=True)]
 
-    def _course(self, kind: float, user: float, vendor: float) -> Course:
+    def _course(self, kind: float, user: float, vendor: float) -> Scenario:
         if kind < self.never:
-            return Course()
+            return Scenario()
         if kind < self.never + self.abandoned:
             begun_s = LINK_AGE_S * user
-            return Course(answered_s=USER_TIMEOUT_S - begun_s + self.machine.quantile_s(vendor))
+            return Scenario(answered_s=USER_TIMEOUT_S - begun_s + self.machine.quantile_s(vendor))
         left = 1.0 - self.never - self.abandoned
         looked_at = kind > 1.0 - left * self.looked_at
         submitted_s = self.user.quantile_s(user)
-        return Course(
+        return Scenario(
             submitted_s,
             submitted_s + (self.people if looked_at else self.machine).quantile_s(vendor),
             submitted_s if self.told else math.inf,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cli.moments import rest, rfc3339, span
+from worker.cli.time_format import rest, rfc3339, span
 from worker.evidence import paths
 from worker.ledger.models import Stage
 

@@ -1,0 +1,47 @@
+"""Group commit: one run of a slow function, such as a sync of the disk, serves every caller that waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gevent.event import AsyncResult
+
+from worker.concurrency.blocking import in_greenlet, run_blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class GroupCommit:
+    """Runs a function once for all greenlets of a thread that have called it since its last run began.
+
+    Parameters:
+        function: it may block.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._gathering: AsyncResult | None = None
+        self._newest: AsyncResult | None = None
+
+    def __call__(self) -> None:
+        """Return after a run that began after this call. Raises what the function raises, in every waiting greenlet."""
+        if not in_greenlet():
+            self._function()
+            return
+        if self._gathering:
+            self._gathering.get()
+            return
+        before, ours = self._newest, AsyncResult()
+        self._newest = self._gathering = ours
+        try:
+            if before:
+                before.wait()
+            self._gathering = None  # a later caller may have changed something since this run began
+            run_blocking(self._function)
+        except BaseException as error:
+            if self._gathering is ours:
+                self._gathering = None
+            ours.set_exception(error)
+            raise
+        ours.set(None)
