@@ -1,4 +1,8 @@
-"""Second: keep the evidence before its links die."""
+"""The second task: store the evidence before its links die.
+
+`archive_images` runs on a thread of Celery's pool; `keep` and all that it calls run on the event loop and must not
+block it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from worker.ledger import transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
 from worker.messaging.publish import BROKEN, described
 from worker.policy.backoff import ARCHIVE_FOR_S, DECIDE_FIRST_AFTER, LINKS_WAIT_S
-from worker.policy.rules import also_polled, trip
+from worker.policy.rules import trip
 from worker.runtime.app import app
-from worker.runtime.batch_runner import give_back, next_stage, work_through
+from worker.runtime.batch_runner import BatchRunner, give_back, next_stage
 from worker.runtime.region_holds import HEARD_FOR_S
 from worker.runtime.services import services
 
@@ -23,10 +27,10 @@ if TYPE_CHECKING:
     from celery import Task
 
     from schemas.result import Result
-    from worker.advance.answers import Answer
     from worker.evidence.archive import Archived
     from worker.ledger.models import Verification
     from worker.ledger.transitions import Transition
+    from worker.runtime.batch_runner import Attempt
 
 
 IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
@@ -40,7 +44,7 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
     """
     batch = Batch(batch_id, region, Stage.ARCHIVING, tuple(signature_ids))
     left = set(signature_ids)
-    for archived in work_through(services(), batch, keep):
+    for archived in BatchRunner(services(), batch).concurrently(keep):
         left.difference_update(archived)
         if left or not self.request.chain:
             try:
@@ -49,9 +53,9 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
                 give_back(services().ledger, next_stage(batch, Stage.ROUTING, archived))
 
 
-def keep(verification: Verification) -> Transition:
-    """Keep what can be had. Where an image's host is down: wait, then decide first, and go on trying for a day."""
-    links = FreshLinks(verification)
+def keep(verification: Verification, attempt: Attempt) -> Transition:
+    """Store what can be had. While an image's host is down: wait, then decide first, and go on trying for a day."""
+    links = FreshLinks(verification, attempt)
     try:
         with services().breakers.use(verification.region):
             kept = archive(
@@ -63,11 +67,8 @@ def keep(verification: Verification) -> Transition:
                 final=verification.settled_for_s > ARCHIVE_FOR_S,
             )
     except EvidenceLost as lost:
-        return links.heard_with(services().policy.after_loss(verification, lost))
-    except Exception as error:
-        error.__dict__["heard"] = links.answer
-        raise
-    return links.heard_with(_after(verification, kept, links.not_for_s))
+        return services().policy.after_loss(verification, lost)
+    return _after(verification, kept, links.not_for_s)
 
 
 def _after(verification: Verification, kept: Archived, links_not_for_s: float) -> Transition:
@@ -90,29 +91,25 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
 class FreshLinks:
     """Fresh links of one verification, for links that died.
 
-    `not_for_s`: for how long the vendor may not be asked. `answer`: what it said, where it was asked.
+    `not_for_s`: for how long the vendor may not be polled.
     """
 
-    def __init__(self, verification: Verification) -> None:
+    def __init__(self, verification: Verification, attempt: Attempt) -> None:
         self._verification = verification
-        self.answer: Answer | None = None
+        self._attempt = attempt
         self.not_for_s = 0.0
 
     def ask(self) -> Result | None:
-        """The vendor's result once more, within the region's rests and rate. None: not now."""
+        """The vendor's result once more, within the region's holds and rate. None: not now."""
         region, holds = self._verification.region, services().region_holds
         self.not_for_s = (
             HEARD_FOR_S if holds.is_held(region) else run_blocking(services().ledger.spend, region)
         )
         if self.not_for_s:
             return None
-        answer = self.answer = services().client.get_result(region, self._verification.signature_id)
+        answer = self._attempt.answer = services().client.get_result(region, self._verification.signature_id)
         called_for = trip(answer)
         if called_for and called_for.after == 1:
             holds.hold(region, called_for.first_s)
             self.not_for_s = called_for.first_s
         return answer.result if isinstance(answer, Settled) else None
-
-    def heard_with(self, write: Transition) -> Transition:
-        """`write`, from which the breaker hears what the vendor said, as it does of every poll."""
-        return also_polled(write, self._verification, self.answer)

@@ -1,4 +1,8 @@
-"""First: ask the vendor, until the answer is no longer null."""
+"""The first task: poll the vendor until the answer is no longer null.
+
+`get_result` and `follow_up` run on a thread of Celery's pool; `poll` and `keep` run on the event loop and must not
+block it.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,21 @@ from worker.ledger import transitions
 from worker.ledger.models import Batch, Stage
 from worker.messaging.publish import BROKEN, described
 from worker.runtime.app import app
-from worker.runtime.batch_runner import give_back, next_stage, work_through
+from worker.runtime.batch_runner import BatchRunner, give_back, next_stage
 from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from worker.advance.answers import Answer
     from worker.ledger.models import Verification
     from worker.ledger.transitions import Transition
+    from worker.runtime.batch_runner import Attempt
 
 
 @app.task(name="tasks.get_result")
 def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
     """Poll each verification of a batch once. What has settled goes on at once, what has not gets a countdown."""
     batch = Batch(batch_id, region, Stage.POLLING, tuple(signature_ids))
-    for settled in work_through(services(), batch, poll):
+    for settled in BatchRunner(services(), batch).concurrently(poll):
         going_on = next_stage(batch, Stage.ARCHIVING, settled)
         try:
             follow_up(going_on)
@@ -35,23 +40,19 @@ def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
             give_back(services().ledger, going_on)
 
 
-def poll(verification: Verification) -> Transition:
-    """Ask once. The raw answer is evidence before the ledger hears of it; evidence that is kept already counts."""
+def poll(verification: Verification, attempt: Attempt) -> Transition:
+    """Poll once. The raw answer is stored before the ledger records it; evidence that is stored already counts."""
     region, holds = verification.region, services().region_holds
     if holds.is_held(region):
         return transitions.release(verification)
 
-    # The vendor is asked only while its answer can be kept.
+    # The vendor is polled only while its answer can be stored.
     with services().breakers.use(region):
-        answer = services().client.get_result(region, verification.signature_id)
-        try:
-            write = keep(verification, answer)
-        except Exception as error:
-            error.__dict__["heard"] = answer
-            raise
-    if write.trip and write.trip.after == 1:
-        holds.hold(region, write.trip.first_s)
-    return write
+        attempt.answer = services().client.get_result(region, verification.signature_id)
+        transition = keep(verification, attempt.answer)
+    if transition.trip and transition.trip.after == 1:
+        holds.hold(region, transition.trip.first_s)
+    return transition
 
 
 def keep(verification: Verification, answer: Answer) -> Transition:

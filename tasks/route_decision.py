@@ -1,4 +1,4 @@
-"""Last: decide by `errorCode`, and tell the pipeline."""
+"""The last task: decide by `errorCode`, and deliver the decision. It runs on a thread of Celery's pool."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from worker.decisions.failures import deliveries
 from worker.errors import BrokerUnavailable
 from worker.ledger import transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
-from worker.observability.verification_log import log_written
 from worker.runtime.app import app
-from worker.runtime.batch_runner import written
+from worker.runtime.batch_runner import BatchRunner
 from worker.runtime.services import services
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from worker.ledger.models import Verification
     from worker.ledger.transitions import Transition
 
-#: Decisions between two looks at whether the batch still holds them: some 10 ms of deliveries, far below any lease.
+#: Decisions between two checks that the batch still holds them: some 10 ms of deliveries, far below any lease.
 SLICE: Final = 64
 
 
@@ -31,25 +30,18 @@ SLICE: Final = 64
 def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None:
     """Fix the decisions of a batch in the ledger, deliver them, and record that they were delivered.
 
-    In this order: a crash in between delivers the same bytes once more, under the same id.
+    In this order: a crash in between delivers the same bytes once more, under the same id. The first record also makes
+    sure that the batch still holds the verifications.
     """
     batch = Batch(batch_id, region, Stage.ROUTING, tuple(signature_ids))
-    undecided = services().ledger.load(batch)
-    for start in range(0, len(undecided), SLICE):
-        route(batch, undecided[start : start + SLICE])
-
-
-def route(batch: Batch, verifications: list[Verification]) -> None:
-    """Decide some. The first record makes sure that the batch still holds them, and for how long it does."""
-    ledger, each = services().ledger, services().intercept(batch, decide)
-    decided = [(one, each(one)) for one in verifications]
-    decisions = [transitions.decide(one, name=out.name, decision=out.text) for one, out in decided]
-    fixed = ledger.record(batch, decisions)
-    ours = [pair for pair, how in zip(decided, fixed, strict=True) if how.written]
-    log_written(batch, written(decisions, fixed))
-    if ours:
-        told = tell(ours)
-        log_written(batch, written(told, ledger.record(batch, told)))
+    runner, each = BatchRunner(services(), batch), services().intercept(batch, decide)
+    for verifications in runner.slices(SLICE):
+        decided = {one.signature_id: (one, each(one)) for one in verifications}
+        held = runner.record(
+            [transitions.decide(one, name=out.name, decision=out.text) for one, out in decided.values()]
+        )
+        if held:
+            runner.record(tell([decided[signature_id] for signature_id in held]))
 
 
 def decide(verification: Verification) -> Outgoing:

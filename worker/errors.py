@@ -27,7 +27,7 @@ it ends up in logs and in Flower.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class EkycError(Exception):
@@ -47,9 +47,6 @@ class EkycError(Exception):
     cause: ClassVar[str] = "ERROR"
     #: What more there is to say of the cause in a timeline: a server's code, or "".
     why: str = ""
-    #: What the vendor had answered before this was raised (a value of ``worker.advance.answers``), or None: for the
-    #: circuit breaker, whatever became of the answer.
-    heard: Any = None
 
 
 class InvalidInput(EkycError):

@@ -89,9 +89,7 @@ class Breaker:
             # A fault of the store, not of the one that it happened to.
             self._ended(trial=trial)
             self.trip(error)
-            away = StoreAway(FIRST_S, probed=True)
-            away.heard = error.heard
-            raise away from None
+            raise StoreAway(FIRST_S, probed=True) from None
         except BaseException:
             self._ended(trial=trial)
             raise
