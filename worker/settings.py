@@ -24,6 +24,7 @@ from marshmallow.validate import Range
 
 from schemas.fields import REGION_ALIASES, REGIONS, canonical_region
 from worker.errors import ConfigError
+from worker.time_budget import LEASE_LIMITS_S, LEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ class Settings:
     rate: float | None = None
     #: The most verifications that one claim takes.
     batch: int = 64
-    lease_s: float = 20.0
+    lease_s: float = LEASE_S
     #: How long the ledger remembers a verification after it is done; the evidence stays.
     retention_s: float = 7 * 86_400.0
     #: For how long a process that starts waits for Redis, which may start beside it.
@@ -141,7 +142,7 @@ class Settings:
                 poll_deadline_s=env.float("EKYC_POLL_DEADLINE", default.poll_deadline_s, validate=above_zero),
                 rate=env.float("EKYC_RATE", None, validate=above_zero),
                 batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
-                lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(min=5, max=3600)),
+                lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(*LEASE_LIMITS_S)),
                 retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
                 start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
                 health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,

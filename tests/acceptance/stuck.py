@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 #: As shipped these are 1 s and 5 s. What is counted is as shipped: 15 looks until it is stuck, 15 more until it ends.
-watchdog.LOOK_S = 0.2  # type: ignore[misc]
-heartbeat.BEAT_S = 0.5  # type: ignore[misc]
+watchdog.WATCHDOG_CHECK_S = 0.2  # type: ignore[attr-defined]
+heartbeat.HEARTBEAT_S = 0.5  # type: ignore[attr-defined]
 
 app.loader.import_default_modules()
 _tasks = sys.modules["tasks.get_result"]

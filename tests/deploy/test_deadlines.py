@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 from tests.deploy.sources import DEPLOY, compose, pods, unit
-from worker.advance import client
-from worker.evidence import image_collector
 from worker.evidence.storage import bucket
 from worker.ledger import connection
 from worker.settings import Settings
+from worker.time_budget import IMAGES_S, REDIS_CALL_S, STOP_GRACE_S, VENDOR_CALL_S
 
 
 def seconds(said: timedelta | str) -> float:
@@ -25,16 +24,16 @@ REQUESTS: Final = 5 + 3
 #: A request that fails late is tried once more, and hangs.
 REQUEST_S: Final = seconds(bucket.CLIENT["timeout"]) + seconds(bucket.RETRY["retry_timeout"])
 
-REDIS_S: Final = connection.TIMEOUT_S * (1 + connection.RETRIES)
+REDIS_S: Final = REDIS_CALL_S * (1 + connection.RETRIES)
 
-SLOWEST_S: Final = image_collector.TIMEOUT_S + REQUESTS * REQUEST_S + REDIS_S
+SLOWEST_S: Final = IMAGES_S + REQUESTS * REQUEST_S + REDIS_S
 
 
 def test_every_way_to_deploy_waits_longer_than_the_slowest_archive() -> None:
     told_s = seconds(compose()["services"]["worker"]["stop_grace_period"])
     (unit_s,) = unit("ekyc-worker@.service")["TimeoutStopSec"]
-    assert told_s == pods()["worker"]["terminationGracePeriodSeconds"] == seconds(unit_s)
-    vendor_s = client.TOTAL_S + 2 * REQUEST_S + REDIS_S
+    assert told_s == pods()["worker"]["terminationGracePeriodSeconds"] == seconds(unit_s) == STOP_GRACE_S
+    vendor_s = VENDOR_CALL_S + 2 * REQUEST_S + REDIS_S
     assert told_s > max(SLOWEST_S, vendor_s, Settings().lease_s)
 
 

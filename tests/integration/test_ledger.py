@@ -12,10 +12,11 @@ from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.connection import connect
-from worker.ledger.ledger import LONGEST_SLEEP_S, MOST_STARTS
+from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
 from worker.ledger.transitions import Heard
+from worker.time_budget import DISPATCHER_SLEEP_S
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -240,7 +241,7 @@ def test_while_a_region_rests_nothing_of_it_is_polled_and_others_go_on(ledger: L
     assert ledger.load(batch) == []
     claim = ledger.claim("ph", limit=64)
     assert claim.batches == ()
-    assert 0 < claim.sleep_s <= LONGEST_SLEEP_S
+    assert 0 < claim.sleep_s <= DISPATCHER_SLEEP_S
     assert len(ledger.claim("sg", limit=64).batches) == 1
     (hold,) = Stats(redis).total(["ph", "sg"]).holds
     assert (hold.region, hold.reason) == ("ph", "VENDOR_BUSY")
@@ -310,7 +311,7 @@ def test_one_dispatcher_wakes_for_the_next_due_moment_and_the_others_sleep_longe
     batch, (one,) = take(first)
     first.record(batch, [transitions.repoll(one, Heard("pending"), in_s=2)])
     promised, spared = first.claim("ph", limit=1).sleep_s, second.claim("ph", limit=1).sleep_s
-    assert promised <= 2.0 < spared <= LONGEST_SLEEP_S
+    assert promised <= 2.0 < spared <= DISPATCHER_SLEEP_S
     # The one that promised keeps its promise when something else wakes it.
     assert first.claim("ph", limit=1).sleep_s <= 2.0
 

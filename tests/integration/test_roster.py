@@ -11,9 +11,10 @@ import pytest
 
 from tests.acceptance.fleet import until
 from worker.ledger.connection import connect
-from worker.ledger.worker_registry import FORGOTTEN_AFTER_S, KEY, LATELY_S, Worker, WorkerRegistry
+from worker.ledger.worker_registry import KEY, Worker, WorkerRegistry
 from worker.runtime.health_file import HealthFile
 from worker.runtime.heartbeat import Heartbeat
+from worker.time_budget import WORKER_FORGOTTEN_S, WORKER_SEEN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,8 +78,8 @@ def test_a_worker_of_an_older_release_names_no_process(roster: WorkerRegistry, r
 
 
 def test_who_was_not_seen_lately_is_not_there(roster: WorkerRegistry) -> None:
-    roster.sign_in(ONE, seen_s_ago=LATELY_S + 1)
-    roster.sign_in(OTHER, seen_s_ago=LATELY_S - 5)
+    roster.sign_in(ONE, seen_s_ago=WORKER_SEEN_S + 1)
+    roster.sign_in(OTHER, seen_s_ago=WORKER_SEEN_S - 5)
     assert roster.present() == (OTHER,)
 
 
@@ -89,7 +90,7 @@ def test_the_dead_are_forgotten_by_the_living_and_the_last_one_by_redis(
     redis.zadd(KEY, {b'["dead", "1", "0.1.0"]': 1})
     roster.sign_in(OTHER)
     assert redis.zcard(KEY) == 2
-    assert 0 < redis.pttl(KEY) <= FORGOTTEN_AFTER_S * 1000
+    assert 0 < redis.pttl(KEY) <= WORKER_FORGOTTEN_S * 1000
 
 
 def test_a_name_that_an_operator_chose_cannot_break_the_list(roster: WorkerRegistry) -> None:

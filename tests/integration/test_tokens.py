@@ -16,12 +16,13 @@ import pytest
 from schemas.token import Token
 from tests.integration.vendor_stub import Call, Stub, envelope, http, token
 from worker.advance.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
-from worker.advance.token_cache import LOCK_S, MARGIN, TokenCache, TokenRefused
+from worker.advance.token_cache import MARGIN, TokenCache, TokenRefused
 from worker.advance.token_request import TokenRequest, sign
 from worker.errors import LedgerUnavailable
 from worker.http_client import deadline, session
 from worker.ledger.connection import connect
 from worker.settings import Settings
+from worker.time_budget import TOKEN_LOCK_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +183,7 @@ def test_a_minter_that_is_killed_is_succeeded_within_seconds(
         assert minter.stdout is not None
         assert minter.stdout.readline() == b"minting\n"
         os.kill(minter.pid, signal.SIGKILL)
-    assert 0 < redis.pttl(f"{KEY}:lock") <= LOCK_S * 1000
+    assert 0 < redis.pttl(f"{KEY}:lock") <= TOKEN_LOCK_S * 1000
     assert tokens.get("ph") == "token-1"
     assert vendor.minted == ["ph"]
 
@@ -190,7 +191,7 @@ def test_a_minter_that_is_killed_is_succeeded_within_seconds(
 def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
     tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor
 ) -> None:
-    redis.set(f"{KEY}:lock", "another", px=round(LOCK_S * 1000))
+    redis.set(f"{KEY}:lock", "another", px=round(TOKEN_LOCK_S * 1000))
     with deadline(0.2):
         assert refusal(tokens) == TransientFault("TOKEN_TIMEOUT")
     assert vendor.minted == []

@@ -30,12 +30,13 @@ from worker.advance.answers import (
     UnknownId,
     Unreadable,
 )
-from worker.advance.client import TOTAL_S, Client
+from worker.advance.client import Client
 from worker.advance.regions import RESULT_PATH, TOKEN_PATH
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import connect
 from worker.policy.rules import trip
 from worker.settings import Settings
+from worker.time_budget import VENDOR_CALL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -211,7 +212,7 @@ ANSWERS: dict[str, tuple[list[Any], Answer]] = {
 def test_whatever_the_vendor_does_is_an_answer(
     client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, reply: list[Any], answer: Answer
 ) -> None:
-    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
     vendor.answers = lambda _: reply
     assert client.get_result("ph", ID) == answer
     vendor.answers = lambda signature_id: [result(signature_id)]
@@ -275,7 +276,7 @@ def test_why_there_is_no_token_is_an_answer(
     client: Client, vendor: Vendor, server: Stub, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     reply, answer = REFUSALS[case]
-    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
     vendor.grants = lambda: reply
     assert client.get_result("ph", ID) == answer
     assert RESULT_PATH not in server.paths()
@@ -285,14 +286,14 @@ def test_all_of_a_call_shares_one_deadline(
     client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow token, a slow refusal and a slow second token do not add up to more than a lease."""
-    monkeypatch.setattr(client_module, "TOTAL_S", 1.0)
+    monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
     vendor.grants = lambda: [0.6, token("token-x")]
     vendor.answers = lambda _: [60.0]
     assert client.get_result("ph", ID) == TransientFault("TIMEOUT")
 
 
 def test_a_call_is_over_long_before_its_lease() -> None:
-    assert Settings().lease_s >= 2 * TOTAL_S
+    assert Settings().lease_s >= 2 * VENDOR_CALL_S
 
 
 def test_a_vendor_that_is_not_there_is_an_answer(redis: redis_py.Redis, server: Stub) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.concurrency.executor import EventLoop, Executor
-from worker.runtime.watchdog import END_LOOKS, EXIT_STUCK, STUCK_LOOKS, Watchdog
+from worker.runtime.watchdog import EXIT_STUCK, Watchdog
+from worker.time_budget import END_CHECKS, STUCK_CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def blocked() -> Iterator[Blocked]:
 
 
 def test_a_thread_that_has_not_begun_is_not_stuck(blocked: Blocked) -> None:
-    blocked.look(END_LOOKS * 2)
+    blocked.look(END_CHECKS * 2)
     assert not blocked.is_stuck()
     assert not blocked.ends
 
@@ -70,12 +71,12 @@ def test_a_blocked_thread_is_stuck_after_so_many_looks_and_ends_the_process_afte
     blocked: Blocked,
 ) -> None:
     blocked.block()
-    blocked.look(STUCK_LOOKS)  # the first one makes the request
+    blocked.look(STUCK_CHECKS)  # the first one makes the request
     assert not blocked.is_stuck()
     blocked.look(1)
     assert blocked.is_stuck()
     assert blocked.intake.told == ["pause"]
-    blocked.look(END_LOOKS - STUCK_LOOKS - 1)
+    blocked.look(END_CHECKS - STUCK_CHECKS - 1)
     assert not blocked.ends
     blocked.look(1)
     assert blocked.ends == [EXIT_STUCK]
@@ -95,7 +96,7 @@ def test_time_alone_makes_no_thread_stuck(blocked: Blocked, monkeypatch: pytest.
 
 def test_a_thread_that_makes_progress_is_no_longer_stuck(blocked: Blocked) -> None:
     blocked.block()
-    blocked.look(STUCK_LOOKS + 1)
+    blocked.look(STUCK_CHECKS + 1)
     assert blocked.is_stuck()
     blocked.let_go.set()
     give_up_at = time.monotonic() + 30
@@ -111,7 +112,7 @@ def test_a_busy_thread_is_not_stuck(blocked: Blocked) -> None:
     """One that answers between two looks, however many it still has in hands."""
     answered = threading.Event()
     Executor(8, blocked.thread).begin(lambda item: item, [1])
-    for _ in range(END_LOOKS * 2):
+    for _ in range(END_CHECKS * 2):
         blocked.look(1)
         answered.clear()
         blocked.thread.soon(answered.set)

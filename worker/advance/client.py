@@ -31,6 +31,7 @@ from worker.advance.token_request import TokenRequest
 from worker.advance.token_store import TokenStore
 from worker.concurrency.blocking import pause, run_blocking
 from worker.http_client import deadline, session, time_left_s
+from worker.time_budget import VENDOR_CALL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-#: For all that one `get_result` does: waiting for a token, asking, renewing the token, asking again. Half of
-#: the default lease, so that the slowest answer is recorded long before the lease ends.
-TOTAL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +128,12 @@ class Client:
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
 
     def get_result(self, region: str, signature_id: str) -> Answer:
-        """The vendor's answer about `signature_id`, after `TOTAL_S` and what Redis takes at the latest.
+        """The vendor's answer about `signature_id`, after `VENDOR_CALL_S` and what Redis takes at the latest.
 
         Whatever the vendor or the network does is an answer. Raises ``LedgerUnavailable`` where Redis, which
         holds the token, does not answer.
         """
-        with deadline(TOTAL_S):
+        with deadline(VENDOR_CALL_S):
             try:
                 token = self._tokens.get(region)
                 asked = self._ask(self._session, region, signature_id, token)

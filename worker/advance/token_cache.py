@@ -12,12 +12,13 @@ import structlog
 from schemas.fields import REGIONS
 from schemas.token import Token
 from worker.advance.answers import TokenFault, TransientFault, Unauthorised
-from worker.advance.token_request import PERIOD_S, TOTAL_S
+from worker.advance.token_request import PERIOD_S
 from worker.advance.token_store import Stored, TokenStore
 from worker.concurrency.blocking import Aside, Lock
 from worker.errors import VendorUnavailable
 from worker.http_client import time_left_s
 from worker.ledger.connection import translated
+from worker.time_budget import TOKEN_LOCK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     import redis as redis_py
 
 log = structlog.get_logger(__name__)
-
-#: A minter that lives is done by then; one that died keeps the others waiting no longer.
-LOCK_S: Final = TOTAL_S + 1.0
 
 #: A token is renewed once less than this of its life remains, in seconds or as a part, whichever is more.
 MARGIN_S: Final = 60.0
@@ -140,7 +138,7 @@ class TokenCache:
 
     def _mint_alone(self, region: str, stale: str | None) -> _Held | TokenFault | None:
         """A new token, or why there is none; None while another process is at it."""
-        with self._store.turn(region, LOCK_S) as ours:
+        with self._store.turn(region, TOKEN_LOCK_S) as ours:
             if not ours:
                 return None
             stored = self._store.read(region)  # who had the turn before may just have been done

@@ -13,6 +13,7 @@ from worker.advance.answers import AccountFault, classify_token
 from worker.advance.exchange import Exchange, exchange
 from worker.advance.regions import token_url
 from worker.http_client import deadline
+from worker.time_budget import TOKEN_REQUEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 #: How long a token lives: the vendor's default, said aloud so that we know it.
 PERIOD_S: Final = 3600
-
-#: For one attempt. The vendor only computes a hash; what takes longer is down.
-TOTAL_S: Final = 4.0
 
 
 #: By how much a clock may differ from the date of an answer, which has whole seconds and may come out of a cache.
@@ -53,7 +51,7 @@ class TokenRequest:
 
     def __call__(self, region: str) -> Token | TokenFault:
         """A token, or why there is none. A refusal of our timestamp counts only if our clock is right."""
-        with deadline(TOTAL_S):
+        with deadline(TOKEN_REQUEST_S):
             now = self._clock()
             answer = self.ask(region, now)
             outcome, date = classify_token(answer, now=now), answer.date()
@@ -64,7 +62,7 @@ class TokenRequest:
             return classify_token(self.ask(region, date), now=date)
 
     def ask(self, region: str, now: float | None = None) -> Exchange:
-        """The bare exchange, within `TOTAL_S`. `now`: epoch seconds for its timestamp; None: by our own clock."""
+        """The bare exchange, within `TOKEN_REQUEST_S`. `now`: epoch seconds for its timestamp; None: by this clock."""
         settings = self._settings
         timestamp_ms = str(int((time.time() if now is None else now) * 1000))
         body = {
@@ -76,5 +74,5 @@ class TokenRequest:
         url = token_url(region, settings.base_url)
         request = self._session.prepare_request(requests.Request("POST", url, json=body))
         # A token names nobody: what a server sent behind an earlier answer must not be taken for one.
-        with deadline(TOTAL_S), self._session.own_connections() as fresh:
+        with deadline(TOKEN_REQUEST_S), self._session.own_connections() as fresh:
             return exchange(fresh, request)

@@ -13,6 +13,7 @@ from worker.errors import ImageHostBusy, ImageLinkExpired, ImageRefused, ImageUn
 from worker.evidence import paths
 from worker.evidence.manifest import FileEntry, Missing
 from worker.http_client import deadline, time_left_s
+from worker.time_budget import IMAGES_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from worker.evidence.store import Evidence, StoredFile
 
 log = structlog.get_logger(__name__)
-
-#: For both images, and for asking the vendor again in between: 5 s less than the lease, to store them in.
-TIMEOUT_S: Final = 15.0
 
 _MEDIA_TYPES: Final = {"json": "application/json"} | {
     extension: media_type for media_type, extension in paths.EXTENSIONS.items()
@@ -94,7 +92,7 @@ def collect(  # noqa: PLR0913 - the verification is given by name
     collection = Collection(list(_kept(evidence, listed, region, signature_id)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
     with (
-        deadline(TIMEOUT_S),
+        deadline(IMAGES_S),
         evidence.adding(region, signature_id) as add,
         images.for_one(len(wanted)) as its_images,
     ):

@@ -15,6 +15,7 @@ from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
 from worker.evidence.paths import SIDES
 from worker.http_client import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+from worker.time_budget import IMAGES_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 #: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
 MAX_BYTES: Final = 20 * MIB
-
-#: For one image, from the name's lookup to the last byte. The lease is 20 s: this leaves room to store it.
-TIMEOUT_S: Final = 15.0
 
 #: Twice what RFC 9110, section 4.1, wants everybody to take. To read one of 2 MB took 46 MB and seconds.
 MAX_LINK: Final = 16_000
@@ -145,7 +143,7 @@ class ImagesOfOne:
         if admission:
             admission.enter(urlsplit(str(request.url)).netloc)
         try:
-            with deadline(TIMEOUT_S), self._connections.send(request) as response:
+            with deadline(IMAGES_S), self._connections.send(request) as response:
                 _judge(response.status_code)
                 size_bytes = _size(response.headers)
                 if admission:

@@ -23,14 +23,11 @@ from worker.http_client.engine import MAX_CONNECTIONS, Engine, LoopEngine, Threa
 from worker.http_client.failure import AddressNotPublic, failure
 from worker.http_client.reply import GUARD_S, Reply
 from worker.http_client.transfer import Transfer
+from worker.time_budget import CONNECT_S, FIRST_BYTE_S
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
-
-#: For the name's lookup, TCP and TLS together: a name server that does not answer is given up by the resolver after
-#: 5 s, and then the next one is asked.
-CONNECT_TIMEOUT_S: Final = 6.0
 
 #: Many NATs and load balancers forget a connection that was idle for a minute, some sooner, and tell nobody.
 MAX_IDLE_S: Final = 25
@@ -41,8 +38,6 @@ MAX_AGE_S: Final = 600
 #: On a connection that was idle for longer than the first, an answer that has not begun after the second is not waited
 #: for: a NAT may have forgotten it. The request, which changes nothing, is sent once more on a fresh one.
 SUSPECT_AFTER_S: Final = 1.0
-FIRST_BYTE_S: Final = 3.0
-
 _WITHOUT_BODY: Final = {"GET", "HEAD"}
 _NO_SOCKET: Final[int] = pycurl.SOCKET_BAD
 _SUPPRESS_CONNECT_HEADERS: Final = 265  # pycurl has no name for it
@@ -68,7 +63,7 @@ class Options:
         ca_bundle: a file of certificates that are trusted; empty: those of `certifi`.
     """
 
-    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    connect_timeout_s: float = CONNECT_S
     public: bool = False
     proxy: str = field(default="", repr=False)
     ca_bundle: str = ""

@@ -9,7 +9,8 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from worker.http_client.adapter import CONNECT_TIMEOUT_S, Connections, Options, Pool
+from worker.http_client.adapter import Connections, Options, Pool
+from worker.time_budget import CONNECT_S
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _HEADERS: Final = {"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"}
 
 
-def session(connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
+def session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
     """A session for hosts that we were told to trust. Use it within `deadline`, and ``read_bounded`` for bodies.
 
     It takes nothing from the environment, follows no redirect, keeps no cookie, and raises nothing but
@@ -34,9 +35,7 @@ def session(connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca
     return Session(Options(connect_timeout_s, proxy=proxy, ca_bundle=ca_bundle))
 
 
-def public_session(
-    connect_timeout_s: float = CONNECT_TIMEOUT_S, *, proxy: str = "", ca_bundle: str = ""
-) -> Session:
+def public_session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
     """The same for hosts that others name: it dials public addresses alone, however a name resolves.
 
     With a proxy the proxy resolves names and dials: it has to refuse what is not public.

@@ -14,12 +14,10 @@ from redis.retry import Retry
 from worker.errors import ConfigError, LedgerUnavailable
 from worker.redis_clients import followers
 from worker.server_faults import fault
+from worker.time_budget import REDIS_CALL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-#: Long enough for a Redis that is busy forking for its append-only file, short against the lease.
-TIMEOUT_S = 5.0
 
 #: One more try covers a connection that an idle timeout or a failover closed. More would only hide an outage
 #: from the tasks, which know better what to do.
@@ -30,7 +28,7 @@ RETRIES = 1
 PROOFS: Final = ("required", "optional", "none")
 
 
-def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
+def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
     """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
 
     Connects on first use. Raises ``ConfigError`` for a URL that is none.

@@ -11,6 +11,7 @@ from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.models import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
+from worker.time_budget import DISPATCHER_SLEEP_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from schemas.enqueue import EnqueueRequest
     from worker.ledger.transitions import Transition
-
-#: A dispatcher looks again after this long, even if nothing wakes it: what a killed one took with it is found then.
-LONGEST_SLEEP_S: Final = 5.0
 
 #: By how much the others oversleep the one dispatcher that promised to wake for the next due moment.
 GRACE_S: Final = 1.0
@@ -164,7 +162,7 @@ class Ledger:
             self._rate,
             MOST_STARTS,
             self._dispatcher,
-            round(LONGEST_SLEEP_S * 1000),
+            round(DISPATCHER_SLEEP_S * 1000),
             round(GRACE_S * 1000),
             self._retention_ms,
             identity,
@@ -174,7 +172,7 @@ class Ledger:
         if sleep_ms < 0:
             found, before, since_ms = answer
             replaced = Identity(found.decode(), tuple(before.decode().split()), identity, since_ms)
-            return Claim((), LONGEST_SLEEP_S, replaced=replaced)
+            return Claim((), DISPATCHER_SLEEP_S, replaced=replaced)
         act, killers, ended, *rows = answer
         batches = tuple(
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))

@@ -3,7 +3,7 @@
 Key (no region's: a worker works for all of them):
 
     ekyc:workers   zset: `[name, table's version, our version, process]` as JSON -> ms of Redis's clock at which it was
-                   last seen. Each sign-in drops those not seen for `FORGOTTEN_AFTER_S`; the key ends after the last
+                   last seen. Each sign-in drops those not seen for `WORKER_FORGOTTEN_S`; the key ends after the last
 
 Redis's clock alone counts: no worker's clock has to agree with another's.
 """
@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.connection import translated
 from worker.ledger.scripts import plain
+from worker.time_budget import WORKER_FORGOTTEN_S, WORKER_SEEN_S
 
 if TYPE_CHECKING:
     from redis import Redis
 
 KEY: Final = "ekyc:workers"
-
-#: Who was seen within this is there. A worker signs in every 5 s, and its loop may sleep for as long before that.
-LATELY_S: Final = 20.0
-
-FORGOTTEN_AFTER_S: Final = 60.0
 
 # ARGV: member, for how many ms it has not been seen, after how many it is forgotten
 _SIGN_IN: Final = """
@@ -59,7 +55,7 @@ class WorkerRegistry:
 
     def sign_in(self, worker: Worker, *, seen_s_ago: float = 0.0) -> None:
         with translated():
-            arguments = (_member(worker), round(seen_s_ago * 1000), round(FORGOTTEN_AFTER_S * 1000))
+            arguments = (_member(worker), round(seen_s_ago * 1000), round(WORKER_FORGOTTEN_S * 1000))
             self._sign_in(keys=[KEY], args=arguments)
 
     def sign_out(self, worker: Worker) -> None:
@@ -72,7 +68,7 @@ class WorkerRegistry:
             pipe.time()
             pipe.zrange(KEY, 0, -1, withscores=True)
             (seconds, micros), found = pipe.execute()
-        since_ms = seconds * 1000 + micros // 1000 - LATELY_S * 1000
+        since_ms = seconds * 1000 + micros // 1000 - WORKER_SEEN_S * 1000
         return tuple(sorted(_worker(member) for member, seen_ms in found if seen_ms >= since_ms))
 
 

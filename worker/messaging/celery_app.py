@@ -9,21 +9,11 @@ from kombu import Queue
 
 from worker.messaging import decompression, redis_transport
 from worker.settings import current
+from worker.time_budget import BROKER_CALL_S, BROKER_RESTORE_S, BROKER_VISIBILITY_S
 
 #: Batches that one process works on at a time. A thread of the pool waits for each; its calls run on the event loop of
 #: `worker.runtime.services`, and the dispatcher claims nothing while as many calls run there as it takes.
 CONCURRENCY: Final = 64
-
-#: When Redis hands out again what a worker took and did not acknowledge, in seconds. Only `tasks.enqueue` acknowledges
-#: late, and takes milliseconds; Celery's default of an hour is for tasks that run long.
-VISIBILITY_TIMEOUT_S: Final = 60
-
-#: How often a worker looks for such messages, in seconds. Kombu's default is 100.
-RESTORE_EVERY_S: Final = 30
-
-#: How long one call of a broker may take, in seconds. Consumers of Redis wait for a message for 1 s at a time; RabbitMQ
-#: does not answer while its memory or disk runs short. Without it a worker that is told to stop then would never end.
-BROKER_TIMEOUT_S: Final = 5
 
 
 def configuration() -> dict[str, Any]:
@@ -38,15 +28,15 @@ def configuration() -> dict[str, Any]:
         # So it is with one that answers, and refuses: a replica after a failover, a Redis whose disk is full.
         "broker_channel_error_retry": True,
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "unacked_restore_interval": RESTORE_EVERY_S,
+            "visibility_timeout": BROKER_VISIBILITY_S,
+            "unacked_restore_interval": BROKER_RESTORE_S,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
-            "socket_timeout": BROKER_TIMEOUT_S,
-            "socket_connect_timeout": BROKER_TIMEOUT_S,
+            "socket_timeout": BROKER_CALL_S,
+            "socket_connect_timeout": BROKER_CALL_S,
             "health_check_interval": 30,
-            "read_timeout": BROKER_TIMEOUT_S,
-            "write_timeout": BROKER_TIMEOUT_S,
+            "read_timeout": BROKER_CALL_S,
+            "write_timeout": BROKER_CALL_S,
         },
         # What became of a verification stands in the ledger.
         "result_backend": None,

@@ -17,6 +17,7 @@ from worker.ledger.transitions import Destination
 from worker.observability.verification_log import log_written
 from worker.policy.rules import also_polled
 from worker.server_faults import described
+from worker.time_budget import BATCH_CHECK_S, RENEWALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +37,6 @@ _log = structlog.get_logger(__name__)
 #: dispatcher that queried a busy queue every 5 ms, a verification that is answered at once took a tenth more CPU.
 GATHER_S: Final = 0.05
 GATHER_SHARE: Final = 0.5
-
-#: How often a task that waits for slow calls checks whether its lease must be renewed, or the worker stops.
-CHECK_S: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -100,16 +98,16 @@ class BatchRunner:
 
     def _as_they_come(self, run: BatchRun[Verification, Transition]) -> Iterator[list[Transition]]:
         services, began_at = self._services, time.monotonic()
-        renew_every_s = services.ledger.lease_s / 4
+        renew_every_s = services.ledger.lease_s / RENEWALS
         renew_at = began_at + renew_every_s
 
         def gather_s() -> float:
-            return min(max(GATHER_S, GATHER_SHARE * (time.monotonic() - began_at)), CHECK_S)
+            return min(max(GATHER_S, GATHER_SHARE * (time.monotonic() - began_at)), BATCH_CHECK_S)
 
         while run.pending:
             if services.stopping.is_set() and (unbegun := run.take_back()):
                 yield [transitions.release(each) for each in unbegun]
-            if outcomes := run.outcomes(timeout_s=CHECK_S, gather_s=gather_s):
+            if outcomes := run.outcomes(timeout_s=BATCH_CHECK_S, gather_s=gather_s):
                 yield [transition for _, transition in outcomes]
             elif services.event_loop.is_stuck:
                 # What the stuck calls may still return is dropped: this batch no longer holds anything by then.

@@ -18,8 +18,7 @@ from celery.worker import state
 
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, transitions
-from worker.ledger.connection import TIMEOUT_S, connect
-from worker.ledger.ledger import LONGEST_SLEEP_S
+from worker.ledger.connection import connect
 from worker.ledger.models import Batch
 from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.messaging import publish, queues
@@ -33,6 +32,7 @@ from worker.runtime.services import services
 from worker.runtime.watchdog import Watchdog
 from worker.server_faults import described
 from worker.settings import current
+from worker.time_budget import DISPATCHER_SLEEP_S, HEARTBEAT_CALL_S, REDIS_CALL_S
 from worker.version import __version__
 
 if TYPE_CHECKING:
@@ -60,9 +60,6 @@ NO_ROOM_S: Final = 0.1
 
 #: How long to wait before trying Redis again after it failed.
 RETRY_S: Final = 1.0
-
-#: How long the pulse waits for Redis: it should beat, whether it can say so or not.
-PULSE_TIMEOUT_S: Final = 1.0
 
 
 class Dispatcher(bootsteps.StartStopStep):
@@ -124,7 +121,7 @@ def _heartbeat(name: str) -> Heartbeat:
     settings = current()
     worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
     return Heartbeat(
-        WorkerRegistry(connect(settings.redis_url, timeout_s=PULSE_TIMEOUT_S)), worker, startup.health_file
+        WorkerRegistry(connect(settings.redis_url, timeout_s=HEARTBEAT_CALL_S)), worker, startup.health_file
     )
 
 
@@ -139,7 +136,7 @@ class _Thread(threading.Thread):
         self.turned_at = time.monotonic()
         self._stopping = threading.Event()
         # Its own client: it sleeps on Redis, longer than others may wait for an answer.
-        self._redis = connect(settings.redis_url, timeout_s=LONGEST_SLEEP_S + TIMEOUT_S)
+        self._redis = connect(settings.redis_url, timeout_s=DISPATCHER_SLEEP_S + REDIS_CALL_S)
         self._ledger = Ledger(
             self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
         )
@@ -218,7 +215,7 @@ class _Thread(threading.Thread):
 
     def _claim(self, producer: Any) -> float:
         """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
-        sleep_s = LONGEST_SLEEP_S
+        sleep_s = DISPATCHER_SLEEP_S
         for region in self._with_capacity():
             identity = services().identity
             claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))

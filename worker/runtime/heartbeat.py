@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from worker.errors import LedgerUnavailable
-from worker.ledger.worker_registry import LATELY_S
+from worker.time_budget import HEARTBEAT_S, WORKER_SEEN_S
 
 if TYPE_CHECKING:
     from worker.ledger.worker_registry import Worker, WorkerRegistry
     from worker.runtime.health_file import HealthFile
 
 _log = structlog.get_logger(__name__)
-
-#: How often it is said.
-BEAT_S: Final = 5.0
 
 #: How long the end of a worker waits for the last word.
 LAST_WORD_S: Final = 3.0
@@ -50,7 +47,7 @@ class Heartbeat(threading.Thread):
         self._loop: Loop | None = None
         self._stir = threading.Event()
         self._ended = False
-        self._look_at: float | None = time.monotonic() + LATELY_S + BEAT_S
+        self._look_at: float | None = time.monotonic() + WORKER_SEEN_S + HEARTBEAT_S
 
     def follow(self, loop: Loop | None) -> None:
         """From now on this loop counts; None: there is none for now."""
@@ -72,7 +69,7 @@ class Heartbeat(threading.Thread):
                 self._beat()
             except Exception as error:  # noqa: BLE001 - a worker that works must not be taken for dead
                 _log.error("pulse_failed", error=type(error).__name__)
-            self._stir.wait(BEAT_S)
+            self._stir.wait(HEARTBEAT_S)
         self._say(None)
         if self._file is not None:
             self._file.remove()

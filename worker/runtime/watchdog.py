@@ -13,21 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
+from worker.time_budget import END_CHECKS, STUCK_CHECKS, WATCHDOG_CHECK_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from worker.concurrency.executor import EventLoop
 
 _log = structlog.get_logger(__name__)
-
-#: Seconds between two looks.
-LOOK_S: Final = 1.0
-
-#: Looks in a row without progress after which the thread counts as stuck. A busy one makes progress within a second.
-STUCK_LOOKS: Final = 15
-
-#: Looks in a row without progress after which the process ends.
-END_LOOKS: Final = 30
 
 #: The exit code of a process that ends because it is stuck: `EX_SOFTWARE` of sysexits.h.
 EXIT_STUCK: Final = os.EX_SOFTWARE
@@ -58,7 +51,7 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         while True:
-            time.sleep(LOOK_S)
+            time.sleep(WATCHDOG_CHECK_S)
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - a worker without a watchdog could stay stuck for ever
@@ -71,10 +64,10 @@ class Watchdog(threading.Thread):
         self._seen = oldest
         if self._thread.is_stuck and not self._missed:
             self._recovered()
-        elif self._missed >= END_LOOKS:
+        elif self._missed >= END_CHECKS:
             _log.error("worker_ends", reason="its calls are still stuck", exit_code=EXIT_STUCK)
             self._end(EXIT_STUCK)
-        elif self._missed >= STUCK_LOOKS and not self._thread.is_stuck:
+        elif self._missed >= STUCK_CHECKS and not self._thread.is_stuck:
             self._stuck()
 
     def _stuck(self) -> None:

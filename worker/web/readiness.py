@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import LedgerUnavailable
-from worker.ledger.worker_registry import LATELY_S
 from worker.process import await_part
+from worker.time_budget import WORKER_SEEN_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Readiness:
                 f"the ledger of {', '.join(replaced)} was replaced: nothing is claimed; "
                 "find out why, then run `ekyc ledger accept`"
             )
-        return "" if present else f"no worker was seen in the last {LATELY_S:.0f} s"
+        return "" if present else f"no worker was seen in the last {WORKER_SEEN_S:.0f} s"
 
     def _is_replaced(self, region: str) -> bool:
         return self._ledgers is not None and self._ledgers.look(region).is_replaced

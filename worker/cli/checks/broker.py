@@ -17,8 +17,8 @@ from worker.ledger import rights
 from worker.ledger.connection import connect
 from worker.messaging import redis_transport
 from worker.messaging.broker_faults import broker_fault
-from worker.messaging.celery_app import RESTORE_EVERY_S, VISIBILITY_TIMEOUT_S
 from worker.messaging.publish import BROKEN
+from worker.time_budget import BROKER_RESTORE_S, BROKER_VISIBILITY_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ OLDEST_REDIS: Final = (6, 2)
 _BY_NAME: Final = {
     "redis": (
         "a killed worker may take a message with it, others come back within "
-        f"{VISIBILITY_TIMEOUT_S + RESTORE_EVERY_S} s, or once a full Redis has room; "
+        f"{BROKER_VISIBILITY_S + BROKER_RESTORE_S} s, or once a full Redis has room; "
         "`ekyc enqueue` and worker.client do without a message (docs/redis.md)"
     ),
     "amqp": "a message stays until a worker has run it",
