@@ -55,13 +55,14 @@ bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image co
 bench-evidence: .venv/dev.stamp ## Measure what keeping evidence on a local disk costs (1 minute)
 	@$(BIN)/python benchmarks/evidence.py
 
-lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter
+lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter, plain English
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/check_prose.py
 
-format: .venv/dev.stamp ## Let ruff mend what it can
+format: .venv/dev.stamp ## Let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: More than any client should take for an answer that has 1 kB.
 OVERSIZED_BYTES: Final = 16 * 1024 * 1024
 
-#: As the vendor's page has them. Clients are told not to read messages.
+#: As the vendor's page has them. Clients must not read messages.
 _MESSAGES: Final = {
     "SUCCESS": "OK",
     "SIGNATURE_NOT_EXIST": "This signatureId is not exist",

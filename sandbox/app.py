@@ -1,4 +1,4 @@
-"""Every path of the sandbox: the vendor's own, the images, and `/sandbox/…` for whoever tests with it."""
+"""Every path of the sandbox: the vendor's own, the images, and `/sandbox/…` for tests."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def _results() -> tuple[Entry, ...]:
         *codes,
         Entry(
             "CARD_NOT_FOUND-docapi",
-            "FAIL in the place of INCOMPLETE, as with the Document API",
+            "FAIL instead of INCOMPLETE, as with the Document API",
             _decided("FAIL", "CARD_NOT_FOUND", "recapture"),
         ),
         Entry(
@@ -169,8 +169,8 @@ def _shapes() -> tuple[Entry, ...]:
         Entry("fail-lowercase", "`fail`, as in the vendor's second example", forgery),
         Entry("fail-idvonly", "only idvResult, as on the vendor's older pages", forgery),
         Entry("pass-idvonly", "only idvResult, as on the vendor's older pages", _approved()),
-        Entry("pass-docresult", "docResult in the place of ocrResult", _approved()),
-        Entry("pass-timestamp", "createTimestamp in the place of createTimestmap", _approved()),
+        Entry("pass-docresult", "docResult instead of ocrResult", _approved()),
+        Entry("pass-timestamp", "createTimestamp instead of createTimestmap", _approved()),
         Entry("pass-nodetail", "docDetail is null", _approved()),
         Entry("pass-nosigid", "a result without signatureId", _QUARANTINED),
         Entry("unknownresult", "an overallResult nobody knows", _QUARANTINED),
@@ -192,7 +192,7 @@ def _images() -> tuple[Entry, ...]:
         Entry("imgslow2s", "images come two seconds late", _approved()),
         Entry("notimage", "an HTML page that calls itself image/jpeg", refused),
         Entry("imgoversized", "an image of 24 MiB", refused),
-        Entry("imgredirect", "a redirect in the place of an image", refused),
+        Entry("imgredirect", "a redirect instead of an image", refused),
         Entry("imgprivate", "links to a private address", refused),
         Entry("noimages", "no links at all", _approved()),
     )

@@ -1,6 +1,6 @@
 """What the vendor would have read off a document. Nobody holds it: every name in it says so.
 
-Whoever wants to know whether personal data leaks can look for ``PERSON`` in logs, queues and stores.
+To find out whether personal data leaks, look for ``PERSON`` in logs, queues and stores.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox.app import Exchange
 
-    #: Is told every answer that was sent, and how many seconds it took.
+    #: Called with every answer that was sent, and the seconds that it took.
     Log = Callable[[Exchange, float], object]
 
 #: How often the listener looks whether it should end.
@@ -114,7 +114,7 @@ class Sandbox:
       token_s: how long tokens live, whatever `periodSecond` asks for; None: as it asks.
       seed: varies the course of plain ids, and which answers faults strike.
       fault_rate: the share of answers (0 to 1) that are faults at random.
-      log: is told every answer that was sent.
+      log: called with every answer that was sent.
     """
 
     def __init__(  # noqa: PLR0913 - each is an option of the command

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sandbox.scenario import Scenario, Step
 
-#: Ids that are remembered, about 0.4 kB each. Then the one not heard of for longest is forgotten, and starts anew.
+#: Ids that are remembered, about 0.4 kB each. Then the one not heard of for longest is forgotten, and starts over.
 MAX_IDS: Final = 1_000_000
 
 

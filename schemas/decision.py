@@ -1,4 +1,4 @@
-"""What the pipeline is told in the end. No personal data is in it but what the pipeline put there itself."""
+"""What the pipeline receives in the end. No personal data is in it but what the pipeline put there itself."""
 
 from __future__ import annotations
 

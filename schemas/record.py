@@ -50,7 +50,7 @@ class VendorRecord(Schema):
     def load(self, data: Any, **_: Any) -> Any:
         """Load an object. Raises ``ValidationError`` with the first fault; nested records are loaded the same way.
 
-        It stands in the place of marshmallow's own loop, which also knows hooks, partial loading and many errors at
+        It stands instead of marshmallow's own loop, which also knows hooks, partial loading and many errors at
         once, and asks every field that is null. Measured: 60 µs where that takes 109 for a full result, 7 where it
         takes 15 for one that is pending. A verification is loaded at each poll, and once more when it is archived.
         """

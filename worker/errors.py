@@ -37,7 +37,7 @@ class EkycError(Exception):
     retry: ClassVar[bool] = False
     #: A person has to look at the verification it happened to.
     quarantine: ClassVar[bool] = False
-    #: Somebody should be told, because the fleet will not mend it alone.
+    #: A person has to act: the fleet cannot fix it alone.
     alarm: ClassVar[bool] = False
     #: Which of ``worker.policy.backoff.Backoffs`` its countdown comes from.
     backoff: ClassVar[str] = "unforeseen"

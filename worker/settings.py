@@ -82,7 +82,7 @@ class Settings:
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     regions: tuple[str, ...] = REGIONS
-    #: One origin in the place of all six vendor hosts; empty: the vendor's own.
+    #: One origin instead of all six vendor hosts; empty: the vendor's own.
     base_url: str = ""
     evidence_url: str = ""
     #: Origins that images may come from; empty: any public host over https.

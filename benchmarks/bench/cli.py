@@ -88,7 +88,7 @@ _output = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     default=FOLDER / "bench.json",
     show_default="var/bench.json",
-    help="The results. What the file holds stays, but for what is measured anew. A picture goes beside it.",
+    help="The results. What the file holds stays, but for what is measured again. A picture goes beside it.",
 )
 _record = click.option(
     "--record",

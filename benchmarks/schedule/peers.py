@@ -21,7 +21,7 @@ DEADLINE_S: Final = 7200.0
 class Peer:
     """`self.retry(countdown=min(longest, scale * growth ** retries))`.
 
-    A notification starts the countdowns anew, as a task that is sent for it would; the chain before it costs nothing.
+    A notification starts the countdowns again, as a task that is sent for it would; the chain before it costs nothing.
     On plain Celery it would poll on beside the new one.
     """
 

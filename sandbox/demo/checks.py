@@ -72,7 +72,7 @@ def _one_decision(findings: Findings) -> Iterator[str]:
         if ids - {decision_id(one.region, one.signature_id)}:
             yield f"{_named(one)}: has another id than its own"
         if len({json.dumps(delivery.decision) for delivery in received}) > 1:
-            yield f"{_named(one)}: was told two things"
+            yield f"{_named(one)}: received two different decisions"
         if any(delivery.task != f"onboarding.{delivery.name}" for delivery in received):
             yield f"{_named(one)}: came as another task than its decision's"
 
@@ -130,7 +130,7 @@ def _evidence_of(one: Planned, kept: Kept, *, told_complete: bool) -> str:
         return "has no manifest"
     expected = one.expect.evidence_complete
     if expected is not None and (kept.complete, told_complete) != (expected, expected):
-        return f"complete should be {expected}, is {kept.complete}, the pipeline was told {told_complete}"
+        return f"complete should be {expected}, is {kept.complete}, the pipeline received {told_complete}"
     return ""
 
 

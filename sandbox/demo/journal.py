@@ -1,4 +1,4 @@
-"""What happens in a demo, line by line, for whoever watches."""
+"""What happens in a demo, line by line, for the people who watch it."""
 
 from __future__ import annotations
 

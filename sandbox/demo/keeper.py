@@ -11,7 +11,7 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    # What the group is told in peace is not meant for its keeper.
+    # Signals to the group are not meant for its keeper.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""What a person at the ledger would do: lift a rest once its cause is mended, and pass on what the vendor says."""
+"""What a person at the ledger would do: lift a rest once its cause is fixed, and pass on what the vendor says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTIFY_EVERY_S: Final = 1.0
 
 
 class Operator:
-    """Mends accounts, one fault after the other, and notifies. Call `attend` with every frame."""
+    """Fixes accounts, one fault after the other, and notifies. Call `attend` with every frame."""
 
     def __init__(self, plan: Plan, ledger: Ledger, journal: Journal) -> None:
         self._ledger = ledger
@@ -44,7 +44,7 @@ class Operator:
         held = next((hold for hold in frame.holds if hold.region == ACCOUNT_REGION), None)
         if held:
             self._lift(held, frame.at_s)
-        # Whoever is left waits for a result that will never be: as long as a vendor may take to know an id.
+        # What is left waits for a result that will never be: as long as a vendor may take to know an id.
         left = frame.planned - frame.ended
         if left and left <= len(self._never_ready) and not self._faults:
             self._notify(frame.at_s)
@@ -56,7 +56,7 @@ class Operator:
             return
         self._held_since_s = None
         if self._ledger.resume(held.region):
-            self._journal.tell(f"{held.region}: {held.reason} is mended, an operator lifts the rest")
+            self._journal.tell(f"{held.region}: {held.reason} is fixed, an operator lifts the rest")
         self._next_fault()
 
     def _next_fault(self) -> None:

@@ -27,7 +27,7 @@ SANDBOX: Final = "sandbox"
 WORKERS: Final = ("worker1", "worker2")
 PIPELINE: Final = "pipeline"
 
-#: How variables begin that would change what we start: those of whoever runs the demo are not for it.
+#: How variables begin that would change what we start: those of the caller's environment are not for it.
 _OURS: Final = ("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS")
 
 #: Countdowns for people who watch. The vendor wants far longer ones, and they are the default.

@@ -22,7 +22,7 @@ DECISIONS = os.environ.get("ONBOARDING_DECISIONS", "approve,reject,recapture,uns
 
 
 def receive(task: Any, decision: dict[str, Any]) -> None:
-    """A real pipeline would open an account, or ask for a better photo. This one writes down what it was told."""
+    """A real pipeline would open an account, or ask for a better photo. This one writes down what it received."""
     line = {"received_at_ms": round(time.time() * 1000), "task": task.name, "decision": decision}
     descriptor = os.open(os.environ["ONBOARDING_FILE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

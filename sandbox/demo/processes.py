@@ -81,7 +81,7 @@ class Processes:
         try:
             self.end(*self._running, within_s=GRACE_S)
         finally:
-            # Also where that was interrupted, and with whomever a child has started.
+            # Also where that was interrupted, and with the processes that a child has started.
             # The second is how macOS says the first.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._keeper.pid, signal.SIGKILL)
@@ -129,7 +129,7 @@ class Processes:
             time.sleep(_LOOK_S)
 
     def end(self, *names: str, within_s: float) -> dict[str, int]:
-        """Ask children to end, and see to it that they do. Returns their exit codes; -9: it had to be killed."""
+        """Ask children to end, and make sure that they do. Returns their exit codes; -9: it had to be killed."""
         ending = {name: self._running[name].popen for name in names}
         for popen in ending.values():
             popen.terminate()

@@ -27,7 +27,7 @@ _PRODUCT: Final = ("worker", "tasks", "schemas", "sandbox")
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """Runs Python in the place of a container, by bubblewrap.
+    """Runs Python instead of a container, by bubblewrap.
 
     Parameters:
         writable: the folders that can be written: where they are in the jail -> where they are outside.

@@ -103,7 +103,7 @@ def test_people_get_a_report_that_says_what_to_do_next(ran: tuple[Demo, Demo]) -
 def test_what_happens_is_told_on_stderr_while_it_happens(ran: tuple[Demo, Demo]) -> None:
     told = ran[0].err
     assert "vn rests: VENDOR_BUSY" in told
-    assert "global: INSUFFICIENT_BALANCE is mended, an operator lifts the rest" in told
+    assert "global: INSUFFICIENT_BALANCE is fixed, an operator lifts the rest" in told
     assert "300 verifications, handed over in 3 ways" in told
 
 

@@ -100,7 +100,7 @@ def test_a_worker_that_stops_puts_back_what_it_held(fleet: Fleet) -> None:
 
 
 def test_a_worker_whose_connections_are_cut_finds_its_queues_again(fleet: Fleet) -> None:
-    """To connect anew takes a write or two."""
+    """To connect again takes a write or two."""
     worker = fleet.worker()
     with full(fleet), fleet.redis() as redis:
         redis.client_kill_filter(_type="normal", skipme=True)

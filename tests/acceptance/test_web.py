@@ -139,7 +139,7 @@ def outages(fleet: Fleet) -> list[str]:
 
 
 def test_web_that_has_found_redis_stays_when_it_goes(fleet: Fleet, unused_port: int) -> None:
-    """Then it is the one that tells of the outage. Not even a process that gunicorn starts anew gives up."""
+    """Then it is the one that tells of the outage. Not even a process that gunicorn starts over gives up."""
     url, redis_port = f"http://127.0.0.1:{unused_port}", free_port()
     fleet.environment |= {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "PORT": str(unused_port)}
     with ValkeyServer(port=redis_port, data_dir=fleet.folder / "valkey"):

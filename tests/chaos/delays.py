@@ -125,7 +125,7 @@ def _delays(run: Run, key: Key) -> Iterator[Delay]:
 
 
 def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
-    # A lease begins anew with every sign of life. The one that ended is the last that could be over by then: one that
+    # A lease starts over with every sign of life. The one that ended is the last that could be over by then: one that
     # began later is that of whoever took the verification up, perhaps in the very script that saw it end.
     lease_ms = round(run.profile.lease_s * 1000)
     alive_ms = max(

@@ -35,7 +35,7 @@ class Disk:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """A plain file lies in the place of the evidence's folder: nothing can be read or written under it."""
+        """A plain file lies instead of the evidence's folder: nothing can be read or written under it."""
         away = self._root / "evidence.away"
         self.evidence.rename(away)
         self.evidence.touch()

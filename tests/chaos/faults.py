@@ -1,4 +1,4 @@
-"""The faults: each breaks one thing for a while and mends it again, and says what it was able to touch."""
+"""The faults: each breaks one thing for a while and fixes it again, and says what it was able to touch."""
 
 from __future__ import annotations
 
@@ -205,8 +205,8 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
             client.delete(*(key for key in client.scan_iter() if not key.startswith(_SPARED)))
         while time.monotonic() < planned_at or (not lost and time.monotonic() < planned_at + LONGER_S):
             with suppress(redis_py.RedisError):
-                # In line with the workers, who begin to wait anew every second: an idle one has a message before it can
-                # be seen on the queue.
+                # In line with the workers, which wait for a second at a time: an idle one has a message before it is
+                # seen on the queue.
                 if message := client.brpop(["celery"], timeout=_FLUSH_WAIT_S):
                     lost.append(message[1])
                 lost += take()

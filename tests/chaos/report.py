@@ -1,4 +1,4 @@
-"""The report of a run: as text for whoever watches, as a page for `docs/`."""
+"""The report of a run: as text for the people who watch it, as a page for `docs/`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox.reply import Reply
     from sandbox.request import Request
 
-#: What strikes images at random: faults that pass. A page or nothing in the place of an image, with HTTP 200, is
+#: What strikes images at random: faults that pass. A page or nothing instead of an image, with HTTP 200, is
 #: refused for good, and then the evidence could not be complete.
 _IMAGE_FAULTS: Final = (
     Fault(Kind.HTTP, status=500),
@@ -67,7 +67,7 @@ class _Counted(Faults):
     tally: Tally = field(default_factory=Tally)
 
     def strike(self, draw: bytes, *, token_call: bool = False) -> Fault | None:
-        # Not by `super`: slots make the class anew, and it would look for the old one.
+        # Not by `super`: slots make the class again, and it would look for the old one.
         fault = Faults.strike(self, draw, token_call=token_call)
         self.tally.count(fault=fault is not None)
         return fault

@@ -88,7 +88,7 @@ def test_resume_of_a_region_on_trial_is_recorded(ekyc: Ekyc, redis: Redis) -> No
     redis.hset(f"{prefix('ph')}health", "trips", 1)
     assert ekyc("resume", "ph").out == "ph is polled again\n"
     (act,) = json.loads(ekyc("stats", "--json").out)["acts"]
-    assert (act["act"], act["why"], act["who"]) == ("resume", "it was on trial", "maria")
+    assert (act["act"], act["why"], act["who"]) == ("resume", "it was half-open", "maria")
 
 
 def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
@@ -96,7 +96,7 @@ def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
     ledger.enqueue([EnqueueRequest("one", "ph"), EnqueueRequest("other", "ph")])
     redis.hset(f"{prefix('ph')}health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
     ledger.claim("ph", limit=1)
-    said = "ph is on trial, one verification alone asks the vendor: VENDOR_DOWN"
+    said = "ph is half-open, one verification alone asks the vendor: VENDOR_DOWN"
     assert said in ekyc("stats").out
     (hold,) = json.loads(ekyc("stats", "--json").out)["holds"]
     assert (hold["region"], hold["reason"], hold["on_trial"]) == ("ph", "VENDOR_DOWN", True)

@@ -280,7 +280,7 @@ def test_what_left_quarantine_keeps_its_history(ekyc: Ekyc, ledger: Ledger) -> N
     told = [line.split()[3:] for line in ended.out.splitlines() if line.startswith("  20")]
     assert [words[0] for words in told] == ["enqueued", "refused", "quarantined", "retried"]
     assert told[-1] == ["retried", "UNREADABLE", "juan", "of", "night"]
-    assert "which is when its deadline began anew" in ended.out
+    assert "which is when its deadline started over" in ended.out
 
 
 def test_a_retry_by_reason_means_all_regions_or_the_one_that_is_given(

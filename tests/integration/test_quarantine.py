@@ -61,7 +61,7 @@ def test_the_list_says_who_why_and_since_when(quarantine: Quarantine) -> None:
 
 
 def test_what_is_retried_has_its_tries_after_the_deadline_again(ledger: Ledger, redis: Redis) -> None:
-    """Its deadline begins anew, and what failed after the last one is no matter."""
+    """Its deadline starts over, and what failed after the last one is no matter."""
 
     def taken() -> tuple[Batch, Verification]:
         (batch,) = ledger.claim("ph", limit=1).batches
@@ -102,7 +102,7 @@ def test_what_is_retried_is_due_where_it_was_and_keeps_its_history(
 
 
 def test_a_retry_has_a_new_deadline(quarantine: Quarantine, ledger: Ledger, redis: Redis) -> None:
-    """It was enqueued an hour ago, and is retried now: waiting begins anew."""
+    """It was enqueued an hour ago, and is retried now: waiting starts over."""
     redis.hincrby("ekyc:{ph}:v:a", "e", -3_600_000)
     quarantine.retry("ph", ["a"])
     (batch,) = ledger.claim("ph", limit=64).batches

@@ -101,7 +101,7 @@ def test_every_contender_says_what_it_promises() -> None:
 
 
 def test_what_is_committed_is_what_the_results_say() -> None:
-    """`python -m benchmarks.bench draw --record` writes them anew."""
+    """`python -m benchmarks.bench draw --record` writes them again."""
     found = read(page("docs/bench.json").path)
     for name, text in (("docs/benchmarks.md", report(found)), ("README.md", headline(found))):
         assert f"{BEGIN}\n\n{text}\n\n{END}" in page(name).text

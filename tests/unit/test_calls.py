@@ -139,7 +139,7 @@ def test_a_thread_that_does_not_come_to_what_it_was_asked_for_is_late() -> None:
     thread.late_s()
     until(lambda: thread.late_s() < 0.05)
 
-    # What blocks in the place of waiting holds up all.
+    # What blocks instead of waiting holds up all.
     stuck = Executor(8, thread).begin(lambda item: int(let_go.wait(30)) + item, [1])
     until(lambda: thread.late_s() > 0.2)
     assert not thread.is_stuck

@@ -106,7 +106,7 @@ def test_who_has_submitted_stays_submitted(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("age_s", "expected_s"),
     [
-        (3500, 100 + USER_TIMEOUT_SPREAD_S),  # in the place of 600 s
+        (3500, 100 + USER_TIMEOUT_SPREAD_S),  # instead of 600 s
         (2000, 600),  # ends before it
         (USER_TIMEOUT_S - 1, 1 + USER_TIMEOUT_SPREAD_S),
         (USER_TIMEOUT_S, 600),  # the hour is over
@@ -468,7 +468,7 @@ def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
     assert policy.after(shaken, answers.UnknownId(b"{}")).fields["f"] == "1"
 
 
-#: What may come in the place of an answer, again and again, and what our own code may do.
+#: What may come instead of an answer, again and again, and what our own code may do.
 FAULTS: dict[str, answers.Answer | None] = {
     "transient": answers.TransientFault("HTTP_500"),
     "busy": answers.Busy(None),

@@ -104,7 +104,7 @@ def test_every_step_is_a_step_to_the_defaults() -> None:
 
 
 def test_the_page_says_what_the_simulator_says() -> None:
-    """One row of each table, played again: who changes a countdown makes the page anew."""
+    """One row of each table, played again: who changes a countdown makes the page again."""
     rows = page("docs/schedule.md").text
     found = {name: compare(BY_NAME[name], Settings(), NUMBER) for name in ("quick", "user, no flag")}
     for line in (*report.comparisons(found), *report.others(found)):

@@ -22,12 +22,12 @@ RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
 
 
 def token_url(region: str, base_url: str = "") -> str:
-    """Where a token for `region` is minted. `base_url` is one origin in the place of all six hosts."""
+    """Where a token for `region` is minted. `base_url` is one origin instead of all six hosts."""
     return _origin(region, base_url) + TOKEN_PATH
 
 
 def get_result_url(region: str, base_url: str = "") -> str:
-    """Where a result of `region` is asked for. `base_url` is one origin in the place of all six hosts."""
+    """Where a result of `region` is asked for. `base_url` is one origin instead of all six hosts."""
     return _origin(region, base_url) + RESULT_PATH
 
 

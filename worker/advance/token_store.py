@@ -3,7 +3,7 @@
 Keys, per region (the braces keep them on one node of a Redis cluster, beside the rest of the region):
 
     ekyc:{<region>}:token           string `<its whole life in ms>:<the token>`; expires with the token
-    ekyc:{<region>}:token:lock      whoever mints now; expires in case that process dies at it
+    ekyc:{<region>}:token:lock      the process that requests a token now; it expires in case that process dies
     ekyc:{<region>}:token:refused   string `<kind>:<detail>` of the vendor's last refusal; expires in seconds
     ekyc:{<region>}:counts          hash of the ledger's counters: token_minted, token_refused:<kind>
 

@@ -1,6 +1,6 @@
-"""`ekyc`: what people hold in their hands. One module a command, imported when the command is run.
+"""The console command `ekyc`. One module a command, imported when the command is run.
 
-What `ekyc` ends with: 0 all is well, 1 something failed or was left out, 2 what was given is wrong, 130 Ctrl-C.
+Exit status of `ekyc`: 0 all is well, 1 something failed or was left out, 2 what was given is wrong, 130 Ctrl-C.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def examine() -> Iterator[Finding]:
         settings = current()
     except ConfigError as error:
         yield from _faults("settings", error)
-        yield Finding("the rest", Level.WARNING, "was not looked at", "mend the settings first")
+        yield Finding("the rest", Level.WARNING, "was not looked at", "fix the settings first")
         return
     yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
     for line in unknown_names():

@@ -65,9 +65,9 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
 @region_argument
 @who_option
 def resume(region: str, who: str) -> None:
-    """End a region's rest now, whoever ordered it.
+    """End the hold of a region now, also one of the fleet.
 
-    The breaker begins anew, too: the region is polled at full speed again. Where what called for the rest
+    The breaker starts over, too: the region is polled at full speed again. Where what called for the rest
     still lasts, the fleet lets the region rest again by itself. It is recorded with name and time.
 
     Exit status: 0 it is polled, also where it did not rest; 1 Redis does not answer; 2 what was given is wrong.

@@ -155,7 +155,7 @@ class StatusView:
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
         if known.retried_at_ms is not None:
             retried_s = (self._status.now_ms - known.retried_at_ms) / 1000
-            yield "retried", f"{span(retried_s)} ago, which is when its deadline began anew"
+            yield "retried", f"{span(retried_s)} ago, which is when its deadline started over"
         yield "polls", f"{known.polls} (null in a row: {known.nulls}, faults in a row: {known.faults})"
         yield "user is done", "yes" if known.submission_completed else "not that we know"
         yield "transaction id", known.transaction_id and f"{known.transaction_id} (for the vendor's support)"

@@ -26,7 +26,7 @@ def rfc3339(at_ms: int) -> str:
 def rest(hold: Hold) -> str:
     """What a region's rest, or the trial after it, is like."""
     if hold.on_trial:
-        return f"is on trial, one verification alone asks the vendor: {hold.reason}"
+        return f"is half-open, one verification alone asks the vendor: {hold.reason}"
     return f"rests until {rfc3339(hold.until_ms)}: {hold.reason}"
 
 

@@ -70,7 +70,7 @@ run_blocking: Final = Aside(256)
 
 
 def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | None, BaseException | None]:
-    # What is raised on a thread of its pool, gevent would print with its text and all, whoever catches it.
+    # What is raised on a thread of its pool, gevent would print with its text, also where it is caught.
     try:
         return function(*args, **kwargs), None
     except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it

@@ -40,7 +40,7 @@ class EventLoop:
         # What it has not come to yet, and when it was asked for.
         self._asked: deque[tuple[float, Callable[[], None]]] = deque()
         self._ident: int | None = None
-        #: Nothing that it has in hands makes progress. Set by the watchdog.
+        #: Nothing that it has in flight makes progress. Set by the watchdog.
         self.is_stuck = False
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The decision table: from what the vendor says to what the pipeline is told."""
+"""The decision table: from what the vendor says to what the pipeline receives."""
 
 from __future__ import annotations
 

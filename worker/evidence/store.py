@@ -133,7 +133,7 @@ class Evidence:
         return tuple(sorted(kept, key=lambda file: file.name))
 
     def settle(self, region: str, signature_id: str) -> None:
-        """See to it that what can be seen of a verification stays, whoever put it there."""
+        """Make sure that what can be seen of a verification stays, also what another process put there."""
         self._objects.settle(paths.folder(region, signature_id))
 
     def usage(self) -> Usage:

@@ -26,7 +26,7 @@ _HEADERS: Final = {"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"}
 
 
 def session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
-    """A session for hosts that we were told to trust. Use it within `deadline`, and ``read_bounded`` for bodies.
+    """A session for hosts that the configuration trusts. Use it within `deadline`, and ``read_bounded`` for bodies.
 
     It takes nothing from the environment, follows no redirect, keeps no cookie, and raises nothing but
     ``requests.RequestException`` for what a network or a server does. `connect_timeout_s` is for the lookup of the

@@ -55,10 +55,10 @@ class Timing:
 #: One get-result call. The vendor's client gives up after 10 s.
 VENDOR_CALL: Final = Timing("vendor_call", (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))
 
-#: From the enqueue until the pipeline is told. The default deadline is 7200 s.
+#: From the enqueue until the pipeline has the decision. The default deadline is 7200 s.
 ENQUEUED_TO_DECIDED: Final = Timing(
     "enqueued_to_decided", (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 86_400)
 )
 
-#: From the vendor's result until the pipeline is told: images, a lease that ended, a queue that was away.
+#: From the vendor's result until the pipeline has the decision: images, a lease that ended, a queue that was away.
 SETTLED_TO_DECIDED: Final = Timing("settled_to_decided", (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600))

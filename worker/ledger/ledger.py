@@ -203,7 +203,7 @@ class Ledger:
             self._redis.rpush(prefix(region) + "wake", b"1")
 
     def load(self, batch: Batch) -> list[Verification]:
-        """Start a batch: what it still holds at its stage, each handed out once; the lease begins anew."""
+        """Start a batch: what it still holds at its stage, each handed out once; the lease starts over."""
         (now_ms, ahead_ms), *rows = self._scripts.call(
             "load",
             batch.region,
@@ -227,7 +227,7 @@ class Ledger:
         ]
 
     def renew(self, batch: Batch, signature_ids: Sequence[str]) -> int:
-        """Begin the lease anew for what is still being worked on. Returns how many the batch still holds."""
+        """Renew the lease for what is still being worked on. Returns how many the batch still holds."""
         return int(
             self._scripts.call("renew", batch.region, self._holder(batch), self._lease_ms, *signature_ids)
         )
@@ -257,7 +257,7 @@ class Ledger:
         return seen_ms, round((_since_boot_s() - at_s) * 1000)
 
     def _holder(self, batch: Batch) -> str:
-        """Who holds what was loaded: the fence, and whom a lease that ends is told of."""
+        """Who holds what was loaded: the fence, and who is named when a lease ends."""
         holder = "/".join(filter(None, (batch.id, batch.stage.value, self._worker)))
         return holder[:MOST_HOLDER]
 

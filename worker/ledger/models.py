@@ -123,7 +123,7 @@ class Claim:
 
     batches: tuple[Batch, ...]
     sleep_s: float
-    #: What it put into quarantine as `CRASHES_WORKERS`, as it was before: whoever claims is the first to know.
+    #: What it put into quarantine as `CRASHES_WORKERS`, as it was before: the claim is the first to know.
     quarantined: tuple[Verification, ...] = ()
     #: The newest act of a person on the region, whenever that was.
     act: Event | None = None
@@ -158,7 +158,7 @@ class Event:
 
     at_ms: int
     #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …
-    #: `left_out` stands in the place of lines for which there was no room: their kind, how many, within what time.
+    #: `left_out` stands instead of lines for which there was no room: their kind, how many, within what time.
     name: str
     #: A code, a count, a reason; never anything personal.
     detail: str = ""
@@ -199,13 +199,13 @@ class Hold:
     """A region's rest, or the trial after it."""
 
     region: str
-    #: When the rest ends; on trial: from when on the next one may try the vendor.
+    #: When the rest ends; half-open: from when on the next one may try the vendor.
     until_ms: int
     reason: str
     #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
     #: an older version ordered it.
     word: str = ""
-    #: When it was ordered: the moment of the act, where a person did. 0: on trial, or by a worker of an older version.
+    #: When it was ordered: the moment of the act, where a person did. 0: half-open, or by a worker of an older version.
     at_ms: int = 0
     #: The rest is over, and one verification at a time tries the vendor: all others wait as they did.
     on_trial: bool = False

@@ -42,7 +42,7 @@ class Stats:
         waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
         holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
-            # What a rest or a trial keeps back waits for nobody's hands; on trial the next one does.
+            # What a rest or a trial keeps back waits for nobody's hands; half-open the next one does.
             at_most = 0 if each.until_ms > now_ms else 1
             due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
             if first[Stage.POLLING] is not None:

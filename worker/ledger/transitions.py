@@ -36,10 +36,10 @@ class Destination(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """What lets a region rest: the breaker of ``record.lua``.
+    """Why a region goes on hold: the circuit breaker of ``record.lua`` trips.
 
-    After the rest one verification tries the vendor alone. Is it answered, everybody goes on; does it fail like this
-    again, the next rest is twice as long.
+    After the hold one verification probes the vendor. If the probe succeeds the breaker closes. If it fails like this
+    again, the next hold doubles, up to `longest_s`.
     """
 
     #: How many verifications in a row must have failed; 1: this one is enough.
@@ -47,7 +47,7 @@ class Trip:
     first_s: float
     longest_s: float
     reason: str
-    #: Nobody but a person can mend it.
+    #: Nobody but a person can fix it.
     alarm: bool = False
     #: The fault behind it, for the log.
     cause: str = field(default="", compare=False)
@@ -78,7 +78,7 @@ class Transition:
     answer: str = ""
     #: Why the region may have to rest.
     trip: Trip | None = None
-    #: What was raised, where something was: for whoever reports it. The ledger does not hear of it.
+    #: What was raised, where something was: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)
 
     def packed(self) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def archived(
 
 
 def decide(verification: Verification, *, name: str, decision: str) -> Transition:
-    """Fix the decision's bytes before anybody is told, so that a second delivery carries the same."""
+    """Fix the decision's bytes before they are delivered, so that a second delivery carries the same."""
     return Transition(
         verification.signature_id,
         Destination.SAME,

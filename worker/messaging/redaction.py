@@ -111,7 +111,7 @@ class Wordless(Exception):
 
 
 def _wordless(error: Exception) -> Exception:
-    """An error of the same kind that was told nothing."""
+    """An error of the same kind, without its arguments."""
     kind = type(error)
     if isinstance(error, RedisError):
         # Its name alone, such as `OutOfMemoryError`, would read as a fault of this process.

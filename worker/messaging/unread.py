@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: How long each call of the broker may take, in seconds.
 TIMEOUT_S: Final = 2
 
-#: Between two counts, in seconds: a broker is asked no more often, whoever scrapes.
+#: Between two counts, in seconds: a broker is asked no more often, however often it is scraped.
 EVERY_S: Final = 5.0
 
 #: How long a count is believed, in seconds.

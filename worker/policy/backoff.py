@@ -57,7 +57,7 @@ class Backoffs:
     pending: Backoff
     #: The vendor answered null, and the user is at it still, as far as we know.
     unsubmitted: Backoff
-    #: The vendor failed: `ERROR`, 5xx, a broken connection, HTML in the place of JSON.
+    #: The vendor failed: `ERROR`, 5xx, a broken connection, HTML instead of JSON.
     transient_fault: Backoff = Backoff(1.0, 2.0, 60.0)
     #: The vendor does not know the id. It may lag just after creation: about 22 s on average, 45 s at most.
     unknown_id: Backoff = Backoff(3.0, 2.0, 30.0, limit=5)
@@ -139,7 +139,7 @@ BUSY_REST_S: Final = 10.0
 #: Who tries it alone may fail by chance, and people wait meanwhile: four calls a minute hurt no vendor.
 VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=15.0, reason="VENDOR_DOWN")
 
-#: The vendor refuses fresh tokens: somebody has to mend the keys or the entitlement. Its code is the reason.
+#: The vendor refuses fresh tokens: somebody has to fix the keys or the entitlement. Its code is the reason.
 UNAUTHORISED: Final = Trip(after=2, first_s=60.0, longest_s=60.0, reason="", alarm=True)
 
 #: A fault of the account, such as an empty balance. Its code is the reason.

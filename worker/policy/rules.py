@@ -166,7 +166,7 @@ class Policy:
         )
 
     def _pending(self, verification: Verification, answer: answers.Pending) -> Transition:
-        # The user is done, the answer is near: the countdown begins anew.
+        # The user is done, the answer is near: the countdown starts over.
         newly_submitted = answer.submission_completed and not verification.submission_completed
         attempt = 0 if newly_submitted else verification.nulls
         heard = Heard(
@@ -273,7 +273,7 @@ class Policy:
 
     def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Transition:
         if verification.decision is not None:
-            # The pipeline was told long ago: a late answer that cannot be read is noted, and that is all.
+            # The pipeline has had its decision for long: a late answer that cannot be read is noted, and that is all.
             return transitions.finish(verification, heard, event="given_up", detail=reason)
         return transitions.quarantine(verification, reason=reason, detail=detail, heard=heard)
 

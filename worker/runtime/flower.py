@@ -83,7 +83,7 @@ class Metrics(monitor.Metrics):  # type: ignore[misc]
 
 
 class Ending(Flower):  # type: ignore[misc]
-    """Flower that ends when it is told to, and keeps its state first.
+    """Flower that ends on SIGTERM, and saves its state first.
 
     Flower itself raises ``SystemExit`` wherever it happens to be, and then waits for the threads that ask workers: 16 s
     where Redis hangs, after which most who wait for it have killed it, and its state with it.

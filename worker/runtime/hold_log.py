@@ -25,7 +25,7 @@ BY_HAND: Final = "BY_HAND"
 class HoldLog:
     """Tells each act once. Who did it stands in the ledger, and no log needs a person's name.
 
-    Of what was done before this process first looked, only a hold that still lasts is told.
+    Of what was done before this process first looked, only a hold that still lasts is logged.
     """
 
     def __init__(self, redis: Redis) -> None:

@@ -81,7 +81,7 @@ def on_exit(server: Arbiter) -> None:
 def _look(worker: Worker) -> None:
     readiness = worker.wsgi.readiness
     try:
-        # Once: whoever is forked later, in the place of another, stands beside an outage and not before the start.
+        # Once: a worker that is forked later, instead of another, stands beside an outage and not before the start.
         if worker.age == 1:
             readiness.await_redis(_settings.start_wait_s)
     except LedgerUnavailable as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Log(Logger):  # type: ignore[misc]
-    """Gunicorn makes one when it starts, and sets it up anew when it is told to reload."""
+    """Gunicorn makes one when it starts, and sets it up again on a reload."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)

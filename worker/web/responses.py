@@ -20,7 +20,7 @@ class Line:
 
 
 class Page:
-    """A WSGI application that answers GET and HEAD with one line, made anew each time."""
+    """A WSGI application that answers GET and HEAD with one line, made again each time."""
 
     def __init__(self, look: Callable[[], Line]) -> None:
         self._look = look

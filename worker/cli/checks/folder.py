@@ -1,4 +1,4 @@
-"""The folder of local evidence, looked at and never made: whoever makes it owns it, and may not be the workers."""
+"""The folder of local evidence, inspected and never created: its creator owns it, and may not be the workers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BY_HAND: Final = "INFO does not say; look by hand that"
 
-#: From here on somebody should see to it: copying for a new append-only file takes memory, too.
+#: From here on a person should act: copying for a new append-only file takes memory, too.
 FULL: Final = 0.8
 
 _PAGE: Final = "(docs/redis.md)"

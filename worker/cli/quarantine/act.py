@@ -34,7 +34,7 @@ class Chosen:
 
     #: By region.
     signature_ids: Mapping[str, Sequence[str]]
-    #: What there is to say of them to whoever is asked.
+    #: What the confirmation says about them.
     described: str
 
     def __bool__(self) -> bool:
@@ -75,7 +75,7 @@ class Chosen:
 def choose(
     redis: Redis, settings: Settings, *, signature_ids: Sequence[str], region: str | None, reason: str | None
 ) -> Chosen:
-    """Those that the options of a command mean: the ids, or else whoever is in quarantine, for `reason` if given.
+    """Those that the options of a command mean: the ids, or else all in quarantine, for `reason` if given.
 
     Raises ``InvalidInput`` and ``LedgerUnavailable``.
     """

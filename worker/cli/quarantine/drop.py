@@ -39,7 +39,7 @@ def drop(  # noqa: PLR0913 - one an option
     Give signature ids (after -- where one begins with a dash), or --reason, which without --region means all
     regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.
 
-    The pipeline is told nothing: tell it yourself. The evidence stays. Name, time and --why are in the history,
+    The pipeline receives nothing: inform it yourself. The evidence stays. Name, time and --why are in the history,
     which is kept for EKYC_RETENTION; until then enqueueing such an id again changes nothing. --why must not
     hold personal data. With --json: dropped, not_in_quarantine.
 

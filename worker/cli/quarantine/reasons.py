@@ -1,4 +1,4 @@
-"""Why verifications come to quarantine, in a few words for whoever is called. `docs/operators.md` says more."""
+"""Why verifications come to quarantine, in a few words for the person on call. `docs/operators.md` says more."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _REFUSED: Final = Advice(
     "ask the vendor's support, with the transaction id, what is special about it; retry once they have seen to it",
 )
 _OURS: Final = Advice(
-    "a fault of ours that no waiting mends",
-    "look for `verification_fault` and its id in the workers' logs, and mend what it names before the retry",
+    "a fault of ours that no waiting fixes",
+    "look for `verification_fault` and its id in the workers' logs, and fix what it names before the retry",
 )
 
 #: By reason. The ledger may hold others, of versions to come.

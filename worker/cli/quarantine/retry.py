@@ -34,7 +34,7 @@ def retry(  # noqa: PLR0913 - one an option
 ) -> None:
     """Give them another chance, due now.
 
-    They go on at the stage where they stopped, and their deadline begins anew.
+    They go on at the stage where they stopped, and their deadline starts over.
 
     Give signature ids (after -- where one begins with a dash), or --reason, or --all. Without --region the last
     two mean all regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.

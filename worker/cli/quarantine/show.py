@@ -46,7 +46,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
     try:
         page.files = kept(settings, story)
     except EkycError as error:
-        # Whoever is called at night sees the rest all the same.
+        # The rest is shown all the same.
         fault = error
     click.echo(json.dumps(page.as_json()) if as_json else "\n".join(page.lines()))
     if fault is not None:

@@ -57,7 +57,7 @@ class Objects(Protocol):
         """
 
     def settle(self, folder: str) -> None:
-        """See to it that the files that can be seen in a folder stay, whoever put them there."""
+        """Make sure that the files that can be seen in a folder stay, also those that another process put there."""
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None: there is no such file."""

@@ -90,7 +90,7 @@ class Bucket(Objects):
             ) from None
 
     def prepare(self) -> None:
-        """A bucket is made by whoever gives rights to it, not by us."""
+        """A bucket is created together with the rights to it, and never here."""
 
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):

@@ -65,14 +65,14 @@ class Drafts(Together):
             self._disk.do(self._write, name, body)
 
     def publish(self) -> None:
-        """Give all their names, once all their bytes are on the disk; then see to it that the names are, too."""
+        """Give all their names, once all their bytes are on the disk; then make sure that the names are, too."""
         with clear("written", self._url):
             if self._drafts:
                 self._disk.sync(*(draft.descriptor for draft in self._drafts), since=self._since)
             folder = self._disk.do(os.open, self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 self._disk.do(self._name, folder)
-                # Also where there were none: whoever put them there may have been killed before this line.
+                # Also where there were none: the process that put them there may have been killed before this line.
                 self._disk.sync(folder, since=self._since)
             finally:
                 self._disk.do(os.close, folder)

@@ -28,7 +28,7 @@ class LocalFolder(Objects):
 
     A file is written without a name, synced, and only then linked to its own; then its folder is synced, and the way
     to that folder. All by system calls: by way of obstore each took three times the processor time. On a disk of this
-    machine they are made by whoever asks; elsewhere, where each may take long, on threads.
+    machine they are made by the caller; elsewhere, where each may take long, on threads.
     """
 
     def __init__(self, url: str, host: str, path: str) -> None:
@@ -43,7 +43,7 @@ class LocalFolder(Objects):
         self._root = str(root.resolve()).rstrip("/")
         self._disk = Disk(f"{self._root}/")
         self._prepared = False
-        # A disk that is full or away may come back while this process lives: whoever uses it hears of it.
+        # A disk that is full or away may come back while this process lives: its users get the error.
         with suppress(EvidenceUnavailable):
             self.prepare()
 
@@ -132,7 +132,7 @@ class LocalFolder(Objects):
         return self._disk.is_whole(Path(f"{self._root}/{folder}").parent.stat())
 
     def _sync_way(self, folder: str) -> None:
-        """See to it that a folder stays. Whoever made it may have been killed before they did."""
+        """Make sure that a folder stays. The process that made it may have been killed before it did."""
         region, _, _ = folder.rpartition("/")
         self._disk.sync_folder(f"{self._root}/{region}")
         if region not in self._synced:

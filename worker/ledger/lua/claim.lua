@@ -67,7 +67,7 @@ local SURVIVORS = 8
 -- How long one that has to wait for another suspect waits until it is looked at again, in ms.
 local AFTER_A_SUSPECT = 500
 
--- A crash takes all that its process has in hands, whatever their batches. So of those that were there at several
+-- A crash takes all that its process has in flight, whatever their batches. So of those that were there at several
 -- crashes one at a time is under way, and it shows which of them it was.
 local function may_go(id, starts)
   if starts < SUSPECT then

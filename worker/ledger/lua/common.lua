@@ -165,7 +165,7 @@ local function count_fault(timeline, now, cause, worker)
   return false
 end
 
--- Leave out the oldest of each kind that has too many lines. A line in the place of the first says how many they were,
+-- Leave out the oldest of each kind that has too many lines. A line instead of the first says how many they were,
 -- and within what time: `<ms of the first>|left_out|<kind> x<n> within <s> s|`.
 local function bound(timeline)
   local kept, gone, surplus = {}, {}, { faults = -MOST.faults, steps = -MOST.steps }
@@ -230,7 +230,7 @@ local function wake()
   end
 end
 
--- Make `id` due, and see to it that some dispatcher is awake by then.
+-- Make `id` due, and make sure that some dispatcher is awake by then.
 local function make_due(id, stage, at, now)
   redis.call('ZADD', key('due:' .. stage), digits(at), id)
   local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))

@@ -5,7 +5,7 @@ local now = now_ms()
 local resting = hold_until(now) > 0
 local held = resting or redis.call('EXISTS', key('health')) == 1
 if held then
-  act(now, 'resume', resting and redis.call('HGET', key('hold'), 'reason') or 'it was on trial', ARGV[1])
+  act(now, 'resume', resting and redis.call('HGET', key('hold'), 'reason') or 'it was half-open', ARGV[1])
 end
 -- The last refusal of a token, too, which nobody asks after for some seconds: it would order the next rest.
 redis.call('DEL', key('hold'), key('health'), key('token:refused'))

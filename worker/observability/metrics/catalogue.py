@@ -67,7 +67,7 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_hold_until_timestamp_seconds",
-        "When the region's rest ends, by Redis's clock; there only while it rests, or is on trial after it.",
+        "When the region's rest ends, by Redis's clock; there only while it rests, or is half-open after it.",
         reason,
         lambda reading: few({hold.word or OTHER: hold.until_ms / 1000 for hold in reading.counts.holds}),
     )

@@ -36,7 +36,7 @@ class Metrics(Collector):
 
     Parameters:
       redis: a client that answers bytes.
-      table: the decision table of the workers; its codes and decisions are those that are told apart.
+      table: the decision table of the workers; its codes and decisions become label values.
       unread: counts what waits in the pipeline's queue; None: the broker is not asked.
     """
 

@@ -1,4 +1,4 @@
-"""What a metric is told apart by: few words, so that a series more is never the vendor's or a pipeline's to make."""
+"""Label values: few words, so that a series more is never the vendor's or a pipeline's to make."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _belongs_to: ContextVar[int | None] = ContextVar("belongs_to", default=None)
 
 
 def trace_id(region: str, signature_id: str) -> int:
-    """The trace of a verification: nobody has to remember it, and whoever samples by it decides alike everywhere."""
+    """The trace of a verification: it is computed from the id, so that every process samples alike."""
     digest = hashlib.sha256(f"{region}/{signature_id}".encode()).digest()
     return int.from_bytes(digest[:16], "big")
 

@@ -27,7 +27,7 @@ class Scenario:
     submitted_s: float = math.inf
     #: From when on the vendor answers with a result.
     answered_s: float = math.inf
-    #: When the pipeline is told of the submission, and nudges.
+    #: When the pipeline learns of the submission, and nudges.
     nudged_s: float = math.inf
 
 
