@@ -107,7 +107,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Due",
-                "Due by now, but for what a rest keeps back, or its lease over: too few workers, or EKYC_RATE.",
+                "Due by now, excluding regions on hold, or its lease over: too few workers, or EKYC_RATE.",
                 (
                     Query(now("ekyc_verifications_due", "stage"), "{{stage}}"),
                     Query(now("ekyc_verifications_lapsed"), "lease over"),

@@ -46,7 +46,7 @@ def test_a_held_region_is_not_polled_until_the_time_it_says(
     ended = ekyc("hold", "PH", "--for", text, "--why", "maintenance")
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("ph rests until 20")
+    assert ended.out.startswith("ph is on hold until 20")
     assert ended.out.endswith("Z: maintenance\n")
     assert for_s - 20 < left_s(redis) <= for_s
     assert ledger.claim("ph", limit=1).batches == ()
@@ -57,15 +57,15 @@ def test_resume_ends_the_rest_whoever_ordered_it(ekyc: Ekyc, redis: Redis) -> No
     Ledger(redis).hold("ph", for_s=600, reason="VENDOR_BUSY")
     ended = ekyc("resume", "ph")
     assert (ended.code, ended.err) == (0, "")
-    assert re.fullmatch(r"ph is polled again; it would have rested until 20\S+Z: VENDOR_BUSY\n", ended.out), (
-        ended.out
-    )
+    assert re.fullmatch(
+        r"ph is polled again; it would have been on hold until 20\S+Z: VENDOR_BUSY\n", ended.out
+    ), ended.out
     assert holds(redis) == ()
 
 
 def test_resume_where_there_is_no_rest_says_so_and_is_no_fault(ekyc: Ekyc) -> None:
     ended = ekyc("resume", "ph")
-    assert (ended.code, ended.out) == (0, "ph did not rest: nothing to resume\n")
+    assert (ended.code, ended.out) == (0, "ph was not on hold: nothing to resume\n")
     assert json.loads(ekyc("stats", "--json").out)["acts"] == []
 
 
@@ -73,7 +73,7 @@ def test_a_rest_that_ends_later_stays_and_the_answer_says_so(ekyc: Ekyc, redis: 
     Ledger(redis).hold("ph", for_s=3600, reason="ACCOUNT_DISABLED")
     ended = ekyc("hold", "ph", "--for", "10m", "--why", "maintenance")
     assert ended.code == 0
-    assert ended.out.endswith("Z: ACCOUNT_DISABLED, as it did before: a rest that ends later stays\n")
+    assert ended.out.endswith("Z: ACCOUNT_DISABLED, as before: a hold that ends later stays\n")
     assert left_s(redis) > 3000
 
 
@@ -147,8 +147,8 @@ def test_stats_show_a_rest_with_who_ordered_it_even_before_anything_was_enqueued
     ekyc("hold", "sg", "--for", "1h", "--why", "over soon")
     ekyc("resume", "sg")
     lines = ekyc("stats").out.splitlines()
-    (rest,) = [number for number, line in enumerate(lines) if " rests until " in line]
-    assert lines[rest].startswith(" ph rests until 20")
+    (rest,) = [number for number, line in enumerate(lines) if " is on hold until " in line]
+    assert lines[rest].startswith(" ph is on hold until 20")
     assert lines[rest].endswith("Z: maintenance")
     assert lines[rest + 1].endswith("Z hold by maria: maintenance (for 3600 s)")
     assert lines[rest + 2 :] == [" decisions that the pipeline has not read yet: 0"]

@@ -114,7 +114,7 @@ def test_stats_for_people_show_the_same(ekyc: Ekyc, ledger: Ledger) -> None:
     assert ("waiting", "2", "1", "3") in rows
     assert ("quarantined", "0", "1", "1") in rows
     assert ("dropped", "0", "0", "0") in rows
-    assert "sg rests until " in shown
+    assert "sg is on hold until " in shown
     for word in ("approve", "SUCCESS", "UNREADABLE"):
         assert word in shown
 

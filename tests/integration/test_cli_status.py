@@ -118,7 +118,7 @@ def test_a_region_that_rests_is_named_with_its_reason(ekyc: Ekyc, desk: Desk) ->
     desk.ledger.hold("ph", for_s=600, reason="VENDOR_BUSY")
     text, document = story(ekyc)
     # No lack of workers, then.
-    assert ": its region rests\n" in text
+    assert ": its region is on hold\n" in text
     assert "more (VENDOR_BUSY)" in text
     assert document["hold"]["reason"] == "VENDOR_BUSY"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: images come as links, because nobody asks for `returnImageType: BASE64`.
 MAX_BODY_BYTES: Final = 2 * MIB
 
-#: A rest is never shorter, so that an answer of 0 is no order to hammer, and never longer, so that a mistake
+#: A hold is never shorter, so that an answer of 0 is no order to hammer, and never longer, so that a mistake
 #: of a gateway cannot put a region to sleep for days.
 RETRY_AFTER_S: Final = (1.0, 3600.0)
 

@@ -38,7 +38,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
 
     With --json: waiting, in_flight, lapsed (in flight, but their lease has ended: the next claim takes them
     back), done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long the one longest due has been
-    due, or its lease over, but for what a rest or a trial keeps back), decisions, error_codes, answers and
+    due, or its lease over, excluding regions on hold or half-open), decisions, error_codes, answers and
     faults (counts by name of all that ever happened), last_5_min (seconds, for how long it really was: five to
     six minutes, less where the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
     faults in that time), quarantine (of those there now, by reason),

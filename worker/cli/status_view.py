@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cli.time_format import rest, rfc3339, span
+from worker.cli.time_format import hold_text, rfc3339, span
 from worker.evidence import paths
 from worker.ledger.models import Stage
 
@@ -27,7 +27,7 @@ class StatusView:
 
     Parameters:
         status: what the ledger says of it.
-        hold: its region's rest; None: it has none.
+        hold: of its region; None: it has none.
         evidence_url: where evidence is kept; "" where nobody says.
         replaced: whether workers claim nothing, because the ledger is not the one they know.
     """
@@ -141,7 +141,7 @@ class StatusView:
         if self._replaced:
             why = "workers claim nothing, because Redis was replaced; see `ekyc doctor`"
         elif self._hold and self._verification.stage is Stage.POLLING:
-            why = "its region rests"
+            why = "its region is on hold"
         else:
             why = "no worker has taken it yet"
         return f"due since {span(-in_s)}: {why}"
@@ -150,7 +150,11 @@ class StatusView:
         known = self._verification
         if self._hold and known.stage is Stage.POLLING:
             left = span((self._hold.until_ms - self._status.now_ms) / 1000)
-            said = rest(self._hold) if self._hold.on_trial else f"rests for {left} more ({self._hold.reason})"
+            said = (
+                hold_text(self._hold)
+                if self._hold.on_trial
+                else f"on hold for {left} more ({self._hold.reason})"
+            )
             yield "region", said
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
         if known.retried_at_ms is not None:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.time_format import rest, span
+from worker.cli.time_format import hold_text, span
 from worker.ledger.stats import lately_together
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NOTHING_YET: Final = (
     "`ekyc demo` shows it all at work."
 )
 
-#: Acts of people that are shown of a region that rests, the newest.
+#: Acts of people that are shown of a region on hold, the newest.
 ACTS: Final = 3
 
 _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
@@ -46,7 +46,7 @@ _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
 
 
 def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
-    """All figures of one look; with `rates`, what happens per second; with `acts`, what people did to who rests."""
+    """All figures of one snapshot; with `rates`, per second; with `acts`, what people did to the regions on hold."""
     counts = look.total
     if look.empty:
         return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
@@ -107,7 +107,7 @@ def _lately(lately: Lately | None) -> Iterable[Text]:
 
 def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
     for hold in counts.holds:
-        yield Text(f" {hold.region} {rest(hold)}", style="yellow")
+        yield Text(f" {hold.region} {hold_text(hold)}", style="yellow")
         for act in [act for act in acts if act.region == hold.region][-ACTS:]:
             yield Text(f"   {act}")
 

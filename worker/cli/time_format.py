@@ -23,11 +23,11 @@ def rfc3339(at_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def rest(hold: Hold) -> str:
-    """What a region's rest, or the trial after it, is like."""
+def hold_text(hold: Hold) -> str:
+    """The state of a region on hold, or half-open after it."""
     if hold.on_trial:
         return f"is half-open, one verification alone asks the vendor: {hold.reason}"
-    return f"rests until {rfc3339(hold.until_ms)}: {hold.reason}"
+    return f"is on hold until {rfc3339(hold.until_ms)}: {hold.reason}"
 
 
 def span(seconds: float) -> str:

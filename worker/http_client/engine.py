@@ -429,7 +429,7 @@ class ThreadEngine(Engine):
         return True
 
     def _resume_later(self) -> None:
-        """This thread drives one transfer: `wait` sees at once whether it rests."""
+        """This thread drives one transfer: `wait` sees at once whether it is paused."""
 
     def _wake(self, transfer: Transfer) -> None:
         self._woken.add(transfer)

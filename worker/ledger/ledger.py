@@ -135,14 +135,14 @@ class Ledger:
         return accepted.decode()
 
     def hold(self, region: str, *, for_s: float, reason: str, who: str = "") -> int:
-        """Let a region rest; a rest that ends later stays. Returns when it ends, in ms of Redis's clock.
+        """Put a region on hold; a hold that ends later stays. Returns when it ends, in ms of Redis's clock.
 
         `who`: the person that wants it, for the record; empty for the fleet itself.
         """
         return int(self._scripts.call("hold", region, round(for_s * 1000), plain(reason), plain(who)))
 
     def resume(self, region: str, *, who: str = "") -> bool:
-        """End a region's rest now, and trust the vendor again. False: it had none."""
+        """End a region's hold now, and close its circuit breaker. False: it had none."""
         return bool(self._scripts.call("resume", region, plain(who)))
 
     # What dispatchers and tasks do.

@@ -24,7 +24,7 @@ class Recorded:
 
     #: False: the batch no longer holds the verification, and nothing changed.
     written: bool
-    #: The region rests because of it, until then; 0: it does not.
+    #: The region is on hold because of it, until then; 0: it is not.
     held_until_ms: int = 0
     #: The breaker of the region was open, and closed because of it.
     closed_breaker: bool = False
@@ -196,10 +196,10 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A region's rest, or the trial after it."""
+    """A region's hold, or its half-open state after it."""
 
     region: str
-    #: When the rest ends; half-open: from when on the next one may try the vendor.
+    #: When the hold ends; half-open: when the next probe may be made.
     until_ms: int
     reason: str
     #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
@@ -207,7 +207,7 @@ class Hold:
     word: str = ""
     #: When it was ordered: the moment of the act, where a person did. 0: half-open, or by a worker of an older version.
     at_ms: int = 0
-    #: The rest is over, and one verification at a time tries the vendor: all others wait as they did.
+    #: The hold is over, and one verification at a time probes the vendor: all others wait as they did.
     on_trial: bool = False
 
 
@@ -243,7 +243,7 @@ class Counts:
     polls: int = 0
     #: Vendor calls beyond the polls: for fresh links of images, and to confirm an answer.
     extra_calls: int = 0
-    #: Seconds that the one longest due has been due, or its lease over, but for what a rest or a trial keeps back; 0:
+    #: Seconds that the one longest due has been due, or its lease over, excluding regions on hold or half-open; 0:
     #: none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
@@ -262,7 +262,7 @@ class Counts:
     holds: tuple[Hold, ...] = ()
     #: Those waiting, by the stage that they wait for.
     stages: dict[str, int] = field(default_factory=dict)
-    #: Of those, what is due by now and no rest or trial keeps back.
+    #: Of those, what is due by now, excluding regions on hold or half-open.
     due: dict[str, int] = field(default_factory=dict)
     #: Rests that were ordered so far, by word.
     rests: dict[str, int] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class Stats:
         waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
         holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
-            # What a rest or a trial keeps back waits for nobody's hands; half-open the next one does.
+            # Regions on hold or half-open wait for no worker; half-open, the next probe does.
             at_most = 0 if each.until_ms > now_ms else 1
             due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
             if first[Stage.POLLING] is not None:
@@ -160,7 +160,7 @@ def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold,
 
 
 def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
-    """The trial after a rest, while it keeps something back or somebody tries."""
+    """The half-open state after a hold, while something waits for it or a probe is made."""
     until_ms = max(int(health.get(b"probe", 0)), int(health.get(b"rest", 0))) or now_ms
     if b"trips" not in health or not (due or until_ms > now_ms):
         return ()

@@ -76,7 +76,7 @@ class Transition:
     detail: str = ""
     #: The kind of the vendor's answer that this follows from; the breaker listens.
     answer: str = ""
-    #: Why the region may have to rest.
+    #: Why the region may go on hold.
     trip: Trip | None = None
     #: What was raised, where something was: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)

@@ -1,4 +1,4 @@
-"""When to try again: countdowns as data, one for each cause, and how long a region rests.
+"""When to try again: countdowns as data, one for each cause, and how long a region is on hold.
 
 Pure: functions of values, and of a random generator that the caller owns.
 """
@@ -103,7 +103,7 @@ USER_TIMEOUT_SPREAD_S: Final = 60.0
 #: Tries to fetch an image before the decision is made without it.
 DECIDE_FIRST_AFTER: Final = 3
 
-#: For how long a decision waits until the vendor may be asked for fresh links; a longer rest keeps none back.
+#: For how long a decision waits until the vendor may be asked for fresh links; a longer hold keeps none back.
 LINKS_WAIT_S: Final = 5.0
 
 #: For how long after the result an image is still asked for. Links of sibling products die after one day.
@@ -132,7 +132,7 @@ BUSY_WAIT_S: Final = 60.0
 #: get it again.
 NO_ROOM_S: Final = (0.1, 0.5)
 
-#: How long a region rests when the vendor says that it is busy and not for how long.
+#: How long a region is on hold when the vendor says that it is busy and not for how long.
 BUSY_REST_S: Final = 10.0
 
 #: Several verifications in a row that got no answer: the vendor is down. One that always fails trips nothing.

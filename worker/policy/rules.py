@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 DEADLINE_PASSED: Final = "DEADLINE_PASSED"
 SIGNATURE_NOT_EXIST: Final = "SIGNATURE_NOT_EXIST"
 
-#: Why a region rests when the vendor asks for it.
+#: Why a region is on hold when the vendor asks for it.
 VENDOR_BUSY: Final = "VENDOR_BUSY"
 
 
@@ -86,7 +86,7 @@ class Policy:
                 verification, self._fault_heard(verification, answer), cause=write.detail
             )
         timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
-        # Whatever becomes of this verification: the vendor failed all the same, and the others should rest.
+        # Whatever becomes of this verification: the vendor failed all the same, and the region may go on hold.
         return replace(write, trip=trip(answer), counts=write.counts | timed)
 
     def after_delivery(self, verification: Verification, name: str) -> Transition:
@@ -226,7 +226,7 @@ class Policy:
     def _refused(
         self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault
     ) -> Transition:
-        """The account's fault, most likely: its region rests. One id that is always refused has its own countdown."""
+        """Most likely a fault of the account: its region goes on hold. A refused id alone has its own countdown."""
         heard = self._fault_heard(verification, answer)
         if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, answer.code, "")
@@ -325,7 +325,7 @@ def _had_result(verification: Verification) -> bool:
 
 
 def trip(answer: Answer) -> Trip | None:
-    """Why the region may have to rest after `answer`. None: the vendor is at work, whatever it said."""
+    """Why the region may go on hold after `answer`. None: the vendor works, whatever it answered."""
     match answer:
         case answers.TransientFault():
             return None if answer.vendor_answers else replace(VENDOR_DOWN, cause=answer.cause)

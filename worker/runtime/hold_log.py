@@ -51,7 +51,7 @@ class HoldLog:
 
 
 def _ordered(act: Event, hold: Hold | None) -> bool:
-    """Whether the region rests because of this act, and not of an earlier one, or one of the fleet's."""
+    """Whether the region is on hold because of this act, and not of an earlier one, or of the fleet's."""
     if hold is None or hold.word != BY_HAND or act.name != "hold":
         return False
     # Two may come in one millisecond.

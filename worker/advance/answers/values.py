@@ -66,7 +66,7 @@ class Pending(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Busy(_Answer):
-    """Too many calls for the vendor's taste. `retry_after_s`: how long it asks us to rest, where it says."""
+    """Too many calls for the vendor's taste. `retry_after_s`: for how long it asks for a hold, where it says."""
 
     kind = "busy"
     retry_after_s: float | None

@@ -1,4 +1,4 @@
-"""Regions that rest: a fleet that works and does nothing looks like one that is broken."""
+"""Regions on hold: a fleet that works and does nothing looks like one that is broken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
-from worker.cli.time_format import rest
+from worker.cli.time_format import hold_text
 from worker.errors import LedgerUnavailable
 from worker.ledger import Stats
 from worker.ledger.connection import connect
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def check_holds(settings: Settings) -> Iterator[Finding]:
-    """A warning for each region that rests. Says nothing where Redis does not answer: another check does."""
+    """A warning for each region on hold. None where Redis does not answer: another check reports that."""
     with suppress(LedgerUnavailable), connect(settings.redis_url) as redis:
         for hold in Stats(redis).total(settings.regions).holds:
             todo = f"once its cause is gone, `ekyc resume {hold.region}` ends the rest"
-            yield Finding(f"region {hold.region}", Level.WARNING, rest(hold), todo)
+            yield Finding(f"region {hold.region}", Level.WARNING, hold_text(hold), todo)

@@ -28,7 +28,7 @@ _UNREAD: Final = (
 
 #: What to do where there is no token, by the answer's kind.
 _NO_TOKEN: Final = {
-    "busy": "the vendor asks us to rest; try again in a while",
+    "busy": "the vendor is busy; try again in a while",
     "unauthorised": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and that the account may use this region",
     "account_fault": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and what the vendor's console says",
 }

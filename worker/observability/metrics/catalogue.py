@@ -35,13 +35,13 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_verifications_due",
-        "Those waiting that are due by now, but for what a rest keeps back: what more workers could take up.",
+        "Those waiting that are due by now, excluding regions on hold: what more workers could take up.",
         stage,
         lambda reading: reading.counts.due,
     )
     yield Figure(
         "ekyc_oldest_due_seconds",
-        "For how long the one longest due has been due, or its lease over, but for what a rest keeps back; 0: none is.",
+        "For how long the one longest due has been due, or its lease over, excluding regions on hold; 0: none is.",
         lambda reading: reading.counts.oldest_due_s,
     )
     yield Figure(
@@ -67,7 +67,7 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_hold_until_timestamp_seconds",
-        "When the region's rest ends, by Redis's clock; there only while it rests, or is half-open after it.",
+        "When the region's hold ends, by Redis's clock. Present only while it is on hold, or half-open after it.",
         reason,
         lambda reading: few({hold.word or OTHER: hold.until_ms / 1000 for hold in reading.counts.holds}),
     )
