@@ -57,8 +57,8 @@ def ours(folder: Path) -> Callable[[str], None]:
     evidence, images = Evidence(folder.as_uri()), cast("Images", Memory())
 
     def keep(signature_id: str) -> None:
-        evidence.keep_answer(REGION, signature_id, answer(signature_id))
-        archive(evidence, images, region=REGION, signature_id=signature_id, refresh=lambda: None)
+        evidence.of(REGION, signature_id).keep_answer(answer(signature_id))
+        archive(evidence.of(REGION, signature_id), images, refresh=lambda: None)
 
     return keep
 

@@ -59,10 +59,8 @@ def keep(verification: Verification, attempt: Attempt) -> Transition:
     try:
         with services().breakers.use(verification.region):
             kept = archive(
-                services().evidence,
+                services().evidence.of(verification.region, verification.signature_id),
                 services().images,
-                region=verification.region,
-                signature_id=verification.signature_id,
                 refresh=links.ask,
                 final=verification.settled_for_s > ARCHIVE_FOR_S,
             )

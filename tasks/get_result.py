@@ -57,14 +57,14 @@ def poll(verification: Verification, attempt: Attempt) -> Transition:
 
 def keep(verification: Verification, answer: Answer) -> Transition:
     """What follows from `answer`, once it is kept. Raises what the evidence store raises, and ``EvidenceConflict``."""
-    region, signature_id = verification.region, verification.signature_id
-    policy, evidence = services().policy, services().evidence
+    policy, signature_id = services().policy, verification.signature_id
+    evidence = services().evidence.of(verification.region, signature_id)
     write = policy.after(verification, answer)
     match answer:
         case Unreadable() | OursToFix():
-            evidence.keep_unreadable(region, signature_id, answer.raw)
+            evidence.keep_unreadable(answer.raw)
         case Settled() | UnknownId() if write.stage is Stage.ARCHIVING:
-            kept = evidence.keep_answer(region, signature_id, answer.raw)
+            kept = evidence.keep_answer(answer.raw)
             if kept != answer.raw:
                 earlier = read_again(kept, signature_id=signature_id)
                 if outcome(earlier) != outcome(answer):

@@ -62,7 +62,7 @@ def decide(verification: Verification) -> Outgoing:
                 (verification.read_at_ms - verification.clock_ahead_ms) / 1000, UTC
             ),
             evidence=EvidenceRef(
-                url=services().evidence.url(region, signature_id),
+                url=services().evidence.of(region, signature_id).url,
                 complete=verification.evidence is EvidenceState.COMPLETE,
             ),
             context=json.loads(verification.context) if verification.context else None,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sandbox.demo.deliveries import Deliveries
     from sandbox.demo.folder import Folder
     from sandbox.demo.parts import Parts
-    from sandbox.demo.plan import Plan, Planned, Way
+    from sandbox.demo.plan import Plan, Way
+    from worker.evidence.store import VerificationEvidence
     from worker.ledger import Ledger
 
 #: The queues there are, and where kombu keeps what was taken off one and is not acknowledged.
@@ -56,7 +57,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
         statuses={one.signature_id: ledger.status(one.region, one.signature_id) for one in plan.all},
         counts=Stats(redis).total(plan.regions),
         ready_at_ms={name: track["ready_at_ms"] for name, track in _tracks(parts.vendor_url).items()},
-        kept={one.signature_id: _kept(evidence, one) for one in plan.all},
+        kept={one.signature_id: _kept(evidence.of(one.region, one.signature_id)) for one in plan.all},
         usage=evidence.usage(),
         messages_left=_messages_left(redis),
         leaks=_leaks(redis, folder),
@@ -88,12 +89,12 @@ def _tracks(vendor_url: str) -> dict[str, dict[str, Any]]:
     return tracks
 
 
-def _kept(evidence: Evidence, one: Planned) -> Kept:
-    files = tuple(file.name for file in evidence.files(one.region, one.signature_id))
+def _kept(evidence: VerificationEvidence) -> Kept:
+    files = tuple(file.name for file in evidence.files())
     if MANIFEST not in files:
         return Kept(files)
-    faults = tuple(verify(evidence, one.region, one.signature_id))
-    manifest = None if faults else evidence.manifest(one.region, one.signature_id)
+    faults = tuple(verify(evidence))
+    manifest = None if faults else evidence.manifest()
     if manifest is None:
         return Kept(files, faults=faults)
     size_bytes = sum(file.size_bytes for file in manifest.files)

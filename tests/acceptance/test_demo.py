@@ -86,7 +86,7 @@ def test_the_evidence_is_still_there_afterwards(figures: dict[str, Any]) -> None
     assert evidence.usage().size_bytes == figures["evidence"]["bytes"]
     sealed = [path.parent for path in folder.rglob("manifest.json")]
     assert len(sealed) == figures["decided"]
-    assert all(verify(evidence, path.parent.name, path.name) == [] for path in sealed)
+    assert all(verify(evidence.of(path.parent.name, path.name)) == [] for path in sealed)
 
 
 def test_people_get_a_report_that_says_what_to_do_next(ran: tuple[Demo, Demo]) -> None:

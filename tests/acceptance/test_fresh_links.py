@@ -42,7 +42,7 @@ def settled_with_dead_links(fleet: Fleet) -> None:
     with fleet.redis() as redis:
         answer = Client(keys, redis).get_result("ph", ID)
     assert isinstance(answer, Settled)
-    Evidence(f"file://{fleet.evidence}").keep_answer("ph", ID, answer.raw)
+    Evidence(f"file://{fleet.evidence}").of("ph", ID).keep_answer(answer.raw)
     ledger.record(
         batch, [transitions.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")]
     )

@@ -50,7 +50,7 @@ def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence
     assert decision.evidence.complete
     assert decision.evidence.url == f"file://{fleet.evidence}/ph/pass-n2-1"
     evidence = Evidence(fleet.environment["EKYC_EVIDENCE_URL"])
-    assert [verify(evidence, "ph", name) for name in ids] == [[], [], []]
+    assert [verify(evidence.of("ph", name)) for name in ids] == [[], [], []]
     status = fleet.run("worker.cli", "status", "pass-n2-1", "--region", "ph", "--json")
     assert json.loads(status.stdout)["stage"] == "done"
     stats = json.loads(fleet.run("worker.cli", "stats", "--json").stdout)

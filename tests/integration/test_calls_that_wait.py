@@ -88,11 +88,11 @@ def test_all_who_wait_for_the_disk_share_its_syncs(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(durability, "syncfs", slow)
     evidence = Evidence(tmp_path.as_uri())
-    evidence.keep_answer("ph", "first", b"answer")  # by now it is known what it lies on
+    evidence.of("ph", "first").keep_answer(b"answer")  # by now it is known what it lies on
     syncs.clear()
-    kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
+    kept = done(lambda number: evidence.of("ph", f"id-{number}").keep_answer(b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE
-    assert len(evidence.files("ph", "id-7")) == 1
+    assert len(evidence.of("ph", "id-7").files()) == 1
     # One by one it would be two for each.
     assert 2 <= len(syncs) <= 8
 
@@ -109,7 +109,7 @@ def test_all_who_come_first_find_out_together_what_they_are_on(
 
     monkeypatch.setattr(durability, "_is_disk", is_disk)
     evidence = Evidence(tmp_path.as_uri())
-    kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
+    kept = done(lambda number: evidence.of("ph", f"id-{number}").keep_answer(b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE
     assert len(looked) == 1
 
@@ -126,5 +126,5 @@ def test_where_files_are_synced_one_by_one_it_is_done_at_the_same_time(
 
     monkeypatch.setattr(durability, "_fsync", together)
     evidence = Evidence(tmp_path.as_uri())
-    kept = done(lambda number: evidence.keep_answer("ph", f"id-{number}", b"answer"), range(AT_ONCE))
+    kept = done(lambda number: evidence.of("ph", f"id-{number}").keep_answer(b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE

@@ -173,7 +173,7 @@ def test_show_tells_the_story_where_the_answer_lies_and_what_can_be_done(
     ekyc: Ekyc, ledger: Ledger, tmp_path: Path
 ) -> None:
     place = (tmp_path / "evidence").as_uri()
-    name = Evidence(place).keep_unreadable("ph", "one", SECRET.encode())
+    name = Evidence(place).of("ph", "one").keep_unreadable(SECRET.encode())
 
     ended = ekyc("quarantine", "show", "one", "--region", "ph")
 
@@ -193,7 +193,7 @@ def test_show_tells_the_story_where_the_answer_lies_and_what_can_be_done(
 
 def test_show_for_machines_is_the_status_and_more(ekyc: Ekyc, ledger: Ledger, tmp_path: Path) -> None:
     place = (tmp_path / "evidence").as_uri()
-    name = Evidence(place).keep_unreadable("ph", "one", SECRET.encode())
+    name = Evidence(place).of("ph", "one").keep_unreadable(SECRET.encode())
     shown = json.loads(ekyc("quarantine", "show", "one", "--region", "ph", "--json").out)
     told = json.loads(ekyc("status", "one", "--region", "ph", "--json").out)
     assert set(shown) - set(told) == {"files", "means", "todo", "commands"}

@@ -56,16 +56,14 @@ class Archiving:
 
     def settled(self, front: str | None, back: str | None) -> bytes:
         """Keep an answer with these links."""
-        return self.evidence.keep_answer(REGION, ID, answer(front, back))
+        return self.evidence.of(REGION, ID).keep_answer(answer(front, back))
 
     def refresh(self) -> Result | None:
         self.refreshed += 1
         return self.fresh()
 
     def __call__(self, *, final: bool = False) -> Archived:
-        return archive(
-            self.evidence, self.images, region=REGION, signature_id=ID, refresh=self.refresh, final=final
-        )
+        return archive(self.evidence.of(REGION, ID), self.images, refresh=self.refresh, final=final)
 
 
 @pytest.fixture
@@ -106,7 +104,7 @@ def test_answer_and_images_are_kept_and_sealed(archiving: Archiving, host: Image
     raw = archiving.settled(host.serve("/front", JPEG), host.serve("/back", PNG))
     archived = archiving()
     assert archived == whole(raw, JPEG, PNG)
-    manifest = archiving.evidence.manifest(REGION, ID)
+    manifest = archiving.evidence.of(REGION, ID).manifest()
     assert manifest is not None
     assert (manifest.signature_id, manifest.region, manifest.complete) == (ID, REGION, True)
     assert (manifest.overall_result, manifest.error_code) == ("FAIL", "ID_FORGERY_DETECTED")
@@ -122,7 +120,7 @@ def test_answer_and_images_are_kept_and_sealed(archiving: Archiving, host: Image
         assert entry.kept_at.endswith("Z")
         assert entry.kept_at <= manifest.archived_at
         assert (folder / name).read_bytes() == body
-    assert verify(archiving.evidence, REGION, ID) == []
+    assert verify(archiving.evidence.of(REGION, ID)) == []
     assert archiving.refreshed == 0
 
 
@@ -139,23 +137,23 @@ def test_doing_it_twice_changes_nothing(archiving: Archiving, host: ImageHost, f
 
 @pytest.mark.parametrize("raw", [answer(None, None), answer("", ""), UNKNOWN_ID])
 def test_an_answer_that_names_no_image_is_complete_by_itself(archiving: Archiving, raw: bytes) -> None:
-    archiving.evidence.keep_answer(REGION, ID, raw)
+    archiving.evidence.of(REGION, ID).keep_answer(raw)
     assert archiving() == whole(raw)
-    assert verify(archiving.evidence, REGION, ID) == []
+    assert verify(archiving.evidence.of(REGION, ID)) == []
 
 
 def test_an_answer_without_a_document_is_complete_by_itself(archiving: Archiving) -> None:
     raw = json.dumps(
         {"code": "SUCCESS", "data": data(None, None) | {"docDetail": None}, "transactionId": None}
     ).encode()
-    archiving.evidence.keep_answer(REGION, ID, raw)
+    archiving.evidence.of(REGION, ID).keep_answer(raw)
     assert archiving().complete
 
 
 def test_an_unknown_id_is_sealed_without_a_result(archiving: Archiving) -> None:
-    archiving.evidence.keep_answer(REGION, ID, UNKNOWN_ID)
+    archiving.evidence.of(REGION, ID).keep_answer(UNKNOWN_ID)
     archiving()
-    manifest = archiving.evidence.manifest(REGION, ID)
+    manifest = archiving.evidence.of(REGION, ID).manifest()
     assert manifest is not None
     assert (manifest.overall_result, manifest.error_code) == (None, None)
     assert manifest.transaction_id == "b6d722f7e9f553ae"
@@ -192,8 +190,8 @@ def test_the_answer_that_was_kept_first_stays_when_links_are_refreshed(
     raw = archiving.settled(host.serve("/front", b"", 403), None)
     archiving.fresh = lambda: result(host.serve("/front2", JPEG), None)
     archiving()
-    assert archiving.evidence.answer(REGION, ID) == raw
-    assert verify(archiving.evidence, REGION, ID) == []
+    assert archiving.evidence.of(REGION, ID).answer() == raw
+    assert verify(archiving.evidence.of(REGION, ID)) == []
 
 
 @pytest.mark.parametrize("fresh", ["nothing", "no such side", "expired again"])
@@ -226,7 +224,7 @@ def test_an_image_that_cannot_be_had_now_leaves_no_manifest_and_keeps_the_other(
         size_bytes=len(raw) + len(PNG),
         missing=(Missing("front", "IMAGE_UNAVAILABLE"),),
     )
-    assert archiving.evidence.manifest(REGION, ID) is None
+    assert archiving.evidence.of(REGION, ID).manifest() is None
     assert (folder / "back.png").read_bytes() == PNG
 
 
@@ -237,7 +235,7 @@ def test_a_second_try_fetches_only_what_is_missing(archiving: Archiving, host: I
     host.serve("/front", JPEG)
     assert archiving().complete
     assert host.asked == ["/front"]
-    assert verify(archiving.evidence, REGION, ID) == []
+    assert verify(archiving.evidence.of(REGION, ID)) == []
 
 
 def test_the_final_try_seals_what_there_is(archiving: Archiving, host: ImageHost) -> None:
@@ -246,7 +244,7 @@ def test_the_final_try_seals_what_there_is(archiving: Archiving, host: ImageHost
     archived = archiving(final=True)
     assert (archived.complete, archived.pending, archived.files) == (False, False, 2)
     assert archived.missing == (Missing("front", "IMAGE_UNAVAILABLE"),)
-    manifest = archiving.evidence.manifest(REGION, ID)
+    manifest = archiving.evidence.of(REGION, ID).manifest()
     assert manifest is not None
     assert not manifest.complete
     assert manifest.missing == archived.missing
@@ -272,7 +270,7 @@ def test_a_refused_image_is_recorded_with_its_reason_and_not_waited_for(
     assert (archived.complete, archived.pending, archived.files) == (False, False, 2)
     assert archived.missing == (Missing("front", reason),)
     assert archiving.refreshed == 0
-    assert verify(archiving.evidence, REGION, ID) == []
+    assert verify(archiving.evidence.of(REGION, ID)) == []
 
 
 def test_an_image_from_where_none_may_come_is_recorded(archiving: Archiving, host: ImageHost) -> None:
@@ -314,11 +312,11 @@ def test_files_that_a_manifest_names_and_that_are_gone_are_lost(
 @pytest.mark.parametrize("raw", [b"", b"{", answer(None, None).replace(ID.encode(), b"another")])
 def test_an_answer_that_cannot_be_what_was_kept_asks_for_a_person(archiving: Archiving, raw: bytes) -> None:
     """As on a file system that takes two ids for one, or after a hand in the store."""
-    archiving.evidence.keep_answer(REGION, ID, raw)
+    archiving.evidence.of(REGION, ID).keep_answer(raw)
     with pytest.raises(EvidenceConflict) as caught:
         archiving()
     assert caught.value.quarantine
-    assert archiving.evidence.manifest(REGION, ID) is None
+    assert archiving.evidence.of(REGION, ID).manifest() is None
 
 
 def test_other_bytes_that_came_first_are_not_replaced(
@@ -329,7 +327,7 @@ def test_other_bytes_that_came_first_are_not_replaced(
     serve = host.says["/front"]
 
     def overtake(request: Any) -> None:
-        archiving.evidence.keep(REGION, ID, "front.jpg", JPEG + b"other")
+        archiving.evidence.of(REGION, ID).keep("front.jpg", JPEG + b"other")
         serve(request)
 
     host.says["/front"] = overtake
@@ -352,7 +350,7 @@ def test_of_two_workers_that_seal_at_once_both_tell_of_the_same_manifest(
 
     host.says["/front"] = overtake
     assert archiving() == other()
-    assert verify(evidence, REGION, ID) == []
+    assert verify(evidence.of(REGION, ID)) == []
 
 
 def test_of_many_workers_at_the_same_verification_at_once_all_tell_the_same(
@@ -363,15 +361,15 @@ def test_of_many_workers_at_the_same_verification_at_once_all_tell_the_same(
 
     def work(evidence: Evidence) -> tuple[bytes, Archived]:
         at_once.wait()
-        kept = evidence.keep_answer(REGION, ID, raw)
-        return kept, archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None)
+        kept = evidence.of(REGION, ID).keep_answer(raw)
+        return kept, archive(evidence.of(REGION, ID), images, refresh=lambda: None)
 
     with ThreadPoolExecutor(at_once.parties) as pool:
         for turn in range(5):
             place = tmp_path / str(turn)
             workers = [Evidence(place.as_uri()) for _ in range(at_once.parties)]
             assert set(pool.map(work, workers)) == {(raw, whole(raw, JPEG, PNG))}
-            assert verify(workers[0], REGION, ID) == []
+            assert verify(workers[0].of(REGION, ID)) == []
             assert len(list((place / REGION / ID).iterdir())) == 4
 
 

@@ -109,18 +109,18 @@ def evidence(bucket: Bucket) -> Evidence:
 
 
 def test_an_answer_is_kept_once_under_the_prefix(bucket: Bucket, evidence: Evidence) -> None:
-    assert evidence.answer(REGION, ID) is None
-    assert evidence.keep_answer(REGION, ID, b"first") == b"first"
-    assert evidence.keep_answer(REGION, ID, b"second") == b"first"
-    assert evidence.answer(REGION, ID) == b"first"
+    assert evidence.of(REGION, ID).answer() is None
+    assert evidence.of(REGION, ID).keep_answer(b"first") == b"first"
+    assert evidence.of(REGION, ID).keep_answer(b"second") == b"first"
+    assert evidence.of(REGION, ID).answer() == b"first"
     assert bucket.objects == {f"/bucket/ekyc/ph/{ID}/answer.json": b"first"}
 
 
 def test_other_bytes_under_the_same_name_are_refused(evidence: Evidence) -> None:
-    evidence.keep(REGION, ID, "front.jpg", b"image")
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     with pytest.raises(EvidenceConflict):
-        evidence.keep(REGION, ID, "front.jpg", b"another image")
+        evidence.of(REGION, ID).keep("front.jpg", b"another image")
 
 
 def test_archiving_into_a_bucket_reads_the_answer_once_and_nothing_twice(
@@ -130,14 +130,14 @@ def test_archiving_into_a_bucket_reads_the_answer_once_and_nothing_twice(
         images = Images((host.origin,))
         document = {"docFrontImage": host.serve("/front", JPEG), "docBackImage": host.serve("/back", PNG)}
         data = {"signatureId": ID, "overallResult": "PASS", "errorCode": "SUCCESS", "docDetail": document}
-        evidence.keep_answer(REGION, ID, json.dumps({"code": "SUCCESS", "data": data}).encode())
+        evidence.of(REGION, ID).keep_answer(json.dumps({"code": "SUCCESS", "data": data}).encode())
         bucket.requests = 0
-        first = archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None)
+        first = archive(evidence.of(REGION, ID), images, refresh=lambda: None)
         assert first.complete
         assert bucket.requests == 5, "a listing, the answer, two images, the manifest"
-        assert archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None) == first
+        assert archive(evidence.of(REGION, ID), images, refresh=lambda: None) == first
         assert host.asked == ["/front", "/back"]
-    assert verify(evidence, REGION, ID) == []
+    assert verify(evidence.of(REGION, ID)) == []
     assert sorted(path.rpartition("/")[2] for path in bucket.objects) == [
         "answer.json",
         "back.png",
@@ -147,16 +147,16 @@ def test_archiving_into_a_bucket_reads_the_answer_once_and_nothing_twice(
 
 
 def test_another_image_in_a_bucket_is_not_replaced(bucket: Bucket, evidence: Evidence) -> None:
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     same, other = (
         FileEntry("front.jpg", "front", len(body), sha256(body).hexdigest(), "image/jpeg", "")
         for body in (b"image", b"another image")
     )
-    with evidence.adding(REGION, ID) as add:
+    with evidence.of(REGION, ID).adding() as add:
         add(same, b"image")
-    with pytest.raises(EvidenceConflict), evidence.adding(REGION, ID) as add:
+    with pytest.raises(EvidenceConflict), evidence.of(REGION, ID).adding() as add:
         add(other, b"another image")
-    assert evidence.read(REGION, ID, "front.jpg") == b"image"
+    assert evidence.of(REGION, ID).read("front.jpg") == b"image"
 
 
 def test_a_bucket_that_does_not_let_go_of_a_probe_is_a_good_place(evidence: Evidence) -> None:
@@ -178,7 +178,7 @@ def test_a_bucket_that_refuses_is_told_in_one_line_without_its_words(
 ) -> None:
     bucket.status = status
     with pytest.raises(EvidenceUnavailable) as caught:
-        evidence.keep_answer(REGION, ID, b"{}")
+        evidence.of(REGION, ID).keep_answer(b"{}")
     message = str(caught.value)
     assert message.startswith(f"evidence cannot be written at s3://bucket/ekyc: {says}; check ")
     assert "\n" not in message
@@ -191,7 +191,7 @@ def test_a_bucket_that_is_not_there_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(EvidenceUnavailable, match=r"s3://bucket/ekyc: it does not answer; check"):
-        Evidence("s3://bucket/ekyc").answer(REGION, ID)
+        Evidence("s3://bucket/ekyc").of(REGION, ID).answer()
 
 
 def test_a_bucket_used_before_a_fork_says_so_after_it_instead_of_hanging(bucket: Bucket) -> None:

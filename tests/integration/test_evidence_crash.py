@@ -27,10 +27,10 @@ BODY = bytes(range(256)) * 400
 #: How a child begins. Where it is told so, it does as on a file system that knows no files without a name.
 PRELUDE = """
     import os, resource, signal, sys, time
-    from worker.evidence import drafts
+    from worker.evidence.storage import local
     from worker.evidence.store import Evidence
     if "STAGED" in os.environ:
-        drafts._NAMELESS = 0
+        local._NAMELESS = 0
     evidence = Evidence(sys.argv[1])
 """
 
@@ -62,11 +62,11 @@ def command(script: str, *arguments: object) -> list[str]:
 
 def assert_nothing_counts_and_the_next_worker_can_write(root: Path) -> None:
     evidence = Evidence(root.as_uri())
-    assert evidence.read(REGION, ID, "front.jpg") is None
-    assert evidence.files(REGION, ID) == ()
+    assert evidence.of(REGION, ID).read("front.jpg") is None
+    assert evidence.of(REGION, ID).files() == ()
     assert evidence.usage() == Usage(files=0, size_bytes=0)
-    evidence.keep(REGION, ID, "front.jpg", BODY)
-    assert evidence.read(REGION, ID, "front.jpg") == BODY
+    evidence.of(REGION, ID).keep("front.jpg", BODY)
+    assert evidence.of(REGION, ID).read("front.jpg") == BODY
     assert evidence.usage() == Usage(files=1, size_bytes=len(BODY))
 
 
@@ -76,7 +76,7 @@ def test_killed_while_the_bytes_are_being_written(root: Path, leaves: int) -> No
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (51_200, 51_200))
-        evidence.keep("ph", "f302f5d2454a85c2", "front.jpg", bytes(range(256)) * 400)
+        evidence.of("ph", "f302f5d2454a85c2").keep("front.jpg", bytes(range(256)) * 400)
     """
     child = subprocess.run(command(script, root.as_uri()), timeout=60, check=False)
     assert child.returncode == -signal.SIGXFSZ
@@ -93,7 +93,7 @@ def test_killed_between_the_bytes_and_their_name(root: Path, leaves: int) -> Non
             time.sleep(60)
         os.fsync = wait
         os.makedirs(sys.argv[2])
-        evidence.keep("ph", "f302f5d2454a85c2", "front.jpg", bytes(range(256)) * 400)
+        evidence.of("ph", "f302f5d2454a85c2").keep("front.jpg", bytes(range(256)) * 400)
     """
     arguments = command(script, root.as_uri(), root / REGION / ID)
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
@@ -110,7 +110,7 @@ def test_killed_at_random_every_name_that_can_be_seen_is_whole(root: Path) -> No
     script = """
         print("ready", flush=True)
         for n in range(100_000):
-            evidence.keep("ph", f"{sys.argv[2]}-{n}", "front.jpg", bytes(range(256)) * 400)
+            evidence.of("ph", f"{sys.argv[2]}-{n}").keep("front.jpg", bytes(range(256)) * 400)
             print(n, flush=True)
     """
     for worker in range(20):
@@ -159,9 +159,9 @@ def test_killed_before_any_step_the_next_worker_completes_it_and_fetches_nothing
             left, name = step, f"killed-{step}"
             worker = os.fork()
             if not worker:
-                evidence.keep_answer("ph", name, sys.argv[2].replace("ID", name).encode())
+                evidence.of("ph", name).keep_answer(sys.argv[2].replace("ID", name).encode())
                 images = Images((sys.argv[3],))
-                archive(evidence, images, region="ph", signature_id=name, refresh=lambda: None)
+                archive(evidence.of("ph", name), images, refresh=lambda: None)
                 os._exit(0)
             left = 0
             if os.waitpid(worker, 0)[1] == 0:
@@ -184,12 +184,12 @@ def test_killed_before_any_step_the_next_worker_completes_it_and_fetches_nothing
     evidence, images = Evidence(root.as_uri()), Images((host.origin,))
     bodies = {"/front": ("front.jpg", JPEG), "/back": ("back.png", PNG)}
     for name in (f"killed-{step}" for step in range(1, steps + 1)):
-        kept = {file.name for file in evidence.files(REGION, name)}
+        kept = {file.name for file in evidence.of(REGION, name).files()}
         assert len(list((root / REGION / name).glob("*"))) - len(kept) <= leaves * 2
         host.asked.clear()
-        evidence.keep_answer(REGION, name, answer(name, front, back))
-        assert archive(evidence, images, region=REGION, signature_id=name, refresh=lambda: None).complete
+        evidence.of(REGION, name).keep_answer(answer(name, front, back))
+        assert archive(evidence.of(REGION, name), images, refresh=lambda: None).complete
         missing = [path for path, (file, _) in bodies.items() if file not in kept]
         assert host.asked == ([] if "manifest.json" in kept else missing)
-        assert all(evidence.read(REGION, name, file) == body for file, body in bodies.values())
-        assert verify(evidence, REGION, name) == []
+        assert all(evidence.of(REGION, name).read(file) == body for file, body in bodies.values())
+        assert verify(evidence.of(REGION, name)) == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.evidence.storage import durability
-from worker.evidence.storage.durability import Disk, file_system
+from worker.evidence.storage.durability import choose, file_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 def test_where_it_is_known_to_wait_for_all_the_file_system_is_synced(
     tmp_path: Path, descriptor: int, calls: Calls
 ) -> None:
-    Disk(str(tmp_path)).sync(descriptor, descriptor, since=0)
+    choose(str(tmp_path)).sync(descriptor, descriptor, since=0)
     assert calls == ["all"]
 
 
@@ -58,7 +58,7 @@ def test_elsewhere_each_file_is_synced_by_itself(
     tmp_path: Path, descriptor: int, kind: dict[str, str | None], calls: Calls, other: str | None
 ) -> None:
     kind[str(tmp_path)] = other
-    Disk(str(tmp_path)).sync(descriptor, descriptor, since=0)
+    choose(str(tmp_path)).sync(descriptor, descriptor, since=0)
     assert calls == ["one", "one"]
 
 
@@ -72,7 +72,7 @@ def test_a_kernel_that_does_not_tell_of_failures_is_not_relied_on(
     monkeypatch.setattr("platform.release", lambda: release)
     monkeypatch.setattr("platform.system", lambda: system)
     tmp_path = Path(f"/proc/self/fd/{descriptor}")
-    Disk(str(tmp_path)).sync(descriptor, since=0)
+    choose(str(tmp_path)).sync(descriptor, since=0)
     assert calls == ["one"]
 
 
@@ -82,7 +82,7 @@ def test_what_lies_on_another_file_system_is_synced_by_itself(tmp_path: Path, ca
     """As a region's folder does that is a mount of its own."""
     other = os.open("/dev/shm", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        Disk(str(tmp_path)).sync(other, since=0)
+        choose(str(tmp_path)).sync(other, since=0)
     finally:
         os.close(other)
     assert calls == ["one"]
@@ -96,7 +96,7 @@ def test_a_file_system_that_is_mounted_later_is_looked_at_anew(
     kind[str(root)] = "ext4"
     root.symlink_to(tmp_path)
     there.mkdir()
-    ours = Disk(str(root))
+    ours = choose(str(root))
     try:
         for place, of in ((tmp_path, "ext4"), (there, "nfs4"), (tmp_path, "xfs")):
             kind[str(root)] = of
@@ -117,7 +117,7 @@ def test_a_sync_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(durability, "_is_disk", lambda _: True)
     monkeypatch.setattr(durability, "syncfs", fail)
     with pytest.raises(OSError, match="Input/output"):
-        Disk(str(tmp_path)).sync(descriptor, since=0)
+        choose(str(tmp_path)).sync(descriptor, since=0)
 
 
 def test_what_failed_for_one_has_failed_for_all_who_had_written_by_then(
@@ -132,7 +132,7 @@ def test_what_failed_for_one_has_failed_for_all_who_had_written_by_then(
 
     monkeypatch.setattr(durability, "_is_disk", lambda _: True)
     monkeypatch.setattr(durability, "syncfs", syncfs)
-    ours = Disk(str(tmp_path))
+    ours = choose(str(tmp_path))
     began = ours.failures
     with pytest.raises(OSError, match="Input/output"):
         ours.sync(descriptor, since=began)

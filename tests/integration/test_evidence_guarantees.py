@@ -60,7 +60,7 @@ def test_a_bucket_that_knows_no_conditional_writes_is_refused(s3: S3, evidence: 
 def test_a_bucket_with_object_lock_is_given_checksums(s3: S3, evidence: Evidence) -> None:
     s3.locked = True
     evidence.check()
-    evidence.keep_answer(REGION, ID, b"{}")
+    evidence.of(REGION, ID).keep_answer(b"{}")
     assert s3.objects[f"/bucket/ekyc/ph/{ID}/answer.json"] == b"{}"
 
 
@@ -86,7 +86,7 @@ def test_what_the_server_said_is_named_in_one_line_without_its_words(
     s3: S3, evidence: Evidence, refuses: tuple[int, str], extra: str, says: str
 ) -> None:
     s3.refuses, s3.extra = refuses, extra
-    uses: list[Callable[[], object]] = [evidence.check, lambda: evidence.read(REGION, ID, "answer.json")]
+    uses: list[Callable[[], object]] = [evidence.check, lambda: evidence.of(REGION, ID).read("answer.json")]
     for use in uses:
         with pytest.raises(EvidenceUnavailable) as caught:
             use()
@@ -96,22 +96,22 @@ def test_what_the_server_said_is_named_in_one_line_without_its_words(
 
 
 def test_a_bucket_that_is_gone_is_no_bucket_without_the_file(s3: S3, evidence: Evidence) -> None:
-    assert evidence.answer(REGION, ID) is None
+    assert evidence.of(REGION, ID).answer() is None
     s3.refuses = (404, "NoSuchBucket")
     with pytest.raises(EvidenceUnavailable):
-        evidence.answer(REGION, ID)
+        evidence.of(REGION, ID).answer()
     with pytest.raises(EvidenceUnavailable):
-        evidence.files(REGION, ID)
+        evidence.of(REGION, ID).files()
 
 
 def test_a_folder_whose_root_is_gone_is_no_folder_without_the_file(tmp_path: Path) -> None:
     evidence = Evidence((tmp_path / "evidence").as_uri())
-    assert (evidence.answer(REGION, ID), evidence.files(REGION, ID)) == (None, ())
+    assert (evidence.of(REGION, ID).answer(), evidence.of(REGION, ID).files()) == (None, ())
     (tmp_path / "evidence").rmdir()
     with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
-        evidence.answer(REGION, ID)
+        evidence.of(REGION, ID).answer()
     with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
-        evidence.files(REGION, ID)
+        evidence.of(REGION, ID).files()
 
 
 #: System calls that a filter of the kernel (seccomp) refuses in a child, as a file system without them does.
@@ -119,8 +119,8 @@ CALLS = {"x86_64": {"linkat": 265, "renameat2": 316}, "aarch64": {"linkat": 37, 
 
 PRELUDE = """
     import ctypes, struct, sys
-    from worker.evidence import drafts
-    drafts._NAMELESS = 0  # vfat and its like know no files without a name
+    from worker.evidence.storage import local
+    local._NAMELESS = 0  # vfat and its like know no files without a name
     from worker.errors import EkycError
     from worker.evidence.store import Evidence
 
@@ -156,8 +156,8 @@ CHECK = """
     except EkycError as error:
         print(type(error).__name__, error)
         raise SystemExit(1)
-    assert evidence.keep_answer("ph", "pass-1", b"first") == b"first"
-    assert evidence.keep_answer("ph", "pass-1", b"second") == b"first"
+    assert evidence.of("ph", "pass-1").keep_answer(b"first") == b"first"
+    assert evidence.of("ph", "pass-1").keep_answer(b"second") == b"first"
 """
 
 machine = pytest.mark.skipif(

@@ -21,8 +21,8 @@ DAY_S = 86_400
 def test_what_killed_writes_leave_is_found_by_the_documented_command(tmp_path: Path) -> None:
     """Neither evidence, however old, nor what somebody may be writing just now."""
     evidence = Evidence(tmp_path.as_uri())
-    evidence.keep_answer("ph", "one", b"{}")
-    evidence.keep_unreadable("ph", "two", b"<html>")
+    evidence.of("ph", "one").keep_answer(b"{}")
+    evidence.of("ph", "two").keep_unreadable(b"<html>")
     kept = {path for path in tmp_path.rglob("*") if path.is_file()}
     left = {tmp_path / "ph/one" / f"staged-{uuid4().hex}", tmp_path / f"probe-{uuid4().hex}"}
     under_way = tmp_path / "ph/two" / f"staged-{uuid4().hex}"

@@ -106,7 +106,7 @@ def answer(front: str, back: str) -> bytes:
 @pytest.fixture(params=["nameless", "staged"])
 def nameless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if request.param == "staged":
-        monkeypatch.setattr("worker.evidence.storage.drafts._NAMELESS", 0)
+        monkeypatch.setattr("worker.evidence.storage.local._NAMELESS", 0)
     return bool(request.param == "nameless")
 
 
@@ -126,11 +126,11 @@ def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_
     images = Images((host.origin,))
 
     def settle(evidence: Evidence) -> None:
-        assert evidence.keep_answer(REGION, ID, raw) == raw
+        assert evidence.of(REGION, ID).keep_answer(raw) == raw
         assert not disk.lost
 
     def seal(evidence: Evidence) -> None:
-        assert archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None).complete
+        assert archive(evidence.of(REGION, ID), images, refresh=lambda: None).complete
         assert not disk.lost
 
     for step in range(1, 100):
@@ -143,7 +143,7 @@ def test_what_the_ledger_is_told_survives_a_power_cut_whoever_was_killed_before_
                 stage(killed)
             except Killed:
                 stage(other)
-        assert verify(other, REGION, ID) == []
+        assert verify(other.of(REGION, ID)) == []
         assert len(list((place / REGION / ID).iterdir())) == 4
         if disk.kills > 0:  # it came to its end alive
             break

@@ -44,70 +44,70 @@ def in_child(script: str, *arguments: object) -> subprocess.CompletedProcess[str
 
 def test_an_answer_comes_back_as_it_was_given(evidence: Evidence, root: Path) -> None:
     raw = b'{"code": "SUCCESS",\r\n "data":  null}\x00'
-    assert evidence.keep_answer(REGION, ID, raw) == raw
-    assert evidence.answer(REGION, ID) == raw
+    assert evidence.of(REGION, ID).keep_answer(raw) == raw
+    assert evidence.of(REGION, ID).answer() == raw
     assert (root / REGION / ID / "answer.json").read_bytes() == raw
 
 
 def test_of_two_answers_the_first_one_counts(evidence: Evidence) -> None:
-    evidence.keep_answer(REGION, ID, b"first")
-    assert evidence.keep_answer(REGION, ID, b"second") == b"first"
-    assert evidence.answer(REGION, ID) == b"first"
+    evidence.of(REGION, ID).keep_answer(b"first")
+    assert evidence.of(REGION, ID).keep_answer(b"second") == b"first"
+    assert evidence.of(REGION, ID).answer() == b"first"
 
 
 def test_of_two_manifests_the_first_one_counts(evidence: Evidence) -> None:
-    evidence.keep_answer(REGION, ID, b"{}")
-    first = evidence.keep_manifest(manifest("SUCCESS"))
-    assert evidence.keep_manifest(manifest("ERROR")) == first
-    assert evidence.manifest(REGION, ID) == first
+    evidence.of(REGION, ID).keep_answer(b"{}")
+    first = evidence.of(REGION, ID).keep_manifest(manifest("SUCCESS"))
+    assert evidence.of(REGION, ID).keep_manifest(manifest("ERROR")) == first
+    assert evidence.of(REGION, ID).manifest() == first
 
 
 def test_the_same_bytes_again_change_nothing(evidence: Evidence, root: Path) -> None:
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     before = (root / REGION / ID / "front.jpg").stat()
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     after = (root / REGION / ID / "front.jpg").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert [file.name for file in (root / REGION / ID).iterdir()] == ["front.jpg"]
 
 
 def test_other_bytes_under_the_same_name_are_refused(evidence: Evidence) -> None:
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     with pytest.raises(EvidenceConflict) as caught:
-        evidence.keep(REGION, ID, "front.jpg", b"another image")
+        evidence.of(REGION, ID).keep("front.jpg", b"another image")
     assert caught.value.reason == "OTHER_BYTES"
-    assert evidence.read(REGION, ID, "front.jpg") == b"image"
+    assert evidence.of(REGION, ID).read("front.jpg") == b"image"
 
 
 def test_an_unreadable_answer_is_named_by_what_it_holds(evidence: Evidence) -> None:
-    name = evidence.keep_unreadable(REGION, ID, b"<html>")
+    name = evidence.of(REGION, ID).keep_unreadable(b"<html>")
     assert name == "unreadable-b7d082ee12e91b75.bin"
-    assert evidence.keep_unreadable(REGION, ID, b"<html>") == name
-    assert evidence.keep_unreadable(REGION, ID, b"<body>") != name
-    assert evidence.read(REGION, ID, name) == b"<html>"
+    assert evidence.of(REGION, ID).keep_unreadable(b"<html>") == name
+    assert evidence.of(REGION, ID).keep_unreadable(b"<body>") != name
+    assert evidence.of(REGION, ID).read(name) == b"<html>"
 
 
 def test_what_was_never_kept_is_not_there(evidence: Evidence) -> None:
-    assert evidence.answer(REGION, ID) is None
-    assert evidence.manifest(REGION, ID) is None
-    assert evidence.files(REGION, ID) == ()
+    assert evidence.of(REGION, ID).answer() is None
+    assert evidence.of(REGION, ID).manifest() is None
+    assert evidence.of(REGION, ID).files() == ()
 
 
 def test_a_verification_has_a_url(evidence: Evidence, root: Path) -> None:
-    assert evidence.url(REGION, ID) == f"{root.as_uri()}/ph/{ID}"
-    assert Evidence("s3://bucket/ekyc/").url(REGION, ID) == f"s3://bucket/ekyc/ph/{ID}"
+    assert evidence.of(REGION, ID).url == f"{root.as_uri()}/ph/{ID}"
+    assert Evidence("s3://bucket/ekyc/").of(REGION, ID).url == f"s3://bucket/ekyc/ph/{ID}"
 
 
 def test_a_folder_with_spaces_and_percent_signs_is_the_one_that_was_meant(tmp_path: Path) -> None:
     evidence = Evidence((tmp_path / "a b%20c").as_uri())
-    evidence.keep_answer(REGION, ID, b"{}")
+    evidence.of(REGION, ID).keep_answer(b"{}")
     assert (tmp_path / "a b%20c" / REGION / ID / "answer.json").exists()
 
 
 def test_a_folder_behind_a_link_is_the_one_that_the_link_means(tmp_path: Path) -> None:
     (tmp_path / "disk" / "evidence").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "evidence")
-    Evidence(f"{tmp_path.as_uri()}/link/../here").keep_answer(REGION, ID, b"{}")
+    Evidence(f"{tmp_path.as_uri()}/link/../here").of(REGION, ID).keep_answer(b"{}")
     assert [file.relative_to(tmp_path) for file in tmp_path.rglob("answer.json")] == [
         Path("disk/here") / REGION / ID / "answer.json"
     ]
@@ -117,13 +117,13 @@ def test_a_folder_behind_a_link_is_the_one_that_the_link_means(tmp_path: Path) -
 def test_an_id_never_leaves_its_folder(evidence: Evidence, root: Path, signature_id: str) -> None:
     """Whatever is asked of the store, nothing is read, written or named for such an id."""
     asks: list[Callable[[], object]] = [
-        lambda: evidence.keep_answer(REGION, signature_id, b"{}"),
-        lambda: evidence.keep_unreadable(REGION, signature_id, b"{}"),
-        lambda: evidence.keep(REGION, signature_id, "front.jpg", b"{}"),
-        lambda: evidence.answer(REGION, signature_id),
-        lambda: evidence.manifest(REGION, signature_id),
-        lambda: evidence.files(REGION, signature_id),
-        lambda: evidence.url(REGION, signature_id),
+        lambda: evidence.of(REGION, signature_id).keep_answer(b"{}"),
+        lambda: evidence.of(REGION, signature_id).keep_unreadable(b"{}"),
+        lambda: evidence.of(REGION, signature_id).keep("front.jpg", b"{}"),
+        lambda: evidence.of(REGION, signature_id).answer(),
+        lambda: evidence.of(REGION, signature_id).manifest(),
+        lambda: evidence.of(REGION, signature_id).files(),
+        lambda: evidence.of(REGION, signature_id).url,
     ]
     for ask in asks:
         with pytest.raises(InvalidInput):
@@ -132,7 +132,7 @@ def test_an_id_never_leaves_its_folder(evidence: Evidence, root: Path, signature
 
 
 def test_evidence_is_for_the_account_that_runs_the_workers_alone(evidence: Evidence, root: Path) -> None:
-    evidence.keep(REGION, ID, "front.jpg", b"image")
+    evidence.of(REGION, ID).keep("front.jpg", b"image")
     for folder in (root, root / REGION, root / REGION / ID):
         assert S_IMODE(folder.stat().st_mode) == 0o700
     assert S_IMODE((root / REGION / ID / "front.jpg").stat().st_mode) == 0o600
@@ -140,31 +140,31 @@ def test_evidence_is_for_the_account_that_runs_the_workers_alone(evidence: Evide
 
 def test_a_folder_that_an_operator_made_keeps_its_rights(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
-    Evidence(tmp_path.as_uri()).keep_answer(REGION, ID, b"{}")
+    Evidence(tmp_path.as_uri()).of(REGION, ID).keep_answer(b"{}")
     assert S_IMODE(tmp_path.stat().st_mode) == 0o750
 
 
 def test_many_threads_that_keep_different_answers_all_get_the_one_that_was_first(evidence: Evidence) -> None:
     with ThreadPoolExecutor(16) as pool:
-        kept = set(pool.map(lambda n: evidence.keep_answer(REGION, ID, b"answer %d" % n), range(64)))
-    assert kept == {evidence.answer(REGION, ID)}
-    assert [file.name for file in evidence.files(REGION, ID)] == ["answer.json"]
+        kept = set(pool.map(lambda n: evidence.of(REGION, ID).keep_answer(b"answer %d" % n), range(64)))
+    assert kept == {evidence.of(REGION, ID).answer()}
+    assert [file.name for file in evidence.of(REGION, ID).files()] == ["answer.json"]
 
 
 def test_no_descriptor_stays_open(evidence: Evidence) -> None:
     evidence.check()  # one of the root may be kept
     before = len(list(Path("/proc/self/fd").iterdir()))
     for body in (b"first", b"second"):
-        evidence.keep_answer(REGION, ID, body)
-        evidence.files(REGION, ID)
+        evidence.of(REGION, ID).keep_answer(body)
+        evidence.of(REGION, ID).files()
         evidence.check()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_usage_counts_files_and_bytes(evidence: Evidence) -> None:
     assert evidence.usage() == Usage(files=0, size_bytes=0)
-    evidence.keep_answer(REGION, ID, b"12345")
-    evidence.keep("sg", "other", "back.png", b"123")
+    evidence.of(REGION, ID).keep_answer(b"12345")
+    evidence.of("sg", "other").keep("back.png", b"123")
     assert evidence.usage() == Usage(files=2, size_bytes=8)
 
 
@@ -213,18 +213,18 @@ def test_a_place_that_comes_back_is_used(tmp_path: Path) -> None:
     root.write_text("in the way")
     evidence = Evidence(root.as_uri())
     with pytest.raises(EvidenceUnavailable):
-        evidence.keep_answer(REGION, ID, b"{}")
+        evidence.of(REGION, ID).keep_answer(b"{}")
     root.unlink()
     evidence.check()
-    assert evidence.keep_answer(REGION, ID, b"{}") == b"{}"
+    assert evidence.of(REGION, ID).keep_answer(b"{}") == b"{}"
 
 
 def test_a_place_that_is_lost_later_is_told_in_one_line(evidence: Evidence, root: Path) -> None:
     """A file where the region's folder should be: rights would not stop a test that runs as root."""
     (root / REGION).write_text("in the way")
     asks: list[Callable[[], object]] = [
-        lambda: evidence.keep_answer(REGION, ID, b"{}"),
-        lambda: evidence.answer(REGION, ID),
+        lambda: evidence.of(REGION, ID).keep_answer(b"{}"),
+        lambda: evidence.of(REGION, ID).answer(),
     ]
     for ask in asks:
         with pytest.raises(EvidenceUnavailable) as caught:
@@ -251,10 +251,10 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(root: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
         evidence = Evidence(sys.argv[1])
         try:
-            evidence.keep("ph", "large", "front.jpg", bytes(50_000))
+            evidence.of("ph", "large").keep("front.jpg", bytes(50_000))
         except EvidenceUnavailable as error:
             print(error)
-        evidence.keep("ph", "small", "front.jpg", bytes(5_000))
+        evidence.of("ph", "small").keep("front.jpg", bytes(5_000))
         """,
         root.as_uri(),
     )
@@ -274,10 +274,10 @@ def test_of_files_kept_together_on_a_full_disk_none_is_seen(root: Path) -> None:
         from worker.evidence.store import Evidence
         from worker.errors import EvidenceUnavailable
         evidence = Evidence(sys.argv[1])
-        evidence.keep_answer("ph", "one", b"{}")
+        evidence.of("ph", "one").keep_answer(b"{}")
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
         try:
-            with evidence.adding("ph", "one") as add:
+            with evidence.of("ph", "one").adding() as add:
                 add(FileEntry("front.jpg", "front", 5_000, "", "image/jpeg", ""), bytes(5_000))
                 add(FileEntry("back.jpg", "back", 50_000, "", "image/jpeg", ""), bytes(50_000))
         except EvidenceUnavailable as error:

@@ -87,9 +87,9 @@ def test_what_is_no_image_is_refused_in_the_place_of_a_link_too(host: ImageHost,
 
 def archived(evidence: Evidence, host: ImageHost, **links: Any) -> Archived:
     detail = {"ocrResult": "PASS", "docFrontImage": None, "docBackImage": None} | links
-    evidence.keep_answer(REGION, ID, text(ID, docDetail=detail).encode())
+    evidence.of(REGION, ID).keep_answer(text(ID, docDetail=detail).encode())
     images = Images((host.origin,))
-    return archive(evidence, images, region=REGION, signature_id=ID, refresh=lambda: None)
+    return archive(evidence.of(REGION, ID), images, refresh=lambda: None)
 
 
 def test_images_in_the_place_of_their_links_are_files_of_the_evidence(
@@ -102,7 +102,7 @@ def test_images_in_the_place_of_their_links_are_files_of_the_evidence(
     assert (result.complete, result.files) == (True, 3)
     assert (tmp_path / REGION / ID / "front.jpg").read_bytes() == JPEG
     assert (tmp_path / REGION / ID / "back.png").read_bytes() == PNG
-    assert verify(evidence, REGION, ID) == []
+    assert verify(evidence.of(REGION, ID)) == []
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,16 @@ def test_a_link_that_is_none_is_an_image_that_is_missing(
 
     assert (result.complete, result.pending, result.files) == (False, False, 2)
     assert result.missing == (Missing("front", "BAD_URL"),)
-    assert verify(evidence, REGION, ID) == []
+    assert verify(evidence.of(REGION, ID)) == []
 
 
 def test_of_two_links_for_one_image_neither_is_taken(evidence: Evidence, host: ImageHost) -> None:
     one, other = (host.serve(path, JPEG) for path in ("/1", "/2"))
     pair = f'"docFrontImage": {json.dumps(one)}, "docFrontImage": {json.dumps(other)}'
     answer = text(ID).replace('"docFrontImage": null', pair)
-    evidence.keep_answer(REGION, ID, answer.encode())
+    evidence.of(REGION, ID).keep_answer(answer.encode())
 
-    result = archive(evidence, Images((host.origin,)), region=REGION, signature_id=ID, refresh=lambda: None)
+    result = archive(evidence.of(REGION, ID), Images((host.origin,)), refresh=lambda: None)
 
     assert result.missing == (Missing("front", "BAD_URL"),)
     assert host.asked == []

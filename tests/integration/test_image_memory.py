@@ -22,7 +22,7 @@ MANY, IMAGE, BUDGET = 12, 16, 40
 #: Prints by how much the process grew at most, in MiB, and how many archives are complete.
 CHILD = """
     import json, resource, sys
-    from worker.concurrency.executor import Calls, Thread
+    from worker.concurrency.executor import EventLoop, Executor
     from worker.evidence.admission import Admissions
     from worker.evidence.archive import archive
     from worker.evidence.images import Images
@@ -33,17 +33,17 @@ CHILD = """
     images = Images((origin,), Admissions(["ph"], total_bytes=budget * 1024 * 1024))
 
     def each(name):
-        found = archive(evidence, images, region="ph", signature_id=name, refresh=lambda: None)
+        found = archive(evidence.of("ph", name), images, refresh=lambda: None)
         while found.pending:
-            found = archive(evidence, images, region="ph", signature_id=name, refresh=lambda: None)
+            found = archive(evidence.of("ph", name), images, refresh=lambda: None)
         return found.complete
 
     for name in (names := [f"v-{number}" for number in range(many)]):
         document = {"docFrontImage": f"{origin}/front"}
         data = {"signatureId": name, "overallResult": "PASS", "errorCode": "SUCCESS", "docDetail": document}
-        evidence.keep_answer("ph", name, json.dumps({"code": "SUCCESS", "data": data}).encode())
+        evidence.of("ph", name).keep_answer(json.dumps({"code": "SUCCESS", "data": data}).encode())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work, complete = Calls(256, Thread()).begin(each, names), 0
+    work, complete = Executor(256, EventLoop()).begin(each, names), 0
     while work.pending:
         complete += sum(done for _, done in work.outcomes(timeout_s=60, gather_s=lambda: 0.1))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from schemas.fields import REGIONS
 from worker.errors import InvalidInput
 from worker.evidence import paths
+from worker.evidence.store import Evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ESCAPES = [
     "",
@@ -58,12 +64,13 @@ def test_a_region_that_is_none_of_ours_gets_no_path(region: str) -> None:
 )
 def test_a_file_that_is_no_evidence_gets_no_path(name: str) -> None:
     with pytest.raises(InvalidInput):
-        paths.path("ph", "f302f5d2454a85c2", name)
+        paths.file_name(name)
 
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize(
     "name", ["answer.json", "manifest.json", "front.jpg", "back.heic", "unreadable-0123456789abcdef.bin"]
 )
-def test_evidence_lies_under_its_region_and_its_id(region: str, name: str) -> None:
-    assert paths.path(region, "A-b_9", name) == f"{region}/A-b_9/{name}"
+def test_evidence_lies_under_its_region_and_its_id(tmp_path: Path, region: str, name: str) -> None:
+    Evidence(tmp_path.as_uri()).of(region, "A-b_9").keep(name, b"kept")
+    assert (tmp_path / region / "A-b_9" / name).read_bytes() == b"kept"

@@ -49,8 +49,8 @@ def evidence(tmp_path: Path) -> Evidence:
     """A store that holds what the manifest says."""
     evidence = Evidence((tmp_path / "evidence").as_uri())
     for name, body in BODIES.items():
-        evidence.keep(REGION, ID, name, body)
-    evidence.keep_manifest(MANIFEST)
+        evidence.of(REGION, ID).keep(name, body)
+    evidence.of(REGION, ID).keep_manifest(MANIFEST)
     return evidence
 
 
@@ -108,48 +108,48 @@ def test_what_is_no_manifest_at_all_is_refused(raw: bytes) -> None:
 
 
 def test_evidence_as_it_was_kept_has_no_faults(evidence: Evidence) -> None:
-    assert verify(evidence, REGION, ID) == []
+    assert verify(evidence.of(REGION, ID)) == []
 
 
 def test_an_unreadable_answer_beside_the_evidence_is_no_fault(evidence: Evidence) -> None:
-    evidence.keep_unreadable(REGION, ID, b"<html>")
-    assert verify(evidence, REGION, ID) == []
+    evidence.of(REGION, ID).keep_unreadable(b"<html>")
+    assert verify(evidence.of(REGION, ID)) == []
 
 
 def test_a_changed_byte_is_found(evidence: Evidence, folder: Path) -> None:
     (folder / "front.jpg").write_bytes(BODIES["front.jpg"].replace(b"f", b"F"))
-    assert verify(evidence, REGION, ID) == ["front.jpg has other bytes than were kept"]
+    assert verify(evidence.of(REGION, ID)) == ["front.jpg has other bytes than were kept"]
 
 
 def test_a_cut_file_is_found(evidence: Evidence, folder: Path) -> None:
     (folder / "answer.json").write_bytes(b"{")
-    assert verify(evidence, REGION, ID) == ["answer.json has 1 bytes, not 18"]
+    assert verify(evidence.of(REGION, ID)) == ["answer.json has 1 bytes, not 18"]
 
 
 def test_a_file_that_is_gone_is_found(evidence: Evidence, folder: Path) -> None:
     (folder / "front.jpg").unlink()
-    assert verify(evidence, REGION, ID) == ["front.jpg is missing"]
+    assert verify(evidence.of(REGION, ID)) == ["front.jpg is missing"]
 
 
 def test_a_file_that_came_later_is_found(evidence: Evidence, folder: Path) -> None:
     (folder / "back.png").write_bytes(b"later")
-    assert verify(evidence, REGION, ID) == ["back.png is not in the manifest"]
+    assert verify(evidence.of(REGION, ID)) == ["back.png is not in the manifest"]
 
 
 def test_evidence_of_another_verification_is_found(evidence: Evidence, folder: Path) -> None:
     folder.rename(folder.parent / "another")
-    assert verify(evidence, REGION, "another") == ["manifest.json belongs to another verification"]
+    assert verify(evidence.of(REGION, "another")) == ["manifest.json belongs to another verification"]
 
 
 def test_evidence_without_a_manifest_is_not_proven(evidence: Evidence, folder: Path) -> None:
     (folder / "manifest.json").unlink()
-    assert verify(evidence, REGION, ID) == ["manifest.json is missing"]
+    assert verify(evidence.of(REGION, ID)) == ["manifest.json is missing"]
 
 
 def test_a_broken_manifest_proves_nothing_and_asks_for_a_person(evidence: Evidence, folder: Path) -> None:
     (folder / "manifest.json").write_bytes(b"{")
-    assert verify(evidence, REGION, ID) == ["manifest.json cannot be read"]
+    assert verify(evidence.of(REGION, ID)) == ["manifest.json cannot be read"]
     with pytest.raises(EvidenceConflict) as caught:
-        evidence.manifest(REGION, ID)
+        evidence.of(REGION, ID).manifest()
     assert caught.value.quarantine
     assert caught.value.reason == "MANIFEST_UNREADABLE"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schemas.result import Result
     from worker.evidence.images import Images
     from worker.evidence.manifest import FileEntry, Missing
-    from worker.evidence.store import Evidence, StoredFile
+    from worker.evidence.store import StoredFile, VerificationEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,10 @@ class Archived:
     busy: bool = False
 
 
-def archive(  # noqa: PLR0913 - all but the first two are given by name
-    evidence: Evidence,
+def archive(
+    evidence: VerificationEvidence,
     images: Images,
     *,
-    region: str,
-    signature_id: str,
     refresh: Callable[[], Result | None],
     final: bool = False,
 ) -> Archived:
@@ -63,28 +61,28 @@ def archive(  # noqa: PLR0913 - all but the first two are given by name
     ``EvidenceLost`` where the store answers and what was kept is gone; ``EvidenceConflict`` where what lies there
     cannot be what was kept.
     """
-    files = {file.name: file for file in evidence.files(region, signature_id)}
-    if paths.MANIFEST in files and (manifest := evidence.manifest(region, signature_id)):
+    files = {file.name: file for file in evidence.files()}
+    if paths.MANIFEST in files and (manifest := evidence.manifest()):
         if gone := {entry.name for entry in manifest.files} - files.keys():
             raise EvidenceLost(
                 EvidenceLost.FILES_GONE,
-                f"of what the manifest at {evidence.url(region, signature_id)} names {len(gone)} files are gone: "
+                f"of what the manifest at {evidence.url} names {len(gone)} files are gone: "
                 "restore them from a backup of the evidence store",
             )
-        # Who wrote it may have been killed before its name was on the disk.
-        evidence.settle(region, signature_id)
+        # The process that wrote it may have been killed before its name was on the disk.
+        evidence.sync()
         return _archived(manifest.files, manifest.missing)
 
-    answer = _answer(evidence, region, signature_id, files.pop(paths.ANSWER, None))
+    answer = _answer(evidence, files.pop(paths.ANSWER, None))
     links = Links(answer.result, refresh)
-    found = collect(evidence, images, links, files.values(), region=region, signature_id=signature_id)
+    found = collect(evidence, images, links, files.values())
     kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))
     if found.pending and not final:
         return replace(_archived(kept, found.missing, pending=True), busy=found.busy)
     manifest = evidence.keep_manifest(
         Manifest(
-            signature_id=signature_id,
-            region=region,
+            signature_id=evidence.signature_id,
+            region=evidence.region,
             overall_result=answer.result.overall_result if answer.result else None,
             error_code=answer.result.error_code if answer.result else None,
             transaction_id=answer.envelope.transaction_id,
@@ -106,22 +104,20 @@ class _Answer:
     result: Result | None
 
 
-def _answer(evidence: Evidence, region: str, signature_id: str, file: StoredFile | None) -> _Answer:
-    raw = evidence.answer(region, signature_id) if file else None
+def _answer(evidence: VerificationEvidence, file: StoredFile | None) -> _Answer:
+    raw = evidence.answer() if file else None
     if file is None or raw is None:
         raise EvidenceLost(
             EvidenceLost.ANSWER_GONE,
-            f"the answer that was kept at {evidence.url(region, signature_id)} is gone: check that EKYC_EVIDENCE_URL "
+            f"the answer that was kept at {evidence.url} is gone: check that EKYC_EVIDENCE_URL "
             "is the same place for all workers, that its disk is mounted, and what was restored or removed there",
         )
     try:
         envelope = load_envelope(raw)
         settled = envelope.code == "SUCCESS" and envelope.data is not None
-        result = load_outcome(envelope.data, signature_id=signature_id) if settled else None
+        result = load_outcome(envelope.data, signature_id=evidence.signature_id) if settled else None
     except SchemaError as error:
-        raise EvidenceConflict(
-            "ANSWER_UNREADABLE", f"the answer kept at {evidence.url(region, signature_id)}: {error}"
-        ) from None
+        raise EvidenceConflict("ANSWER_UNREADABLE", f"the answer kept at {evidence.url}: {error}") from None
     return _Answer(entry_of(file, raw), envelope, result)
 
 

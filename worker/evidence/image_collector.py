@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schemas.result import Result
     from worker.evidence.admission import Admission
     from worker.evidence.images import Image, Images, ImagesOfOne
-    from worker.evidence.store import Evidence, StoredFile
+    from worker.evidence.store import StoredFile, VerificationEvidence
 
 log = structlog.get_logger(__name__)
 
@@ -75,31 +75,25 @@ class Collection:
     busy: bool = False
 
 
-def collect(  # noqa: PLR0913 - the verification is given by name
-    evidence: Evidence,
-    images: Images,
-    links: Links,
-    listed: Iterable[StoredFile],
-    *,
-    region: str,
-    signature_id: str,
+def collect(
+    evidence: VerificationEvidence, images: Images, links: Links, listed: Iterable[StoredFile]
 ) -> Collection:
     """Fetch and keep the images that are not among the files `listed`.
 
     Every image gets its share of the time that is left, so that a host that hangs on the first does not keep
     the second from us for ever.
     """
-    collection = Collection(list(_kept(evidence, listed, region, signature_id)))
+    collection = Collection(list(_kept(evidence, listed)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
     with (
         deadline(IMAGES_S),
-        evidence.adding(region, signature_id) as add,
+        evidence.adding() as add,
         images.for_one(len(wanted)) as its_images,
     ):
         for turn, side in enumerate(wanted):
             try:
                 share_s = time_left_s() / (len(wanted) - turn)
-                with deadline(share_s), images.admissions.one(region) as admission:
+                with deadline(share_s), images.admissions.one(evidence.region) as admission:
                     collection.files.append(_bring(links, its_images, side, add, admission))
             except ImageHostBusy as error:
                 collection.missing.append(Missing(side, ImageUnavailable.cause))
@@ -110,7 +104,11 @@ def collect(  # noqa: PLR0913 - the verification is given by name
                 collection.missing.append(Missing(side, reason))
                 collection.pending |= error.retry
                 log.warning(
-                    "image_missing", region=region, signature_id=signature_id, side=side, why=str(error)
+                    "image_missing",
+                    region=evidence.region,
+                    signature_id=evidence.signature_id,
+                    side=side,
+                    why=str(error),
                 )
     return collection
 
@@ -131,13 +129,11 @@ def _bring(
     return entry
 
 
-def _kept(
-    evidence: Evidence, listed: Iterable[StoredFile], region: str, signature_id: str
-) -> Iterator[FileEntry]:
+def _kept(evidence: VerificationEvidence, listed: Iterable[StoredFile]) -> Iterator[FileEntry]:
     """The images that earlier calls kept."""
     for file in listed:
         if file.name.partition(".")[0] in paths.SIDES:
-            body = evidence.read(region, signature_id, file.name)
+            body = evidence.read(file.name)
             if body is not None:
                 yield entry_of(file, body)
 

@@ -52,8 +52,8 @@ def ledger(region: str, number: int) -> str:
     return f"ledger/{region}/{number:06}"
 
 
-def path(region: str, signature_id: str, name: str) -> str:
-    """The path of one file of a verification. Raises ``InvalidInput`` as `folder`, and for another `name`."""
+def file_name(name: str) -> str:
+    """`name`, if evidence has a file of this name. Raises ``InvalidInput`` otherwise."""
     if not FILE_NAME.fullmatch(name):
         raise InvalidInput("evidence: this is no name of an evidence file")
-    return f"{folder(region, signature_id)}/{name}"
+    return name

@@ -10,26 +10,26 @@ from worker.evidence import paths
 
 if TYPE_CHECKING:
     from worker.evidence.manifest import FileEntry, Manifest
-    from worker.evidence.store import Evidence
+    from worker.evidence.store import VerificationEvidence
 
 
-def verify(evidence: Evidence, region: str, signature_id: str) -> list[str]:
-    """Compare what lies in the store with the manifest, and say each fault in a line; none: all is as it was.
+def verify(evidence: VerificationEvidence) -> list[str]:
+    """The differences between the store and the manifest, one line each; empty: the evidence is unchanged.
 
     Raises ``EvidenceUnavailable`` where the store cannot be read, which proves nothing either way.
     """
     try:
-        manifest = evidence.manifest(region, signature_id)
+        manifest = evidence.manifest()
     except EvidenceConflict:
         return [f"{paths.MANIFEST} cannot be read"]
     if manifest is None:
         return [f"{paths.MANIFEST} is missing"]
     faults = []
-    if (manifest.region, manifest.signature_id) != (region, signature_id):
+    if (manifest.region, manifest.signature_id) != (evidence.region, evidence.signature_id):
         faults.append(f"{paths.MANIFEST} belongs to another verification")
     for entry in manifest.files:
-        faults += _faults(entry, evidence.read(region, signature_id, entry.name))
-    return faults + _strangers(manifest, evidence, region, signature_id)
+        faults += _faults(entry, evidence.read(entry.name))
+    return faults + _strangers(manifest, evidence)
 
 
 def _faults(entry: FileEntry, body: bytes | None) -> list[str]:
@@ -42,10 +42,10 @@ def _faults(entry: FileEntry, body: bytes | None) -> list[str]:
     return []
 
 
-def _strangers(manifest: Manifest, evidence: Evidence, region: str, signature_id: str) -> list[str]:
+def _strangers(manifest: Manifest, evidence: VerificationEvidence) -> list[str]:
     # Unreadable answers are kept beside the evidence, before or after the one that counted.
     known = {paths.MANIFEST, *(entry.name for entry in manifest.files)}
-    found = (file.name for file in evidence.files(region, signature_id))
+    found = (file.name for file in evidence.files())
     return [
         f"{name} is not in the manifest"
         for name in found

@@ -65,11 +65,9 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
 
     if missing(settings.evidence_url):
         return []
-    region, signature_id = story.verification.region, story.verification.signature_id
-    evidence = Evidence(settings.evidence_url)
-    return [
-        f"{evidence.url(region, signature_id)}/{file.name}" for file in evidence.files(region, signature_id)
-    ]
+    verification = story.verification
+    evidence = Evidence(settings.evidence_url).of(verification.region, verification.signature_id)
+    return [f"{evidence.url}/{file.name}" for file in evidence.files()]
 
 
 class Page:

@@ -1,4 +1,4 @@
-"""What a place for evidence can do, be it a local folder or a bucket."""
+"""The interface of an evidence backend, which is a local folder or a bucket."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ class Found:
     kept_at: datetime
 
 
-class Together(Protocol):
-    """Files that are written into one folder together."""
+class FolderWriter(Protocol):
+    """Writes files into one folder together."""
 
-    #: The names that were there already: those files stay as they are. Complete at the end of the block.
+    #: The names that existed already: those files stay as they are. Complete at the end of the block.
     taken: list[str]
 
     def add(self, name: str, body: bytes) -> None:
         """Write a file if there is none, whole or not at all."""
 
 
-class Objects(Protocol):
+class Backend(Protocol):
     """Files under `url`, each written once; safe to share between threads, and made before a fork.
 
-    Every method raises ``EvidenceUnavailable`` for whatever the place does.
+    Every method raises ``EvidenceUnavailable`` whatever the file system or the bucket raises.
     """
 
     url: str
 
     def prepare(self) -> None:
-        """Make the place if it can be made, and was not there when this process first looked."""
+        """Create the root folder if it can be created and did not exist when this process first looked."""
 
     def create(self, path: str, body: bytes) -> bool:
         """Write a file if there is none, whole or not at all: True; False: there is one already.
 
-        Either way what is there now stays, whatever happens to the power.
+        In both cases the file that exists afterwards survives a power cut.
         """
 
-    def together(self, folder: str) -> AbstractContextManager[Together]:
-        """Write files, in a block, into a folder in which one was created.
+    def writing(self, folder: str) -> AbstractContextManager[FolderWriter]:
+        """Write files, in a block, into a folder in which a file was created.
 
-        They can be seen, and stay, at the end of the block at the latest. Where the block raises, they may be lost.
+        They are visible, and survive a power cut, at the end of the block. Where the block raises, they may be lost.
         """
 
-    def settle(self, folder: str) -> None:
-        """Make sure that the files that can be seen in a folder stay, also those that another process put there."""
+    def sync(self, folder: str) -> None:
+        """Make every file that is visible in a folder survive a power cut, also where another process wrote it."""
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None: there is no such file."""

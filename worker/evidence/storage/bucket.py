@@ -13,7 +13,7 @@ from obstore.store import from_url
 
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError
-from worker.evidence.storage.backend import Found, Objects, Together, unavailable, unsuitable
+from worker.evidence.storage.backend import Backend, FolderWriter, Found, unavailable, unsuitable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ _KINDS: Final = {
 ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
 
-class Bucket(Objects):
+class Bucket(Backend):
     """The objects under a URL of a bucket, which answers only when it has kept what it was given.
 
     Made before a fork it works after it; used before a fork it does not. It is not asked before it is needed.
@@ -101,11 +101,11 @@ class Bucket(Objects):
             return True
 
     @contextmanager
-    def together(self, folder: str) -> Iterator[Together]:
+    def writing(self, folder: str) -> Iterator[FolderWriter]:
         yield _Puts(self, folder)
 
-    def settle(self, folder: str) -> None:
-        """What can be seen in a bucket stays."""
+    def sync(self, folder: str) -> None:
+        """Nothing to do: a bucket answers only when it has kept an object."""
 
     def read(self, path: str) -> bytes | None:
         with self._use("read"):
@@ -140,8 +140,8 @@ class Bucket(Objects):
             raise unavailable(doing, self.url, _cause(error)) from None
 
 
-class _Puts(Together):
-    """A bucket answers only when it has kept what it was given: there is nothing to be done at the end."""
+class _Puts(FolderWriter):
+    """Puts each file at once: nothing is left to do at the end of the block."""
 
     def __init__(self, bucket: Bucket, folder: str) -> None:
         self.taken = []

@@ -1,8 +1,8 @@
-"""The disk, or whatever there is in its place, under the folder of local evidence.
+"""Durability: how what was written to local evidence reaches the disk, by one of two strategies.
 
-Under load hundreds of files wait at a time until they are on the disk. To sync them one by one costs more than all else
-that is done for them; to sync their file system, once for all who wait, costs a fraction of it
-(docs/adr/0007-durable-files.md). It also waits for what others write there.
+Under load hundreds of files wait at a time until they are on the disk. One sync of the file system (`syncfs`) serves
+all of them and costs a fraction of one `fsync` for each (docs/adr/0007-durable-files.md). It also waits for what other
+programs write there, and only some file systems report all failures by it: elsewhere each file is synced by itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import errno
 import os
 import platform
 import re
-import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.group_commit import GroupCommit
@@ -30,108 +28,120 @@ _T = TypeVar("_T")
 #: Where `syncfs` is known to wait for everything, and writing does not wait for a network or another program.
 _DISKS: Final = frozenset({"ext2", "ext3", "ext4", "xfs"})
 
-#: From here on it tells of all that could not be written: of data since 5.8, of what the file system itself does since
-#: 5.17, by its source.
+#: The first kernel whose `syncfs` reports every failure: of data since 5.8, of the file system itself since 5.17, by
+#: its source.
 _SINCE: Final = (5, 17)
 
 
+class Durability(Protocol):
+    """How files and names under one folder reach the disk. Every method raises ``OSError``."""
+
+    #: Syncs that failed for files of other callers, too. Read it before writing, and pass it to `sync`.
+    failures: int
+
+    def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run system calls on files: in the blocking pool where they may take as long as a network."""
+
+    def sync(self, *descriptors: int, since: int) -> None:
+        """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
+
+        Parameters:
+          since: `failures` as it was before anything was written.
+        """
+
+    def sync_folder(self, path: str) -> None:
+        """Return once the names in a folder that many verifications share are on the disk."""
+
+
+def choose(root: str) -> Durability:
+    """The strategy for the file system that a folder is on. Call it in the process that uses it. Raises ``OSError``."""
+    device = Path(root).stat().st_dev
+    if _is_disk(file_system(root)):
+        folder = _Folder(root)
+        if folder.device == device:  # nothing was mounted there meanwhile
+            return FileSystemSync(folder)
+    return FileSync()
+
+
+class FileSync(Durability):
+    """Syncs each file and each folder by itself (`fsync`), in the blocking pool. Right on every file system."""
+
+    failures = 0
+
+    def __init__(self) -> None:
+        self._folders: dict[str, GroupCommit] = {}
+
+    def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return run_blocking(function, *args, **kwargs)
+
+    def sync(self, *descriptors: int, since: int) -> None:
+        del since  # `fsync` reports the failures of one file
+        run_blocking(_fsync, descriptors)
+
+    def sync_folder(self, path: str) -> None:
+        commit = self._folders.get(path)
+        if commit is None:
+            commit = self._folders[path] = GroupCommit(lambda: sync(path))
+        commit()
+
+
+class FileSystemSync(Durability):
+    """Syncs the whole file system (`syncfs`), once for all callers that wait. System calls run in the event loop.
+
+    What lies on another file system, such as a region's folder that is a mount of its own, is left to ``FileSync``. If
+    another file system is mounted over the root later, that is so for everything until the process restarts.
+    """
+
+    def __init__(self, root: _Folder) -> None:
+        # It stays open: the kernel reports a failure once to each open descriptor.
+        self._root = root
+        self._commit = GroupCommit(self._sync_all)
+        self._file_sync = FileSync()
+        self._run_inline = True
+        self.failures = 0
+
+    def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return function(*args, **kwargs) if self._run_inline else run_blocking(function, *args, **kwargs)
+
+    def sync(self, *descriptors: int, since: int) -> None:
+        if any(os.fstat(descriptor).st_dev != self._root.device for descriptor in descriptors):
+            self._run_inline = False  # the other file system may be as slow as a network
+            self._file_sync.sync(*descriptors, since=since)
+            return
+        self._commit()
+        # The kernel reports a failure once, without saying whose: it may have been a file of this caller.
+        if self.failures != since:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def sync_folder(self, path: str) -> None:
+        """A folder on this file system was synced with the file that was created below it."""
+        if self.run(os.stat, path).st_dev != self._root.device:
+            self._file_sync.sync_folder(path)
+
+    def _sync_all(self) -> None:
+        try:
+            syncfs(self._root.descriptor)
+            # ext4 without a journal writes inodes after it has told the disk to empty its cache: so once more.
+            os.fsync(self._root.descriptor)
+        except OSError:
+            self.failures += 1
+            raise
+
+
 class _Folder:
-    """An open folder, closed when nobody has it any more. By its descriptor the kernel knows what it has told us."""
+    """An open folder, closed when it is no longer referenced."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self.device = os.fstat(self.descriptor).st_dev
 
     def __del__(self) -> None:
         with suppress(AttributeError):  # it could not be opened
             os.close(self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What the root was last seen to be on. `root`: where it is synced whole; open from the first sync on."""
-
-    device: int = -1
-    root: _Folder | None = None
-
-
-class Disk:
-    """What one folder is on. Its methods raise ``OSError``.
-
-    Parameters:
-      root: need not be there yet, and may come to be on another file system when that is mounted.
-    """
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._place = _Place()
-        #: Syncs of the whole that failed. The kernel tells once that something could not be written, whose ever it was.
-        self.failures = 0
-        self._looking = threading.Lock()
-        self._all = GroupCommit(self._sync_all)
-        self._folders: dict[str, GroupCommit] = {}
-
-    def do(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call what reads or writes files. Where that may take long, other calls go on meanwhile."""
-        return function(*args, **kwargs) if self._place.root else run_blocking(function, *args, **kwargs)
-
-    def sync(self, *descriptors: int, since: int) -> None:
-        """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
-
-        Where they are synced whole, so is all that was written to their file system before the call. `since`: what
-        `failures` was before anything was written; whatever failed since then may have been ours.
-        """
-        if not self.do(self._are_whole, descriptors):
-            run_blocking(_fsync, descriptors)
-            return
-        place = self._place
-        self._all()
-        if self._place is not place:  # another file system was mounted meanwhile, and maybe that was synced
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        if self.failures != since:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    def sync_folder(self, path: str) -> None:
-        """The same for the names in a folder that many share: one call serves all who asked before it began."""
-        shared = self._folders.get(path)
-        if shared is None:
-            shared = self._folders[path] = GroupCommit(lambda: sync(path))
-        shared()
-
-    def is_whole(self, status: os.stat_result) -> bool:
-        """Whether what has this status is synced with all of its file system."""
-        device = os.stat(self._root).st_dev  # noqa: PTH116 - many times a second
-        place = self._place
-        if device != place.device:
-            place = self._look(device)
-        return place.root is not None and status.st_dev == place.device
-
-    def _look(self, device: int) -> _Place:
-        with self._looking:
-            if device != self._place.device:
-                whole = _is_disk(file_system(self._root))
-                self._place = _Place(device, _Folder(self._root) if whole else None)
-            return self._place
-
-    def _are_whole(self, descriptors: tuple[int, ...]) -> bool:
-        return all(self.is_whole(os.fstat(descriptor)) for descriptor in descriptors)
-
-    def _sync_all(self) -> None:
-        root = self._place.root
-        if root is None:
-            raise OSError(
-                errno.ESTALE, os.strerror(errno.ESTALE)
-            )  # another file system was mounted meanwhile
-        try:
-            syncfs(root.descriptor)
-            # ext4 without a journal writes inodes after it has told the disk to empty its cache: so once more.
-            os.fsync(root.descriptor)
-        except OSError:
-            self.failures += 1
-            raise
-
-
 def file_system(path: str) -> str | None:
-    """The kind of file system that a path is on; None: it cannot be told."""
+    """The kind of file system that a path is on; None: unknown."""
     device = Path(path).stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -150,20 +160,8 @@ def syncfs(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def rename_once(path: str, name: str, folder: int) -> None:
-    """Give a file its name in the folder behind a descriptor. Raises ``FileExistsError`` where there is one.
-
-    For file systems without hard links, such as vfat. Raises ``OSError``, also where this cannot be done either.
-    """
-    if _rename is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if _rename(_AT_FDCWD, os.fsencode(path), folder, os.fsencode(name), _RENAME_NOREPLACE):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
 def sync(folder: str | Path) -> None:
-    """Raises ``OSError``."""
+    """Sync the names in one folder. Raises ``OSError``."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -183,8 +181,3 @@ def _fsync(descriptors: tuple[int, ...]) -> None:
 
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-
-#: Of renameat2(2), which not every C library has.
-_rename: Final[Callable[..., int] | None] = getattr(_libc, "renameat2", None)
-_AT_FDCWD: Final = -100
-_RENAME_NOREPLACE: Final = 1

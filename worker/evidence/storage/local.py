@@ -1,34 +1,53 @@
-"""Evidence in a local folder, so that it survives a power cut and nobody else reads it."""
+"""Evidence in a local folder: files that appear whole or not at all, survive a power cut, and are private."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import threading
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
+from uuid import uuid4
 
+from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError, EvidenceUnavailable
-from worker.evidence.storage.backend import Found, Objects, clear
-from worker.evidence.storage.drafts import Drafts
-from worker.evidence.storage.durability import Disk, sync
+from worker.evidence.storage import durability
+from worker.evidence.storage.backend import Backend, FolderWriter, Found, clear, unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
 
-    from worker.evidence.storage.backend import Together
+    from worker.evidence.storage.durability import Durability
 
-#: Evidence is personal data: for the account that runs the workers, and for nobody else.
+#: Evidence is personal data: only the account that runs the workers may read it.
 FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+#: The flag that opens a file without a name, which gets one later by way of `/proc`; 0: this system has no such files.
+_NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_dir() else 0
+
+#: The errors of a file system that has no files without a name, such as NFS.
+_KNOWS_NONE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
+
+#: The errors of a file system that cannot rename without replacing.
+_CANNOT_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+#: The errors of a file system that has no hard links.
+_KNOWS_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-class LocalFolder(Objects):
-    """Files in a folder, put there durably: a name that can be seen has all its bytes on the disk.
+class LocalFolder(Backend):
+    """Files in a folder, put there durably: a name that is visible has all its bytes on the disk.
 
     A file is written without a name, synced, and only then linked to its own; then its folder is synced, and the way
-    to that folder. All by system calls: by way of obstore each took three times the processor time. On a disk of this
-    machine they are made by the caller; elsewhere, where each may take long, on threads.
+    to that folder. All by system calls: by way of obstore each took three times the processor time.
     """
 
     def __init__(self, url: str, host: str, path: str) -> None:
@@ -41,9 +60,10 @@ class LocalFolder(Objects):
         #: Folders of regions that this process has synced into the root.
         self._synced: set[str] = set()
         self._root = str(root.resolve()).rstrip("/")
-        self._disk = Disk(f"{self._root}/")
+        self._chosen: Durability | None = None
+        self._choosing = threading.Lock()
         self._prepared = False
-        # A disk that is full or away may come back while this process lives: its users get the error.
+        # A disk that is full or not mounted may come back while this process lives: every use reports it.
         with suppress(EvidenceUnavailable):
             self.prepare()
 
@@ -55,41 +75,39 @@ class LocalFolder(Objects):
             made = [folder for folder in (root, *root.parents) if not folder.exists()]
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             for folder in made:
-                sync(folder.parent)
+                durability.sync(folder.parent)
         self._prepared = True
 
     def create(self, path: str, body: bytes) -> bool:
         folder, _, name = path.rpartition("/")
-        with self.together(folder) as files:
+        with self.writing(folder) as files:
             if folder:
                 with clear("written", self.url):
-                    self._disk.do(self._make, folder)
+                    self._durability.run(self._make, folder)
             files.add(name, body)
-        with clear("written", self.url):
-            if folder and not self._disk.do(self._is_whole, folder):
-                self._sync_way(folder)
+        if folder:
+            with clear("written", self.url):
+                self._sync_parents(folder)
         return not files.taken
 
     @contextmanager
-    def together(self, folder: str) -> Iterator[Together]:
-        with Drafts(f"{self._root}/{folder}", self.url, self._disk) as drafts:
+    def writing(self, folder: str) -> Iterator[FolderWriter]:
+        with clear("written", self.url):
+            drafts = _Drafts(f"{self._root}/{folder}", self.url, self._durability)
+        with drafts:
             yield drafts
             drafts.publish()
 
-    def settle(self, folder: str) -> None:
-        with clear("written", self.url):
-            descriptor = self._disk.do(os.open, f"{self._root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                self._disk.sync(descriptor, since=self._disk.failures)
-            finally:
-                self._disk.do(os.close, descriptor)
+    def sync(self, folder: str) -> None:
+        with clear("written", self.url), _opened(self._durability, f"{self._root}/{folder}") as descriptor:
+            self._durability.sync(descriptor, since=self._durability.failures)
 
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):
             try:
-                return self._disk.do(Path(f"{self._root}/{path}").read_bytes)
+                return self._durability.run(Path(f"{self._root}/{path}").read_bytes)
             except FileNotFoundError:
-                self._disk.do(os.stat, self._root)  # a root that is gone says nothing of one file
+                self._durability.run(os.stat, self._root)  # a root that is gone says nothing of one file
                 return None
 
     def remove(self, path: str) -> None:
@@ -98,10 +116,20 @@ class LocalFolder(Objects):
 
     def list(self, folder: str = "") -> Iterator[Found]:
         with clear("listed", self.url):
-            found = self._disk.do(tuple, self._found(folder))
+            found = self._durability.run(tuple, self._found(folder))
             if not found:
-                self._disk.do(os.stat, self._root)
+                self._durability.run(os.stat, self._root)
             yield from found
+
+    @property
+    def _durability(self) -> Durability:
+        """The strategy of this process, chosen at its first use. Raises ``OSError`` where the root is away."""
+        return self._chosen or run_blocking(self._choose)
+
+    def _choose(self) -> Durability:
+        with self._choosing:
+            self._chosen = self._chosen or durability.choose(f"{self._root}/")
+            return self._chosen
 
     def _found(self, folder: str) -> Iterator[Found]:
         with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
@@ -127,14 +155,138 @@ class LocalFolder(Objects):
                 self._synced.discard(made.parent.name)
                 made.mkdir(FOLDER_MODE)
 
-    def _is_whole(self, folder: str) -> bool:
-        """Whether the way to a folder was synced with the name of the file that was created in it."""
-        return self._disk.is_whole(Path(f"{self._root}/{folder}").parent.stat())
-
-    def _sync_way(self, folder: str) -> None:
-        """Make sure that a folder stays. The process that made it may have been killed before it did."""
+    def _sync_parents(self, folder: str) -> None:
+        """Make the folder itself survive a power cut. The process that made it may have been killed before it did."""
         region, _, _ = folder.rpartition("/")
-        self._disk.sync_folder(f"{self._root}/{region}")
+        self._durability.sync_folder(f"{self._root}/{region}")
         if region not in self._synced:
-            self._disk.sync_folder(f"{self._root}/")
+            self._durability.sync_folder(f"{self._root}/")
             self._synced.add(region)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A file that has its bytes and not its name yet."""
+
+    name: str
+    descriptor: int
+    #: The way to its bytes.
+    path: str
+    #: It has a temporary name.
+    staged: bool = False
+
+
+class _Drafts(FolderWriter):
+    """Drafts for one folder. At the end of the block, and after a kill, those that were not published are gone.
+
+    Where the file system has no files without a name, a kill leaves one that is called `staged-…` beside the evidence,
+    which goes when that folder goes.
+    """
+
+    def __init__(self, folder: str, url: str, disk: Durability) -> None:
+        self.taken = []
+        self._folder = folder
+        self._url = url
+        self._disk = disk
+        self._since = disk.failures
+        self._drafts: list[_Draft] = []
+
+    def add(self, name: str, body: bytes) -> None:
+        with clear("written", self._url):
+            self._disk.run(self._write, name, body)
+
+    def publish(self) -> None:
+        """Give all drafts their names once their bytes are on the disk; then bring the names to the disk, too."""
+        with clear("written", self._url):
+            if self._drafts:
+                self._disk.sync(*(draft.descriptor for draft in self._drafts), since=self._since)
+            with _opened(self._disk, self._folder) as folder:
+                self._disk.run(self._name, folder)
+                # Also where all were taken: the process that wrote those may have been killed before this line.
+                self._disk.sync(folder, since=self._since)
+
+    def _write(self, name: str, body: bytes) -> None:
+        draft = self._open(name)
+        self._drafts.append(draft)
+        rest = memoryview(body)
+        while rest:
+            rest = rest[os.write(draft.descriptor, rest) :]
+
+    def _name(self, folder: int) -> None:
+        for draft in self._drafts:
+            try:
+                self._link(draft, folder)
+            except FileExistsError:
+                self.taken.append(draft.name)
+
+    def _link(self, draft: _Draft, folder: int) -> None:
+        """Give a draft its name, if that is free. Raises ``FileExistsError`` where it is not, and ``OSError``."""
+        try:
+            os.link(draft.path, draft.name, dst_dir_fd=folder)
+        except OSError as error:
+            if not draft.staged or error.errno not in _KNOWS_NO_LINKS:
+                raise
+            try:
+                _rename_once(draft.path, draft.name, folder)
+            except OSError as other:
+                if other.errno not in _CANNOT_RENAME:
+                    raise
+                why = "its file system has neither hard links nor a rename that replaces nothing"
+                raise unsuitable(self._url, why) from None
+
+    def _open(self, name: str) -> _Draft:
+        if _NAMELESS:
+            try:
+                descriptor = os.open(self._folder, _NAMELESS | os.O_WRONLY, FILE_MODE)
+                return _Draft(name, descriptor, f"/proc/self/fd/{descriptor}")
+            except OSError as error:
+                if error.errno not in _KNOWS_NONE:
+                    raise
+        path = f"{self._folder}/staged-{uuid4().hex}"
+        return _Draft(name, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE), path, staged=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drafts:
+            self._disk.run(self._drop)
+
+    def _drop(self) -> None:
+        for draft in self._drafts:
+            # NFS writes when a file is closed, and reports failures then; what was published is synced.
+            with suppress(OSError):
+                os.close(draft.descriptor)
+            if draft.staged:
+                with suppress(OSError):
+                    Path(draft.path).unlink()
+
+
+@contextmanager
+def _opened(disk: Durability, folder: str) -> Iterator[int]:
+    """The descriptor of a folder, for a block."""
+    descriptor = disk.run(os.open, folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        disk.run(os.close, descriptor)
+
+
+def _rename_once(path: str, name: str, folder: int) -> None:
+    """Give a file its name in the folder behind a descriptor. Raises ``FileExistsError`` where there is one.
+
+    For file systems without hard links, such as vfat. Raises ``OSError``, also where this cannot be done either.
+    """
+    if _rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _rename(_AT_FDCWD, os.fsencode(path), folder, os.fsencode(name), _RENAME_NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+#: renameat2(2), which not every C library has.
+_rename: Final[Callable[..., int] | None] = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+_AT_FDCWD: Final = -100
+_RENAME_NOREPLACE: Final = 1
