@@ -4,8 +4,9 @@
 
 For each verification: an answer of 1 kB, two images of 60 kB that come from memory, and a manifest. Ours keeps the
 answer, reads it again as another worker would, hashes and keeps the images, seals them; all is synced to the disk. The
-other way makes a folder and writes four files. Both one verification after the other and 64 at once, as the greenlets
-of one thread that a worker's calls are, in turns; medians of the rounds.
+other ways: `fsync` is ours with each file synced by itself, where ours syncs the file system; `plain` makes a folder
+and writes four files. Each with one verification after the other and 64 at once, as the greenlets of one thread that a
+worker's calls are, in turns; medians of the rounds.
 
 Nothing is removed before the end: a file system without a journal passes over the places of what was removed a short
 while ago, one by one, and takes many times as long for it.
@@ -19,18 +20,24 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
 
 from gevent.pool import Pool
 
+from worker.evidence.admission import Admissions
 from worker.evidence.archive import archive
 from worker.evidence.images import Image, Images
+from worker.evidence.storage import durability
 from worker.evidence.store import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from worker.evidence.admission import Admission
 
 REGION = "ph"
 PHOTO = b"\xff\xd8\xff" + os.urandom(60_000)
@@ -38,10 +45,18 @@ AT_ONCE = (1, 64)
 
 
 class Memory:
-    """Images that come from nowhere; their hash is taken, as of those that come over the network."""
+    """Images that come from memory; their hash is taken, as of those that come over the network."""
 
-    def fetch(self, url: str) -> Image:
-        del url
+    def __init__(self) -> None:
+        self.admissions = Admissions()
+
+    @contextmanager
+    def for_one(self, wanted: int) -> Iterator[Memory]:
+        del wanted
+        yield self
+
+    def fetch(self, link: str, admission: Admission) -> Image:
+        del link, admission
         return Image(PHOTO, "image/jpeg", sha256(PHOTO).hexdigest())
 
 
@@ -54,12 +69,21 @@ def answer(signature_id: str) -> bytes:
 
 
 def ours(folder: Path) -> Callable[[str], None]:
+    """As a worker does it on this file system."""
     evidence, images = Evidence(folder.as_uri()), cast("Images", Memory())
 
     def keep(signature_id: str) -> None:
         evidence.of(REGION, signature_id).keep_answer(answer(signature_id))
         archive(evidence.of(REGION, signature_id), images, refresh=lambda: None)
 
+    return keep
+
+
+def fsync(folder: Path) -> Callable[[str], None]:
+    """As `ours`, each file and folder synced by itself: the difference is what `syncfs` saves."""
+    with patch.object(durability, "choose", lambda _: durability.FileSync()):
+        keep = ours(folder)
+        keep("chooses")
     return keep
 
 
@@ -91,7 +115,7 @@ def figures(folder: Path, verifications: int, rounds: int) -> list[dict[str, Any
     taken: dict[tuple[str, int], list[dict[str, float]]] = {}
     for turn in range(rounds):
         for at_once in AT_ONCE:
-            for way in (ours, plain):
+            for way in (ours, fsync, plain):
                 keep = way(folder / f"{way.__name__}-{at_once}-{turn}")
                 taken.setdefault((way.__name__, at_once), []).append(measure(keep, at_once, verifications))
     return [

@@ -14,7 +14,7 @@ from benchmarks.bench.chart import chart
 from benchmarks.bench.failure import BenchFailed
 from benchmarks.bench.ground import FOLDER, ROOT, yard
 from benchmarks.bench.headline import headline
-from benchmarks.bench.lineup import CONTENDERS
+from benchmarks.bench.lineup import CONTENDERS, OURS, OURS_FSYNC
 from benchmarks.bench.profile import PROFILES
 from benchmarks.bench.report import fill, report
 from benchmarks.bench.rounds import Entry
@@ -105,6 +105,11 @@ _record = click.option(
     help="A profile or a target; again for more. Default: all.",
 )
 @_contenders
+@click.option(
+    "--fsync",
+    is_flag=True,
+    help="Also run ours with each file synced by itself, beside ours as it is: the difference is what `syncfs` saves.",
+)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
     "--seconds",
@@ -128,6 +133,7 @@ _record = click.option(
 def run(  # noqa: PLR0913, PLR0917 - the options
     only: Sequence[str],
     names: Sequence[str],
+    fsync: bool,  # noqa: FBT001 - click gives it by name
     rounds: int,
     seconds: float,
     numbers: Sequence[int],
@@ -140,12 +146,15 @@ def run(  # noqa: PLR0913, PLR0917 - the options
     \b
       python -m benchmarks.bench run --only cpu --contender ours --contender "plain Celery" --rounds 1
       python -m benchmarks.bench run --only waiting --waiting 10000
+      python -m benchmarks.bench run --only real --contender ours --fsync
 
     Exit status: 0 all is well, 1 counts disagree somewhere, 2 something is missing or wrong, 130 Ctrl-C.
     """  # noqa: D301 - click takes a backspace for "do not wrap"
     output = _RECORD if record else output
     versions = needs.versions()
     entries, parts = _entries(names), only or PARTS
+    if fsync:
+        entries.append(Entry(OURS, OURS_FSYNC))
     # What is wrong with the file is better told now than in an hour.
     results.check(output)
     with yard(folder) as where:

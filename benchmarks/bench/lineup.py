@@ -21,12 +21,10 @@ _CELERY_QUEUE: Final[Queue] = PushedList("onboarding", celery=True)
 _PATCHED: Final = ("gevent.monkey", "--module")
 
 
-def _ours(concurrency: int, folder: Path) -> list[Command]:
+def _ours(concurrency: int, folder: Path, module: str = "celery") -> list[Command]:
     del concurrency, folder
     return [
-        Command(
-            f"ours{core}", ("celery", "-A", "worker", "worker", "-n", f"ours{core}@bench", "-l", "WARNING")
-        )
+        Command(f"ours{core}", (module, "-A", "worker", "worker", "-n", f"ours{core}@bench", "-l", "WARNING"))
         for core in range(CORES)
     ]
 
@@ -195,5 +193,8 @@ BARE: Final = Contender(
         countdowns_live="in the process's memory",
     ),
 )
+
+#: Run on request only: what `syncfs` saves is the difference to the variant of `OURS`.
+OURS_FSYNC: Final = Variant("two workers, fsync", partial(_ours, module="benchmarks.peers.ours_fsync"))
 
 CONTENDERS: Final[Sequence[Contender]] = (OURS, PLAIN_CELERY, DRAMATIQ, TASKIQ, HUEY, BARE)
