@@ -165,14 +165,14 @@ def test_a_lock_that_a_dead_minter_left_behind_delays_and_no_more(
 MINTER = """
 import sys, time, redis
 from worker.http_client import deadline
-from worker.advance.token_cache import Tokens
+from worker.advance.token_cache import TokenCache
 
 def mint(region):
     print("minting", flush=True)
     time.sleep(600)
 
 with deadline(600.0):
-    Tokens(redis.Redis.from_url(sys.argv[1]), mint).get("ph")
+    TokenCache(redis.Redis.from_url(sys.argv[1]), mint).get("ph")
 """
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from worker.concurrency.blocking import Aside, Lock, in_greenlet, run_blocking
+from worker.concurrency.blocking import BlockingPool, Lock, in_greenlet, run_blocking
 from worker.concurrency.group_commit import GroupCommit
 from worker.http_client.deadline import deadline, time_left_s
 
@@ -73,7 +73,7 @@ def test_what_is_raised_aside_is_for_its_caller_alone(
 
 
 def test_what_hangs_in_one_place_aside_holds_up_no_other() -> None:
-    let_go, hangs, other = threading.Event(), Aside(1), Aside(1)
+    let_go, hangs, other = threading.Event(), BlockingPool(1), BlockingPool(1)
 
     def hang() -> bool:
         return hangs(let_go.wait, 20)

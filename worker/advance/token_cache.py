@@ -14,7 +14,7 @@ from schemas.token import Token
 from worker.advance.answers import TokenFault, TransientFault, Unauthorised
 from worker.advance.token_request import PERIOD_S
 from worker.advance.token_store import Stored, TokenStore
-from worker.concurrency.blocking import Aside, Lock
+from worker.concurrency.blocking import BlockingPool, Lock
 from worker.errors import VendorUnavailable
 from worker.http_client import time_left_s
 from worker.ledger.connection import translated
@@ -43,7 +43,7 @@ WAIT_S: Final = 0.05
 
 
 #: One thread for each region, in which it waits for Redis, the vendor, or another process.
-_aside: Final = Aside(len(REGIONS))
+_pool: Final = BlockingPool(len(REGIONS))
 
 
 class TokenRefused(VendorUnavailable):
@@ -113,7 +113,7 @@ class TokenCache:
         try:
             if not self._held[region].fresh(stale):
                 with translated("the token"):
-                    self._held[region] = _aside(self._shared, region, stale)
+                    self._held[region] = _pool(self._shared, region, stale)
             return self._held[region].token
         finally:
             looking.release()

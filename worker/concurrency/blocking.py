@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: How often a greenlet looks whether a lock is free.
+#: How often a greenlet that waits for a lock tries to acquire it.
 LOOK_AGAIN_S: Final = 0.02
 
 
 def in_greenlet() -> bool:
-    """Whether others run in this thread while we wait."""
+    """Whether the caller is a greenlet, so that others run in this thread while it waits."""
     return isinstance(getcurrent(), Greenlet)
 
 
@@ -37,11 +37,11 @@ def pause(seconds: float) -> None:
     (gevent.sleep if in_greenlet() else time.sleep)(seconds)
 
 
-class Aside:
-    """Calls what blocks on threads aside, for greenlets; who is none has a thread to block already.
+class BlockingPool:
+    """Runs a blocking function in a thread pool so that other greenlets keep running. Outside a greenlet: directly.
 
-    One for each kind of work, so that none waits for another's: what hangs keeps its thread, also where nobody waits
-    for it any more.
+    Each kind of work has a pool of its own, so that none waits for another's: a function that hangs keeps its thread,
+    also after its caller has given up.
 
     Parameters:
       most: threads.
@@ -52,7 +52,7 @@ class Aside:
         self._here = threading.local()
 
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Raises what `function` raises. Waits for a thread where all have something to do."""
+        """What `function` returns. Raises what it raises. Waits for a thread while all are busy."""
         if not in_greenlet():
             return function(*args, **kwargs)
         pool = getattr(self._here, "pool", None)
@@ -65,26 +65,30 @@ class Aside:
         return value
 
 
-#: For evidence, and whatever else has no threads of its own.
-run_blocking: Final = Aside(256)
+#: The blocking pool for evidence, and for everything that has no pool of its own.
+run_blocking: Final = BlockingPool(256)
 
 
 def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | None, BaseException | None]:
-    # What is raised on a thread of its pool, gevent would print with its text, also where it is caught.
+    # gevent prints what is raised in a thread of its pool, also where the caller catches it.
     try:
         return function(*args, **kwargs), None
-    except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+    except BaseException as error:  # noqa: BLE001 - it is raised in the caller
         return None, error
 
 
 class Lock:
-    """A lock that greenlets wait for without holding up others, and threads as ever."""
+    """A lock that a greenlet waits for without blocking the event loop, and a thread as for any lock.
+
+    Not gevent's semaphore: a thread that waits for one whose holder is a thread with a hub, outside a greenlet, waits
+    for ever, whatever its timeout.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def acquire(self, timeout_s: float) -> bool:
-        """Whether it could be had in time."""
+        """Whether the lock was acquired in time."""
         if not in_greenlet():
             return self._lock.acquire(timeout=timeout_s)
         give_up_at = monotonic() + timeout_s

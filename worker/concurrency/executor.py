@@ -1,8 +1,12 @@
 """Concurrent calls: the same function for many verifications at once.
 
-Each call is a greenlet, and all of them run in one thread of the process. While one waits for the vendor, an image or
-the disk, the others keep running, and no threads compete for Python's lock: with a thread for each call that took a
-third of a worker's CPU. Python is not patched: only functions of ``worker.concurrency.blocking`` wait cooperatively.
+Each call is a greenlet, and all of them run in one thread of the process, the event loop. While one waits for the
+vendor, an image or the disk, the others keep running, and no threads compete for Python's lock: with a thread for each
+call that took a third of a worker's CPU. Python is not patched: only functions of ``worker.concurrency.blocking`` wait
+cooperatively.
+
+Which thread runs what: a Celery pool thread calls `Executor.begin` and the methods of `BatchRun`, and may block. What
+is marked "in the event loop" runs there and may not block.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import gevent
@@ -32,52 +37,52 @@ def _nothing() -> None:
 
 
 class EventLoop:
-    """The one in which calls run. It begins with the first of them, and lives for as long as the process does."""
+    """The thread in which calls run. It starts with the first call, and lives for as long as the process does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wake: Any = None
-        # What it has not come to yet, and when it was asked for.
-        self._asked: deque[tuple[float, Callable[[], None]]] = deque()
+        # Functions that were not called yet, and when each was requested.
+        self._requests: deque[tuple[float, Callable[[], None]]] = deque()
         self._ident: int | None = None
-        #: Nothing that it has in flight makes progress. Set by the watchdog.
+        #: No call makes progress. Set by the watchdog.
         self.is_stuck = False
 
     def begin(self) -> None:
-        """Do nothing where it has begun. Raises what keeps it from that."""
+        """Start the thread, unless it has started. Raises what prevents that."""
         with self._lock:
             if self._wake is None:
                 started: Future[Any] = Future()
-                threading.Thread(target=self._live, args=(started,), name="calls", daemon=True).start()
+                threading.Thread(target=self._live, args=(started,), name="event-loop", daemon=True).start()
                 self._wake = started.result()
 
     def soon(self, function: Callable[[], None]) -> None:
-        """Call what does not wait, in this thread. Returns at once."""
-        self._asked.append((time.monotonic(), function))
-        self._wake.send()  # of all that a loop has, this alone may be used from other threads
+        """Call a function that does not block, in the event loop. Returns at once."""
+        self._requests.append((time.monotonic(), function))
+        # Not gevent's `run_callback_threadsafe`: it counts references to the loop while libev, which runs without
+        # Python's lock, counts them too, and a lost one ends the loop (docs/adr/0010-greenlets.md).
+        self._wake.send()
 
     def oldest_request(self) -> tuple[float, object] | None:
-        """The oldest request that it has not come to, and when it was made; makes one where there is none.
+        """The oldest request that is not answered, and when it was made; makes one where there is none.
 
-        None: the thread has not begun, or came to its last request just now.
+        None: the thread has not started, or answered its last request just now.
         """
         if self._wake is None:
             return None
-        if self._asked:
-            self._wake.send()  # in case that something went wrong when it came to what is before
-        else:
+        if not self._requests:
             self.soon(_nothing)
         with suppress(IndexError):
-            return self._asked[0]
+            return self._requests[0]
         return None
 
     def late_s(self) -> float:
-        """How long it has not come to its oldest request."""
+        """For how long the oldest request has not been answered."""
         oldest = self.oldest_request()
         return time.monotonic() - oldest[0] if oldest else 0.0
 
     def position(self) -> tuple[str, object]:
-        """Where in the code the thread is now, as `file:line`, and the item whose work this is; None: no item's."""
+        """Where in the code the thread is now, as `file:line`, and the item whose call this is; None: no item's."""
         frame = sys._current_frames().get(self._ident or 0)  # noqa: SLF001 - public but for its name
         at = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
         while frame is not None and frame.f_code is not BatchRun.do.__code__:
@@ -89,130 +94,137 @@ class EventLoop:
         try:
             hub = gevent.get_hub()
             wake = hub.loop.async_()
-            wake.start(self._come_to)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the outcomes are awaited
+            wake.start(self._answer)
+        except BaseException as error:  # noqa: BLE001 - it is raised in `begin`
             started.set_exception(error)
             return
         started.set_result(wake)
         hub.switch()
 
-    def _come_to(self) -> None:
-        while self._asked:
+    def _answer(self) -> None:
+        """In the event loop: call what was requested."""
+        while self._requests:
             try:
-                self._asked[0][1]()
+                self._requests[0][1]()
+            except BaseException:  # noqa: BLE001 - one request's failure is not the next one's
+                gevent.get_hub().handle_error(self, *sys.exc_info())
             finally:
-                self._asked.popleft()
+                self._requests.popleft()
 
 
 class Executor:
-    """The greenlets for one kind of work: at most `most` for one region, and some for the others beside them.
+    """Runs one kind of call: at most `most` at once for one region, and some for the other regions beside it.
 
-    Regions take turns; of a region the oldest batch comes first. See ``Shares``.
+    Regions take turns; of a region the oldest batch comes first. See ``Shares``: a region's part is kept for it while
+    others are busy, which a semaphore for all, or one for each region, cannot do.
     """
 
-    def __init__(self, most: int, thread: EventLoop, regions: Sequence[str] = ()) -> None:
-        self._thread = thread
+    def __init__(self, most: int, event_loop: EventLoop, regions: Sequence[str] = ()) -> None:
+        self._event_loop = event_loop
         self._shares = Shares.beside(most, regions)
-        self._works: dict[str, deque[BatchRun[Any, Any]]] = {}
+        self._runs: dict[str, deque[BatchRun[Any, Any]]] = {}
 
     def begin(
         self, each: Callable[[_Item], _Outcome], items: Sequence[_Item], region: str = ""
     ) -> BatchRun[_Item, _Outcome]:
-        """Begin to do `each` of `items`, behind what was begun of the region before."""
-        self._thread.begin()
-        work = BatchRun(each, items)
-        self._thread.soon(partial(self._add, region, work))
-        return work
+        """Begin to call `each` with every one of `items`, behind the earlier batches of the region."""
+        self._event_loop.begin()
+        run = BatchRun(each, items)
+        self._event_loop.soon(partial(self._add, region, run))
+        return run
 
-    # All below is done in that thread.
+    # All below runs in the event loop.
 
-    def _add(self, region: str, work: BatchRun[Any, Any]) -> None:
-        self._works.setdefault(region, deque()).append(work)
+    def _add(self, region: str, run: BatchRun[Any, Any]) -> None:
+        self._runs.setdefault(region, deque()).append(run)
         while begun := self._next():
             gevent.spawn(self._run, *begun)
 
-    def _run(self, region: str, work: BatchRun[Any, Any], item: object) -> None:
+    def _run(self, region: str, run: BatchRun[Any, Any], item: object) -> None:
         while True:
-            work.do(item)
+            run.do(item)
             self._shares.give(region)
             begun = self._next()
             if begun is None:
                 return
-            region, work, item = begun
+            region, run, item = begun
 
     def _next(self) -> tuple[str, BatchRun[Any, Any], object] | None:
-        """Take a place for the region whose turn it is, and what is to be done there. None: no region has both."""
-        for region in tuple(self._works):
+        """Take a place for the region whose turn it is, and an item. None: no region has both."""
+        for region in tuple(self._runs):
             if self._shares.free(region) <= 0:
                 continue
-            works = self._works.pop(region)
-            while works:
-                work = works[0]
+            runs = self._runs.pop(region)
+            while runs:
+                run = runs[0]
                 try:
-                    item = work.left.popleft()
+                    item = run.left.popleft()
                 except IndexError:
-                    works.popleft()
+                    runs.popleft()
                     continue
-                self._works[region] = works  # the last in turn from now on
+                self._runs[region] = runs  # the last in turn from now on
                 self._shares.take(region)
-                return region, work, item
+                return region, run, item
         return None
 
 
 class BatchRun(Generic[_Item, _Outcome]):
-    """The work on one batch. Only the thread that began it may use this; the greenlets only run it."""
+    """The calls for one batch. Only the thread that began it may use this, except for `do`."""
 
     def __init__(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> None:
         self._each = each
         items = list(items)
         # The operations of a deque that are used here are atomic.
         self.left = deque(items)
-        self._done: deque[tuple[_Item, _Outcome]] = deque()
-        self._failed: deque[BaseException] = deque()
         self._pending = {id(item): item for item in items}
-        self._news = threading.Event()
+        self._returned: SimpleQueue[tuple[_Item, _Outcome] | BaseException] = SimpleQueue()
+        # Calls that returned, counted in the event loop, and calls that will.
+        self._returns, self._expected = 0, len(items)
         self._ended = threading.Event()
 
     @property
     def pending(self) -> list[_Item]:
-        """What has no outcome that was handed out."""
+        """The items whose outcome `outcomes` has not returned."""
         return list(self._pending.values())
 
     def outcomes(self, *, timeout_s: float, gather_s: Callable[[], float]) -> list[tuple[_Item, _Outcome]]:
-        """What came back, at least one unless `timeout_s` passes; then others may join it for `gather_s`.
+        """The outcomes that came back, at least one unless `timeout_s` passes; then more may join for `gather_s`.
 
         Raises what `each` raised.
         """
-        if not self._news.wait(timeout_s):
-            return []
-        self._ended.wait(gather_s())
-        self._news.clear()
-        if self._failed:
-            raise self._failed[0]
-        found = []
-        while self._done:
-            found.append(self._done.popleft())
-            del self._pending[id(found[-1][0])]
-        return found
+        with suppress(Empty):
+            returned = [self._returned.get(timeout=timeout_s)]
+            # One wait for all, not one for each: every wake-up of this thread takes Python's lock from the calls.
+            self._ended.wait(gather_s())
+            returned += [self._returned.get_nowait() for _ in range(self._returned.qsize())]
+            return [self._settled(each) for each in returned]
+        return []
 
     def take_back(self) -> list[_Item]:
-        """What has not begun, and now will not."""
+        """Withdraw the items that have not begun, and return them."""
         taken = []
         while self.left:
             try:
                 taken.append(self.left.pop())
             except IndexError:
                 break
+        self._expected -= len(taken)
         for item in taken:
             del self._pending[id(item)]
         return taken
 
+    def _settled(self, returned: tuple[_Item, _Outcome] | BaseException) -> tuple[_Item, _Outcome]:
+        if isinstance(returned, BaseException):
+            raise returned
+        del self._pending[id(returned[0])]
+        return returned
+
     def do(self, item: _Item) -> None:
-        """On a greenlet."""
+        """In the event loop: call `each` with one item."""
         try:
-            self._done.append((item, self._each(item)))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the outcomes are awaited
-            self._failed.append(error)
-        if len(self._done) + len(self._failed) >= len(self._pending):
+            self._returned.put((item, self._each(item)))
+        except BaseException as error:  # noqa: BLE001 - it is raised in `outcomes`
+            self._returned.put(error)
+        self._returns += 1
+        if self._returns >= self._expected:
             self._ended.set()
-        self._news.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gevent.event import AsyncResult
+from gevent.lock import BoundedSemaphore
 
 from worker.concurrency.blocking import in_greenlet, run_blocking
 
@@ -21,27 +22,25 @@ class GroupCommit:
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
-        self._gathering: AsyncResult | None = None
-        self._newest: AsyncResult | None = None
+        self._turn = BoundedSemaphore(1)
+        self._next: AsyncResult | None = None
 
     def __call__(self) -> None:
         """Return after a run that began after this call. Raises what the function raises, in every waiting greenlet."""
         if not in_greenlet():
             self._function()
             return
-        if self._gathering:
-            self._gathering.get()
+        if self._next:
+            self._next.get()
             return
-        before, ours = self._newest, AsyncResult()
-        self._newest = self._gathering = ours
+        run = self._next = AsyncResult()
         try:
-            if before:
-                before.wait()
-            self._gathering = None  # a later caller may have changed something since this run began
-            run_blocking(self._function)
+            with self._turn:
+                self._next = None  # a later caller may have changed something since this run began
+                run_blocking(self._function)
         except BaseException as error:
-            if self._gathering is ours:
-                self._gathering = None
-            ours.set_exception(error)
+            if self._next is run:
+                self._next = None
+            run.set_exception(error)
             raise
-        ours.set(None)
+        run.set(None)
