@@ -131,6 +131,7 @@ def test_calls_outlive_what_one_raised() -> None:
     assert len(finish(calls.begin(lambda item: item, range(12)))) == 12
 
 
+@pytest.mark.blocks_event_loop
 def test_a_thread_that_does_not_come_to_what_it_was_asked_for_is_late() -> None:
     thread, let_go = EventLoop(), threading.Event()
     assert thread.late_s() == 0.0  # it has not begun

@@ -15,6 +15,8 @@ from worker.time_budget import END_CHECKS, STUCK_CHECKS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.blocks_event_loop
+
 
 class Intake:
     def __init__(self) -> None:
