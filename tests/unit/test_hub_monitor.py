@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -9,12 +12,14 @@ import gevent
 import pytest
 
 from tests.hub_monitor import blocked
+from tests.unit.docs_pages import ROOT
 from tests.unit.test_calls import finish, until
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import EventLoop, Executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def sleep(item: int) -> int:
@@ -57,3 +62,30 @@ def test_many_short_calls_are_not_found() -> None:
 
     assert len(finish(Executor(64, EventLoop()).begin(short, range(200)))) == 200
     assert not blocked
+
+
+def test_a_test_in_which_a_call_blocks_fails_and_says_where(tmp_path: Path) -> None:
+    test = """
+        import time
+
+        from tests.unit.test_calls import finish
+        from worker.concurrency.executor import EventLoop, Executor
+
+
+        def test_blocks() -> None:
+            finish(Executor(8, EventLoop()).begin(lambda _: time.sleep(3.0), [1]))
+    """
+    path = tmp_path / "test_blocks.py"
+    path.write_text(textwrap.dedent(test))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    child = subprocess.run(
+        [*command, "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert child.returncode == 1, child.stdout
+    assert "a call blocked the event loop for more than 0.1 s" in child.stdout
+    assert "test_blocks.py:9" in child.stdout
