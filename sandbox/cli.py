@@ -60,7 +60,7 @@ def sandbox(  # noqa: PLR0913 - the options above
     json_log: bool,
     quiet: bool,
 ) -> None:
-    """Start a stand-in for the vendor: its token API, its Get Result API and images.
+    """Start a stand-in for the vendor: tokens, results and images.
 
     What it answers for a signatureId follows from the id, which is split at its dashes. Words that ask for
     something, in any order, followed by whatever makes the id unique:

@@ -22,7 +22,7 @@ def installed(folder: Path, entry_points: dict[str, str]) -> Path:
     """A package with commands for `ekyc`, as pip would leave it in `folder`."""
     info = folder / "guest-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\nSummary: Says hello.\n")
     lines = [f"{name} = {place}" for name, place in entry_points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[ekyc.commands]", *lines, ""]))
     return folder
@@ -98,7 +98,7 @@ def test_a_command_of_another_package_is_listed_without_being_imported_and_run_b
 
     listing = guest("--help")
     assert "imported" not in listing.out
-    assert ["greet", "Say", "hello."] in [line.split() for line in listing.out.splitlines()]
+    assert ["greet", "Says", "hello."] in [line.split() for line in listing.out.splitlines()]
     assert guest("greet").out == "imported\nhello\n"
 
 

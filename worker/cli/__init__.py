@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.commands import Commands
+from worker.cli.commands import BUILT_IN, SHORT_HELP, LazyGroup
 from worker.cli.waiting_note import watch_clients
 from worker.errors import EkycError
 from worker.process import forbid_core_dumps, refuse_shadows
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-@click.group("ekyc", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "ekyc",
+    cls=LazyGroup,
+    lazy_subcommands=BUILT_IN,
+    short_help_lines=SHORT_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="ekyc-worker", message="ekyc %(version)s")
 def ekyc() -> None:
     """Bring identity verifications to a decision, and see what became of them."""

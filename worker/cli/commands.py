@@ -1,20 +1,19 @@
-"""The commands there are: ours, and those that other packages install as entry points.
+"""The commands of `ekyc`: those of this package, and those that other packages install as entry points.
 
-Listing them imports none of them: `ekyc --help` answers at once, and works where a command would not.
+`ekyc --help` imports none of them: it is quick, and it also works where a command cannot be imported.
 """
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
-from importlib.abc import InspectLoader
-from importlib.machinery import PathFinder
-from importlib.metadata import entry_points
-from typing import Final
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-#: The command that is found at `module:attribute`.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The commands of this package: each is the object that its entry point names.
 BUILT_IN: Final = {
     "enqueue": "worker.cli.enqueue:enqueue",
     "status": "worker.cli.status:status",
@@ -31,29 +30,74 @@ BUILT_IN: Final = {
     "completion": "worker.cli.completion:completion",
 }
 
-#: Entry points of this group are commands, too. Ours win over theirs of the same name.
+#: The line of each command in `ekyc --help`: the first sentence of its own help, which a test compares.
+SHORT_HELP: Final = {
+    "enqueue": "Hand verifications over, to be polled, archived and decided.",
+    "status": "Show what became of one verification, and what happens next.",
+    "list": "List verifications by stage, region, age or decision.",
+    "stats": "Show the ledger in figures: what waits, what is done, and how.",
+    "watch": "Watch the ledger live, with rates per second.",
+    "quarantine": "See which verifications need a person; retry or drop them.",
+    "hold": "Let a region rest: nothing of it is polled meanwhile.",
+    "resume": "End a region's rest now, whoever ordered it.",
+    "ledger": "Say which ledger the fleet works for.",
+    "redeliver": "Deliver decisions once more, the same bytes under the same id.",
+    "doctor": "Check settings, Redis, evidence, decision table and vendor.",
+    "poll-plan": "Show when a verification is polled, and what a load means.",
+    "completion": "Print a script that completes commands and options.",
+    # Entry points of the same distribution.
+    "sandbox": "Start a stand-in for the vendor: tokens, results and images.",
+    "demo": "Watch verifications travel the whole way, on real parts.",
+}
+
+#: Entry points of this group are commands of other packages. A command of `lazy_subcommands` of the same name wins.
 GROUP: Final = "ekyc.commands"
 
 
-class Commands(click.Group):
-    """A group that imports a command when it is run."""
+class LazyGroup(click.Group):
+    """A group that imports a command when it is run: "lazily loading subcommands" of the manual of click.
+
+    Click itself imports every command for the help of the group. Here its lines come from a table.
+
+    Parameters:
+      lazy_subcommands: `module:attribute` of each command, in the order of the help.
+      short_help_lines: the line of a command in the help. Without one it is the summary of the package that brings it.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy_subcommands: Mapping[str, str],
+        short_help_lines: Mapping[str, str],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._own = {name: EntryPoint(name, value, GROUP) for name, value in lazy_subcommands.items()}
+        self._lines = short_help_lines
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return list(places())
+        return list(self._points())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        place = BUILT_IN.get(cmd_name) or places().get(cmd_name)
-        return _load(cmd_name, place) if place else None
+        point = self._own.get(cmd_name) or self._points().get(cmd_name)
+        return _load(point) if point else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
-        found = places()
-        # A line each: what is left beside the longest name, its margin and the gap.
-        limit = formatter.width - max(map(len, found)) - 6
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary(name, place, limit)) for name, place in found.items()])
+            formatter.write_dl([(name, self._line(point)) for name, point in self._points().items()])
+
+    def _points(self) -> dict[str, EntryPoint]:
+        installed = {point.name: point for point in entry_points(group=GROUP)}
+        return self._own | {name: installed[name] for name in sorted(installed) if name not in self._own}
+
+    def _line(self, point: EntryPoint) -> str:
+        line = self._lines.get(point.name)
+        if line is None and point.dist is not None:
+            line = point.dist.metadata.get("Summary")
+        return line or ""
 
 
 class Unloadable(click.Command):
@@ -69,45 +113,9 @@ class Unloadable(click.Command):
         raise self._error
 
 
-def places() -> dict[str, str]:
-    """The place of each command by its name, in the order in which they are listed."""
-    installed = {point.name: f"{point.module}:{point.attr}" for point in entry_points(group=GROUP)}
-    return BUILT_IN | {name: installed[name] for name in sorted(installed) if name not in BUILT_IN}
-
-
-def summary(name: str, place: str, limit: int = 80) -> str:
-    """The first sentence about a command in `limit` characters, read from its source; nothing is imported for it.
-
-    That is its docstring's, or its module's where the command has none.
-    """
-    module, _, attribute = place.partition(":")
+def _load(point: EntryPoint) -> click.Command:
     try:
-        tree = ast.parse(_source(module))
-    except SyntaxError:
-        return ""
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == attribute]
-    about = [*map(ast.get_docstring, functions), ast.get_docstring(tree)]
-    first = next(filter(None, about), "").removeprefix(f"`ekyc {name}`: ")
-    return click.Command(name, help=first).get_short_help_str(limit)
-
-
-def _source(module: str) -> str:
-    """The source of a module, "" where it cannot be had. Unlike ``find_spec`` this runs no `__init__`."""
-    path, spec, name = None, None, ""
-    for part in module.split("."):
-        name = f"{name}.{part}".lstrip(".")
-        spec = PathFinder.find_spec(name, path)
-        if spec is None:
-            return ""
-        path = spec.submodule_search_locations
-    loader = spec.loader if spec else None
-    return (loader.get_source(name) or "") if isinstance(loader, InspectLoader) else ""
-
-
-def _load(name: str, place: str) -> click.Command:
-    module, _, attribute = place.partition(":")
-    try:
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = point.load()
     except ImportError as error:
-        return Unloadable(name, error)
+        return Unloadable(point.name, error)
     return command
