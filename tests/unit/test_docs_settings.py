@@ -13,8 +13,8 @@ from tornado.options import options
 from sandbox.cli import sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 from tests.unit.docs_pages import ROOT, codes, page
+from tests.unit.flower_defaults import flower_defaults
 from worker.messaging.celery_app import CONCURRENCY
-from worker.runtime.flower import DEFAULTS
 from worker.settings import Settings
 
 #: Read by Celery, gunicorn, Flower and OpenTelemetry, not by us.
@@ -108,7 +108,7 @@ def test_what_stands_behind_a_hash_can_be_used_as_it_is(monkeypatch: pytest.Monk
 def test_the_page_on_flower_has_every_default_of_ours_and_says_what_flowers_own_is() -> None:
     """`options` still holds what Flower itself defines: nothing has been configured here."""
     rows = {codes(row[0])[0]: row for row in page("docs/flower.md").rows("variable | here")}
-    for name, default in DEFAULTS.items():
+    for name, default in flower_defaults().items():
         _, here, theirs, _ = rows.pop(f"FLOWER_{name.upper()}")
         assert codes(here) == [_as_variable(default)], name
         if theirs.startswith("`"):
@@ -122,7 +122,7 @@ def test_the_examples_defaults_of_flower_are_ours() -> None:
     unset = {name for name in stated if name.startswith("FLOWER_")} - example(defaults=False).keys()
     assert unset == {"FLOWER_ADDRESS", "FLOWER_READ_ONLY", "FLOWER_DB", "FLOWER_MAX_TASKS"}
     for name in unset:
-        assert stated[name] == _as_variable(DEFAULTS[name.removeprefix("FLOWER_").lower()]), name
+        assert stated[name] == _as_variable(flower_defaults()[name.removeprefix("FLOWER_").lower()]), name
 
 
 def _as_variable(value: object) -> str:

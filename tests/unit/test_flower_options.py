@@ -10,12 +10,15 @@ import pytest
 from tornado.options import options
 
 from tests.unit.docs_pages import ROOT
+from tests.unit.flower_defaults import flower_defaults
 from worker.errors import ConfigError
-from worker.runtime.flower import DEFAULTS, EXAMPLE, configure
+from worker.runtime.flower import EXAMPLE, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+DEFAULTS = flower_defaults()
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,7 @@ def configured(*argv: str, **environment: str) -> Any:
 
 def test_where_nobody_says_otherwise_it_is_closed_read_only_and_remembers(tmp_path: Path) -> None:
     told = configured()
+    assert len(DEFAULTS) == 9
     assert {name: told[name] for name in DEFAULTS} == DEFAULTS
     assert (told.address, told.port, told.read_only, told.persistent) == ("127.0.0.1", 5555, True, True)
     assert told.basic_auth == ["ops:sesame"]

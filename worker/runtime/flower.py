@@ -1,8 +1,8 @@
-"""Flower as we mean it: behind a password, read-only, on the loopback, with a memory; see `docs/flower.md`.
+"""Checks around Flower's command: it starts only with a password, and keeps its state for its own account.
 
-`celery -A worker flower` is Flower's own command. Celery loads it before it loads us, and `surround` puts us around it:
-our defaults come first, then whatever Flower reads (`FLOWER_…`, its file, its flags), then a look at what has come
-of it, and only then Flower itself.
+`celery -A worker flower` is Flower's own command. Celery loads it before it loads this application, and `surround`
+wraps it. `flowerconfig.py` is read first, then what Flower reads itself (`FLOWER_…`, its file, its flags); the result
+is checked, and then Flower starts. See `docs/flower.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from environs import EnvError, FileAwareEnv
 from flower import command, urls
 from flower.app import Flower
 from flower.views import monitor
-from tornado.options import Error, options
+from tornado.options import Error, options, parse_config_file
 from tornado.web import authenticated
 
 from worker.errors import ConfigError, EkycError
@@ -40,23 +40,9 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 #: What stands in `.env.example`, which anybody can read.
 EXAMPLE: Final = "sandbox:sandbox"
 
-#: What holds where neither the environment nor a flag says otherwise.
-DEFAULTS: Final = {
-    "address": LOOPBACK[0],
-    "read_only": True,
-    "persistent": True,
-    "db": "var/flower/state",
-    # Besides when it ends: a Flower that is killed has lost a minute. In milliseconds.
-    "state_save_interval": 60_000,
-    # Measured: 60 MB of memory, and a state of 3 MB that is saved in 0.7 s.
-    "max_tasks": 10_000,
-    # Our workers send events by themselves. Asking would make every worker of this broker describe its tasks, those of
-    # a pipeline too, with their arguments.
-    "enable_events": False,
-    # A worker's name may be that of a container: after a day without a sign of life it is forgotten. In seconds.
-    "purge_offline_workers": 86_400,
-    "tasks_columns": "name,args,state,received,runtime,worker,uuid",
-}
+#: Our defaults, in Flower's own format. It cannot be the file that Flower reads by itself (`--conf`): that counts
+#: before the environment, and there is only one of it, the operator's.
+DEFAULTS_FILE: Final = Path(__file__).with_name("flowerconfig.py")
 
 #: A name and a password. Flower compares them as ASCII, and takes a comma for the start of the next pair.
 _PAIR: Final = re.compile(r"[!-9;-~]+:[ -~]+")
@@ -122,13 +108,12 @@ def surround(app: Celery) -> None:
 
 
 def configure(argv: tuple[str, ...]) -> None:
-    """Let Flower read its options on top of our defaults. Raises ``ConfigError`` for what cannot be used.
+    """Let Flower read its options on top of `flowerconfig.py`. Raises ``ConfigError`` for what cannot be used.
 
     Flower will read them once more, and come to the same.
     """
     try:
-        for name, value in DEFAULTS.items():
-            options[name] = value
+        parse_config_file(str(DEFAULTS_FILE), final=False)
         _translate()
         command.apply_env_options()
         command.apply_options(sys.argv[0], argv)
@@ -143,19 +128,17 @@ def configure(argv: tuple[str, ...]) -> None:
 
 
 def _translate() -> None:
-    """Into what Flower reads: a secret in a file, and `PORT`, as platforms give it.
+    """Translate the environment into what Flower reads: no empty variables, and the password from its file.
 
-    A variable that is empty says nothing, as among our settings. Flower takes it at its word: all addresses, or the
-    empty secret for its cookies.
+    An empty variable counts as unset, as among our settings. Flower itself would take it at its word: all addresses, or
+    an empty secret for its cookies.
     """
     for name in [
         name for name, value in os.environ.items() if name.startswith("FLOWER_") and not value.strip()
     ]:
         del os.environ[name]
-    env = FileAwareEnv(strip_whitespace=True)
-    read = {"FLOWER_BASIC_AUTH": env.str("FLOWER_BASIC_AUTH", "")}
-    read["FLOWER_PORT"] = env.str("FLOWER_PORT", "") or env.str("PORT", "")
-    os.environ |= {name: value for name, value in read.items() if value}
+    if password := FileAwareEnv(strip_whitespace=True).str("FLOWER_BASIC_AUTH", ""):
+        os.environ["FLOWER_BASIC_AUTH"] = password
 
 
 def _check_address() -> None:
