@@ -1,26 +1,19 @@
-"""What a pipeline asks of us: bring this verification to a decision."""
+"""An enqueue request in a message or a file; its rules stand in `worker.enqueue_request`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, post_load
 
 from schemas.errors import SchemaError
 from schemas.fields import Context, Region, SignatureId
+from worker.enqueue_request import EnqueueRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-@dataclass(frozen=True, slots=True)
-class EnqueueRequest:
-    """One verification to be enqueued. `context` is compact JSON text, None where there is none."""
-
-    signature_id: str
-    region: str
-    context: str | None = None
+__all__ = ["EnqueueRequest", "EnqueueSchema", "load_enqueue"]
 
 
 class EnqueueSchema(Schema):

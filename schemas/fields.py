@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import date, time
-from decimal import Decimal
-from typing import Any, Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from marshmallow import ValidationError, fields
-from marshmallow.validate import Regexp
 
-#: The vendor's six hosts by region; `global` is the host `api`, which the vendor's tabs label Indonesia.
-REGIONS: Final = ("sg", "ph", "th", "my", "vn", "global")
+from worker.enqueue_request import (
+    BAD_REGION,
+    BAD_SIGNATURE_ID,
+    check_context,
+    check_region,
+    check_signature_id,
+)
 
-#: Another name for a region, as a person may give it.
-REGION_ALIASES: Final = {"id": "global"}
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-#: What an id may be made of, so that it is safe as a file name, a Redis key and a URL segment.
-SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-#: The most that a pipeline may attach to a verification, as compact JSON.
-MAX_CONTEXT_BYTES: Final = 4096
-
-#: How deep it may be nested. Python's JSON gives up near 1000, the sooner the more calls are under way:
-#: what was accepted here must not fail in a worker.
-MAX_CONTEXT_LEVELS: Final = 100
+_Kept = TypeVar("_Kept")
 
 #: The last moment that a `datetime` can hold, in epoch milliseconds.
 MAX_MILLIS: Final = 253_402_300_799_999
@@ -44,78 +36,40 @@ CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MILLIS: Final = re.compile(r"[0-9]{1,15}")
 
 
-def canonical_region(name: str) -> str:
-    """The region that `name` means. Raises ``ValueError`` naming the regions there are."""
-    region = name.strip().lower()
-    region = REGION_ALIASES.get(region, region)
-    if region not in REGIONS:
-        raise ValueError(f"unknown region, use one of {', '.join(REGIONS)}")
-    return region
-
-
 class SignatureId(fields.String):
     """1 to 64 of letters, digits, `-` and `_`."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault(
-            "validate",
-            Regexp(
-                re.compile(rf"{SIGNATURE_ID.pattern}\Z"), error="must be 1 to 64 of letters, digits, - and _"
-            ),
-        )
-        super().__init__(**kwargs)
+    default_error_messages = {"null": BAD_SIGNATURE_ID}  # noqa: RUF012 - as marshmallow declares it
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        del attr, data, kwargs
+        return _by_rule(check_signature_id, value)
 
 
 class Region(fields.String):
     """A region or its alias; loads as the region's own name."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        try:
-            return canonical_region(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-
-
-class Context(fields.Field[Any]):
-    """Whatever JSON the pipeline wants back beside the decision, up to 4 KB; loads as compact JSON text.
-
-    A UUID, a decimal number, a date or a time, as Celery hands them on, becomes its text.
-    """
+    default_error_messages = {"null": BAD_REGION}  # noqa: RUF012 - as marshmallow declares it
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         del attr, data, kwargs
-        try:
-            text = json.dumps(
-                value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text
-            )
-            size_bytes = len(text.encode())
-        except (TypeError, ValueError, RecursionError):
-            raise ValidationError("must be JSON") from None
-        if '"__type__":' in text:
-            raise ValidationError("must not have the key __type__: Celery reads it as a type of its own")
-        if size_bytes > MAX_CONTEXT_BYTES:
-            raise ValidationError(f"must be at most {MAX_CONTEXT_BYTES} bytes of JSON, is {size_bytes}")
-        if not _is_within(value, MAX_CONTEXT_LEVELS):
-            raise ValidationError(f"must be nested at most {MAX_CONTEXT_LEVELS} levels deep")
-        return text
+        return _by_rule(check_region, value)
 
 
-def _as_text(value: Any) -> str:
-    """The text of what JSON has no type for. Raises ``TypeError`` for all else."""
-    if isinstance(value, UUID | Decimal):
-        return str(value)
-    if isinstance(value, date | time):
-        return value.isoformat()
-    raise TypeError
+class Context(fields.Field[Any]):
+    """JSON of the pipeline's own; loads as compact JSON text."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+        del attr, data, kwargs
+        return _by_rule(check_context, value)
 
 
-def _is_within(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return True
-    return levels > 0 and all(_is_within(inner, levels - 1) for inner in value)
+def _by_rule(rule: Callable[[Any], _Kept], value: Any) -> _Kept:
+    """What a rule of `worker.enqueue_request` makes of a value."""
+    try:
+        return rule(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Truth(fields.Field[bool]):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from celery.exceptions import Reject
 
+from schemas.enqueue import load_enqueue
+from schemas.errors import SchemaError
 from worker import client
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.messaging.redaction import sender
@@ -19,7 +21,7 @@ from worker.time_budget import ENQUEUE_TRIED_FOR_S
 if TYPE_CHECKING:
     from celery import Task
 
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
 
 #: What a refusal can be about, and the word for all else.
 FIELDS: Final = ("signature_id", "region", "context")
@@ -52,12 +54,20 @@ def enqueue(
 ) -> None:
     """Accept a verification. Doing it twice changes nothing; what cannot be accepted fails, and Flower shows why."""
     try:
-        request = client.request(signature_id, region, context)
+        request = checked({"signature_id": signature_id, "region": region, "context": context})
         check_nothing_else(surplus, unknown)
     except InvalidInput as error:
         note_refusal(self.request, error)
         raise
     accept(request)
+
+
+def checked(message: dict[str, Any]) -> EnqueueRequest:
+    """The request in a message. Raises ``InvalidInput``."""
+    try:
+        return client.polled(load_enqueue(message))
+    except SchemaError as error:
+        raise InvalidInput(str(error)) from None
 
 
 def check_nothing_else(surplus: tuple[Any, ...], unknown: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a Python pipeline calls: no Celery needed, and when it returns the verification is accepted.
+"""What a Python pipeline calls; it needs no package but `redis`. When it returns, the verification is accepted.
 
     from worker.client import enqueue
     enqueue("f302f5d2454a85c2", "ph", context={"application": 42})
@@ -11,9 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from schemas.enqueue import load_enqueue
-from schemas.errors import SchemaError
-from schemas.fields import canonical_region
+from worker.enqueue_request import RULES, EnqueueRequest, canonical_region
 from worker.errors import InvalidInput
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
@@ -21,8 +19,6 @@ from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from schemas.enqueue import EnqueueRequest
 
 
 @cache
@@ -61,10 +57,18 @@ def nudge(signature_id: str, region: str) -> bool:
 
 def request(signature_id: str, region: str, context: Any = None) -> EnqueueRequest:
     """A checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
-    try:
-        accepted = load_enqueue({"signature_id": signature_id, "region": region, "context": context})
-    except SchemaError as error:
-        raise InvalidInput(str(error)) from None
+    given = {"signature_id": signature_id, "region": region, "context": context}
+    accepted = {}
+    for field, rule in RULES.items():
+        try:
+            accepted[field] = rule(given[field])
+        except ValueError as error:
+            raise InvalidInput(f"{field}: {error}") from None
+    return polled(EnqueueRequest(**accepted))
+
+
+def polled(accepted: EnqueueRequest) -> EnqueueRequest:
+    """The same request. Raises ``InvalidInput`` where the fleet does not poll its region."""
     if accepted.region not in current().regions:
         raise InvalidInput(f"region: {accepted.region} is not in ADVANCE_REGIONS, so nobody would poll it")
     return accepted

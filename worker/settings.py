@@ -15,14 +15,11 @@ from difflib import get_close_matches
 from functools import cache
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from environs import EnvValidationError, FileAwareEnv
-from marshmallow import ValidationError
-from marshmallow.validate import Range
-
-from schemas.fields import REGION_ALIASES, REGIONS, canonical_region
+from worker.enqueue_request import REGIONS, canonical_region
+from worker.environment import Environment, Range
 from worker.errors import ConfigError
 from worker.time_budget import LEASE_LIMITS_S, LEASE_S
 
@@ -114,48 +111,42 @@ class Settings:
     sentry_dsn: str = field(default="", repr=False)
 
     @classmethod
-    def from_env(cls, env: _Env | None = None) -> Settings:
+    def from_env(cls, env: Environment | None = None) -> Settings:
         """Read the environment. Raises ``ConfigError`` with one line per variable that cannot be used."""
-        env = env or _Env()
+        env = env or Environment()
         default = cls()
         above_zero = Range(min=0, min_inclusive=False)
-        try:
-            redis_url = env.str("REDIS_URL", "", validate=_server_urls) or DEFAULT_REDIS_URL
-            settings = cls(
-                redis_url=redis_url,
-                broker_url=env.str("CELERY_BROKER_URL", "", validate=_server_urls) or redis_url,
-                queue=env.str("EKYC_QUEUE", default.queue, validate=_queue) or default.queue,
-                access_key=env.str("ADVANCE_ACCESS_KEY", ""),
-                secret_key=env.str("ADVANCE_SECRET_KEY", ""),
-                regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
-                base_url=(env.str("ADVANCE_BASE_URL", "", validate=_origin) or "").rstrip("/"),
-                evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url) or ""),
-                image_origins=_each(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins)),
-                proxy=env.str("EKYC_PROXY", "", validate=_proxy) or "",
-                ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle) or "",
-                decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
-                poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
-                poll_factor=env.float(
-                    "EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)
-                ),
-                poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),
-                poll_deadline_s=env.float("EKYC_POLL_DEADLINE", default.poll_deadline_s, validate=above_zero),
-                rate=env.float("EKYC_RATE", None, validate=above_zero),
-                batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
-                lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(*LEASE_LIMITS_S)),
-                retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
-                start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
-                health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
-                web_bind=_web_bind(
-                    env.str("EKYC_WEB_BIND", "", validate=_bind),
-                    # What Heroku-like platforms give.
-                    env.int("PORT", None, validate=Range(min=1, max=65_535)),
-                ),
-                sentry_dsn=env.str("SENTRY_DSN", ""),
-            )
-            env.seal()
-        except EnvValidationError as error:
-            env.faults += _lines(error.error_messages)
+        redis_url = env.str("REDIS_URL", "", validate=_server_urls) or DEFAULT_REDIS_URL
+        settings = cls(
+            redis_url=redis_url,
+            broker_url=env.str("CELERY_BROKER_URL", "", validate=_server_urls) or redis_url,
+            queue=env.str("EKYC_QUEUE", default.queue, validate=_queue),
+            access_key=env.str("ADVANCE_ACCESS_KEY", ""),
+            secret_key=env.str("ADVANCE_SECRET_KEY", ""),
+            regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
+            base_url=env.str("ADVANCE_BASE_URL", "", validate=_origin).rstrip("/"),
+            evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url)),
+            image_origins=_each(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins)),
+            proxy=env.str("EKYC_PROXY", "", validate=_proxy),
+            ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle),
+            decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
+            poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
+            poll_factor=env.float("EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)),
+            poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),
+            poll_deadline_s=env.float("EKYC_POLL_DEADLINE", default.poll_deadline_s, validate=above_zero),
+            rate=env.float("EKYC_RATE", None, validate=above_zero),
+            batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
+            lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(min=5, max=3600)),
+            retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
+            start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
+            health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
+            web_bind=_web_bind(
+                env.str("EKYC_WEB_BIND", "", validate=_bind),
+                # What Heroku-like platforms give.
+                env.int("PORT", None, validate=Range(min=1, max=65_535)),
+            ),
+            sentry_dsn=env.str("SENTRY_DSN", ""),
+        )
         if faults := [*env.faults, *_misspelt(env.names)]:
             raise ConfigError("\n".join(faults))
         return settings
@@ -191,51 +182,44 @@ def is_decision_queue(name: str) -> bool:
 
 def _queue(name: str) -> None:
     if is_decision_queue(name):
-        raise ValidationError(
+        raise ValueError(
             f"{DECISION_QUEUE} is the pipeline's queue of decisions: give the fleet a queue of another name"
         )
     if name and not _QUEUE.fullmatch(name):
-        raise ValidationError("give 1 to 200 of letters, digits, and . _ - : such as ekyc")
+        raise ValueError("give 1 to 200 of letters, digits, and . _ - : such as ekyc")
     if name.startswith(_RESERVED):
-        raise ValidationError(
+        raise ValueError(
             f"names that begin with {', '.join(_RESERVED)} are taken: give another, such as ekyc"
         )
 
 
-def _unique(names: list[str] | None) -> tuple[str, ...]:
-    # None and unknown names stand for what environs has already noted as a fault.
-    known = (name for name in names or () if name.strip().lower() in {*REGIONS, *REGION_ALIASES})
-    return tuple(dict.fromkeys(canonical_region(name) for name in known))
+def _unique(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(canonical_region, filter(None, names))))
 
 
 def _regions(names: list[str]) -> None:
     for name in filter(None, names):
-        try:
-            canonical_region(name)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        canonical_region(name)
 
 
-def _each(texts: list[str] | None) -> tuple[str, ...]:
+def _each(texts: list[str]) -> tuple[str, ...]:
     """The entries of a list, without blanks around them and without empty ones, as a comma at the end makes one."""
-    return tuple(filter(None, (text.strip() for text in texts or ())))
+    return tuple(filter(None, (text.strip() for text in texts)))
 
 
 def _origins(texts: list[str]) -> None:
     entries = _each(texts)
     if not entries:
-        raise ValidationError(
-            "names no origin: leave it unset, or give one such as https://images.example.com"
-        )
+        raise ValueError("names no origin: leave it unset, or give one such as https://images.example.com")
     for number, entry in enumerate(entries, start=1):
         try:
             _origin(entry)
-        except ValidationError as error:
-            raise ValidationError(f"entry {number} matches no link: {error.messages[0]}") from None
+        except ValueError as error:
+            raise ValueError(f"entry {number} matches no link: {error}") from None
 
 
 def _origin(text: str) -> None:
-    """Raises ``ValidationError`` for a text that is not the origin of any URL, as the host of a link is compared."""
+    """Raises ``ValueError`` for a text that is not the origin of any URL, as the host of a link is compared."""
     with _of_the_form("give an origin and nothing more, such as https://images.example.com"):
         parts = urlsplit(text)
         if (
@@ -250,9 +234,9 @@ def _origin(text: str) -> None:
             raise ValueError
     host = parts.netloc.removesuffix(f":{parts.port}").removesuffix(":")
     if "*" in host:
-        raise ValidationError("there are no wildcards: name each host")
+        raise ValueError("there are no wildcards: name each host")
     if not host.isascii():
-        raise ValidationError("give the host in ASCII, as xn--…")
+        raise ValueError("give the host in ASCII, as xn--…")
     with _of_the_form("the host has a character that no host has"):
         if not _HOST.fullmatch(host):
             raise ValueError
@@ -266,7 +250,7 @@ def _of_the_form(said: str) -> Iterator[None]:
     try:
         yield
     except ValueError:
-        raise ValidationError(said) from None
+        raise ValueError(said) from None
 
 
 def _proxy(text: str) -> None:
@@ -276,7 +260,7 @@ def _proxy(text: str) -> None:
     except ValueError:
         usable = False
     if text and (not usable or parts.path not in {"", "/"} or parts.query or parts.fragment):
-        raise ValidationError("give the URL of an HTTP proxy, such as http://proxy.example.com:3128")
+        raise ValueError("give the URL of an HTTP proxy, such as http://proxy.example.com:3128")
 
 
 def _ca_bundle(text: str) -> None:
@@ -285,7 +269,7 @@ def _ca_bundle(text: str) -> None:
     try:
         ssl.create_default_context(cafile=text)
     except (OSError, ValueError):
-        raise ValidationError("give a readable PEM file with the certificates of your authorities") from None
+        raise ValueError("give a readable PEM file with the certificates of your authorities") from None
 
 
 def _server_urls(text: str) -> None:
@@ -297,15 +281,15 @@ def _server_urls(text: str) -> None:
         except ValueError:
             whole = False
         if not whole or "@" in parts.path + parts.query + parts.fragment:
-            raise ValidationError(
+            raise ValueError(
                 "is not a URL: give one such as redis://:password@host:6379/0, "
                 "and in its password write %5B for [, %5D for ], %23 for #, %2F for /, %3F for ?, %40 for @"
             )
         if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?\d*", parts.path):
-            raise ValidationError("the database of a Redis is a number: end its address with one, such as /0")
+            raise ValueError("the database of a Redis is a number: end its address with one, such as /0")
 
 
-def _web_bind(given: str | None, port: int | None) -> str:
+def _web_bind(given: str, port: int | None) -> str:
     # Loopback also where only a port is given: nobody outside was meant to be let in.
     bind = given or "127.0.0.1"
     return f"{bind}:{port or 8000}" if _HOST.fullmatch(bind) else bind
@@ -313,7 +297,7 @@ def _web_bind(given: str | None, port: int | None) -> str:
 
 def _bind(text: str) -> None:
     if text and not _BIND.fullmatch(text):
-        raise ValidationError("give host:port, a host alone, or unix:/path, such as 127.0.0.1:8000")
+        raise ValueError("give host:port, a host alone, or unix:/path, such as 127.0.0.1:8000")
 
 
 def _evidence_url(text: str) -> None:
@@ -332,39 +316,9 @@ def _absolute(url: str) -> str:
     return Path(unquote(parts.path)).absolute().as_uri()
 
 
-def _lines(messages: object) -> list[str]:
-    if not isinstance(messages, dict):
-        return [str(messages)]
-    return [
-        f"{name}: {' '.join(faults) if isinstance(faults, list) else faults}"
-        for name, faults in messages.items()
-    ]
-
-
-class _Env(FileAwareEnv):
-    """The environment, in which an empty variable counts as unset.
-
-    `names`: the variables that were asked for. `faults`: a line for each file that cannot be read.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(eager=False, strip_whitespace=True)
-        self.names: set[str] = set()
-        self.faults: list[str] = []
-
-    def _get_value(self, env_key: str, default: Any) -> Any:
-        self.names.add(env_key)
-        try:
-            value = super()._get_value(env_key, default)
-        except (ValueError, OSError):
-            self.faults.append(f"{env_key}_FILE: the file that it names cannot be read as text")
-            return default
-        return default if isinstance(value, str) and not value.strip() else value
-
-
 def unknown_names() -> list[str]:
     """A line for each variable that looks like a setting and is none: another program may own it."""
-    env = _Env()
+    env = Environment()
     with suppress(ConfigError):
         Settings.from_env(env)
     return [

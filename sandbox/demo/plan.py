@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sandbox.catalogue import Entry
     from sandbox.scenario import Scenario
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
 
 #: The regions that nothing holds up for long.
 REGIONS: Final = ("ph", "sg", "my", "th")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.enqueue import EnqueueRequest
-from schemas.fields import SIGNATURE_ID
 from worker.cli.rows import BadRow, Defaults, read
+from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import InvalidInput
 
 PH = Defaults(region="ph", context=None, regions=("ph", "sg"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.fields import REGIONS
+from worker.enqueue_request import REGIONS
 from worker.errors import InvalidInput
 from worker.evidence import paths
 from worker.evidence.store import Evidence

@@ -129,7 +129,11 @@ def test_the_examples_password_is_for_the_loopback(monkeypatch: pytest.MonkeyPat
         ("FLOWER_PORT", "many", "invalid literal for int"),
         ("PORT", "many", "invalid literal for int"),
         ("FLOWER_READ_ONLY", "perhaps", "perhaps"),
-        ("FLOWER_BASIC_AUTH_FILE", "/nowhere/password", "FLOWER_BASIC_AUTH_FILE must be a readable file"),
+        (
+            "FLOWER_BASIC_AUTH_FILE",
+            "/nowhere/password",
+            "FLOWER_BASIC_AUTH_FILE: the file that it names cannot be read",
+        ),
         ("FLOWER_CONF", "/nowhere/conf.py", "/nowhere/conf.py"),
         ("FLOWER_DB", "/proc/nowhere/state", "FLOWER_DB: Flower's state cannot be kept in /proc/nowhere"),
     ],

@@ -67,7 +67,6 @@ TAKEN: Final = {
 #: What our classes define in place of a base class of others, which calls it.
 OVERRIDDEN: Final = {
     Name("celery.worker.heartbeat", "Heart", "_send"),
-    Name("environs", "Env", "_get_value"),
     Name("kombu.transport.redis", "Channel", "_brpop_read"),
     Name("kombu.transport.redis", "Channel", "_create_client"),
     Name("kombu.transport.redis", "Channel", "_get_client"),

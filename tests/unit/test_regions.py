@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.fields import REGIONS
 from worker.advance.regions import HOSTS, get_result_url, token_url
+from worker.enqueue_request import REGIONS
 
 RESULT = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
 TOKEN = "/openapi/auth/ticket/v1/generate-token"

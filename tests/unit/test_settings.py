@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.fields import REGIONS
 from tests.unit.docs_pages import ROOT
+from worker.enqueue_request import REGIONS
 from worker.errors import ConfigError
 from worker.settings import Settings
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.fields import REGIONS
 from tests.unit.test_calls import Watch, finish, until
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import BatchRun, EventLoop, Executor
 from worker.concurrency.shares import Shares
+from worker.enqueue_request import REGIONS
 from worker.errors import ImageHostBusy
 from worker.evidence.admission import MAX_SLOW, SLOW_S, TOTAL_BYTES, Admission, Admissions
 from worker.evidence.images import MAX_BYTES

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import requests
 import structlog
 
-from schemas.fields import REGIONS
 from schemas.token import Token
 from worker.advance.answers import (
     Answer,
@@ -30,6 +29,7 @@ from worker.advance.token_cache import TokenCache, TokenRefused
 from worker.advance.token_request import TokenRequest
 from worker.advance.token_store import TokenStore
 from worker.concurrency.blocking import pause, run_blocking
+from worker.enqueue_request import REGIONS
 from worker.http_client import deadline, session, time_left_s
 from worker.time_budget import VENDOR_CALL_S
 

@@ -12,7 +12,7 @@ from worker.errors import EkycError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
 
 #: Requests that are in memory at a time, and at most unanswered when Redis goes away.
 CHUNK: Final = 1000

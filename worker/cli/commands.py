@@ -94,10 +94,11 @@ class LazyGroup(click.Group):
         return self._own | {name: installed[name] for name in sorted(installed) if name not in self._own}
 
     def _line(self, point: EntryPoint) -> str:
-        line = self._lines.get(point.name)
-        if line is None and point.dist is not None:
-            line = point.dist.metadata.get("Summary")
-        return line or ""
+        if point.name in self._lines:
+            return self._lines[point.name]
+        if point.dist is None or "Summary" not in point.dist.metadata:
+            return ""
+        return point.dist.metadata["Summary"]
 
 
 class Unloadable(click.Command):

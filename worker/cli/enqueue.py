@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
     from worker.settings import Settings
 
 

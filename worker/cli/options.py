@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from schemas.fields import SIGNATURE_ID, canonical_region
+from worker.enqueue_request import SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
 from worker.ledger.connection import translated
 from worker.ledger.scripts import plain, prefix

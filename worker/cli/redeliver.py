@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from schemas.decision import decision_id
-from schemas.fields import SIGNATURE_ID
 from worker.cli.hold import duration
 from worker.cli.options import json_option, region_of, region_option, who_option
 from worker.cli.reporter import Reporter
 from worker.cli.time_format import span
+from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.connection import connect
 from worker.ledger.decided import Decided, Known

@@ -18,7 +18,7 @@ from worker.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
 
 COLUMNS: Final = ("signature_id", "region", "context")
 

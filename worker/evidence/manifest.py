@@ -10,7 +10,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 from marshmallow.validate import Equal, OneOf, Regexp
 
 from schemas.errors import SchemaError
-from schemas.fields import REGIONS, SignatureId
+from schemas.fields import SignatureId
+from worker.enqueue_request import REGIONS
 from worker.evidence import paths
 
 VERSION = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from schemas.fields import REGIONS, SIGNATURE_ID
+from worker.enqueue_request import REGIONS, SIGNATURE_ID
 from worker.errors import InvalidInput
 
 #: The vendor's answer, byte for byte.

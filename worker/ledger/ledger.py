@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from schemas.enqueue import EnqueueRequest
+    from worker.enqueue_request import EnqueueRequest
     from worker.ledger.transitions import Transition
 
 #: By how much the others oversleep the one dispatcher that promised to wake for the next due moment.

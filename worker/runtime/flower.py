@@ -20,13 +20,13 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from environs import EnvError, FileAwareEnv
 from flower import command, urls
 from flower.app import Flower
 from flower.views import monitor
 from tornado.options import Error, options, parse_config_file
 from tornado.web import authenticated
 
+from worker.environment import Environment
 from worker.errors import ConfigError, EkycError
 from worker.process import exit_with_error
 from worker.runtime.dependencies import await_broker
@@ -117,7 +117,7 @@ def configure(argv: tuple[str, ...]) -> None:
         _translate()
         command.apply_env_options()
         command.apply_options(sys.argv[0], argv)
-    except (Error, EnvError, ValueError, OSError) as error:
+    except (Error, ValueError, OSError) as error:
         raise ConfigError(f"a variable, a flag or the file of Flower's cannot be used: {error}") from None
     # Flower opens its state for everyone that the umask lets in: whatever it writes is for its own account.
     os.umask(0o077)
@@ -137,8 +137,11 @@ def _translate() -> None:
         name for name, value in os.environ.items() if name.startswith("FLOWER_") and not value.strip()
     ]:
         del os.environ[name]
-    if password := FileAwareEnv(strip_whitespace=True).str("FLOWER_BASIC_AUTH", ""):
+    env = Environment()
+    if password := env.str("FLOWER_BASIC_AUTH", ""):
         os.environ["FLOWER_BASIC_AUTH"] = password
+    if env.faults:
+        raise ConfigError(env.faults[0])
 
 
 def _check_address() -> None:

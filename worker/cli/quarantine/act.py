@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.fields import SIGNATURE_ID
 from worker.cli.options import region_of
 from worker.cli.quarantine.selection import Roll, nobody, per_region
+from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.ledger.quarantine import PAGE
 

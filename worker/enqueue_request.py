@@ -1,0 +1,126 @@
+"""What a pipeline asks for: one verification to be brought to a decision, and the rules of the three fields.
+
+`worker.client` applies the rules itself; the marshmallow fields of `schemas` apply the same ones to messages and files.
+So this module needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: The vendor's six hosts by region; `global` is the host `api`, which the vendor's tabs label Indonesia.
+REGIONS: Final = ("sg", "ph", "th", "my", "vn", "global")
+
+#: Another name for a region, as a person may give it.
+REGION_ALIASES: Final = {"id": "global"}
+
+#: What an id may be made of, so that it is safe as a file name, a Redis key and a URL segment.
+SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+#: The most that a pipeline may attach to a verification, as compact JSON.
+MAX_CONTEXT_BYTES: Final = 4096
+
+#: How deep it may be nested. Python's JSON gives up near 1000, the sooner the more calls are under way:
+#: what was accepted here must not fail in a worker.
+MAX_CONTEXT_LEVELS: Final = 100
+
+BAD_SIGNATURE_ID: Final = "must be 1 to 64 of letters, digits, - and _"
+BAD_REGION: Final = f"unknown region, use one of {', '.join(REGIONS)}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueRequest:
+    """One verification to be enqueued. `context` is compact JSON text, None where there is none."""
+
+    signature_id: str
+    region: str
+    context: str | None = None
+
+
+def canonical_region(name: str) -> str:
+    """The region that `name` means. Raises ``ValueError`` naming the regions there are."""
+    region = name.strip().lower()
+    region = REGION_ALIASES.get(region, region)
+    if region not in REGIONS:
+        raise ValueError(BAD_REGION)
+    return region
+
+
+def check_signature_id(value: Any) -> str:
+    """The signature id that was given. Raises ``ValueError`` without quoting it, as the other rules do."""
+    text = _text(value, BAD_SIGNATURE_ID)
+    if not SIGNATURE_ID.fullmatch(text):
+        raise ValueError(BAD_SIGNATURE_ID)
+    return text
+
+
+def check_region(value: Any) -> str:
+    """The region that was given, by its own name where it was an alias."""
+    return canonical_region(_text(value, BAD_REGION))
+
+
+def check_context(value: Any) -> str | None:
+    """Whatever JSON the pipeline wants back beside the decision, up to 4 KB, as compact JSON text; None for None.
+
+    A UUID, a decimal number, a date or a time, as Celery hands them on, becomes its text.
+    """
+    if value is None:
+        return None
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text)
+        size_bytes = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("must be JSON") from None
+    if '"__type__":' in text:
+        raise ValueError("must not have the key __type__: Celery reads it as a type of its own")
+    if size_bytes > MAX_CONTEXT_BYTES:
+        raise ValueError(f"must be at most {MAX_CONTEXT_BYTES} bytes of JSON, is {size_bytes}")
+    if not _is_within(value, MAX_CONTEXT_LEVELS):
+        raise ValueError(f"must be nested at most {MAX_CONTEXT_LEVELS} levels deep")
+    return text
+
+
+#: The rule of each field. A rule takes what was given and returns what is kept.
+RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "signature_id": check_signature_id,
+    "region": check_region,
+    "context": check_context,
+}
+
+
+def _text(value: Any, fault: str) -> str:
+    """Text, also where it was given as its bytes in UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise ValueError(fault) from None
+    if not isinstance(value, str):
+        raise ValueError(fault)  # noqa: TRY004 - every rule raises this
+    return str(value)
+
+
+def _as_text(value: Any) -> str:
+    """The text of what JSON has no type for. Raises ``TypeError`` for all else."""
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise TypeError
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return True
+    return levels > 0 and all(_is_within(inner, levels - 1) for inner in value)

@@ -1,0 +1,132 @@
+"""Reads environment variables: converts and checks each value, and notes every fault instead of raising the first.
+
+It needs the standard library alone, because `worker.client` reads settings, too.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    # The names of the types, which the methods of `Environment` hide within it.
+    Text: TypeAlias = str
+    Texts: TypeAlias = list[str]
+    Whole: TypeAlias = int
+    Number: TypeAlias = float
+
+_Value = TypeVar("_Value")
+_Default = TypeVar("_Default")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Raises ``ValueError`` for a number outside."""
+
+    min: float
+    max: float = math.inf
+    min_inclusive: bool = True
+
+    def __call__(self, value: float) -> None:
+        if value > self.max or value < self.min or (value == self.min and not self.min_inclusive):
+            raise ValueError(f"must be {self}")
+
+    def __str__(self) -> str:
+        if self.max < math.inf:
+            return f"{self.min:g} to {self.max:g}"
+        return f"{self.min:g} or more" if self.min_inclusive else f"more than {self.min:g}"
+
+
+class Environment:
+    """The variables of this process. An empty one counts as unset.
+
+    ``NAME_FILE`` names a file whose content is the value of ``NAME``; it counts before ``NAME``. Each method returns
+    the default for a variable that is unset or cannot be used. `validate` raises ``ValueError`` to refuse a value.
+
+    `names`: the variables that were asked for. `faults`: a line for each that cannot be used, without its value.
+    """
+
+    def __init__(self) -> None:
+        self.names: set[Text] = set()
+        self.faults: Texts = []
+
+    def str(
+        self, name: Text, default: _Default, *, validate: Callable[[Text], object] | None = None
+    ) -> Text | _Default:
+        return self._read(name, default, _unchanged, validate)
+
+    def list(
+        self, name: Text, default: _Default, *, validate: Callable[[Texts], object] | None = None
+    ) -> Texts | _Default:
+        """The parts between commas, as they stand there."""
+        return self._read(name, default, _parts, validate)
+
+    def int(
+        self, name: Text, default: _Default, *, validate: Callable[[Whole], object] | None = None
+    ) -> Whole | _Default:
+        return self._read(name, default, _whole, validate)
+
+    def float(
+        self, name: Text, default: _Default, *, validate: Callable[[Number], object] | None = None
+    ) -> Number | _Default:
+        return self._read(name, default, _number, validate)
+
+    def _read(
+        self,
+        name: Text,
+        default: _Default,
+        convert: Callable[[Text], _Value],
+        validate: Callable[[_Value], object] | None,
+    ) -> _Value | _Default:
+        self.names.add(name)
+        try:
+            text = self._text(name)
+        except (ValueError, OSError):
+            self.faults.append(f"{name}_FILE: the file that it names cannot be read as text")
+            return default
+        if not text.strip():
+            return default
+        try:
+            value = convert(text)
+            if validate is not None:
+                validate(value)
+        except ValueError as error:
+            self.faults.append(f"{name}: {error}")
+            return default
+        return value
+
+    def _text(self, name: Text) -> Text:
+        if path := os.environ.get(f"{name}_FILE"):
+            return Path(path).read_text().strip()
+        return os.environ.get(name, "")
+
+
+def _unchanged(text: str) -> str:
+    return text
+
+
+def _parts(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError("must be a number")
+    return value
