@@ -13,7 +13,7 @@ from schemas.token import Token
 from worker.advance.answers import TokenFault, TransientFault, Unauthorised
 from worker.advance.token_request import PERIOD_S
 from worker.advance.token_store import Stored, TokenStore
-from worker.concurrency.blocking import Aside, Lock
+from worker.concurrency.blocking import BlockingPool, Lock
 from worker.enqueue_request import REGIONS
 from worker.errors import VendorUnavailable
 from worker.http_client import time_left_s
