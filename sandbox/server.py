@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Condition, Event, Thread
@@ -114,7 +115,8 @@ class Sandbox:
       token_s: how long tokens live, whatever `periodSecond` asks for; None: as it asks.
       seed: varies the course of plain ids, and which answers faults strike.
       fault_rate: the share of answers (0 to 1) that are faults at random.
-      log: called with every answer that was sent.
+      log: is told every answer that was sent.
+      clock: the epoch in seconds, for courses that take time (`t5s`).
     """
 
     def __init__(  # noqa: PLR0913 - each is an option of the command
@@ -128,10 +130,11 @@ class Sandbox:
         seed: int = 0,
         fault_rate: float = 0.0,
         log: Log = lambda *_: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = (access_key, secret_key)
         self._stopping = Event()
-        self.state = State(seed=seed)
+        self.state = State(seed=seed, clock=clock)
         vendor = Vendor(
             self.state,
             Tokens(access_key, secret_key, token_s=token_s),

@@ -66,6 +66,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_runbook_commands.py",
         "integration/test_server_faults.py",
         "integration/test_token_clock.py",
+        "integration/test_two_local_fleets.py",
         "integration/test_unread.py",
         "unit/test_cli_poll_plan.py",
         "unit/test_rehearsal.py",

@@ -69,7 +69,7 @@ class Dispatcher(bootsteps.StartStopStep):
 
     def __init__(self, parent: Consumer, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        self._thread: _Thread | None = None
+        self._thread: DispatcherThread | None = None
         self._heartbeat: Heartbeat | None = None
         self._watchdog: Watchdog | None = None
         self._hold_log = HoldLog(connect(current().redis_url))
@@ -86,7 +86,7 @@ class Dispatcher(bootsteps.StartStopStep):
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
 
-        self._thread = _Thread(parent.app, current(), free_slots=free_slots, hold_log=self._hold_log)
+        self._thread = DispatcherThread(parent.app, current(), free_slots=free_slots, hold_log=self._hold_log)
         self._thread.start()
         if self._heartbeat is None:
             self._heartbeat = _heartbeat(parent.hostname)
@@ -125,7 +125,9 @@ def _heartbeat(name: str) -> Heartbeat:
     )
 
 
-class _Thread(threading.Thread):
+class DispatcherThread(threading.Thread):
+    """Claims what is due and puts it on the queue. `worker.testing` calls `claim` without starting the thread."""
+
     def __init__(self, app: Celery, settings: Settings, *, free_slots: Any, hold_log: HoldLog) -> None:
         super().__init__(name="dispatcher", daemon=True)
         self._app = app
@@ -178,7 +180,7 @@ class _Thread(threading.Thread):
                 if self._waiting(channel) > 0:
                     self._stopping.wait(ASK_AGAIN_S)
                     continue
-                sleep_s = self._claim(producer)
+                sleep_s = self.claim(producer)
                 services().dependency_log.recovered()
                 if sleep_s > 0:
                     self._sleep(sleep_s)
@@ -213,7 +215,7 @@ class _Thread(threading.Thread):
         in_flight = services().in_flight
         return tuple(region for region in self._settings.regions if in_flight.has_capacity(region))
 
-    def _claim(self, producer: Any) -> float:
+    def claim(self, producer: Any) -> float:
         """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
         sleep_s = DISPATCHER_SLEEP_S
         for region in self._with_capacity():

@@ -41,6 +41,12 @@ CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: PLACES}
 BATCHES: Final = 56
 
 
+@cache
+def process_event_loop() -> EventLoop:
+    """The event loop of this process: one thread for as long as the process lives, also if services are built again."""
+    return EventLoop()
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The parts of a worker process. Build one with ``Services.build``, or use ``services()``."""
@@ -71,7 +77,7 @@ class Services:
         settings.require_vendor()
         settings.require_evidence()
         redis = connect(settings.redis_url)
-        event_loop = EventLoop()
+        event_loop = process_event_loop()
         ledger = Ledger(
             redis,
             lease_s=settings.lease_s,
