@@ -295,7 +295,8 @@ class LocalFleet:
 
     def _deliver_one(self, message: Any, delivered: list[Delivered]) -> None:
         headers, (_, arguments, _) = message.headers, message.payload
-        delivered.append(Delivered(headers["task"], headers["id"], arguments["decision"]))
+        if not headers.get("retries"):
+            delivered.append(Delivered(headers["task"], headers["id"], arguments["decision"]))
         if self._pipeline is None:
             message.ack()
         else:
@@ -372,8 +373,11 @@ def _execute(app: Celery, message: Any) -> None:
         connection_errors=(RedisError, OSError),
     )
     outcome: Any = request.execute()
-    if isinstance(outcome, ExceptionInfo) and not isinstance(outcome.exception, Ignore | Retry):
-        raise outcome.exception
+    if isinstance(outcome, ExceptionInfo):
+        # Celery wraps some of them.
+        error: Any = getattr(outcome.exception, "exc", outcome.exception)
+        if not isinstance(error, Ignore | Retry):
+            raise error
 
 
 def _services() -> Any:

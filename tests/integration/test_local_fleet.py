@@ -186,6 +186,32 @@ def test_what_a_task_of_the_pipeline_raises_is_raised() -> None:
         assert fleet.drain() == []
 
 
+def test_a_task_of_the_pipeline_that_retries_is_run_again_at_once() -> None:
+    pipeline, tries = Celery("pipeline"), list[int]()
+
+    @pipeline.task(name="onboarding.approve", shared=False, bind=True, max_retries=2)
+    def approve(self: Any, decision: dict[str, Any]) -> None:
+        tries.append(decision["polls"])
+        if len(tries) < 3:
+            raise self.retry(countdown=3600)
+
+    with LocalFleet(settings=PH, pipeline=pipeline) as fleet:
+        enqueue("pass-1", "ph")
+        assert [each.name for each in fleet.drain()] == ["approve"]
+    assert tries == [1, 1, 1]
+
+
+def test_what_is_done_is_forgotten_when_its_time_has_passed() -> None:
+    """Redis's own expiry follows the clock, too: while one waits for 90 minutes, another is forgotten after 60."""
+    with LocalFleet(settings=PH | {"EKYC_RETENTION": 3600}) as fleet:
+        enqueue("pass-1", "ph")
+        fleet.drain()
+        enqueue("pass-t90m-2", "ph")
+        assert not enqueue("pass-1", "ph")
+        assert names(fleet.drain()) == {"pass-t90m-2": "onboarding.approve"}
+        assert enqueue("pass-1", "ph")
+
+
 def test_a_message_that_no_worker_would_take_is_an_error(fleet: LocalFleet) -> None:
     """A worker would log it, and its sender would not learn of it."""
     pipeline = Celery("pipeline")
