@@ -32,12 +32,3 @@ def test_a_late_answer_is_archived_and_changes_no_decision(fleet: Fleet) -> None
     assert names[-2:] == ["settled_late", "archived"]
     assert names.count("delivered") == 1
     assert (fleet.evidence / "ph" / "pass-t8s-1" / "manifest.json").exists()
-
-
-def test_the_last_poll_is_made_at_the_deadline(fleet: Fleet) -> None:
-    """The countdown would have been longer: a result that is there at the deadline is not missed."""
-    fleet.worker(EKYC_POLL_DEADLINE="3", EKYC_POLL_FIRST="3600", EKYC_POLL_CAP="3600")
-    fleet.ledger().enqueue([EnqueueRequest("pass-n1-1", "ph")])
-    fleet.await_done(1)
-    (message,) = fleet.delivered()
-    assert (message["task"], message["decision"]["polls"]) == ("onboarding.approve", 2)

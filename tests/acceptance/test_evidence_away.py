@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import until
 from tests.integration.bucket_stub import S3
-from worker.ledger import transitions
-from worker.ledger.models import Stage
-from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,44 +113,6 @@ def test_a_store_that_was_away_at_the_start_is_proved_before_it_is_used(fleet: F
     assert not [path for path in s3.objects if path.endswith("answer.json")]
     s3.overwrites = False
     fleet.await_done(3)
-
-
-def settled(fleet: Fleet, *names: str) -> None:
-    """Polled and due to be archived, though nothing is kept of them: as on a volume that was restored empty."""
-    ledger = fleet.ledger()
-    ledger.enqueue([EnqueueRequest(name, "ph") for name in names])
-    (batch,) = ledger.claim("ph", limit=len(names)).batches
-    heard = Heard("result")
-    ledger.record(
-        batch,
-        [
-            transitions.settle(one, heard, overall_result="PASS", error_code="SUCCESS")
-            for one in ledger.load(batch)
-        ],
-    )
-    archiving = replace(batch, stage=Stage.ARCHIVING)
-    ledger.record(archiving, [transitions.release(one) for one in ledger.load(archiving)])
-
-
-def test_evidence_that_is_gone_is_asked_for_again_and_otherwise_goes_to_a_person(fleet: Fleet) -> None:
-    settled(fleet, "pass-1", "code-SIGNATURE_NOT_EXIST-always-2")
-    fleet.worker()
-    until(lambda: fleet.census().counts("ph").quarantined, "the one that cannot be had is in quarantine")
-    fleet.await_done(1)
-    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_LOST": 1}
-    (message,) = fleet.delivered()
-    decision = load_decision(message["decision"])
-    assert (decision.signature_id, decision.decision, decision.evidence.complete) == (
-        "pass-1",
-        "approve",
-        True,
-    )
-    status = fleet.ledger().status("ph", "pass-1")
-    assert status is not None
-    assert [event.name for event in status.timeline] == [
-        "settled", "fault", "settled", "archived", "decided", "delivered",
-    ]  # fmt: skip
-    assert (fleet.evidence / "ph" / "pass-1" / "answer.json").exists()
 
 
 def test_evidence_that_is_lost_again_and_again_goes_to_a_person(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from worker.advance.answers import Settled
 from worker.advance.client import Client
 from worker.evidence.store import Evidence
 from worker.ledger import transitions
-from worker.ledger.models import EvidenceState, Stage
+from worker.ledger.models import Stage
 from worker.ledger.transitions import Heard
 from worker.settings import Settings
 
@@ -60,25 +60,6 @@ def events(fleet: Fleet) -> list[str]:
     return [event.name for event in status(fleet).timeline]
 
 
-def test_a_short_rest_is_waited_for(fleet: Fleet) -> None:
-    settled_with_dead_links(fleet)
-    # Long enough that a worker which has just started meets it.
-    fleet.ledger().hold("ph", for_s=5, reason="VENDOR_DOWN")
-    fleet.worker()
-    fleet.await_done(1)
-    assert status(fleet).verification.evidence is EvidenceState.COMPLETE
-    assert events(fleet) == ["settled", "archived", "decided", "delivered"]
-
-
-def test_a_long_rest_keeps_no_decision_back(fleet: Fleet) -> None:
-    settled_with_dead_links(fleet)
-    fleet.ledger().hold("ph", for_s=600, reason="INSUFFICIENT_BALANCE")
-    fleet.worker()
-    fleet.await_delivered(1)
-    assert status(fleet).verification.evidence is EvidenceState.PENDING
-    assert events(fleet) == ["settled", "decide_first", "decided", "delivered"]
-
-
 def test_a_vendor_that_is_busy_when_asked_for_links_is_left_alone_for_as_long_as_it_says(
     fleet: Fleet,
 ) -> None:
@@ -93,14 +74,3 @@ def test_a_vendor_that_is_busy_when_asked_for_links_is_left_alone_for_as_long_as
     fleet.await_delivered(1)
     assert events(fleet) == ["settled", "decide_first", "decided", "delivered"]
     until(lambda: '"event": "region_held"' in fleet.log("w1"), "a log says so")
-
-
-def test_a_vendor_that_is_busy_for_a_moment_is_asked_for_links_again(fleet: Fleet) -> None:
-    settled_with_dead_links(fleet)
-    fleet.vendor.set_faults(Faults(Mode.BUSY, retry_after_s=2))
-    fleet.worker()
-    until(lambda: fleet.census().counts("ph").rests, "the region rests")
-    fleet.vendor.set_faults(Faults())
-    fleet.await_done(1)
-    assert status(fleet).verification.evidence is EvidenceState.COMPLETE
-    assert events(fleet) == ["settled", "archived", "decided", "delivered"]

@@ -10,8 +10,6 @@ import re
 import signal
 import uuid
 import zlib
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -249,34 +247,6 @@ def test_what_other_languages_write_for_nothing_is_absent(fleet: Fleet) -> None:
             redis.lpush("celery", json.dumps(message))
     fleet.await_done(len(messages))
     assert "message_refused" not in fleet.log("w1")
-
-
-@pytest.mark.parametrize("send", ["celery", "client"])
-def test_a_uuid_a_decimal_and_a_date_in_the_context_come_back_as_text(fleet: Fleet, send: str) -> None:
-    fleet.worker()
-    one = uuid.uuid4()
-    context = {"ref": one, "sum": Decimal("1.10"), "at": datetime(2026, 11, 29, tzinfo=UTC), "on": [one]}
-    if send == "celery":
-        Celery("p", broker=fleet.redis_url).send_task(
-            "tasks.enqueue", kwargs={"signature_id": "pass-1", "region": "ph", "context": context}
-        )
-    else:
-        code = (
-            "import uuid, datetime, decimal; from worker.client import enqueue; "
-            f"one = uuid.UUID('{one}'); "
-            "enqueue('pass-1', 'ph', {'ref': one, 'sum': decimal.Decimal('1.10'), "
-            "'at': datetime.datetime(2026, 11, 29, tzinfo=datetime.UTC), 'on': [one]})"
-        )
-        done = fleet.run("timeit", "-n1", "-r1", code)
-        assert done.returncode == 0, done.stderr
-    fleet.await_delivered(1)
-    (decision,) = fleet.delivered()
-    assert decision["decision"]["context"] == {
-        "ref": str(one),
-        "sum": "1.10",
-        "at": "2026-11-29T00:00:00+00:00",
-        "on": [str(one)],
-    }
 
 
 def test_a_refused_enqueue_says_which_field_and_who_sent_it(fleet: Fleet) -> None:

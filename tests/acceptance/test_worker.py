@@ -104,17 +104,6 @@ def test_a_slow_image_does_not_hold_back_the_others_of_its_batch(fleet: Fleet) -
     assert len(fleet.delivered()) == 21
 
 
-def test_an_image_host_that_comes_back_delays_the_decision_by_its_countdown_alone(fleet: Fleet) -> None:
-    """What is archived at a later try is decided there and then, and not when some lease has lapsed."""
-    fleet.worker(EKYC_LEASE="60")
-    fleet.ledger().enqueue([EnqueueRequest("img503x2-1", "ph")])
-    fleet.await_done(1)
-    status = fleet.ledger().status("ph", "img503x2-1")
-    assert status is not None
-    assert "fault" in [event.name for event in status.timeline]
-    assert "lease_expired" not in [event.name for event in status.timeline]
-
-
 def test_what_a_killed_worker_held_is_picked_up_by_another(fleet: Fleet) -> None:
     """Promises 1, 2 and 4: `kill -9` in the middle of a batch; every verification still has one decision."""
     first = fleet.worker("w1")
@@ -279,18 +268,6 @@ def test_a_worker_starts_while_its_evidence_store_is_down_and_says_so(fleet: Fle
     fleet.evidence.mkdir()
     fleet.await_delivered(1)
     assert load_decision(fleet.delivered()[0]["decision"]).evidence.complete
-
-
-def test_a_vendor_that_answers_ends_the_trial_though_its_answer_cannot_be_kept(fleet: Fleet) -> None:
-    """After a rest one verification alone tries the vendor: what our own store does says nothing of the vendor."""
-    fleet.worker()
-    # The store takes a probe, so that the vendor is asked.
-    (fleet.evidence / "ph").touch()
-    with fleet.redis() as redis:
-        redis.hset("ekyc:{ph}:health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
-        fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
-        until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
-        assert not redis.exists("ekyc:{ph}:health")
 
 
 def test_a_table_that_would_approve_a_forgery_does_not_start(fleet: Fleet, tmp_path: Path) -> None:
