@@ -12,6 +12,7 @@ import pytest
 import redis as redis_py
 from celery import Celery
 
+from sandbox.catalogue import catalogue
 from sandbox.faults import Faults, Mode
 from schemas.decision import load_decision
 from worker.advance.answers import Settled
@@ -38,6 +39,35 @@ def fleet() -> Iterator[LocalFleet]:
 
 def events(fleet: LocalFleet, signature_id: str) -> list[str]:
     return [event.name for event in fleet.status(signature_id, "ph").timeline]
+
+
+def test_every_scenario_of_the_sandbox_ends_as_its_catalogue_says(fleet: LocalFleet) -> None:
+    """Side by side, as they meet in a region: those that hold it or trip the breaker change nothing for the others."""
+    # A poll of `slowdrip` takes 10 s, whatever the clock of the ledger says.
+    entries = {
+        f"{entry.id_prefix}-1": entry for entry in catalogue() if entry.demo and entry.id_prefix != "slowdrip"
+    }
+    for signature_id in entries:
+        enqueue(signature_id, "ph")
+    # The evidence that is tried for a day more is not of interest here.
+    decided = {each.signature_id: each.decision for each in fleet.drain(for_s=7300, timeout_s=90)}
+    quarantined = {each.signature_id for each in fleet.quarantined()}
+    assert decided.keys() | quarantined == entries.keys()
+    faults = [
+        (signature_id, name, decided[signature_id][name])
+        for signature_id, entry in entries.items()
+        if entry.expect.outcome == "decided"
+        for name in ("decision", "overall_result", "error_code", "reason")
+        if decided[signature_id][name] != getattr(entry.expect, name)
+    ]
+    assert faults == []
+    assert quarantined == {name for name, entry in entries.items() if entry.expect.outcome == "quarantined"}
+    assert {
+        name: entry.expect.evidence_complete
+        for name, entry in entries.items()
+        if entry.expect.evidence_complete is not None
+        and decided[name]["evidence"]["complete"] != entry.expect.evidence_complete
+    } == {}
 
 
 # The deadline.
