@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,18 @@ def test_only_as_much_time_passes_as_is_asked_for(fleet: LocalFleet) -> None:
     assert (fleet.status("pass-n2-1", "ph").verification.polls, fleet.skipped_s) == (1, 5)
     assert names(fleet.drain(for_s=60)) == {"pass-n2-1": "onboarding.approve"}
     assert fleet.skipped_s < 65
+
+
+def test_a_countdown_of_an_hour_is_one_in_the_timeline() -> None:
+    """For the ledger that time has passed, and Redis's clock has not leaped. A decision has the real time."""
+    with LocalFleet(settings=PH | {"EKYC_POLL_FIRST": 3600, "EKYC_POLL_CAP": 3600}) as fleet:
+        enqueue("pass-n1-1", "ph")
+        (message,) = fleet.drain()
+        decided_at = load_decision(message.decision).decided_at
+        assert abs((datetime.now(UTC) - decided_at).total_seconds()) < 60
+        status = fleet.status("pass-n1-1", "ph")
+        took_s = (status.now_ms - status.verification.enqueued_at_ms) / 1000
+        assert 1800 <= fleet.skipped_s <= took_s < 3700
 
 
 def test_a_nudge_needs_no_time(fleet: LocalFleet) -> None:
@@ -167,6 +180,18 @@ def test_a_celery_pipeline_enqueues_receives_and_enqueues_again() -> None:
         pipeline.send_task("tasks.enqueue", kwargs=kwargs)
         assert [each.name for each in fleet.drain()] == ["recapture", "approve"]
     assert told == ["CARD_NOT_FOUND-first", 7]
+
+
+def test_one_application_serves_fleet_after_fleet() -> None:
+    """Its connections follow, also those for `inspect` and the like."""
+    pipeline = Celery("pipeline")
+    for number in range(2):
+        with LocalFleet(settings=PH) as fleet:
+            with pipeline.connection_or_acquire() as connection:
+                assert connection.default_channel.client.ping()
+            kwargs = {"signature_id": f"pass-{number}", "region": "ph"}
+            pipeline.send_task("tasks.enqueue", kwargs=kwargs)
+            assert [each.signature_id for each in fleet.drain()] == [f"pass-{number}"]
 
 
 def test_what_a_task_of_the_pipeline_raises_is_raised() -> None:
