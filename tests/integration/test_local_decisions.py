@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.models import Batch, Verification
 
-PH = {"ADVANCE_REGIONS": "ph"}
+PH: dict[str, object] = {"ADVANCE_REGIONS": "ph"}
 
 
 @pytest.fixture
