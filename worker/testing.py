@@ -39,7 +39,6 @@ from kombu.utils.imports import symbol_by_name
 from redis import Redis
 from redis.exceptions import RedisError
 
-from schemas.fields import canonical_region
 from worker import client
 from worker.decisions.delivery import QUEUE
 from worker.errors import EkycError
@@ -266,7 +265,7 @@ class LocalFleet:
 
     def status(self, signature_id: str, region: str) -> Status:
         """All that the ledger knows of a verification: its stage, its timeline. Raises ``FleetError`` if unknown."""
-        found = client.ledger().status(canonical_region(region), signature_id)
+        found = client.ledger().status(_canonical(region), signature_id)
         if found is None:
             raise FleetError(f"{signature_id} was never enqueued in {region}")
         return found
@@ -278,7 +277,7 @@ class LocalFleet:
 
     def counts(self, region: str) -> Counts:
         """The ledger of a region in figures, as in `ekyc stats`."""
-        return self._stats.counts(canonical_region(region))
+        return self._stats.counts(_canonical(region))
 
     # What `drain` is made of.
 
@@ -380,6 +379,11 @@ def _execute(app: Celery, message: Any) -> None:
             raise error
 
 
+def _canonical(region: str) -> str:
+    """The region that an alias stands for. Raises ``InvalidInput`` for what is none, or is none of this fleet."""
+    return client.request("any", region).region
+
+
 def _services() -> Any:
     from worker.runtime.services import services  # noqa: PLC0415 - it reads the settings
 
@@ -463,7 +467,7 @@ def _environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Let the parts of this process be made anew of the environment as it is now."""
+    """Drop what this process has cached of the environment: it is read again on the next use."""
     from worker.runtime.services import services  # noqa: PLC0415 - as above
 
     services.cache_clear()

@@ -165,7 +165,7 @@ def test_evidence_that_is_gone_is_asked_for_again_and_otherwise_goes_to_a_person
 
 
 def test_a_vendor_that_answers_ends_the_trial_though_its_answer_cannot_be_kept(fleet: LocalFleet) -> None:
-    """After a rest one verification alone tries the vendor: what our own store does says nothing of the vendor."""
+    """One verification probes the vendor: a fault of our own store does not make that probe fail."""
     # The store takes a probe, so that the vendor is asked.
     (fleet.evidence / "ph").touch()
     assert (fleet.evidence / "ph").is_file()

@@ -292,7 +292,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_nothing_of_the_environment_reaches_it_and_nothing_of_it_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A test must not talk to the Redis, the broker or the vendor of whoever runs it."""
+    """A test must not reach the Redis, the broker or the vendor that the environment of its process names."""
     secrets = {
         "REDIS_URL": "redis://production.invalid:6379/0",
         "CELERY_BROKER_URL": "redis://production.invalid:6379/1",
@@ -347,6 +347,8 @@ def test_a_batch_that_is_not_finished_is_claimed_again_when_its_lease_ends(fleet
 
 
 def test_an_unknown_verification_has_no_status(fleet: LocalFleet) -> None:
+    with pytest.raises(InvalidInput, match="not in ADVANCE_REGIONS"):
+        fleet.status("pass-1", "sg")
     with pytest.raises(FleetError, match="pass-1 was never enqueued in ph"):
         fleet.status("pass-1", "ph")
 
