@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from schemas.enqueue import EnqueueRequest
 from worker.ledger import Ledger, Quarantine, Stats, transitions
+from worker.ledger.fields import Field
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
@@ -282,9 +283,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return one.holder == batch.id and one.started and one.stage is batch.stage
 
     def _apply(self, one: Known, write: Transition) -> None:
-        one.decided = one.decided or "d" in write.fields
-        if "k" in write.fields:
-            one.evidence = EvidenceState(write.fields["k"])
+        one.decided = one.decided or Field.DECISION in write.fields
+        if Field.EVIDENCE in write.fields:
+            one.evidence = EvidenceState(write.fields[Field.EVIDENCE])
         if write.place is transitions.Destination.SAME:
             self._lease_anew(one)
             return

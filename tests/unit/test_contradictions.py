@@ -13,6 +13,7 @@ from tests.odd_answers import passed
 from worker.advance.answers import Settled, TransientFault, read_again
 from worker.decisions.table import Table
 from worker.errors import ConfigError
+from worker.ledger.fields import Field
 from worker.ledger.models import Stage, Verification
 from worker.policy.backoff import Backoff, Backoffs
 from worker.policy.rules import Policy, trip
@@ -80,7 +81,7 @@ def test_promise_7_a_table_with_another_contradiction_is_refused(
     assert fault in str(caught.value)
 
 
-def settled(**fields: Any) -> dict[str, str]:
+def settled(**fields: Any) -> dict[Field, str]:
     """The fields of the ledger after a PASS whose document did not pass."""
     policy = Policy(Backoffs(Backoff(2, 2, 600), Backoff(2, 2, 600)), deadline_s=7200, random=Random(1))
     answer = read_again(passed(ID, docDetail={"ocrResult": "FAIL"}), signature_id=ID)
@@ -92,19 +93,20 @@ def settled(**fields: Any) -> dict[str, str]:
 def test_the_ledger_has_the_result_and_what_contradicts_it() -> None:
     fields = settled()
 
-    assert (fields["o"], fields["r"], fields["w"]) == ("PASS", "SUCCESS", "DOC_RESULT")
+    names = (Field.OVERALL_RESULT, Field.ERROR_CODE, Field.REASON)
+    assert tuple(map(fields.get, names)) == ("PASS", "SUCCESS", "DOC_RESULT")
 
 
 def test_an_answer_that_comes_again_without_its_contradiction_has_none() -> None:
     policy = Policy(Backoffs(Backoff(2, 2, 600), Backoff(2, 2, 600)), deadline_s=7200, random=Random(1))
     known = Verification(ID, "ph", Stage.POLLING, enqueued_at_ms=0, read_at_ms=1000, reason="DOC_RESULT")
 
-    assert policy.after(known, read_again(passed(ID), signature_id=ID)).fields["w"] == ""
+    assert policy.after(known, read_again(passed(ID), signature_id=ID)).fields[Field.REASON] == ""
 
 
 def test_what_was_decided_keeps_its_reason() -> None:
     """A late answer is evidence: why it was decided does not change."""
-    assert "w" not in settled(decision="{}", decision_name="review", reason="DEADLINE_PASSED")
+    assert Field.REASON not in settled(decision="{}", decision_name="review", reason="DEADLINE_PASSED")
 
 
 def test_only_a_fault_that_may_be_the_vendors_is_counted_against_it() -> None:

@@ -22,6 +22,7 @@ from worker.errors import (
     LedgerUnavailable,
     StoreAway,
 )
+from worker.ledger.fields import Field
 from worker.ledger.models import EvidenceState, Stage, Verification
 from worker.ledger.transitions import Destination, Trip
 from worker.policy.backoff import (
@@ -74,8 +75,8 @@ def test_a_decision_waits_a_minute_for_images_for_which_there_is_no_room(policy:
         begun = round((DEADLINE_S - settled_for_s) * 1000)
         return policy.no_room_for_images(verification(DEADLINE_S, settled_at_ms=begun, **fields))
 
-    assert (after(59).place, after(59).fields.get("k")) == (Destination.DUE, None)
-    assert (after(61).place, after(61).fields["k"]) == (Destination.HELD, EvidenceState.PENDING)
+    assert (after(59).place, after(59).fields.get(Field.EVIDENCE)) == (Destination.DUE, None)
+    assert (after(61).place, after(61).fields[Field.EVIDENCE]) == (Destination.HELD, EvidenceState.PENDING)
     assert after(61, decision="approve").place is Destination.DUE
 
 
@@ -84,7 +85,7 @@ def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float)
     known = verification(nulls=nulls, submission_completed=True)
     step = policy.after(known, answers.Pending(submission_completed=True))
     assert waits(step) == expected_s
-    assert step.fields["n"] == str(nulls + 1)
+    assert step.fields[Field.NULLS] == str(nulls + 1)
     assert step.trip is None
 
 
@@ -92,7 +93,7 @@ def test_null_waits_exponentially(policy: Policy, nulls: int, expected_s: float)
 def test_while_the_user_is_at_it_null_waits_longer(policy: Policy, nulls: int, expected_s: float) -> None:
     step = policy.after(verification(nulls=nulls), answers.Pending(submission_completed=False))
     assert waits(step) == expected_s
-    assert step.fields["n"] == str(nulls + 1)
+    assert step.fields[Field.NULLS] == str(nulls + 1)
 
 
 def test_who_has_submitted_stays_submitted(policy: Policy) -> None:
@@ -100,7 +101,7 @@ def test_who_has_submitted_stays_submitted(policy: Policy) -> None:
     known = verification(nulls=1, submission_completed=True)
     step = policy.after(known, answers.Pending(submission_completed=False))
     assert waits(step) == 4
-    assert step.fields["u"] == "1"
+    assert step.fields[Field.SUBMITTED] == "1"
 
 
 @pytest.mark.parametrize(
@@ -158,10 +159,10 @@ def test_how_long_the_call_took_is_counted_with_its_answer(policy: Policy) -> No
 
 def test_a_fault_in_between_does_not_reset_the_null_countdown(policy: Policy) -> None:
     fault = policy.after(verification(nulls=6), answers.TransientFault("HTTP_503"))
-    assert fault.fields["n"] == "6"
+    assert fault.fields[Field.NULLS] == "6"
     null = policy.after(verification(nulls=5, faults=1), answers.Pending(submission_completed=False))
     assert waits(null) == 320
-    assert null.fields["f"] == "0"
+    assert null.fields[Field.FAULTS] == "0"
 
 
 def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
@@ -172,7 +173,7 @@ def test_the_last_countdown_ends_at_the_deadline(policy: Policy) -> None:
 def test_at_the_deadline_it_is_decided_without_a_result(policy: Policy) -> None:
     step = policy.after(verification(age_s=DEADLINE_S), answers.Pending(submission_completed=True))
     assert step.stage is Stage.ROUTING
-    assert step.fields["w"] == DEADLINE_PASSED
+    assert step.fields[Field.REASON] == DEADLINE_PASSED
 
 
 @pytest.mark.parametrize("answer", [answers.TransientFault("HTTP_500"), answers.Busy(10.0)])
@@ -188,7 +189,7 @@ def test_a_fault_at_the_deadline_is_no_null_and_a_vendor_that_only_fails_is_not_
     assert waits(policy.after(replace(again, faults=LAST_TRIES - 2), answer)) > 0, "not all in a row"
     step = policy.after(again, answer)
     assert step.stage is Stage.ROUTING
-    assert step.fields["w"] == DEADLINE_PASSED
+    assert step.fields[Field.REASON] == DEADLINE_PASSED
     # What was the last straw is told.
     assert step.detail in {"DEADLINE_PASSED HTTP_500", "DEADLINE_PASSED VENDOR_BUSY"}
 
@@ -201,7 +202,7 @@ def test_a_busy_vendor_is_a_fault_in_the_story(policy: Policy) -> None:
 def test_a_result_is_taken_even_after_the_deadline(policy: Policy) -> None:
     step = policy.after(verification(age_s=DEADLINE_S * 2), settled())
     assert step.stage is Stage.ARCHIVING
-    assert "w" not in step.fields
+    assert Field.REASON not in step.fields
 
 
 def settled() -> answers.Settled:
@@ -212,7 +213,8 @@ def settled() -> answers.Settled:
 def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> None:
     write = policy.after(verification(), settled())
     assert (write.place, write.stage) == (Destination.HELD, Stage.ARCHIVING)
-    assert (write.fields["o"], write.fields["r"], write.fields["i"]) == ("PASS", "SUCCESS", "tx")
+    names = (Field.OVERALL_RESULT, Field.ERROR_CODE, Field.TRANSACTION_ID)
+    assert tuple(map(write.fields.get, names)) == ("PASS", "SUCCESS", "tx")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: T
     write = policy.after(verification(nulls=3, faults=2, fault_cause=answer.kind), answer)
     assert write.trip == trip
     assert waits(write) > 0
-    assert (write.fields["n"], write.fields["f"]) == ("3", "3")
+    assert (write.fields[Field.NULLS], write.fields[Field.FAULTS]) == ("3", "3")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_an_unknown_id_gets_a_short_grace_and_is_then_decided(policy: Policy) ->
     assert waits(policy.after(verification(), answer)) == 3
     write = policy.after(verification(faults=4, fault_cause=answer.kind), answer)
     assert write.stage is Stage.ARCHIVING
-    assert write.fields["w"] == SIGNATURE_NOT_EXIST
+    assert write.fields[Field.REASON] == SIGNATURE_NOT_EXIST
 
 
 def test_an_unknown_code_is_tried_a_few_times_and_then_quarantined(policy: Policy) -> None:
@@ -307,7 +309,7 @@ def test_an_answer_that_is_gone_is_asked_for_again_a_few_times(policy: Policy) -
     gone = EvidenceLost(EvidenceLost.ANSWER_GONE)
     for losses in range(2):
         write = policy.after_loss(verification(losses=losses), gone)
-        assert (write.place, write.stage, write.fields["t"]) == (
+        assert (write.place, write.stage, write.fields[Field.LOSSES]) == (
             Destination.DUE,
             Stage.POLLING,
             str(losses + 1),
@@ -337,7 +339,7 @@ def test_one_whose_answer_is_gone_is_not_decided_as_if_there_had_been_none(polic
 def test_what_the_vendor_answered_counts_whatever_became_of_it(policy: Policy) -> None:
     one = verification(polls=4)
     write = also_polled(policy.after_error(one, EvidenceUnavailable("x")), one, answers.Busy(3))
-    assert write.fields["p"] == "5"
+    assert write.fields[Field.POLLS] == "5"
     assert write.counts == {"fault:EVIDENCE_UNAVAILABLE": 1, "polls": 1, "answer:busy": 1}
     assert write.trip is not None
     assert also_polled(write, one, None) is write
@@ -357,7 +359,7 @@ def test_what_fails_after_the_decision_is_given_up_not_quarantined(policy: Polic
         policy.after_unforeseen(replace(decided, stage=Stage.ARCHIVING)),
     ):
         assert (write.place, write.event) == (Destination.DONE, "given_up")
-        assert write.fields["k"] == EvidenceState.INCOMPLETE
+        assert write.fields[Field.EVIDENCE] == EvidenceState.INCOMPLETE
     # Fixed is not told: nobody may lose a decision on its way to the pipeline.
     fixed = replace(decided, stage=Stage.ROUTING)
     assert policy.after_unforeseen(fixed).place is Destination.QUARANTINE
@@ -465,7 +467,7 @@ def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
     assert waits(policy.after(shaken, answers.UnknownId(b"{}"))) == 3
     assert waits(policy.after(shaken, answers.UnknownCode("NEW"))) == 5
     assert waits(policy.after_unforeseen(shaken)) == 5
-    assert policy.after(shaken, answers.UnknownId(b"{}")).fields["f"] == "1"
+    assert policy.after(shaken, answers.UnknownId(b"{}")).fields[Field.FAULTS] == "1"
 
 
 #: What may come instead of an answer, again and again, and what our own code may do.
@@ -490,9 +492,9 @@ def kept(known: Verification, write: Transition) -> Verification:
     return replace(
         known,
         read_at_ms=known.read_at_ms + round(write.in_s * 1000),
-        faults=int(write.fields.get("f", known.faults)),
-        fault_cause=write.fields.get("a", known.fault_cause),
-        late_faults=int(write.fields.get("l", known.late_faults)),
+        faults=int(write.fields.get(Field.FAULTS, known.faults)),
+        fault_cause=write.fields.get(Field.FAULT_CAUSE, known.fault_cause),
+        late_faults=int(write.fields.get(Field.LATE_FAULTS, known.late_faults)),
     )
 
 
@@ -530,7 +532,7 @@ def test_no_mixture_of_faults_outlives_the_deadline(
         return
     assert known.age_s <= DEADLINE_S + LATE_TRIES * 600
     assert write.place in {Destination.HELD, Destination.QUARANTINE}
-    assert write.fields.get("w") in {DEADLINE_PASSED, SIGNATURE_NOT_EXIST} or write.reason
+    assert write.fields.get(Field.REASON) in {DEADLINE_PASSED, SIGNATURE_NOT_EXIST} or write.reason
 
 
 def test_faults_of_many_kinds_after_the_deadline_decide_with_the_last_one_told(policy: Policy) -> None:
@@ -544,7 +546,7 @@ def test_faults_of_many_kinds_after_the_deadline_decide_with_the_last_one_told(p
         (answers.UnknownId(b"{}"), SIGNATURE_NOT_EXIST),
     ):
         write = policy.after(late, answer)
-        assert (write.stage, write.fields["w"]) == (Stage.ROUTING, DEADLINE_PASSED)
+        assert (write.stage, write.fields[Field.REASON]) == (Stage.ROUTING, DEADLINE_PASSED)
         assert write.detail == f"{DEADLINE_PASSED} {told}"
         assert write.trip == policy.after(verification(), answer).trip
         assert waits(policy.after(replace(late, late_faults=LATE_TRIES - 2), answer)) > 0
@@ -552,8 +554,8 @@ def test_faults_of_many_kinds_after_the_deadline_decide_with_the_last_one_told(p
 
 def test_what_failed_before_the_deadline_does_not_count_for_its_end(policy: Policy) -> None:
     early = policy.after(verification(), answers.TransientFault("HTTP_500"))
-    assert "l" not in early.fields
-    assert policy.after(verification(age_s=DEADLINE_S), answers.Busy(3)).fields["l"] == "1"
+    assert Field.LATE_FAULTS not in early.fields
+    assert policy.after(verification(age_s=DEADLINE_S), answers.Busy(3)).fields[Field.LATE_FAULTS] == "1"
 
 
 def test_an_evidence_store_that_is_down_at_the_deadline_is_waited_for(policy: Policy) -> None:
@@ -561,4 +563,4 @@ def test_an_evidence_store_that_is_down_at_the_deadline_is_waited_for(policy: Po
     late = verification(age_s=DEADLINE_S * 2, late_faults=LATE_TRIES - 1)
     write = policy.after_error(late, EvidenceUnavailable("x"))
     assert waits(write) > 0
-    assert "l" not in write.fields
+    assert Field.LATE_FAULTS not in write.fields

@@ -1,9 +1,10 @@
-"""From the ledger's hash to a value. What the one-letter fields mean stands in ``lua/common.lua``."""
+"""From what the ledger stores to values."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worker.ledger.fields import Field
 from worker.ledger.models import Event, EvidenceState, Stage, Verification
 
 if TYPE_CHECKING:
@@ -18,38 +19,38 @@ def verification(
     read_at_ms: int,
     clock_ahead_ms: int = 0,
 ) -> Verification:
-    """A ``Verification`` from the hash that ``lua/common.lua`` describes."""
+    """A ``Verification`` from its hash, whose fields ``worker.ledger.fields`` names."""
 
-    def text(name: bytes) -> str | None:
-        value = fields.get(name)
+    def text(field: Field) -> str | None:
+        value = fields.get(field.key)
         return value.decode() if value else None
 
-    def number(name: bytes) -> int:
-        return int(fields.get(name, 0))
+    def number(field: Field) -> int:
+        return int(fields.get(field.key, 0))
 
-    settled_at, evidence, retried_at = text(b"z"), text(b"k"), text(b"m")
+    settled_at, evidence, retried_at = text(Field.SETTLED_AT), text(Field.EVIDENCE), text(Field.RETRIED_AT)
     return Verification(
         signature_id=signature_id,
         region=region,
-        stage=Stage(fields[b"s"].decode()),
-        enqueued_at_ms=number(b"e"),
-        polls=number(b"p"),
-        nulls=number(b"n"),
-        faults=number(b"f"),
-        fault_cause=text(b"a"),
-        late_faults=number(b"l"),
-        losses=number(b"t"),
-        submission_completed=text(b"u") == "1",
-        transaction_id=text(b"i"),
-        context=text(b"x"),
-        overall_result=text(b"o"),
-        error_code=text(b"r"),
-        reason=text(b"w"),
+        stage=Stage(fields[Field.STAGE.key].decode()),
+        enqueued_at_ms=number(Field.ENQUEUED_AT),
+        polls=number(Field.POLLS),
+        nulls=number(Field.NULLS),
+        faults=number(Field.FAULTS),
+        fault_cause=text(Field.FAULT_CAUSE),
+        late_faults=number(Field.LATE_FAULTS),
+        losses=number(Field.LOSSES),
+        submission_completed=text(Field.SUBMITTED) == "1",
+        transaction_id=text(Field.TRANSACTION_ID),
+        context=text(Field.CONTEXT),
+        overall_result=text(Field.OVERALL_RESULT),
+        error_code=text(Field.ERROR_CODE),
+        reason=text(Field.REASON),
         settled_at_ms=int(settled_at) if settled_at else None,
         evidence=EvidenceState(evidence) if evidence else None,
-        decision_name=text(b"y"),
-        decision=text(b"d"),
-        quarantine_reason=text(b"q"),
+        decision_name=text(Field.DECISION_NAME),
+        decision=text(Field.DECISION),
+        quarantine_reason=text(Field.QUARANTINE_REASON),
         retried_at_ms=int(retried_at) if retried_at else None,
         read_at_ms=read_at_ms,
         clock_ahead_ms=clock_ahead_ms,
@@ -62,6 +63,6 @@ def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def event(line: bytes) -> Event:
-    """One line of the timeline: `<ms>|<event>|<detail>|<worker>`."""
-    at_ms, name, detail, worker = line.decode().split("|", 3)
-    return Event(int(at_ms), name, detail, worker)
+    """A line of a timeline, or of what people did: `<ms>|<event>|<detail>|<who>`."""
+    at_ms, name, detail, who = line.decode().split("|", 3)
+    return Event(int(at_ms), name, detail, who)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.fields import Field
 from worker.ledger.keys import now_ms, signature_ids
 from worker.ledger.models import Stage
 from worker.ledger.scripts import Scripts, plain, prefix
@@ -72,7 +73,9 @@ class Decided:
         """What is kept of each."""
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in signature_ids:
-                pipe.hmget(f"{prefix(region)}v:{signature_id}", "s", "y", "d")
+                pipe.hmget(
+                    f"{prefix(region)}v:{signature_id}", Field.STAGE, Field.DECISION_NAME, Field.DECISION
+                )
             rows = pipe.execute()
         return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
 
@@ -87,7 +90,7 @@ class Decided:
         base = prefix(region)
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in ids:
-                pipe.hmget(f"{base}v:{signature_id}", "s", "y")
+                pipe.hmget(f"{base}v:{signature_id}", Field.STAGE, Field.DECISION_NAME)
             rows = pipe.execute()
             those = [
                 signature_id

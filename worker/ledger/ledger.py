@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.fields import Field
 from worker.ledger.models import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
 from worker.ledger.scripts import Scripts, plain, prefix, region_of
 from worker.time_budget import DISPATCHER_SLEEP_S
@@ -274,13 +275,13 @@ class Ledger:
             return None
         fields = codec.pairs(flat)
         due_at = next((int(moment) for moment in due if moment is not None), None)
-        holder = fields.get(b"b", b"").decode().partition("/")[0]
+        holder = fields.get(Field.HOLDER.key, b"").decode().partition("/")[0]
         return Status(
             verification=codec.verification(region, signature_id, fields, read_at_ms=now_ms),
             now_ms=now_ms,
             due_at_ms=due_at,
             leased_until_ms=None if leased is None else int(leased),
-            starts=int(fields.get(b"c", 0)),
+            starts=int(fields.get(Field.STARTS.key, 0)),
             batch_id=holder or None,
             timeline=tuple(codec.event(line) for line in lines),
         )

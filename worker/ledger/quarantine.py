@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.fields import Field
 from worker.ledger.models import Quarantined
 from worker.ledger.scripts import Scripts, plain, prefix
 
@@ -65,7 +66,12 @@ class Quarantine:
     def _lines(self, region: str, page: list[Any]) -> Iterator[Quarantined]:
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id, _ in page:
-                pipe.hmget(f"{prefix(region)}v:{signature_id.decode()}", "q", "e", "p")
+                pipe.hmget(
+                    f"{prefix(region)}v:{signature_id.decode()}",
+                    Field.QUARANTINE_REASON,
+                    Field.ENQUEUED_AT,
+                    Field.POLLS,
+                )
             rows = pipe.execute()
         for (signature_id, since_ms), (reason, enqueued_at_ms, polls) in zip(page, rows, strict=True):
             yield Quarantined(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.connection import translated
+from worker.ledger.fields import Field
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -29,6 +32,8 @@ NAMES: Final = (
     "redelivered",
 )
 
+_FIELD: Final = re.compile(r"\bField\.([A-Z_]+)\b")
+
 
 def prefix(region: str) -> str:
     """What every key of a region begins with; the braces keep a region in one hash slot."""
@@ -46,15 +51,23 @@ def region_of(key: bytes | str) -> str:
     return text.partition("{")[2].partition("}")[0]
 
 
+def with_letters(text: str) -> str:
+    """Lua with the stored letter of each field where `Field.NAME` stands. Raises ``KeyError`` for an unknown field."""
+    return _FIELD.sub(lambda found: f"'{Field[found[1]]}'", text)
+
+
+@cache
+def source(name: str = "") -> str:
+    """The text of a script as Redis gets it: what all scripts begin with, and its own."""
+    folder = files("worker.ledger") / "lua"
+    return with_letters("".join((folder / f"{part}.lua").read_text() for part in ("common", name) if part))
+
+
 class Scripts:
     """Calls the scripts beside this module by name."""
 
     def __init__(self, redis: Redis) -> None:
-        folder = files("worker.ledger") / "lua"
-        common = (folder / "common.lua").read_text()
-        self._scripts: dict[str, Script] = {
-            name: redis.register_script(common + (folder / f"{name}.lua").read_text()) for name in NAMES
-        }
+        self._scripts: dict[str, Script] = {name: redis.register_script(source(name)) for name in NAMES}
 
     def call(self, name: str, region: str, *args: str | float) -> Any:
         """Run one script on one region. Raises ``LedgerUnavailable``."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from worker.ledger.fields import Field
 from worker.ledger.histograms import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED
 from worker.ledger.models import EvidenceState, Stage
 
@@ -70,7 +71,7 @@ class Transition:
     stage: Stage
     in_s: float = 0.0
     reason: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[Field, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     event: str = ""
     detail: str = ""
@@ -113,20 +114,20 @@ class Heard:
     late_faults: int = 0
     submitted: bool = False
 
-    def fields(self, verification: Verification) -> dict[str, str]:
+    def fields(self, verification: Verification) -> dict[Field, str]:
         values = {
-            "p": str(verification.polls + 1),
-            "n": str(self.nulls),
-            "f": str(self.faults),
+            Field.POLLS: str(verification.polls + 1),
+            Field.NULLS: str(self.nulls),
+            Field.FAULTS: str(self.faults),
         }
         if self.faults:
-            values["a"] = self.cause
+            values[Field.FAULT_CAUSE] = self.cause
         if self.late_faults:
-            values["l"] = str(self.late_faults)
+            values[Field.LATE_FAULTS] = str(self.late_faults)
         if self.submitted or verification.submission_completed:
-            values["u"] = "1"
+            values[Field.SUBMITTED] = "1"
         if self.transaction_id:
-            values["i"] = self.transaction_id
+            values[Field.TRANSACTION_ID] = self.transaction_id
         return values
 
     def counts(self) -> dict[str, int]:
@@ -170,7 +171,7 @@ def give_up(verification: Verification, *, cause: str) -> Transition:
         verification.signature_id,
         Destination.DONE,
         Stage.DONE,
-        fields={"k": EvidenceState.INCOMPLETE.value},
+        fields={Field.EVIDENCE: EvidenceState.INCOMPLETE.value},
         counts={f"fault:{cause}": 1},
         event="given_up",
         detail=cause,
@@ -190,9 +191,12 @@ def settle(
     `contradiction`: what in the answer says otherwise. It takes the place of an earlier answer's, unless the decision
     is made: then the reason stays.
     """
-    fields = heard.fields(verification) | {"o": overall_result or "", "r": error_code or ""}
+    fields = heard.fields(verification) | {
+        Field.OVERALL_RESULT: overall_result or "",
+        Field.ERROR_CODE: error_code or "",
+    }
     if verification.decision is None and (contradiction or verification.reason):
-        fields["w"] = contradiction or ""
+        fields[Field.REASON] = contradiction or ""
     return Transition(
         verification.signature_id,
         Destination.HELD,
@@ -211,9 +215,9 @@ def unsettled(
 ) -> Transition:
     """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
     stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
-    fields = heard.fields(verification) | {"w": reason}
+    fields = heard.fields(verification) | {Field.REASON: reason}
     if not answer_kept:
-        fields["k"] = EvidenceState.INCOMPLETE.value
+        fields[Field.EVIDENCE] = EvidenceState.INCOMPLETE.value
     return Transition(
         verification.signature_id,
         Destination.HELD,
@@ -236,7 +240,7 @@ def archived(
         verification.signature_id,
         Destination.DONE if decided else Destination.HELD,
         Stage.DONE if decided else Stage.ROUTING,
-        fields={"k": state.value, "f": "0"},
+        fields={Field.EVIDENCE: state.value, Field.FAULTS: "0"},
         counts={}
         if pending
         else {"evidence_files": files, "evidence_bytes": size_bytes, f"evidence:{state.value}": 1},
@@ -251,7 +255,7 @@ def decide(verification: Verification, *, name: str, decision: str) -> Transitio
         verification.signature_id,
         Destination.SAME,
         Stage.ROUTING,
-        fields={"y": name, "d": decision},
+        fields={Field.DECISION_NAME: name, Field.DECISION: decision},
         # A delivery that is tried again decides nothing new.
         event="" if verification.decision else "decided",
         detail=name,
@@ -289,13 +293,13 @@ def retry(
     verification: Verification, *, in_s: float, cause: str, why: str = "", late_faults: int = 0
 ) -> Transition:
     """Something of ours failed: the same stage again after a countdown."""
-    late = {"l": str(late_faults)} if late_faults else {}
+    late = {Field.LATE_FAULTS: str(late_faults)} if late_faults else {}
     return Transition(
         verification.signature_id,
         Destination.DUE,
         verification.stage,
         in_s=in_s,
-        fields={"f": str(verification.tries(cause) + 1), "a": cause} | late,
+        fields={Field.FAULTS: str(verification.tries(cause) + 1), Field.FAULT_CAUSE: cause} | late,
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=" ".join(filter(None, (cause, why))),
@@ -309,7 +313,12 @@ def ask_again(verification: Verification, *, in_s: float, cause: str) -> Transit
         Destination.DUE,
         Stage.POLLING,
         in_s=in_s,
-        fields={"t": str(verification.losses + 1), "w": "", "n": "0", "f": "0"},
+        fields={
+            Field.LOSSES: str(verification.losses + 1),
+            Field.REASON: "",
+            Field.NULLS: "0",
+            Field.FAULTS: "0",
+        },
         counts={f"fault:{cause}": 1},
         event="fault",
         detail=cause,

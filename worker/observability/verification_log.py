@@ -10,6 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.ledger.fields import Field
 from worker.ledger.transitions import Destination
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _log = logging.getLogger(__name__)
 
 def _settled(write: Transition) -> dict[str, Any]:
     said = {
-        "result": write.fields.get("o"),
-        "error_code": write.fields.get("r"),
-        "reason": write.fields.get("w"),
+        "result": write.fields.get(Field.OVERALL_RESULT),
+        "error_code": write.fields.get(Field.ERROR_CODE),
+        "reason": write.fields.get(Field.REASON),
     }
     found: dict[str, Any] = {name: word for name, word in said.items() if word}
     return found | {"late": True} if write.event == "settled_late" else found
@@ -34,7 +35,7 @@ def _settled(write: Transition) -> dict[str, Any]:
 def _archived(write: Transition) -> dict[str, Any]:
     said = {"files": write.counts.get("evidence_files"), "bytes": write.counts.get("evidence_bytes")}
     return {
-        "evidence": write.fields["k"],
+        "evidence": write.fields[Field.EVIDENCE],
         **{name: count for name, count in said.items() if count is not None},
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from worker.advance import answers
 from worker.errors import EvidenceLost
 from worker.ledger import transitions
+from worker.ledger.fields import Field
 from worker.ledger.histograms import VENDOR_CALL
 from worker.ledger.models import EvidenceState, Stage
 from worker.ledger.transitions import Destination, Heard, Trip
@@ -311,7 +312,7 @@ def also_polled(write: Transition, verification: Verification, answer: Answer | 
     timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
     return replace(
         write,
-        fields={"p": str(verification.polls + 1)} | write.fields,
+        fields={Field.POLLS: str(verification.polls + 1)} | write.fields,
         counts=write.counts | heard.counts() | timed,
         answer=answer.kind,
         trip=trip(answer),

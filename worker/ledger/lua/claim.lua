@@ -37,7 +37,7 @@ local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'L
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   end_probe(id)
-  local seen = redis.call('HMGET', key('v:' .. id), 's', 'c', 'd', 'b')
+  local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER)
   if seen[1] then
     local starts = tonumber(seen[2]) or 0
     -- Nobody where its message was lost, or not taken up yet.
@@ -53,7 +53,7 @@ for _, id in ipairs(ended) do
       killers[#killers + 1] = { id, redis.call('HGETALL', key('v:' .. id)) }
       quarantine(id, 'CRASHES_WORKERS', now, worker)
     else
-      redis.call('HDEL', key('v:' .. id), 'b')
+      redis.call('HDEL', key('v:' .. id), Field.HOLDER)
       redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
       redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
       note(id, now, 'lease_expired', seen[1], worker)
@@ -104,13 +104,13 @@ local function take(stage, most)
     end
     batch[#batch + 1] = id
     redis.call('ZREM', key('due:' .. stage), id)
-    redis.call('HSET', key('v:' .. id), 'b', batch[1])
+    redis.call('HSET', key('v:' .. id), Field.HOLDER, batch[1])
     redis.call('ZADD', key('leased'), digits(now + lease), id)
     taken, newest = taken + 1, id
   end
 
   for _, id in ipairs(due) do
-    local starts = tonumber(redis.call('HGET', key('v:' .. id), 'c')) or 0
+    local starts = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
     if may_go(id, starts) then
       put(id, starts)
     else

@@ -6,18 +6,7 @@
 --   due:<stage>     zset    id -> moment at which something must next happen; stage: polling, archiving, routing
 --   leased          zset    id -> moment at which the batch that holds it loses it
 --   quarantine      zset    id -> moment at which it came here
---   v:<id>          hash    the verification:
---                     s stage          e enqueued at      b holder: `batch`, once loaded `batch/stage/worker`
---                     c starts without an outcome   p polls  n nulls in a row
---                     f faults in a row for the same cause               a that cause
---                     l faults since the deadline, for whatever causes
---                     u 1 once the user's side is done    i transactionId of the newest answer
---                     x context        o overallResult    r errorCode      w reason: none, or why it contradicts itself
---                     z settled at     k complete, incomplete or pending   y decision's name
---                     d the decision as delivered         q reason of the quarantine
---                     g stage before the quarantine       m moment at which a person retried it
---                     h call of the client that enqueued it
---                     t times that its kept answer was gone from the evidence store
+--   v:<id>          hash    the verification; its fields are in `worker/ledger/fields.py`
 --   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
@@ -86,7 +75,7 @@ local function set_back(now, surplus)
     for at = 1, #far, 2 do
       local id = far[at]
       redis.call('ZADD', key(name), digits(math.max(now, far[at + 1] - surplus)), id)
-      for _, moment in ipairs({ 'e', 'm', 'z' }) do
+      for _, moment in ipairs({ Field.ENQUEUED_AT, Field.RETRIED_AT, Field.SETTLED_AT }) do
         if (tonumber(redis.call('HGET', key('v:' .. id), moment)) or 0) > now then
           redis.call('HSET', key('v:' .. id), moment, digits(now))
         end
@@ -241,17 +230,18 @@ end
 
 local function quarantine(id, reason, now, worker)
   redis.call('ZADD', key('quarantine'), digits(now), id)
-  local stage = redis.call('HGET', key('v:' .. id), 's')
-  redis.call('HSET', key('v:' .. id), 's', 'quarantined', 'g', stage, 'q', reason)
-  redis.call('HDEL', key('v:' .. id), 'b', 'c')
+  local stage = redis.call('HGET', key('v:' .. id), Field.STAGE)
+  local fields = { Field.STAGE, 'quarantined', Field.QUARANTINED_FROM, stage, Field.QUARANTINE_REASON, reason }
+  redis.call('HSET', key('v:' .. id), unpack(fields))
+  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS)
   redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
   note(id, now, 'quarantined', reason, worker)
 end
 
 -- Nothing more will come of it: it is remembered for a while.
 local function finish(id, retention)
-  redis.call('HDEL', key('v:' .. id), 'b', 'c', 'x')
-  redis.call('HSET', key('v:' .. id), 's', 'done')
+  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.CONTEXT)
+  redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
   redis.call('HINCRBY', key('counts'), 'done', 1)
   redis.call('PEXPIRE', key('v:' .. id), digits(retention))
   redis.call('PEXPIRE', key('t:' .. id), digits(retention))

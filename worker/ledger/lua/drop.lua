@@ -6,9 +6,9 @@ for at = 4, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
   if redis.call('ZREM', key('quarantine'), id) == 1 then
-    redis.call('HSET', verification, 's', 'dropped')
-    redis.call('HDEL', verification, 'x')
-    redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, 'q'), -1)
+    redis.call('HSET', verification, Field.STAGE, 'dropped')
+    redis.call('HDEL', verification, Field.CONTEXT)
+    redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
     redis.call('HINCRBY', key('counts'), 'dropped', 1)
     note(id, now, 'dropped', ARGV[2], ARGV[1])
     redis.call('PEXPIRE', verification, ARGV[3])

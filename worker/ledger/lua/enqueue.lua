@@ -9,11 +9,11 @@ for at = 2, #ARGV, 2 do
   local id, context = ARGV[at], ARGV[at + 1]
   local verification = key('v:' .. id)
   if redis.call('EXISTS', verification) == 1 then
-    answer[#answer + 1] = redis.call('HGET', verification, 'h') == call and 1 or 0
+    answer[#answer + 1] = redis.call('HGET', verification, Field.CALL) == call and 1 or 0
   else
-    redis.call('HSET', verification, 's', 'polling', 'e', digits(now), 'h', call)
+    redis.call('HSET', verification, Field.STAGE, 'polling', Field.ENQUEUED_AT, digits(now), Field.CALL, call)
     if context ~= '' then
-      redis.call('HSET', verification, 'x', context)
+      redis.call('HSET', verification, Field.CONTEXT, context)
     end
     redis.call('ZADD', key('due:polling'), digits(now), id)
     answer[#answer + 1] = 1

@@ -10,17 +10,17 @@ local answer, leases = { { now, ahead } }, {}
 for at = 7, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  local seen = redis.call('HMGET', verification, 'b', 's')
+  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STAGE)
   if seen[1] == batch and seen[2] == stage then
     if held > 0 then
-      redis.call('HDEL', verification, 'b')
+      redis.call('HDEL', verification, Field.HOLDER)
       redis.call('ZREM', key('leased'), id)
       no_longer_suspect(id)
       end_probe(id)
       make_due(id, stage, now, now)
     else
-      redis.call('HSET', verification, 'b', holder)
-      if redis.call('HINCRBY', verification, 'c', 1) > SUSPECT then
+      redis.call('HSET', verification, Field.HOLDER, holder)
+      if redis.call('HINCRBY', verification, Field.STARTS, 1) > SUSPECT then
         redis.call('SET', key('suspect'), id, 'PX', digits(lease))
       end
       leases[#leases + 1] = digits(now + lease)

@@ -36,21 +36,21 @@ function place.same(write)
 end
 
 function place.held(write)
-  redis.call('HDEL', key('v:' .. write.id), 'c')
+  redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
   lease_anew(write.id)
 end
 
 function place.due(write)
   redis.call('ZREM', key('leased'), write.id)
-  redis.call('HDEL', key('v:' .. write.id), 'b', 'c')
+  redis.call('HDEL', key('v:' .. write.id), Field.HOLDER, Field.STARTS)
   make_due(write.id, write.to, now + write.in_ms, now)
 end
 
 function place.back(write)
   redis.call('ZREM', key('leased'), write.id)
-  redis.call('HDEL', key('v:' .. write.id), 'b')
-  if redis.call('HINCRBY', key('v:' .. write.id), 'c', -1) <= 0 then
-    redis.call('HDEL', key('v:' .. write.id), 'c')
+  redis.call('HDEL', key('v:' .. write.id), Field.HOLDER)
+  if redis.call('HINCRBY', key('v:' .. write.id), Field.STARTS, -1) <= 0 then
+    redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
   end
   make_due(write.id, write.to, now, now)
 end
@@ -109,19 +109,19 @@ local counted = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  local seen = redis.call('HMGET', verification, 'b', 'c')
+  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS)
   if seen[1] ~= holder then
     answer[number] = 0
   else
     local fields = write.set
     if write.place == 'held' or write.place == 'due' then
-      fields.s = write.to
+      fields[Field.STAGE] = write.to
     end
     if write.place == 'held' then
-      fields.b = batch
+      fields[Field.HOLDER] = batch
     end
     if write.event == 'settled' or write.event == 'settled_late' then
-      fields.z = digits(now)
+      fields[Field.SETTLED_AT] = digits(now)
     end
     store(verification, fields)
     answer[number] = 1

@@ -7,12 +7,13 @@ for at = 2, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
   if redis.call('ZREM', key('quarantine'), id) == 1 then
-    local seen = redis.call('HMGET', verification, 'g', 'q')
-    redis.call('HSET', verification, 's', seen[1], 'm', digits(now))
-    redis.call('HDEL', verification, 'q', 'g', 'n', 'f', 'l', 'c', 't')
+    local seen = redis.call('HMGET', verification, Field.QUARANTINED_FROM, Field.QUARANTINE_REASON)
+    redis.call('HSET', verification, Field.STAGE, seen[1], Field.RETRIED_AT, digits(now))
+    local counts = { Field.NULLS, Field.FAULTS, Field.LATE_FAULTS, Field.STARTS, Field.LOSSES }
+    redis.call('HDEL', verification, Field.QUARANTINE_REASON, Field.QUARANTINED_FROM, unpack(counts))
     if seen[2] == 'CRASHES_WORKERS' then
       -- As after a second crash: it travels alone, and takes nobody along.
-      redis.call('HSET', verification, 'c', 2)
+      redis.call('HSET', verification, Field.STARTS, 2)
     end
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)
     note(id, now, 'retried', seen[2], ARGV[1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.advance.answers import Pending
+from worker.ledger.fields import Field
 from worker.ledger.models import Stage, Verification
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def simulate(policy: Policy, course: Scenario) -> Played:
         if now_s < course.nudged_s < next_s:
             next_s = course.nudged_s
         polls_s.append(next_s)
-        verification = _read(next_s, nulls=int(write.fields["n"]), submitted="u" in write.fields)
+        verification = _read(
+            next_s, nulls=int(write.fields[Field.NULLS]), submitted=Field.SUBMITTED in write.fields
+        )
     return Played(tuple(polls_s), now_s - course.answered_s)
 
 

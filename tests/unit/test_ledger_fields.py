@@ -1,0 +1,62 @@
+"""The fields of a verification's hash: Python, the scripts and the documentation know the same ones."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.unit.docs_pages import ROOT, codes, page
+from worker.ledger import scripts
+from worker.ledger.fields import Field
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LUA: Final = sorted((ROOT / "worker" / "ledger" / "lua").glob("*.lua"))
+_PYTHON: Final = sorted(path for folder in ("worker", "tasks") for path in (ROOT / folder).rglob("*.py"))
+
+
+def uses(text: str) -> set[str]:
+    return set(re.findall(r"\bField\.([A-Z_]+)\b", text))
+
+
+def test_the_docs_list_each_field_as_it_is_stored() -> None:
+    listed = [
+        (*codes(row[0]), *codes(row[1]), row[2]) for row in page("docs/architecture.md").rows("field |")
+    ]
+    assert listed == [(field.value, field.name, field.meaning) for field in Field]
+
+
+def test_no_two_fields_share_a_letter() -> None:
+    assert len(Field.__members__) == len(set(Field))
+    assert all(re.fullmatch("[a-z]", field) for field in Field)
+    assert all(field.key == field.encode() for field in Field)
+
+
+@pytest.mark.parametrize("path", _LUA, ids=lambda path: path.stem)
+def test_a_script_names_its_fields(path: Path) -> None:
+    """No letter stands in it, neither as a text nor as a name of a table's entry."""
+    text = re.sub(r"--.*", "", path.read_text())
+    assert uses(text) <= set(Field.__members__)
+    assert not re.findall(r"'[a-z]'|\"[a-z]\"", text)
+    assert not re.findall(r"\b(?:fields|set)\.[a-z]\b", text)
+
+
+def test_each_field_is_used() -> None:
+    used = set[str]().union(*(uses(path.read_text()) for path in (*_LUA, *_PYTHON)))
+    assert set(Field.__members__) <= used
+
+
+@pytest.mark.parametrize("name", scripts.NAMES)
+def test_what_redis_gets_has_the_letters(name: str) -> None:
+    text = scripts.source(name)
+    assert "Field" not in re.sub(r"--.*", "", text)
+    assert f"redis.call('HSET', key('v:' .. id), '{Field.STAGE}', 'done')" in text
+
+
+def test_a_field_that_does_not_exist_is_no_script() -> None:
+    """A misspelt name fails when the scripts are loaded, in each process and test, not when a script comes to it."""
+    with pytest.raises(KeyError, match="STAGES"):
+        scripts.with_letters("redis.call('HGET', key('v:' .. id), Field.STAGES)")

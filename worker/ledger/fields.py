@@ -1,0 +1,50 @@
+"""The fields of the hash `v:<id>`, in which the ledger keeps a verification.
+
+Python uses these names, the scripts use `Field.NAME`, for which ``worker.ledger.scripts`` puts the letter. The stored
+names are one letter long because each waiting verification has them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Field(StrEnum):
+    """A field of a verification's hash: its stored name and what it means."""
+
+    #: The stored name, as Redis answers it.
+    key: bytes
+    meaning: str
+
+    def __new__(cls, letter: str, meaning: str) -> Self:
+        field = str.__new__(cls, letter)
+        field._value_ = letter
+        field.key = letter.encode()
+        field.meaning = meaning
+        return field
+
+    STAGE = "s", "stage"
+    ENQUEUED_AT = "e", "moment at which it was enqueued"
+    CALL = "h", "call of the client that enqueued it"
+    CONTEXT = "x", "context; removed at the end"
+    HOLDER = "b", "who holds it: `batch`, once loaded `batch/stage/worker`"
+    STARTS = "c", "starts without an outcome"
+    POLLS = "p", "answers of the vendor"
+    NULLS = "n", "null answers in a row"
+    FAULTS = "f", "faults in a row for the same cause"
+    FAULT_CAUSE = "a", "that cause"
+    LATE_FAULTS = "l", "faults since the deadline, for whatever causes"
+    LOSSES = "t", "times that its kept answer was gone from the evidence store"
+    SUBMITTED = "u", "1 once the user's side is done"
+    TRANSACTION_ID = "i", "`transactionId` of the newest answer"
+    OVERALL_RESULT = "o", "`overallResult`"
+    ERROR_CODE = "r", "`errorCode`"
+    REASON = "w", "why there is no result, or what contradicts it"
+    SETTLED_AT = "z", "moment at which it was settled"
+    EVIDENCE = "k", "state of the evidence: `complete`, `incomplete` or `pending`"
+    DECISION_NAME = "y", "name of the decision"
+    DECISION = "d", "the decision as it is delivered"
+    QUARANTINE_REASON = "q", "reason of the quarantine"
+    QUARANTINED_FROM = "g", "stage before the quarantine"
+    RETRIED_AT = "m", "moment at which a person retried it"
