@@ -292,15 +292,15 @@ def _asked_since(world: World, number: int, call: str) -> bool:
 
 
 def _noted_since(world: World, since_ms: int, cause: str) -> bool:
-    """Whether a fault for `cause`, empty: for any, stands at the end of a timeline; of all that was ever held."""
+    """Whether a fault for `cause`, empty: for any, is the newest of a timeline; of all that was ever held."""
     with world.valkey.client() as client, client.pipeline(transaction=False) as pipe:
         for region, signature_id in list(world.watch.sights.held):
-            pipe.lrange(f"ekyc:{{{region}}}:t:{signature_id}", -1, -1)
+            pipe.lrange(f"ekyc:{{{region}}}:f:{signature_id}", -1, -1)
         try:
             ends = pipe.execute()
         except redis_py.RedisError:
             return False
-    events = (line.decode().split("|", 3) for lines in ends for line in lines)
+    events = (line.decode().split("|")[:4] for lines in ends for line in lines)
     return any(
         event == "fault" and cause in detail and int(at_ms) >= since_ms for at_ms, event, detail, _ in events
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from heapq import merge
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.leases import deeds
 from tests.chaos.population import REGIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import redis as redis_py
@@ -105,15 +108,20 @@ def _ledger(state: State, client: redis_py.Redis, region: str) -> None:
 def _record(client: redis_py.Redis, prefix: str, signature_id: str, places: list[str]) -> Record:
     with client.pipeline(transaction=False) as pipe:
         pipe.hgetall(f"{prefix}v:{signature_id}")
+        pipe.lrange(f"{prefix}f:{signature_id}", 0, -1)
         pipe.lrange(f"{prefix}t:{signature_id}", 0, -1)
-        fields, lines = pipe.execute()
-    timeline = []
-    for line in lines:
-        at_ms, event, detail, worker = line.decode().split("|", 3)
-        timeline.append(Moment(int(at_ms), event, detail, worker))
+        fields, faults, steps = pipe.execute()
+    timeline = merge(_moments(faults), _moments(steps), key=attrgetter("at_ms"))
     return Record(
         {name.decode(): value.decode() for name, value in fields.items()}, tuple(timeline), tuple(places)
     )
+
+
+def _moments(lines: list[bytes]) -> Iterator[Moment]:
+    for line in lines:
+        # Of a full list a line ends with what it counts.
+        at_ms, event, detail, worker, *_ = line.decode().split("|")
+        yield Moment(int(at_ms), event, detail, worker)
 
 
 def _evidence_faults(folder: Path) -> list[str]:

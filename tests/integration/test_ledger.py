@@ -439,10 +439,10 @@ def test_a_timeline_that_is_shortened_is_forgotten_when_it_was_to_be(ledger: Led
     """What a worker may still write after the end keeps nothing for ever."""
     enqueue(ledger, "a")
     fail(ledger, *(f"CODE_{number}" for number in range(32)))
-    redis.pexpire(f"{PH}t:a", 60_000)
+    redis.pexpire(f"{PH}f:a", 60_000)
     fail(ledger, "ONE_MORE")
     assert timeline(ledger)[0].name == "left_out"
-    assert 0 < redis.pttl(f"{PH}t:a") <= 60_000
+    assert 0 < redis.pttl(f"{PH}f:a") <= 60_000
 
 
 def test_a_lease_that_ended_names_the_worker_that_held_it(ledger: Ledger, redis: Redis) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import replace
+from heapq import merge
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 from worker.ledger.fields import Field
 from worker.ledger.models import Event, EvidenceState, Stage, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+#: What a line of a timeline ends with where its list is full: `COUNTS` in ``lua/common.lua``.
+_COUNTS: Final = re.compile(r"\|(\d+)\|(\d+)\|(\d+)\|(\d+)$")
 
 
 def verification(
@@ -66,3 +73,22 @@ def event(line: bytes) -> Event:
     """A line of a timeline, or of what people did: `<ms>|<event>|<detail>|<who>`."""
     at_ms, name, detail, who = line.decode().split("|", 3)
     return Event(int(at_ms), name, detail, who)
+
+
+def timeline(steps: Sequence[bytes], faults: Sequence[bytes]) -> tuple[Event, ...]:
+    """The two lists of one timeline, by time. `left_out` counts the lines that a full list no longer has."""
+    # At the same moment, a fault comes before the step that follows from it.
+    return tuple(merge(_events(faults, "faults"), _events(steps, "steps"), key=attrgetter("at_ms")))
+
+
+def _events(lines: Sequence[bytes], kind: str) -> list[Event]:
+    events, left_out = [], []
+    for each in map(event, lines):
+        worker, *counts = _COUNTS.split(each.worker)
+        times, gone, first_ms, last_ms = map(int, counts[:4] or (1, 0, 0, 0))
+        detail = f"{each.detail} x{times}" if times > 1 else each.detail
+        events.append(replace(each, detail=detail, worker=worker))
+        if gone:
+            within_s = (last_ms - first_ms) / 1000
+            left_out = [Event(first_ms, "left_out", f"{kind} x{gone} within {within_s:.3f} s")]
+    return left_out + events

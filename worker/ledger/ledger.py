@@ -270,7 +270,7 @@ class Ledger:
 
     def status(self, region: str, signature_id: str) -> Status | None:
         """All there is to say about one verification; None if it is not known."""
-        now_ms, flat, lines, leased, *due = self._scripts.call("status", region, signature_id)
+        now_ms, flat, steps, faults, leased, *due = self._scripts.call("status", region, signature_id)
         if not flat:
             return None
         fields = codec.pairs(flat)
@@ -283,7 +283,7 @@ class Ledger:
             leased_until_ms=None if leased is None else int(leased),
             starts=int(fields.get(Field.STARTS.key, 0)),
             batch_id=holder or None,
-            timeline=tuple(codec.event(line) for line in lines),
+            timeline=codec.timeline(steps, faults),
         )
 
 

@@ -7,7 +7,9 @@
 --   leased          zset    id -> moment at which the batch that holds it loses it
 --   quarantine      zset    id -> moment at which it came here
 --   v:<id>          hash    the verification; its fields are in `worker/ledger/fields.py`
---   t:<id>          list    timeline: `<ms>|<event>|<detail>|<worker>`; the newest of each kind, as many as MOST says
+--   t:<id>          list    steps of the timeline: `<ms>|<event>|<detail>|<worker>`; the newest, as many as MOST says
+--   f:<id>          list    faults of the timeline, likewise; there is none before the first fault. Both lists and the hash
+--                           expire together
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
@@ -30,8 +32,15 @@
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
 -- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
 
--- Lines of a timeline, by kind: faults never push out what was done with a verification.
-local MOST = { faults = 32, steps = 64 }
+-- How many lines of a timeline there are at most: faults never push out what was done with a verification.
+local MOST = { ['f:'] = 32, ['t:'] = 64 }
+-- The list of each event that is no step. An older release keeps all events, and `left_out`, in the list of steps.
+local KINDS = { fault = 'f:', lease_expired = 'f:', worker_stuck = 'f:', left_out = '' }
+-- What a line of a full list ends with: for how many faults it stands; how many lines were removed, and the moments of the
+-- first and the last of these.
+local COUNTS = '|(%d+)|(%d+)|(%d+)|(%d+)$'
+-- An older release that ends a verification does not know the list of its faults, which then expires by itself: in ms.
+local FAULTS_KEPT = 90 * 86400000
 local MAX_ACTS = 1000
 -- Starts without an outcome after which a verification is kept apart from others that may kill workers, too.
 local SUSPECT = 4
@@ -105,106 +114,70 @@ local function watched_now_ms(last, elapsed)
   return now, seen
 end
 
--- A line of a timeline, taken apart: its moment, event, detail, kind, and how many it stands for.
-local function read(line)
-  local at, event, detail = string.match(line, '^(%d+)|([^|]*)|([^|]*)|')
-  local cause, times
-  if event == 'fault' then
-    cause, times = string.match(detail, '^(.*) x(%d+)$')
-  end
-  local fault = event == 'fault' or event == 'lease_expired' or event == 'worker_stuck'
-  local kind = fault and 'faults' or 'steps'
-  return { at = at, event = event, cause = cause or detail, times = tonumber(times) or 1, kind = kind }
+local function kind_of(line)
+  return KINDS[string.match(line, '|([^|]*)')] or 't:'
 end
 
--- Whether there is no room for one more fault.
-local function full_of_faults(timeline)
-  if redis.call('LLEN', timeline) < MOST.faults then
-    return false
-  end
-  local faults = 0
-  for _, line in ipairs(redis.call('LRANGE', timeline, 0, -1)) do
-    faults = faults + (read(line).kind == 'faults' and 1 or 0)
-  end
-  return faults >= MOST.faults
+local function moment(line)
+  return tonumber(string.match(line, '^%d+'))
 end
 
--- Each fault has a line, until there is no room. From then on what came before since the last step is counted: the first
--- of its cause keeps its line, and the newest stands at the end for itself and those that it takes the place of.
-local function count_fault(timeline, now, cause, worker)
-  if not full_of_faults(timeline) then
-    return false
-  end
-  local lines = redis.call('LRANGE', timeline, -MOST.faults, -1)
-  local newest, times
+-- The newest fault for `cause`, if another one since the last step has a line of its own.
+local function shared_line(id, lines, cause)
+  local last_step = moment(redis.call('LINDEX', key('t:' .. id), -1) or '0')
+  local newest
   for at = #lines, 1, -1 do
-    local line = read(lines[at])
-    if line.kind ~= 'faults' then
-      return false
+    if moment(lines[at]) <= last_step then
+      return nil
     end
-    if line.event == 'fault' and line.cause == cause then
+    if string.find(lines[at], '|fault|' .. cause .. '|', 1, true) then
       if newest then
-        redis.call('LREM', timeline, -1, newest)
-        redis.call('RPUSH', timeline, digits(now) .. '|fault|' .. cause .. ' x' .. (times + 1) .. '|' .. worker)
-        return true
+        return newest
       end
-      newest, times = lines[at], line.times
+      newest = lines[at]
     end
   end
-  return false
 end
 
--- Leave out the oldest of each kind that has too many lines. A line instead of the first says how many they were,
--- and within what time: `<ms of the first>|left_out|<kind> x<n> within <s> s|`.
-local function bound(timeline)
-  local kept, gone, surplus = {}, {}, { faults = -MOST.faults, steps = -MOST.steps }
-  local lines = redis.call('LRANGE', timeline, 0, -1)
-  for _, line in ipairs(lines) do
-    if not string.find(line, '|left_out|', 1, true) then
-      local kind = read(line).kind
-      surplus[kind] = surplus[kind] + 1
+-- Remove one line from a full list. Returns the counts that the line that follows it ends with; '' while there is room.
+local function make_room(id, kind, event, cause)
+  local list, lines = key(kind .. id), {}
+  for _, line in ipairs(redis.call('LRANGE', list, 0, -1)) do
+    if kind_of(line) == kind then
+      lines[#lines + 1] = line
     end
   end
-  if surplus.faults <= 0 and surplus.steps <= 0 then
-    return
+  if #lines < MOST[kind] then
+    return ''
   end
-  for _, text in ipairs(lines) do
-    local at, kind, times = string.match(text, '^(%d+)|left_out|(%a+) x(%d+) ')
-    if at then
-      kept[#kept + 1] = text
-      gone[kind] = { place = #kept, at = at, times = tonumber(times) }
-    else
-      local line = read(text)
-      if surplus[line.kind] > 0 then
-        surplus[line.kind] = surplus[line.kind] - 1
-        local left_out = gone[line.kind] or { place = #kept + 1, at = line.at, times = 0 }
-        gone[line.kind] = left_out
-        left_out.times = left_out.times + line.times
-        kept[left_out.place] = string.format(
-          '%s|left_out|%s x%d within %.3f s|',
-          left_out.at,
-          line.kind,
-          left_out.times,
-          (line.at - left_out.at) / 1000
-        )
-      else
-        kept[#kept + 1] = text
-      end
-    end
+  local _, gone, first, last = string.match(lines[#lines], COUNTS)
+  local shared = event == 'fault' and shared_line(id, lines, cause)
+  local removed = shared or lines[1]
+  local times = tonumber((string.match(removed, COUNTS))) or 1
+  redis.call('LREM', list, 1, removed)
+  if shared then
+    return string.format('|%d|%d|%s|%s', times + 1, gone or 0, first or '0', last or '0')
   end
-  -- In this order it keeps the moment at which it is forgotten.
-  redis.call('RPUSH', timeline, unpack(kept))
-  redis.call('LTRIM', timeline, -#kept, -1)
+  local at = digits(moment(removed))
+  return string.format('|1|%d|%s|%s', (gone or 0) + times, gone ~= '0' and first or at, at)
 end
 
 local function note(id, now, event, detail, worker)
-  local timeline = key('t:' .. id)
-  if event == 'fault' and count_fault(timeline, now, detail, worker) then
-    return
+  local kind = KINDS[event] or 't:'
+  local list = key(kind .. id)
+  local line = digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker
+  if redis.call('LLEN', list) >= MOST[kind] then
+    line = line .. make_room(id, kind, event, detail)
   end
-  local length = redis.call('RPUSH', timeline, digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker)
-  if length > MOST.faults then
-    bound(timeline)
+  if redis.call('RPUSH', list, line) == 1 and kind == 'f:' then
+    redis.call('PEXPIRE', list, FAULTS_KEPT)
+  end
+end
+
+-- A verification that has come to its end is forgotten after `retention` ms.
+local function expire(id, retention)
+  for _, kind in ipairs({ 'v:', 't:', 'f:' }) do
+    redis.call('PEXPIRE', key(kind .. id), digits(retention))
   end
 end
 
@@ -243,8 +216,7 @@ local function finish(id, retention)
   redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.CONTEXT)
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
   redis.call('HINCRBY', key('counts'), 'done', 1)
-  redis.call('PEXPIRE', key('v:' .. id), digits(retention))
-  redis.call('PEXPIRE', key('t:' .. id), digits(retention))
+  expire(id, retention)
 end
 
 local function still_suspect(id, lease)

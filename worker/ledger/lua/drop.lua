@@ -11,8 +11,7 @@ for at = 4, #ARGV do
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
     redis.call('HINCRBY', key('counts'), 'dropped', 1)
     note(id, now, 'dropped', ARGV[2], ARGV[1])
-    redis.call('PEXPIRE', verification, ARGV[3])
-    redis.call('PEXPIRE', key('t:' .. id), ARGV[3])
+    expire(id, ARGV[3])
     answer[#answer + 1] = 1
   else
     answer[#answer + 1] = 0
