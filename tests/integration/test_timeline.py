@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -142,8 +142,9 @@ def test_an_older_release_finds_the_steps_where_it_looks(ledger: Ledger, redis: 
     """It reads one list, and takes a line apart at its first three separators."""
     fail(ledger, "HTTP_500")
     quarantined_and_retried(ledger, redis)
-    lines = [line.decode().split("|", 3) for line in redis.lrange(STEPS, 0, -1)]
-    assert [(event, worker) for _, event, _, worker in lines] == [
+    lines: Any = redis.lrange(STEPS, 0, -1)
+    told = [line.decode().split("|", 3) for line in lines]
+    assert [(event, worker) for _, event, _, worker in told] == [
         ("refused", "w1"),
         ("quarantined", "w1"),
         ("retried", "maria"),
@@ -179,7 +180,8 @@ def test_whatever_happens_steps_stay_and_no_fault_is_uncounted(
     flat = [text for at_ms, event in zip(moments, happened, strict=True) for text in (at_ms, *event)]
     redis.register_script(scripts.source() + _NOTE)(keys=[PH], args=flat)
 
-    told = timeline(redis.lrange(STEPS, 0, -1), redis.lrange(FAULTS, 0, -1))
+    lists: Any = [redis.lrange(name, 0, -1) for name in (STEPS, FAULTS)]
+    told = timeline(*lists)
 
     steps = [event for event in happened if event[2] == "maria"]
     shown = [event for event in told if event.worker == "maria"]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.unit.docs_pages import ROOT, codes, page
-from worker.ledger import scripts
+from worker.ledger import codec, scripts
 from worker.ledger.fields import Field
+from worker.ledger.models import EvidenceState, Stage, Verification
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,30 @@ def test_a_field_that_does_not_exist_is_no_script() -> None:
     """A misspelt name fails when the scripts are loaded, in each process and test, not when a script comes to it."""
     with pytest.raises(KeyError, match="STAGES"):
         scripts.with_letters("redis.call('HGET', key('v:' .. id), Field.STAGES)")
+
+
+#: What a worker needs of a verification. What else is stored serves the scripts and `ekyc status`.
+_FULL: Final = Verification(
+    "f302f5d2454a85c2", "ph", Stage.ROUTING, 1, 2, 3, 4, "HTTP_500", 5, 6, True, "tx", '{"n":1}', "PASS",
+    "SUCCESS", "DOC_RESULT", 7, EvidenceState.COMPLETE, "approve", "{}", "UNREADABLE", 8, 9, 10,
+)  # fmt: skip
+
+_STORED: Final = {
+    b"s": b"routing", b"e": b"1", b"p": b"2", b"n": b"3", b"f": b"4", b"a": b"HTTP_500", b"l": b"5", b"t": b"6",
+    b"u": b"1", b"i": b"tx", b"x": b'{"n":1}', b"o": b"PASS", b"r": b"SUCCESS", b"w": b"DOC_RESULT", b"z": b"7",
+    b"k": b"complete", b"y": b"approve", b"d": b"{}", b"q": b"UNREADABLE", b"m": b"8",
+}  # fmt: skip
+
+
+def test_each_stored_letter_is_read_into_its_attribute() -> None:
+    read = codec.verification("ph", "f302f5d2454a85c2", _STORED, read_at_ms=9, clock_ahead_ms=10)
+    assert read == _FULL
+    rest = {field.key for field in Field} - _STORED.keys()
+    assert rest == {field.key for field in (Field.CALL, Field.HOLDER, Field.STARTS, Field.QUARANTINED_FROM)}
+
+
+def test_what_is_not_stored_has_its_default() -> None:
+    """An empty text, too, is none."""
+    stored = {b"s": b"polling", b"e": b"1", b"w": b"", b"o": b"", b"f": b"0"}
+    read = codec.verification("ph", "a", stored, read_at_ms=9)
+    assert read == Verification("a", "ph", Stage.POLLING, 1, read_at_ms=9)

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from heapq import merge
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.fields import Field
 from worker.ledger.models import Event, EvidenceState, Stage, Verification
@@ -18,6 +18,34 @@ if TYPE_CHECKING:
 _COUNTS: Final = re.compile(r"\|(\d+)\|(\d+)\|(\d+)\|(\d+)$")
 
 
+def _stored(**attributes: Field) -> tuple[tuple[str, bytes], ...]:
+    """The attributes of a ``Verification``, and how Redis answers the field of each."""
+    return tuple((name, field.key) for name, field in attributes.items())
+
+
+_TEXTS: Final = _stored(
+    fault_cause=Field.FAULT_CAUSE,
+    transaction_id=Field.TRANSACTION_ID,
+    context=Field.CONTEXT,
+    overall_result=Field.OVERALL_RESULT,
+    error_code=Field.ERROR_CODE,
+    reason=Field.REASON,
+    decision_name=Field.DECISION_NAME,
+    decision=Field.DECISION,
+    quarantine_reason=Field.QUARANTINE_REASON,
+)
+
+_NUMBERS: Final = _stored(
+    polls=Field.POLLS,
+    nulls=Field.NULLS,
+    faults=Field.FAULTS,
+    late_faults=Field.LATE_FAULTS,
+    losses=Field.LOSSES,
+    settled_at_ms=Field.SETTLED_AT,
+    retried_at_ms=Field.RETRIED_AT,
+)
+
+
 def verification(
     region: str,
     signature_id: str,
@@ -27,40 +55,20 @@ def verification(
     clock_ahead_ms: int = 0,
 ) -> Verification:
     """A ``Verification`` from its hash, whose fields ``worker.ledger.fields`` names."""
-
-    def text(field: Field) -> str | None:
-        value = fields.get(field.key)
-        return value.decode() if value else None
-
-    def number(field: Field) -> int:
-        return int(fields.get(field.key, 0))
-
-    settled_at, evidence, retried_at = text(Field.SETTLED_AT), text(Field.EVIDENCE), text(Field.RETRIED_AT)
+    texts = {name: value.decode() for name, key in _TEXTS if (value := fields.get(key))}
+    numbers = {name: int(value) for name, key in _NUMBERS if (value := fields.get(key))}
+    evidence = fields.get(Field.EVIDENCE.key)
+    found: dict[str, Any] = texts | numbers
     return Verification(
         signature_id=signature_id,
         region=region,
         stage=Stage(fields[Field.STAGE.key].decode()),
-        enqueued_at_ms=number(Field.ENQUEUED_AT),
-        polls=number(Field.POLLS),
-        nulls=number(Field.NULLS),
-        faults=number(Field.FAULTS),
-        fault_cause=text(Field.FAULT_CAUSE),
-        late_faults=number(Field.LATE_FAULTS),
-        losses=number(Field.LOSSES),
-        submission_completed=text(Field.SUBMITTED) == "1",
-        transaction_id=text(Field.TRANSACTION_ID),
-        context=text(Field.CONTEXT),
-        overall_result=text(Field.OVERALL_RESULT),
-        error_code=text(Field.ERROR_CODE),
-        reason=text(Field.REASON),
-        settled_at_ms=int(settled_at) if settled_at else None,
-        evidence=EvidenceState(evidence) if evidence else None,
-        decision_name=text(Field.DECISION_NAME),
-        decision=text(Field.DECISION),
-        quarantine_reason=text(Field.QUARANTINE_REASON),
-        retried_at_ms=int(retried_at) if retried_at else None,
+        enqueued_at_ms=int(fields.get(Field.ENQUEUED_AT.key, 0)),
+        submission_completed=fields.get(Field.SUBMITTED.key) == b"1",
+        evidence=EvidenceState(evidence.decode()) if evidence else None,
         read_at_ms=read_at_ms,
         clock_ahead_ms=clock_ahead_ms,
+        **found,
     )
 
 

@@ -166,19 +166,22 @@ local function note(id, now, event, detail, worker)
   local kind = KINDS[event] or 't:'
   local list = key(kind .. id)
   local line = digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker
-  if redis.call('LLEN', list) >= MOST[kind] then
-    line = line .. make_room(id, kind, event, detail)
-  end
-  if redis.call('RPUSH', list, line) == 1 and kind == 'f:' then
+  local length = redis.call('RPUSH', list, line)
+  if length > MOST[kind] then
+    -- It is written once more with its counts. The list is never empty, so it keeps its expiry.
+    redis.call('LTRIM', list, 0, -2)
+    redis.call('RPUSH', list, line .. make_room(id, kind, event, detail))
+  elseif length == 1 and kind == 'f:' then
     redis.call('PEXPIRE', list, FAULTS_KEPT)
   end
 end
 
 -- A verification that has come to its end is forgotten after `retention` ms.
 local function expire(id, retention)
-  for _, kind in ipairs({ 'v:', 't:', 'f:' }) do
-    redis.call('PEXPIRE', key(kind .. id), digits(retention))
-  end
+  local in_ms = digits(retention)
+  redis.call('PEXPIRE', key('v:' .. id), in_ms)
+  redis.call('PEXPIRE', key('t:' .. id), in_ms)
+  redis.call('PEXPIRE', key('f:' .. id), in_ms)
 end
 
 local function act(now, name, detail, who)
