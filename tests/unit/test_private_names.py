@@ -37,6 +37,9 @@ NOT_IMPORTED: Final = {
 #: Private by their names alone: the standard library documents them.
 DOCUMENTED: Final = {"_exit", "_current_frames"}
 
+#: Where a class of ours defines `__new__`, `enum` keeps it under this name, too.
+OF_ENUM: Final = {"_new_member_"}
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Name:
@@ -127,7 +130,7 @@ def overridden(ours: type) -> Iterator[Name]:
     """Private methods and properties of a class of ours that a base of others has, too: the first that defined it."""
     for name, value in vars(ours).items():
         function = value.func if isinstance(value, cached_property) else value
-        if is_private(name) and is_ours(getattr(function, "__module__", None) or ""):
+        if is_private(name) and name not in OF_ENUM and is_ours(getattr(function, "__module__", None) or ""):
             bases = [base for base in ours.__mro__ if not is_ours(base.__module__) and name in vars(base)]
             if bases:
                 yield Name(bases[-1].__module__, bases[-1].__name__, name)
