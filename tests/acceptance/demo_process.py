@@ -9,7 +9,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.acceptance.fleet import ROOT, until
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,34 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis as redis_py
 from kombu import Connection
 
 from sandbox.server import Sandbox
+from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE_S, until
 from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).parents[2]
-
-#: How long a test waits for what must happen. Far above what it takes, because nothing here measures speed.
-PATIENCE_S = 60.0
-
-
-def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """Wait until something is so, and return it; fail with `what` if it never is."""
-    give_up_at = time.monotonic() + patience_s
-    while not (found := true()):
-        assert time.monotonic() < give_up_at, f"waited {patience_s:.0f} s in vain: {what}"
-        time.sleep(0.05)
-    return found
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass

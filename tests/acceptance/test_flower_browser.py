@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
 from tests.acceptance.test_worker import TASKS
 from tests.acceptance.watched import Browser, flower
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.faults import Faults, Mode
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.advance.answers import Settled
 from worker.advance.client import Client
 from worker.evidence.store import Evidence

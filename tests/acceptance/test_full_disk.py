@@ -14,8 +14,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.conftest import start_server
+from tests.support.servers import start_server
+from tests.support.waiting import until
 from worker.cli.checks.ledger import check_ledger
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, Stats

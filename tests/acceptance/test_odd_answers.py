@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import Fleet, until
-from tests.integration.image_host import JPEG
-from tests.integration.vendor_stub import Call, Stub, http, token
-from tests.odd_answers import APPROVE, PENDING, QUARANTINE, ROWS, TRANSIENT, passed, row_of, slug
+from tests.support.image_host import JPEG
+from tests.support.odd_answers import APPROVE, PENDING, QUARANTINE, ROWS, TRANSIENT, passed, row_of, slug
+from tests.support.vendor_stub import Call, Stub, http, token
+from tests.support.waiting import until
 from worker.evidence.manifest import load_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.odd_answers import Row
+    from tests.acceptance.fleet import Fleet
+    from tests.support.odd_answers import Row
 
 pytestmark = pytest.mark.timeout(180)
 

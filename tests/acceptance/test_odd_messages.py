@@ -17,8 +17,9 @@ import amqp
 import pytest
 from celery import Celery
 
-from tests.acceptance.fleet import fleet_at, until
-from tests.acceptance.rabbitmq import RabbitMQ, installed
+from tests.acceptance.fleet import fleet_at
+from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import subprocess

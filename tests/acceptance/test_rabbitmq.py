@@ -15,8 +15,8 @@ from celery import Celery
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.acceptance.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import subprocess

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.rabbitmq import RabbitMQ, installed
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.rabbitmq import RabbitMQ, installed
 from worker.cli.checks import broker
 from worker.settings import Settings
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
 from tests.acceptance.jail import Jail, inmate, why_not
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

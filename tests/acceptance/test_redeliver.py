@@ -10,8 +10,8 @@ import pytest
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.integration.cli_process import Ekyc, Terminal
+from tests.support.cli_process import Ekyc, Terminal
+from tests.support.waiting import until
 from worker.ledger import Quarantine
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

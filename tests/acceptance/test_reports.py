@@ -10,8 +10,8 @@ import pytest
 from sandbox.demo import leaks
 from sandbox.documents import PERSON
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, attributes, listening
+from tests.support.waiting import until
 from worker.ledger import Ledger
 from worker.ledger.ledger import MOST_STARTS
 from worker.observability.otel.spans import trace_id

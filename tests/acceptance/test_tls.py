@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.acceptance.fleet import until
-from tests.acceptance.tls_front import certificate, tls_front
 from tests.acceptance.watched import flower
+from tests.support.certificates import self_signed
+from tests.support.tls_front import tls_front
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Front(NamedTuple):
 
 @pytest.fixture
 def front(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Front]:
-    ca = certificate(tmp_path)
+    ca = self_signed(tmp_path)
     with tls_front(ca, valkey.port) as port:
         yield Front(f"rediss://127.0.0.1:{port}/0", ca)
 

@@ -11,8 +11,8 @@ from celery import Celery
 
 from sandbox.demo import leaks
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
 from tests.acceptance.listener import Listener, attributes, listening
+from tests.support.waiting import until
 from worker.observability.otel.exporting import ATTRIBUTES
 from worker.observability.otel.spans import trace_id
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis as redis_py
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.ledger.worker_registry import WorkerRegistry
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import ROOT, until
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.web.slow_heads import HEAD_S
 
 if TYPE_CHECKING:

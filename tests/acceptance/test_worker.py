@@ -14,7 +14,7 @@ from celery import Celery
 
 from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
 from worker.ledger.models import Stage

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import PATIENCE_S, until
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path

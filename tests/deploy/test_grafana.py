@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.deploy.promql import EXPOSED, faults, metrics, needs_promtool, promtool
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
+from tests.support.promql import EXPOSED, faults, metrics, needs_promtool, promtool
 
 if TYPE_CHECKING:
     from pathlib import Path

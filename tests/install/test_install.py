@@ -14,9 +14,10 @@ import pytest
 import redis as redis_py
 
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
-from tests.acceptance.fleet import ROOT, until
-from tests.conftest import free_port
 from tests.install.environments import PYTHONS, Environment, build_wheel, interpreter, uv
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from worker.ledger import Stats
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ PH = prefix("ph")
 
 
 @pytest.fixture
-def ledger(redis: Redis) -> Ledger:
-    ledger = Ledger(redis)
+def ledger(ledger: Ledger) -> Ledger:
+    """Ten wait."""
     ledger.enqueue([EnqueueRequest(f"v{number}", "ph") for number in range(10)])
     return ledger
 

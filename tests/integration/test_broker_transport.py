@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.messaging import redis_transport
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from schemas.token import Token
-from tests.integration.vendor_stub import Call, Stub, http
+from tests.support.vendor_stub import Call, Stub, http
 from worker.advance.token_cache import TokenCache
 from worker.concurrency.executor import EventLoop, Executor
 from worker.evidence.storage import durability

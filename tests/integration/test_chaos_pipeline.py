@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import until
 from tests.chaos.crew import spawn
 from tests.chaos.pipeline import QUEUE, TAKEN, read
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import subprocess

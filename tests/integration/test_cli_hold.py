@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import Ekyc, free_port
+from tests.support.ports import free_port
 from worker.cli.acts import KEPT
 from worker.ledger import Ledger, Stats
 from worker.ledger.scripts import prefix
@@ -18,12 +18,13 @@ from worker.ledger.scripts import prefix
 if TYPE_CHECKING:
     from redis import Redis
 
+    from tests.support.cli_process import Ekyc
     from worker.ledger.models import Hold
 
 
 @pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg", "LOGNAME": "maria"})
+def ekyc(ekyc: Ekyc) -> Ekyc:
+    return ekyc.with_env(LOGNAME="maria")
 
 
 def holds(redis: Redis, region: str = "ph") -> tuple[Hold, ...]:

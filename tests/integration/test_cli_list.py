@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import ROOT, Ekyc
+from tests.support.paths import ROOT
 from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.decided import Decided
 from worker.ledger.models import EvidenceState, Stage
@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-
-@pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
-
-
-@pytest.fixture
-def ledger(redis: Redis) -> Ledger:
-    return Ledger(redis)
+    from tests.support.cli_process import Ekyc
 
 
 def decided(ledger: Ledger, signature_id: str, name: str, context: str) -> None:

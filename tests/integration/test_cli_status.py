@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import Ekyc
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
 from worker.ledger.transitions import Heard
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tests.support.cli_process import Ekyc
     from worker.ledger.models import Status, Verification
     from worker.ledger.transitions import Transition
 
@@ -62,8 +62,8 @@ class Desk:
 
 
 @pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph", "EKYC_EVIDENCE_URL": "s3://kept/"})
+def ekyc(ekyc: Ekyc) -> Ekyc:
+    return ekyc.with_env(ADVANCE_REGIONS="ph", EKYC_EVIDENCE_URL="s3://kept/")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.result import Result, load_result
-from tests.integration.image_host import JPEG, PNG, ImageHost
+from tests.support.image_host import JPEG, PNG, ImageHost
 from worker.errors import EvidenceConflict, EvidenceLost, EvidenceUnavailable
 from worker.evidence.archive import Archived, archive
 from worker.evidence.images import Images
@@ -22,17 +22,11 @@ from worker.evidence.verification import verify
 from worker.http_client import deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
 UNKNOWN_ID = b'{"code":"SIGNATURE_NOT_EXIST","message":"?","data":null,"transactionId":"b6d722f7e9f553ae"}'
-
-
-@pytest.fixture
-def host() -> Iterator[ImageHost]:
-    with ImageHost().running() as host:
-        yield host
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import sys
 import textwrap
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
 
-from tests.integration.image_host import JPEG, PNG, ImageHost
+from tests.support.http_thread import serving
+from tests.support.image_host import JPEG, PNG, ImageHost
 from worker.errors import EvidenceConflict, EvidenceUnavailable
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
@@ -93,14 +93,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    thread = Thread(target=bucket.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(bucket.server):
         yield bucket
-    finally:
-        bucket.server.shutdown()
-        bucket.server.server_close()
-        thread.join()
 
 
 @pytest.fixture

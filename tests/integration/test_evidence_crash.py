@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.image_host import JPEG, PNG, ImageHost
+from tests.support.image_host import JPEG, PNG, ImageHost
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
 from worker.evidence.store import Evidence, Usage
 from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
@@ -38,12 +37,6 @@ PRELUDE = """
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "evidence"
-
-
-@pytest.fixture
-def host() -> Iterator[ImageHost]:
-    with ImageHost().running() as host:
-        yield host
 
 
 @pytest.fixture(params=["nameless", "staged"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.bucket_stub import S3, SECRET
+from tests.support.bucket_stub import S3, SECRET
 from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
 from worker.evidence.store import Evidence
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from worker.evidence.store import Evidence
 
 if TYPE_CHECKING:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.integration.image_host import JPEG, PNG, ImageHost
+from tests.support.image_host import JPEG, PNG, ImageHost
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
 from worker.evidence.storage import durability as disks
 from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REGION, ID = "ph", "f302f5d2454a85c2"
 
@@ -84,12 +81,6 @@ class Disk:
         if name == "manifest.json":
             assert not self.lost & {"answer.json", "front.jpg", "back.png"}, "it may be sealed and not whole"
         self._names.add((os.fstat(dst_dir_fd).st_ino, name))
-
-
-@pytest.fixture
-def host() -> Iterator[ImageHost]:
-    with ImageHost().running() as host:
-        yield host
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from tests.integration.certificates import self_signed, server_side
-from tests.integration.image_host import JPEG
-from tests.integration.vendor_stub import Call, Stub, http
+from tests.support.image_host import JPEG
+from tests.support.vendor_stub import Call, Stub, http
+from tests.support.waiting import until
 from worker.evidence.images import Images
 from worker.http_client.adapter import Handle
 from worker.http_client.curl import pycurl
@@ -34,16 +34,6 @@ def picture(whose: str) -> bytes:
 
 def image(whose: str) -> bytes:
     return http(picture(whose), Content_Type="image/jpeg")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(params=["plain", "TLS"])
-def tls(request: pytest.FixtureRequest, certificate: Path) -> ssl.SSLContext | None:
-    return server_side(certificate) if request.param == "TLS" else None
 
 
 class Host:
@@ -101,7 +91,7 @@ def test_front_and_back_share_a_connection_and_it_is_closed_with_them(
     for number in range(3):
         assert run(lambda person=f"p{number}": folder(images, server, person)) == its_own(f"p{number}")
         assert server.connections == (number + 1) * each
-        assert _within(5, lambda: server.open_connections == 0)
+        until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
 
 
 @pytest.mark.parametrize("run", [as_thread, as_greenlet])
@@ -145,7 +135,7 @@ def test_many_at_once_have_each_their_own_connections(images: Images, server: St
     asked = [gevent.spawn(folder, images, server, f"p{number}") for number in range(people)]
     gevent.joinall(asked)
     assert [each.get() for each in asked] == [its_own(f"p{number}") for number in range(people)]
-    assert _within(5, lambda: server.open_connections == 0)
+    until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
 
 
 def test_without_a_verification_each_image_has_a_connection(images: Images, server: Stub) -> None:
@@ -199,12 +189,3 @@ def test_a_socket_with_the_number_of_another_is_watched(
             assert images.fetch(f"{server.origin}/p{number}/front").body == picture(f"p{number} front;")
 
     as_greenlet(all_of_them)
-
-
-def _within(seconds: float, true: Callable[[], bool]) -> bool:
-    give_up_at = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(0.01)
-    return True

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.image_host import JPEG, PNG, ImageHost
-from tests.odd_answers import text
+from tests.support.image_host import JPEG, PNG, ImageHost
+from tests.support.odd_answers import text
 from worker.errors import ImageRefused
 from worker.evidence.archive import Archived, archive
 from worker.evidence.images import Images
@@ -18,16 +18,9 @@ from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
-
-
-@pytest.fixture
-def host() -> Iterator[ImageHost]:
-    with ImageHost().running() as host:
-        yield host
 
 
 @pytest.fixture

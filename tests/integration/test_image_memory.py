@@ -9,7 +9,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING
 
-from tests.integration.image_host import JPEG, ImageHost
+from tests.support.image_host import JPEG, ImageHost
 from worker.http_client import MIB
 
 if TYPE_CHECKING:

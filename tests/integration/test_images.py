@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration import name_server
-from tests.integration.image_host import HEIC, HEIF, JPEG, PNG, WEBP, ImageHost
-from tests.integration.vendor_stub import Stub
+from tests.support import name_server
+from tests.support.image_host import HEIC, HEIF, JPEG, PNG, WEBP, ImageHost
+from tests.support.vendor_stub import Stub
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.admission import Admissions
 from worker.evidence.images import MAX_BYTES, Images
 from worker.http_client import MIB, deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def host() -> Iterator[ImageHost]:
-    with ImageHost().running() as host:
-        yield host
 
 
 @pytest.fixture

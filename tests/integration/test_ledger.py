@@ -28,11 +28,6 @@ pytestmark = pytest.mark.every_server
 PH = prefix("ph")
 
 
-@pytest.fixture
-def ledger(redis: Redis) -> Ledger:
-    return Ledger(redis, lease_s=20.0, worker="w1")
-
-
 def enqueue(ledger: Ledger, *ids: str, region: str = "ph", context: str | None = None) -> None:
     ledger.enqueue([EnqueueRequest(name, region, context) for name in ids])
 

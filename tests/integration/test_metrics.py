@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from schemas.enqueue import EnqueueRequest
-from tests.deploy.promql import needs_promtool, promtool
-from tests.integration.redis_states import account, full
+from tests.support.promql import needs_promtool, promtool
+from tests.support.redis_states import account, full
 from worker.advance import answers
 from worker.advance.token_store import TokenStore
 from worker.decisions.table import Table
@@ -39,11 +39,6 @@ pytestmark = pytest.mark.every_server
 POLICY = Policy.from_settings(Settings(poll_first_s=600))
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
-
-
-@pytest.fixture
-def ledger(redis: Redis) -> Ledger:
-    return Ledger(redis)
 
 
 def registry(redis: Redis) -> CollectorRegistry:

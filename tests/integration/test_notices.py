@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from worker.ledger import Ledger, Stats
@@ -13,11 +12,6 @@ from worker.runtime.hold_log import HoldLog
 
 if TYPE_CHECKING:
     from redis import Redis
-
-
-@pytest.fixture
-def ledger(redis: Redis) -> Ledger:
-    return Ledger(redis)
 
 
 def told(notices: HoldLog, ledger: Ledger) -> list[dict[str, Any]]:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ledger(redis: Redis) -> Ledger:
+def ledger(ledger: Ledger) -> Ledger:
     """Three in quarantine for two reasons, one of them from its archive."""
-    ledger = Ledger(redis, worker="w1")
     ledger.enqueue([EnqueueRequest(name, "ph") for name in ("a", "b", "c", "waits")])
     (batch,) = ledger.claim("ph", limit=64).batches
     by_name = {one.signature_id: one for one in ledger.load(batch)}

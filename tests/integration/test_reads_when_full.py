@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.integration.cli_process import Ekyc
-from tests.integration.redis_states import full
+from tests.support.cli_process import Ekyc
+from tests.support.redis_states import full
 from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.transitions import Heard
 from worker.ledger.worker_registry import Worker, WorkerRegistry
@@ -21,9 +21,8 @@ pytestmark = pytest.mark.every_server
 
 
 @pytest.fixture
-def ledger(redis: Redis) -> Ledger:
+def ledger(redis: Redis, ledger: Ledger) -> Ledger:
     """One waits, one is in quarantine; a worker is there."""
-    ledger = Ledger(redis)
     ledger.enqueue([EnqueueRequest("id-1", "ph")])
     (batch,) = ledger.claim("ph", limit=1).batches
     (one,) = ledger.load(batch)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.conftest import free_port
-from tests.faketime import needs_faketime, server_ahead
+from tests.support.faketime import needs_faketime, server_ahead
+from tests.support.ports import free_port
 from worker.ledger import Ledger, Stats, transitions
 from worker.ledger.connection import connect
 from worker.ledger.models import Batch, Stage

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.fleet import until
+from tests.support.waiting import until
 from worker.ledger.connection import connect
 from worker.ledger.worker_registry import KEY, Worker, WorkerRegistry
 from worker.runtime.health_file import HealthFile

@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.docs_pages import ROOT, page
+from tests.support.docs_pages import page
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +53,8 @@ def pipeline(redis_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]
             stderr=log,
             env={"PATH": os.defpath},
         )
-    give_up_at = time.monotonic() + 60
-    while b"ready." not in (tmp_path / "log").read_bytes():
-        assert time.monotonic() < give_up_at, (tmp_path / "log").read_text()
-        time.sleep(0.1)
     try:
+        until(lambda: b"ready." in (tmp_path / "log").read_bytes(), "the pipeline gets ready")
         yield process
     finally:
         process.kill()

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from redis import Redis
 
-from tests.acceptance.tls_front import certificate, tls_front
-from tests.conftest import free_port, start_server
-from tests.integration.cli_process import Ekyc
+from tests.support.certificates import self_signed
+from tests.support.cli_process import Ekyc
+from tests.support.ports import free_port
+from tests.support.servers import start_server
+from tests.support.tls_front import tls_front
 from worker.cli.checks import broker, ledger
 from worker.errors import ConfigError
 from worker.ledger.connection import connect
@@ -59,13 +61,13 @@ def tls_on_a_plain_port(place: Place) -> Iterator[str]:
 
 @contextmanager
 def plain_on_a_tls_port(place: Place) -> Iterator[str]:
-    with tls_front(certificate(place.folder), place.port) as port:
+    with tls_front(self_signed(place.folder), place.port) as port:
         yield f"redis://:{SECRET}@127.0.0.1:{port}/0"
 
 
 @contextmanager
 def nobody_vouches_for_it(place: Place) -> Iterator[str]:
-    with tls_front(certificate(place.folder), place.port) as port:
+    with tls_front(self_signed(place.folder), place.port) as port:
         yield f"rediss://:{SECRET}@127.0.0.1:{port}/0"
 
 

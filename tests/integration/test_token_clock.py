@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis as redis_py
 
-from tests.conftest import free_port
-from tests.faketime import environment, needs_faketime, server_ahead
-from tests.integration.vendor_stub import Call, Stub, envelope, http
+from tests.support.faketime import environment, needs_faketime, server_ahead
+from tests.support.ports import free_port
+from tests.support.vendor_stub import Call, Stub, envelope, http
 from worker.advance.answers import TransientFault
 from worker.advance.token_store import REFUSED_FOR_S, TokenStore
 from worker.ledger.connection import connect

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.token import Token
-from tests.integration.vendor_stub import Call, Stub, envelope, http, token
+from tests.support.vendor_stub import Call, Stub, envelope, http, token
 from worker.advance.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
 from worker.advance.token_cache import MARGIN, TokenCache, TokenRefused
 from worker.advance.token_request import TokenRequest, sign
@@ -415,17 +415,11 @@ def test_no_token_is_in_any_message(tokens: TokenCache, redis: redis_py.Redis, v
         tokens.get("ph")
 
 
-def test_without_redis_there_is_no_token_and_nobody_mints(vendor: Vendor, free_port: int) -> None:
+def test_without_redis_there_is_no_token_and_nobody_mints(vendor: Vendor, unused_port: int) -> None:
     """Or each process would mint its own."""
-    with connect(f"redis://127.0.0.1:{free_port}") as nobody, pytest.raises(LedgerUnavailable):
+    with connect(f"redis://127.0.0.1:{unused_port}") as nobody, pytest.raises(LedgerUnavailable):
         TokenCache(nobody, vendor).get("ph")
     assert vendor.minted == []
-
-
-@pytest.fixture
-def free_port() -> int:
-    with Stub(lambda _: []) as stub:
-        return stub.port
 
 
 # How the vendor is asked

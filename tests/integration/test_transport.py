@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.integration.certificates import self_signed, server_side
-from tests.integration.vendor_stub import HANG_UP, Call, Stub, http
+from tests.support.certificates import server_side
+from tests.support.vendor_stub import HANG_UP, Call, Stub, http
 from worker import http_client
 from worker.http_client import MIB, BodyTooLarge, deadline, fault, read_bounded
 from worker.http_client.deadline import time_left_s
@@ -571,11 +571,6 @@ def test_what_comes_to_no_end_is_no_http(
 
 
 # TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration import name_server
-from tests.integration.vendor_stub import Stub, http
+from tests.support import name_server
+from tests.support.vendor_stub import Stub, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ import gevent
 import pytest
 import requests
 
-from tests.conftest import free_port
-from tests.integration.vendor_stub import Call, Stub, http
+from tests.support.ports import free_port
+from tests.support.vendor_stub import Call, Stub, http
 from worker import http_client
 from worker.http_client import MIB, deadline, fault, read_bounded
 

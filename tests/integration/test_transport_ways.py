@@ -18,8 +18,8 @@ import h2.events
 import pytest
 import requests
 
-from tests.integration.certificates import self_signed, server_side
-from tests.integration.vendor_stub import Stub, http
+from tests.support.certificates import server_side
+from tests.support.vendor_stub import Stub, http
 from worker import http_client
 from worker.http_client import MIB, deadline, fault, read_bounded
 
@@ -40,11 +40,6 @@ def outcome(session: requests.Session, url: str, total_s: float = 5.0, max_bytes
             return read_bounded(response, max_bytes)
     except requests.RequestException as error:
         return fault(error)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 # Bodies

@@ -13,8 +13,8 @@ from celery import Celery
 from kombu import Connection, Queue
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.acceptance.rabbitmq import RabbitMQ, installed
-from tests.integration.cli_process import Ekyc
+from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.waiting import until
 from worker.decisions.table import Table
 from worker.messaging.unread import EVERY_S, FRESH_S, WAIT_S, Unread, count
 from worker.observability.metrics import Metrics
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-
-@pytest.fixture
-def ekyc(redis_url: str) -> Ekyc:
-    return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
+    from tests.support.cli_process import Ekyc
 
 
 @contextmanager
@@ -89,9 +86,7 @@ def test_on_rabbitmq_a_queue_of_any_kind_is_counted(redis: Redis, tmp_path: Path
             ).declare()
             for _ in range(3):
                 connection.Producer().publish({}, routing_key="onboarding")
-            give_up_at = time.monotonic() + 20
-            while count(broker.url) != 3:
-                assert time.monotonic() < give_up_at
+            until(lambda: count(broker.url) == 3, "3 messages are counted")
         assert sample(redis, Unread(broker.url)) == ["ekyc_decisions_unread 3.0"]
         shown = ekyc.with_env(CELERY_BROKER_URL=broker.url)("stats", "--json")
         assert json.loads(shown.out)["decisions_unread"] == 3

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tests.integration.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
+from tests.support.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
 from worker.advance import client as client_module
 from worker.advance.answers import (
     AccountFault,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.certificates import self_signed, server_side
-from tests.integration.vendor_stub import Call, Stub, envelope, http, token
+from tests.support.vendor_stub import Call, Stub, envelope, http, token
+from tests.support.waiting import until
 from worker.advance.answers import OursToFix, Pending, Settled, TransientFault, UnknownId, Unreadable
 from worker.advance.client import Client
 from worker.advance.regions import TOKEN_PATH
@@ -60,16 +60,6 @@ class Vendor:
 @pytest.fixture
 def vendor() -> Vendor:
     return Vendor()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(params=["plain", "TLS"])
-def tls(request: pytest.FixtureRequest, certificate: Path) -> ssl.SSLContext | None:
-    return server_side(certificate) if request.param == "TLS" else None
 
 
 @pytest.fixture
@@ -158,7 +148,7 @@ def test_an_answer_that_names_another_is_asked_for_once_more_and_ends_the_connec
     assert (vendor.asked, rate.taken, server.connections) == (3, 1, opened + 1)
     assert isinstance(client.get_result("ph", ID), Settled)
     assert server.connections == opened + 2  # neither that which was kept, nor that of the second question
-    assert _within(5, lambda: server.open_connections == 1)
+    until(lambda: server.open_connections == 1, "one connection is open", patience_s=5)
 
 
 def test_a_vendor_that_names_another_twice_is_unreadable(client: Client, vendor: Vendor) -> None:
@@ -227,19 +217,10 @@ def test_a_second_question_waits_for_the_regions_rate(client: Client, vendor: Ve
     assert vendor.asked == 4
 
 
-def _within(seconds: float, true: Callable[[], bool]) -> bool:
-    give_up_at = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def test_tokens_are_asked_for_on_fresh_connections(client: Client, server: Stub) -> None:
     """A token names nobody, and is asked for where nothing can be behind another answer."""
     for _ in range(3):
         assert client.probe("ph").refusal is None
     assert server.connections == 3
-    assert _within(5, lambda: server.open_connections == 0)
+    until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
     assert name(client.get_result("ph", ID)) == "Settled"

@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from structlog.testing import capture_logs
 
-from tests.integration.redis_states import full
+from tests.support.redis_states import full
 from worker.errors import ConfigError
 from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.settings import Settings

@@ -12,8 +12,8 @@ from benchmarks.bench.headline import headline
 from benchmarks.bench.lineup import CONTENDERS
 from benchmarks.bench.report import BEGIN, END, fill, report
 from benchmarks.bench.results import read
+from tests.support.docs_pages import page
 from tests.unit.bench_results import results, run, step, unfinished
-from tests.unit.docs_pages import page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.waiting import until
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import BatchRun, EventLoop, Executor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def finish(work: BatchRun[int, int], timeout_s: float = 30.0) -> list[tuple[int, int]]:
@@ -22,13 +19,6 @@ def finish(work: BatchRun[int, int], timeout_s: float = 30.0) -> list[tuple[int,
         assert time.monotonic() < give_up_at
         found += work.outcomes(timeout_s=0.2, gather_s=lambda: 0.01)
     return found
-
-
-def until(true: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
 
 
 class Watch:
@@ -62,7 +52,7 @@ def test_nothing_to_do_is_done_at_once() -> None:
 def test_all_that_wait_are_under_way_at_once_in_one_thread() -> None:
     calls, watch = Executor(64, EventLoop()), Watch()
     works = [calls.begin(watch, range(16)) for _ in range(4)]
-    until(lambda: watch.now == 64)
+    until(lambda: watch.now == 64, "64 calls are in flight")
     assert len(watch.threads) == 1
     watch.open.set()
     for work in works:
@@ -72,7 +62,7 @@ def test_all_that_wait_are_under_way_at_once_in_one_thread() -> None:
 def test_there_are_never_more_calls_than_may_be_and_the_oldest_batch_comes_first() -> None:
     calls, watch = Executor(8, EventLoop()), Watch()
     first, second = calls.begin(watch, range(12)), calls.begin(watch, range(12))
-    until(lambda: watch.now == 8)
+    until(lambda: watch.now == 8, "8 calls are in flight")
     time.sleep(0.1)
     assert watch.most == 8
     assert len(first.left) == 4
@@ -108,7 +98,7 @@ def test_slow_calls_among_quick_ones_of_one_batch_hold_up_none_of_them() -> None
 def test_what_has_not_begun_can_be_taken_back() -> None:
     calls, watch = Executor(8, EventLoop()), Watch()
     work = calls.begin(watch, range(32))
-    until(lambda: watch.now == 8)
+    until(lambda: watch.now == 8, "8 calls are in flight")
     taken = work.take_back()
     assert len(taken) == 24
     watch.open.set()
@@ -138,15 +128,15 @@ def test_a_thread_that_does_not_come_to_what_it_was_asked_for_is_late() -> None:
     work = Executor(8, thread).begin(lambda item: item, [1])
     finish(work)
     thread.late_s()
-    until(lambda: thread.late_s() < 0.05)
+    until(lambda: thread.late_s() < 0.05, "the event loop is in time")
 
     # What blocks instead of waiting holds up all.
     stuck = Executor(8, thread).begin(lambda item: int(let_go.wait(30)) + item, [1])
-    until(lambda: thread.late_s() > 0.2)
+    until(lambda: thread.late_s() > 0.2, "the event loop is late")
     assert not thread.is_stuck
     let_go.set()
     finish(stuck)
-    until(lambda: thread.late_s() < 0.05)
+    until(lambda: thread.late_s() < 0.05, "the event loop is in time")
 
 
 def test_a_thread_that_cannot_begin_says_why_and_may_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,5 +160,5 @@ def test_a_thread_that_failed_at_one_thing_comes_to_the_next(capfd: pytest.Captu
         raise MemoryError
 
     thread.soon(fail)
-    until(lambda: thread.late_s() < 0.05 and came.is_set())
+    until(lambda: thread.late_s() < 0.05 and came.is_set(), "the event loop is in time again")
     assert "MemoryError" in capfd.readouterr().err

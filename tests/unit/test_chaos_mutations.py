@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.crew import ROOT
 from tests.chaos.mutations import MUTATIONS, Mutation
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.docs_pages import page
+from tests.support.docs_pages import page
 from worker.cli import run
 from worker.settings import current
 

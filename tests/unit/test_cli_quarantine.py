@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.paths import ROOT
 from worker import errors
 from worker.advance.answers import TransientFault
 from worker.advance.answers.classify import _OURS_TO_FIX, _SAYS_ALL
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: `lua/claim.lua`.
 BY_NAME = {"UNREADABLE", "UNKNOWN_CODE", "CRASHES_WORKERS", "UNFORESEEN", "EVIDENCE_UNAVAILABLE"}
 
-OPERATORS = Path(__file__).parents[2] / "docs" / "operators.md"
+OPERATORS = ROOT / "docs" / "operators.md"
 
 
 def kinds(of: type[EkycError]) -> Iterator[type[EkycError]]:

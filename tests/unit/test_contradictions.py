@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.result import Contradiction
-from tests.odd_answers import passed
+from tests.support.odd_answers import passed
 from worker.advance.answers import Settled, TransientFault, read_again
 from worker.decisions.table import Table
 from worker.errors import ConfigError

@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 
-from tests.unit.docs_pages import ROOT, Page, page, pages
+from tests.support.docs_pages import Page, page, pages
+from tests.support.paths import ROOT
 from worker.cli import ekyc
 
 PAGES: Final = pages()

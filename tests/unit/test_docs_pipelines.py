@@ -12,7 +12,8 @@ from typing import Any
 
 from schemas.decision import Decision, load_decision
 from schemas.result import DOCUMENTED_CODES
-from tests.unit.docs_pages import ROOT, codes, page
+from tests.support.docs_pages import codes, page
+from tests.support.paths import ROOT
 from worker.advance import answers
 from worker.decisions.table import Table
 from worker.observability.verification_log import LINES

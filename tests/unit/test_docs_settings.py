@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import fields
 from typing import Final
@@ -16,6 +15,8 @@ from tests.unit.docs_pages import ROOT, codes, page
 from tests.unit.flower_defaults import flower_defaults
 from worker.messaging.celery_app import CONCURRENCY
 from worker.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 #: Read by Celery, gunicorn, Flower and OpenTelemetry, not by us.
 _THEIRS: Final = ("CELERY_WORKER_", "WEB_CONCURRENCY", "FLOWER_", "OTEL_")
@@ -37,13 +38,6 @@ _FIELDS: Final = {
     "EKYC_WEB_BIND": "web_bind",
     "REDIS_URL": "redis_url",
 }
-
-
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")):
-            monkeypatch.delenv(name)
 
 
 def example(*, defaults: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.integration.image_host import JPEG
+from tests.support.image_host import JPEG
 from worker.evidence.inline import inline, tidied
 
 STANDARD = base64.b64encode(JPEG).decode()

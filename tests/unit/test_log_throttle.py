@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from tests.support.waiting import until
 from worker.observability import logs
 from worker.observability.logs import Throttled, configure_logging
 
@@ -31,10 +32,7 @@ class Log:
 
     def await_lines_for(self, number: int) -> list[dict[str, Any]]:
         """Wait until the lines stand for `number`."""
-        give_up_at = time.monotonic() + 20
-        while sum(line.get("repeated", 1) for line in self.lines) < number:
-            assert time.monotonic() < give_up_at, len(self.lines)
-            time.sleep(0.01)
+        until(lambda: sum(line.get("repeated", 1) for line in self.lines) >= number, f"lines for {number}")
         return self.lines
 
 

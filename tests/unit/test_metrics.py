@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from schemas.result import DOCUMENTED_CODES
-from tests.unit.docs_pages import codes, page
+from tests.support.docs_pages import codes, page
 from worker.decisions.table import Table
 from worker.observability.metrics import Metrics
 from worker.observability.metrics.catalogue import catalogue

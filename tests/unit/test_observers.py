@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis as redis_py
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from worker.errors import ConfigError
 from worker.ledger.models import Batch, Stage
 from worker.observability import sentry

@@ -11,8 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.odd_answers import APPROVE, PENDING, QUARANTINE, REVIEW, ROWS, Row, inside, may_approve, passed
-from tests.unit.docs_pages import page
+from tests.support.docs_pages import page
+from tests.support.odd_answers import (
+    APPROVE,
+    PENDING,
+    QUARANTINE,
+    REVIEW,
+    ROWS,
+    Row,
+    inside,
+    may_approve,
+    passed,
+)
 from worker.advance.answers import Answer, Settled, TransientFault, Unreadable, classify
 from worker.advance.exchange import MAX_BODY_BYTES, Exchange
 from worker.decisions.table import Table

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kombu.transport import redis as kombus
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from worker.ledger import rights, worker_registry
 from worker.messaging import redis_transport
 

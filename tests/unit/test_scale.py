@@ -9,7 +9,7 @@ import pytest
 from benchmarks import scale
 from benchmarks.bench.results import read
 from benchmarks.bench.summary import OURS, standings
-from tests.unit.docs_pages import page
+from tests.support.docs_pages import page
 from worker.settings import Settings
 
 

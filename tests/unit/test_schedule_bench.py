@@ -18,7 +18,7 @@ from benchmarks.schedule.figures import at_polls, compare, of_family
 from benchmarks.schedule.peers import AS_WRITTEN, AUTORETRY, DEADLINE_S, DOUBLING, FIXED, Peer
 from benchmarks.schedule.scenarios import SCENARIOS, ScenarioMix
 from benchmarks.schedule.steps import steps
-from tests.unit.docs_pages import page
+from tests.support.docs_pages import page
 from worker.policy.simulation import Figures, Played, Scenario
 from worker.settings import Settings
 

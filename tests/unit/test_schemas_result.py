@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.document import UNUSABLE_LINK, DocEvent, QualityLabels, Sides
 from schemas.errors import SchemaError
 from schemas.result import Contradiction, DocDetail, OverallResult, Result, load_outcome, load_result
-from tests.odd_answers import may_approve
+from tests.support.odd_answers import may_approve
 from tests.unit import vendor_examples
 from tests.unit.vendor_examples import SIGNATURE_ID
 from worker.decisions.table import Table

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from worker.errors import ConfigError
 from worker.evidence.images import Images
 from worker.settings import Settings, unknown_names
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 NUMBERS = (
     "EKYC_POLL_FIRST",
@@ -28,13 +29,6 @@ NUMBERS = (
     "EKYC_START_WAIT",
     "PORT",
 )
-
-
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("EKYC_", "ADVANCE_", "REDIS_", "CELERY_")) or name == "PORT":
-            monkeypatch.delenv(name)
 
 
 def faults() -> list[str]:

@@ -58,7 +58,7 @@ def test_calls_that_hang_in_one_region_leave_places_to_another() -> None:
     calls, hung, quick = Executor(16, EventLoop(), ["ph", "sg"]), Watch(), Watch()
     quick.open.set()
     first = calls.begin(hung, range(100), "ph")
-    until(lambda: hung.now == 16)
+    until(lambda: hung.now == 16, "16 calls hang")
     second = calls.begin(quick, range(100, 150), "sg")
     assert len(finish(second)) == 50
     assert hung.now == hung.most == 16

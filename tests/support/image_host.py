@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING
+
+from tests.support.http_thread import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,15 +53,11 @@ class ImageHost:
 
     @contextmanager
     def running(self) -> Iterator[ImageHost]:
-        thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.over.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self.over.set()
 
     def serve(self, path: str, body: bytes, status: int = 200, **headers: str) -> str:
         """Answer `path` with `body`, and return its URL."""

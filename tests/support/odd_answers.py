@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.integration.image_host import JPEG
+from tests.support.image_host import JPEG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import amqp
 
-from tests.acceptance.fleet import until
-from tests.conftest import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

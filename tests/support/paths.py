@@ -1,0 +1,9 @@
+"""Where the files of this repository are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+#: The folder that has `worker/` and `tests/`.
+ROOT: Final = Path(__file__).parents[2]
