@@ -31,6 +31,19 @@ def run(fleet: Fleet, folder: Path, *command: str) -> subprocess.CompletedProces
     return fleet.run(*command, PYTHONPATH=str(ROOT), FLOWER_BASIC_AUTH="ops:secret", EKYC_START_WAIT="1")
 
 
+def run_script(fleet: Fleet, folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A console script, which has another first folder than `python -m`."""
+    return subprocess.run(
+        [Path(sys.executable).with_name(name), *arguments],
+        check=False,
+        cwd=folder,
+        env=fleet.environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("theirs", ["tasks.py", "schemas.py", "sandbox/__init__.py"])
 def test_a_module_of_the_users_that_shadows_ours_is_refused(
@@ -53,16 +66,7 @@ def test_celery_as_installed_refuses_them_too(fleet: Fleet) -> None:
     folder = fleet.folder / "theirs"
     folder.mkdir()
     (folder / "tasks.py").touch()
-    script = Path(sys.executable).with_name("celery")
-    ended = subprocess.run(
-        [script, "-A", "worker", "worker"],
-        check=False,
-        cwd=folder,
-        env=fleet.environment | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = run_script(fleet, folder, "celery", "-A", "worker", "worker")
     assert ended.returncode == 2, ended.stderr
     assert f"ekyc: {folder / 'tasks.py'} shadows {ROOT / 'tasks/__init__.py'}: " in ended.stderr
 
@@ -71,15 +75,7 @@ def test_doctor_as_installed_warns_of_them(fleet: Fleet) -> None:
     folder = fleet.folder / "theirs"
     folder.mkdir()
     (folder / "tasks.py").touch()
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("ekyc"), "doctor"],
-        check=False,
-        cwd=folder,
-        env=fleet.environment | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = run_script(fleet, folder, "ekyc", "doctor")
     assert f"{folder / 'tasks.py'} shadows {ROOT / 'tasks/__init__.py'}\n" in ended.stdout, ended.stderr
 
 

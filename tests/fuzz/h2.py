@@ -7,7 +7,7 @@ import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import h2.config
@@ -15,13 +15,13 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from tests.support.tcp_thread import TcpServer
 from tests.support.vendor_stub import Call
 
 if TYPE_CHECKING:
     import random
     import ssl
     from collections.abc import Callable
-    from typing import Self
 
 #: Types of frames (RFC 9113, section 6).
 DATA, HEADERS, RST_STREAM, GOAWAY = 0, 1, 3, 7
@@ -54,7 +54,7 @@ class _Asked:
     body: bytearray = field(default_factory=bytearray)
 
 
-class H2Damage:
+class H2Damage(TcpServer):
     """Answers each call with the body that `right` makes of it.
 
     Parameters:
@@ -64,39 +64,21 @@ class H2Damage:
     def __init__(
         self, tls: ssl.SSLContext, chance: random.Random, right: Callable[[Call], bytes], surplus: bytes
     ) -> None:
+        super().__init__()
         tls.set_alpn_protocols(["h2"])
         self._tls, self._chance, self._right, self._surplus = tls, chance, right, surplus
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.origin = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.origin = f"https://127.0.0.1:{self.port}"
         self._lock = Lock()
         self._open: set[socket.socket] = set()
-        self._threads: list[Thread] = []
-
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
-        self._listener.close()
+        super().__exit__()
         with self._lock:
             for sock in self._open:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
-
-    def _start(self, target: Callable[..., None], *args: Any) -> None:
-        thread = Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self._start(self._serve, sock)
 
     def _serve(self, plain: socket.socket) -> None:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from schemas.enqueue import EnqueueRequest
+from tests.support.tcp_thread import TcpServer
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 
@@ -23,33 +23,15 @@ pytestmark = pytest.mark.timeout(60)
 COMMAND: Final = b"EVALSHA"
 
 
-class LossyProxy:
+class LossyProxy(TcpServer):
     """Forwards bytes to Redis, and drops the reply to the first `lost` scripts together with the connection."""
 
     def __init__(self, port: int, *, lost: int) -> None:
+        super().__init__()
         self._target = port
         self.lost = lost
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(5)
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
-
-    def _forward(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._target)) as server, suppress(OSError):
             while request := client.recv(65_536):
                 server.sendall(request)

@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from tests.support.certificates import server_side
+from tests.support.tcp_thread import TcpServer
 from tests.support.vendor_stub import Stub, http
 from worker import http_client
 from worker.http_client import MIB, deadline, fault, read_bounded
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import Self
 
     from worker.http_client.session import Session
 
@@ -81,30 +81,14 @@ def test_the_members_of_a_body_together_are_bounded() -> None:
 # HTTP/2
 
 
-class H2:
+class H2(TcpServer):
     """A server of HTTP/2 over TLS that answers each stream with its path, the newest first."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
+        super().__init__()
         tls.set_alpn_protocols(["h2"])
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.origin = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.connections = 0
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        self.origin = f"https://127.0.0.1:{self.port}"
 
     def _serve(self, plain: socket.socket) -> None:
         with suppress(OSError), self._tls.wrap_socket(plain, server_side=True) as sock:
@@ -190,29 +174,15 @@ def test_nothing_but_http_is_spoken(url: str) -> None:
 # Proxies
 
 
-class Proxy:
+class Proxy(TcpServer):
     """An HTTP proxy: passes requests on as its one target answers, and tunnels where it is asked to."""
 
     def __init__(self, target: int) -> None:
+        super().__init__()
         self.heads: list[str] = []
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://us:secret@127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://us:secret@127.0.0.1:{self.port}"
         self.refuses = False
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                here, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(here,), daemon=True).start()
 
     def _serve(self, here: socket.socket) -> None:
         with suppress(OSError), here, socket.create_connection(("127.0.0.1", self._target)) as there:

@@ -7,14 +7,14 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
+
+from tests.support.tcp_thread import TcpServer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
-    from types import TracebackType
-    from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +34,25 @@ class Call:
 HANG_UP = object()
 
 
-class Stub:
+class Stub(TcpServer):
     """Answers each call with what `reply` makes of it: bytes are sent, numbers are seconds to wait.
 
     A reply that ends leaves the connection open for the next call, unless it ends with `HANG_UP`.
     """
 
     def __init__(self, reply: Callable[[Call], Iterable[Any]], tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self.reply = reply
         self.calls: list[Call] = []
-        self.connections = 0
         self._tls = tls
         self._lock = Lock()
         self._over = Event()
         self._open: list[socket.socket] = []
-        self._threads: list[Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
         self.origin = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        super().__exit__()
         with self._lock:
             for sock in self._open:
                 with suppress(OSError):
@@ -78,20 +68,11 @@ class Stub:
     def paths(self) -> list[str]:
         return [call.path for call in self.calls]
 
-    def _start(self, target: Callable[..., None], *args: Any) -> None:
-        thread = Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with self._lock:
-                    self.connections += 1
-                    self._open.append(sock)
-                self._start(self._serve, sock)
+    def _accepted(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self.connections += 1
+            self._open.append(sock)
 
     def _serve(self, plain: socket.socket) -> None:
         sock = plain
