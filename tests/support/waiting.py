@@ -14,7 +14,7 @@ PATIENCE_S: Final = 60.0
 _ASK_AGAIN_S: Final = 0.02
 
 
-def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def until(true: Callable[[], Any], what: str = "a condition", patience_s: float = PATIENCE_S) -> Any:
     """Wait until `true` returns something true, and return it. Fails with `what` after `patience_s` seconds."""
     give_up_at = time.monotonic() + patience_s
     while not (found := true()):
