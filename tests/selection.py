@@ -69,8 +69,8 @@ SLOW_FILES: Final = frozenset(
         "integration/test_two_local_fleets.py",
         "integration/test_unread.py",
         "unit/test_cli_poll_plan.py",
-        "unit/test_simulation.py",
         "unit/test_schedule_bench.py",
+        "unit/test_simulation.py",
     }
 )
 

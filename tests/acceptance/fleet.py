@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_S, until
 from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -43,11 +43,17 @@ class Fleet:
 
     def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """Run a command of the product; its output goes to `<name>.log`."""
+        return self.spawn([sys.executable, "-m", *command], name, environment)
+
+    def spawn(
+        self, command: Sequence[str], name: str, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """The same of any program."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                command,
                 cwd=self.cwd,
-                env=self.environment | environment,
+                env={**self.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -40,17 +40,7 @@ def start(
     fleet: Fleet, jail: Jail, *arguments: str, name: str, **environment: str
 ) -> subprocess.Popen[bytes]:
     """Run Python in the jail; its output goes to `<name>.log`."""
-    with (fleet.folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            jail.command(*arguments),
-            env=fleet.environment | jail.environment() | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    fleet.processes.append(process)
-    return process
+    return fleet.spawn(jail.command(*arguments), name, jail.environment() | environment)
 
 
 def healthy(jail: Jail, *probe: str) -> bool:
