@@ -115,7 +115,7 @@ class Sandbox:
       token_s: how long tokens live, whatever `periodSecond` asks for; None: as it asks.
       seed: varies the course of plain ids, and which answers faults strike.
       fault_rate: the share of answers (0 to 1) that are faults at random.
-      log: is told every answer that was sent.
+      log: called with every answer that was sent.
       clock: the epoch in seconds, for courses that take time (`t5s`).
     """
 

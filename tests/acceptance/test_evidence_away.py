@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.acceptance.fleet import until
-from tests.integration.bucket_stub import S3
+from tests.support.bucket_stub import S3
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

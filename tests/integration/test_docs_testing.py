@@ -7,7 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.unit.docs_pages import ROOT, page
+from tests.support.docs_pages import page
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

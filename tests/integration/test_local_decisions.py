@@ -114,7 +114,7 @@ def settled_with_dead_links() -> None:
     batch, verifications = claimed(DEAD)
     answer = services().client.get_result("ph", DEAD)
     assert isinstance(answer, Settled)
-    services().evidence.keep_answer("ph", DEAD, answer.raw)
+    services().evidence.of("ph", DEAD).keep_answer(answer.raw)
     settle(batch, verifications)
 
 

@@ -62,7 +62,7 @@ def test_what_is_enqueued_ends_in_the_decisions_that_a_pipeline_would_receive(fl
     assert (message.name, message.id) == ("approve", decision.id)
     assert (decision.polls, decision.context, decision.evidence.complete) == (3, {"application": 7}, True)
     assert decision.evidence.url == (fleet.evidence / "ph" / "pass-n2-1").as_uri()
-    assert verify(Evidence(fleet.evidence.as_uri()), "ph", "pass-n2-1") == []
+    assert verify(Evidence(fleet.evidence.as_uri()).of("ph", "pass-n2-1")) == []
     assert fleet.vendor.verifications()["pass-n2-1"]["asks"] == 3
     assert fleet.drain() == []
 

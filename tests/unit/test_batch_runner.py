@@ -11,6 +11,7 @@ import pytest
 from worker.advance.answers import Busy, Pending
 from worker.errors import EvidenceConflict, EvidenceUnavailable, LedgerUnavailable, StoreAway
 from worker.ledger import transitions
+from worker.ledger.fields import Field
 from worker.ledger.models import Stage, Verification
 from worker.policy.backoff import Backoffs
 from worker.policy.rules import Policy, trip
@@ -53,14 +54,14 @@ def test_an_answer_counts_whatever_fails_after_it(error: Exception) -> None:
     after = outcome(answer=Busy(30.0), error=error)
     assert after.answer == Busy.kind
     assert after.trip == trip(Busy(30.0))
-    assert after.fields["p"] == "1"
+    assert after.fields[Field.POLLS] == "1"
 
 
 @pytest.mark.parametrize("error", [EvidenceUnavailable("away"), StoreAway(1.0), ValueError("boom")])
 def test_without_an_answer_nothing_is_counted_as_one(error: Exception) -> None:
     after = outcome(error=error)
     assert (after.answer, after.trip) == ("", None)
-    assert "p" not in after.fields
+    assert Field.POLLS not in after.fields
 
 
 def test_a_transition_that_follows_from_the_answer_counts_it_once() -> None:
@@ -71,7 +72,7 @@ def test_a_transition_that_follows_from_the_answer_counts_it_once() -> None:
         return SERVICES.policy.after(one, attempt.answer)
 
     after = _attempt(SERVICES, each, verification())
-    assert (after.answer, after.fields["p"]) == (Pending.kind, "1")
+    assert (after.answer, after.fields[Field.POLLS]) == (Pending.kind, "1")
 
 
 def test_a_ledger_that_is_away_is_no_outcome() -> None:

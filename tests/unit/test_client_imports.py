@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 
 #: The modules of the client that belong to no one of the three, and are not there because redis imports them.
 PROGRAM = """

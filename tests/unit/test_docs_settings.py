@@ -11,7 +11,8 @@ from tornado.options import options
 
 from sandbox.cli import sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
-from tests.unit.docs_pages import ROOT, codes, page
+from tests.support.docs_pages import codes, page
+from tests.support.paths import ROOT
 from tests.unit.flower_defaults import flower_defaults
 from worker.messaging.celery_app import CONCURRENCY
 from worker.settings import Settings

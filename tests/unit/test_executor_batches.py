@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
-from tests.unit.test_calls import Watch, finish, until
+from tests.support.executor_calls import Watch, finish
+from tests.support.waiting import until
 from worker.concurrency.blocking import Lock, run_blocking
 from worker.concurrency.executor import EventLoop, Executor
 from worker.concurrency.group_commit import GroupCommit

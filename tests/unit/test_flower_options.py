@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tornado.options import options
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from tests.unit.flower_defaults import flower_defaults
 from worker.errors import ConfigError
 from worker.runtime.flower import EXAMPLE, configure

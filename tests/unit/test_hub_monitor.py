@@ -12,8 +12,9 @@ import gevent
 import pytest
 
 from tests.hub_monitor import blocked
-from tests.unit.docs_pages import ROOT
-from tests.unit.test_calls import finish, until
+from tests.support.executor_calls import finish
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import EventLoop, Executor
 
@@ -68,7 +69,7 @@ def test_a_test_in_which_a_call_blocks_fails_and_says_where(tmp_path: Path) -> N
     test = """
         import time
 
-        from tests.unit.test_calls import finish
+        from tests.support.executor_calls import finish
         from worker.concurrency.executor import EventLoop, Executor
 
 

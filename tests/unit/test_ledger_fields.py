@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.unit.docs_pages import ROOT, codes, page
+from tests.support.docs_pages import codes, page
+from tests.support.paths import ROOT
 from worker.ledger import codec, scripts
 from worker.ledger.fields import Field
 from worker.ledger.models import EvidenceState, Stage, Verification

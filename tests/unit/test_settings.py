@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from worker.enqueue_request import REGIONS
 from worker.errors import ConfigError
 from worker.settings import Settings

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_calls import Watch, finish, until
+from tests.support.executor_calls import Watch, finish
+from tests.support.waiting import until
 from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import BatchRun, EventLoop, Executor
 from worker.concurrency.shares import Shares
