@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence docs docs-serve lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -91,4 +91,9 @@ clean: ## Remove what the targets above made
 .venv/bench.stamp: requirements/bench.lock .venv/run.stamp
 	@echo "Installing what the benchmark needs into .venv …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@touch $@
+
+.venv/docs.stamp: requirements/docs.lock .venv/dev.stamp
+	@echo "Installing what builds the documentation into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	@touch $@

@@ -70,44 +70,75 @@ _BIND: Final = re.compile(rf"(?:{_HOST.pattern})(?::[1-9][0-9]{{0,4}})?|unix:/.+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a process of ours may be told from outside. Times are in seconds."""
+    """The settings of a process. Times are in seconds.
 
+    The comment above a field is its row in docs/reference/settings.md; "Unset: …" says what an empty default means.
+    """
+
+    #: The Redis of the ledger: always set it. See docs/redis.md.
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
+    #: The broker of Celery's messages, if they travel over another one than the ledger's Redis; for `web`, too. See
+    #: docs/rabbitmq.md. Unset: `REDIS_URL`.
     broker_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
-    #: The queue of our own tasks, and so of `tasks.enqueue`. Celery's default name, so that `send_task` needs none.
+    #: The queue of the fleet's own tasks, and so of `tasks.enqueue`. Change it on a broker that other Celery
+    #: applications use, too: see docs/adr/0006-queue-name.md. Never `onboarding`, where the pipeline's decisions
+    #: wait.
     queue: str = "celery"
+    #: The access key that the vendor's console shows: always set it. Unset: none.
     access_key: str = field(default="", repr=False)
+    #: The secret key that the vendor's console shows: always set it, best as `ADVANCE_SECRET_KEY_FILE`. Unset: none.
     secret_key: str = field(default="", repr=False)
+    #: The regions that this fleet polls, of `sg`, `ph`, `th`, `my`, `vn`, `global` (alias `id`), separated by commas.
+    #: The fleet polls no others. Unset: all six.
     regions: tuple[str, ...] = REGIONS
     #: One origin instead of all six vendor hosts; empty: the vendor's own.
     base_url: str = ""
+    #: Where evidence is kept, the same place for all workers: `file:///…`, `s3://…`, `gs://…` or `az://…`; always set
+    #: it. `file:var/evidence` is below the folder in which a worker is started. Credentials of a bucket come from the
+    #: usual `AWS_…`, `GOOGLE_…`, `AZURE_…` variables. What a store must be able to do: docs/evidence-stores.md.
+    #: Unset: none.
     evidence_url: str = ""
-    #: Origins that images may come from; empty: any public host over https.
+    #: The origins that images may come from, such as `https://images.example.com`, separated by commas. Set it once
+    #: you know them. An entry that matches no link (a path, a wildcard) is refused. Unset: any public host over
+    #: https.
     image_origins: tuple[str, ...] = ()
-    #: The HTTP proxy to the vendor and to images; empty: none. It may hold a password.
+    #: The HTTP proxy to the vendor and to images, such as `http://proxy.example.com:3128`. Variables such as
+    #: `HTTPS_PROXY` are not read. The proxy must refuse private addresses: SECURITY.md#what-is-up-to-you. Use
+    #: `EKYC_PROXY_FILE` if the URL holds a password. Unset: none.
     proxy: str = field(default="", repr=False)
-    #: A PEM file of the certificate authorities that are trusted over HTTPS; empty: those of certifi.
+    #: A PEM file with all certificate authorities to trust over HTTPS, for a proxy that terminates TLS. Unset: the
+    #: public ones of certifi.
     ca_bundle: str = ""
-    #: None: the packaged table.
+    #: The file of your own decision table: see docs/decisions.md. Unset: the packaged table.
     decisions_file: Path | None = None
+    #: Seconds: the longest first countdown after a null answer once the user has submitted. Until then the first
+    #: countdown is up to six times as long.
     poll_first_s: float = 2.0
+    #: The factor by which each further countdown grows. A smaller one polls sooner, with more polls: see
+    #: docs/schedule.md.
     poll_factor: float = 1.35
+    #: Seconds: the longest countdown.
     poll_cap_s: float = 600.0
+    #: Seconds after which waiting ends, and the verification is decided for the reason `DEADLINE_PASSED`.
     poll_deadline_s: float = 7200.0
-    #: Vendor calls per second and region for the whole fleet; None: no limit but what the vendor says.
+    #: Vendor calls per second and region for the whole fleet. Unset: no limit except what the vendor says.
     rate: float | None = None
-    #: The most verifications that one claim takes.
+    #: The most verifications that one claim takes. There is seldom a reason to change it.
     batch: int = 64
     lease_s: float = LEASE_S
     #: How long the ledger remembers a verification after it is done; the evidence stays.
     retention_s: float = 7 * 86_400.0
-    #: For how long a process that starts waits for Redis, which may start beside it.
+    #: Seconds for which a worker, `web` or Flower waits for Redis at its start; then it ends with one line. No
+    #: process has to start before another. Raise it if Redis takes longer to load.
     start_wait_s: float = 60.0
-    #: A file whose mtime says that a worker's loop turns; None: none.
+    #: A file for each worker (`%n` in it is the worker's name) whose age says whether the worker lives, for health
+    #: checks of containers: see docs/metrics.md#the-health-file. Unset: none.
     health_file: Path | None = None
-    #: Where `web` listens, as gunicorn takes it: `host:port` or `unix:/path`.
+    #: Where `web` listens: `host:port`, a host alone, or `unix:/path`. Anyone who can connect sees the figures; they
+    #: hold nothing personal. See docs/metrics.md.
     web_bind: str = "127.0.0.1:8000"
-    #: Where work that was given up is reported; empty: nowhere.
+    #: Where work that was given up is reported: see docs/traces.md#error-reports. Needs the extra `sentry`. Unset:
+    #: none.
     sentry_dsn: str = field(default="", repr=False)
 
     @classmethod

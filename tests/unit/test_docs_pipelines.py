@@ -92,7 +92,11 @@ def source_text() -> str:
 
 def test_every_event_that_is_explained_is_logged() -> None:
     source = source_text()
-    events = {name for row in page("docs/operations.md").rows("event | means") for name in codes(row[0])}
+    events = {
+        name
+        for row in page("docs/reference/events.md").rows("event | level | meaning |")
+        for name in codes(row[0])
+    }
     assert events
     assert {event for event in events if f'"{event}"' not in source} == set()
 
@@ -102,5 +106,5 @@ def test_every_event_that_a_worker_logs_is_explained() -> None:
     logged = set(re.findall(r'(?:\b_?log(?:\.\w+)?|else _log\.info)\)?\(\s*"([a-z_]+)"', source))
     logged |= {event for event, _ in LINES.values()} | set(re.findall(r'"(verification_[a-z_]+)"', source))
     assert {"verification_settled", "verification_lease_expired", "fleet_ready"} <= logged
-    explained = page("docs/operations.md").text
+    explained = page("docs/reference/events.md").text
     assert {event for event in logged if f"`{event}`" not in explained} == set()

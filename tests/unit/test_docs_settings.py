@@ -1,4 +1,4 @@
-"""The table of settings in the README and `.env.example` are those that the code reads, with their defaults."""
+"""The table of settings in the reference and `.env.example` are those that the code reads, with their defaults."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def example(*, defaults: bool) -> dict[str, str]:
 
 
 def documented() -> dict[str, str]:
-    """What the README says is the default of each variable."""
-    return {codes(row[0])[0]: row[1] for row in page("README.md").rows("variable | default")}
+    """What the reference says is the default of each variable."""
+    return {codes(row[0])[0]: row[1] for row in page("docs/reference/settings.md").rows("variable | default")}
 
 
 def test_the_source_is_read_as_it_is_written() -> None:
@@ -58,7 +58,7 @@ def test_the_source_is_read_as_it_is_written() -> None:
     assert len(_READ - {"PORT"}) == len(fields(Settings))
 
 
-def test_the_readme_has_every_variable_and_no_other() -> None:
+def test_the_reference_has_every_variable_and_no_other() -> None:
     assert documented().keys() == _READ
 
 
@@ -67,7 +67,7 @@ def test_the_example_has_every_variable_and_no_other() -> None:
     assert ours == _READ
 
 
-def test_every_default_in_the_readme_is_the_codes() -> None:
+def test_every_default_in_the_reference_is_the_codes() -> None:
     stated = {name: codes(cell)[0] for name, cell in documented().items() if codes(cell)}
     assert stated.pop("CELERY_BROKER_URL") == "REDIS_URL"
     assert stated.keys() == _FIELDS.keys()
@@ -78,7 +78,7 @@ def test_every_default_in_the_readme_is_the_codes() -> None:
 
 def test_celerys_own_variables_have_the_defaults_that_are_stated() -> None:
     assert example(defaults=True)["CELERY_WORKER_CONCURRENCY"] == str(CONCURRENCY)
-    assert f"`CELERY_WORKER_CONCURRENCY` (default `{CONCURRENCY}` batches" in page("README.md").text
+    assert f"`CELERY_WORKER_CONCURRENCY` (default `{CONCURRENCY}` batches" in page("docs/settings.md").text
 
 
 def test_the_example_is_for_a_worker_beside_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,41 @@
+"""Writes every generated page and picture. With `--check`, changes nothing and ends with 1 if one is out of date."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from tools.docs import cli, errors, events, layers, metrics, settings
+from tools.docs.page import REFERENCE, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Each generated file, and what makes its text.
+GENERATED: Final[dict[Path, Callable[[], str]]] = {
+    REFERENCE / "settings.md": settings.page,
+    REFERENCE / "commands.md": cli.page,
+    REFERENCE / "metrics.md": metrics.page,
+    REFERENCE / "events.md": events.page,
+    REFERENCE / "errors.md": errors.page,
+    ROOT / "docs" / "images" / "layers.svg": layers.picture,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code."""
+    stale = [path for path, make in GENERATED.items() if not path.exists() or path.read_text() != make()]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: run `make docs`", file=sys.stderr)
+        return int(bool(stale))
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(GENERATED[path]())
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

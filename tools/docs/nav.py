@@ -1,0 +1,65 @@
+"""The order of the site: what a reader learns, does, looks up, understands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tools.docs.page import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Pages outside of `docs/` that belong to the site, by their place in it.
+OUTSIDE: Final[Mapping[str, str]] = {
+    "README.md": "index.md",
+    "deploy/README.md": "deploy.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+}
+
+#: The sections, with each page by its place in the site.
+NAV: Final[Mapping[str, tuple[str, ...]]] = {
+    "Start": ("index.md",),
+    "Tutorial": ("tutorial.md", "sandbox.md"),
+    "How-to": (
+        "pipelines.md",
+        "settings.md",
+        "decisions.md",
+        "deploy.md",
+        "operations.md",
+        "metrics.md",
+        "operators.md",
+        "runbooks.md",
+        "upkeep.md",
+        "flower.md",
+        "traces.md",
+        "contributing.md",
+    ),
+    "Reference": (
+        "reference/settings.md",
+        "reference/commands.md",
+        "reference/metrics.md",
+        "reference/events.md",
+        "reference/errors.md",
+        "redis.md",
+        "rabbitmq.md",
+        "evidence-stores.md",
+        "malformed-answers.md",
+        "changelog.md",
+    ),
+    "Explanation": (
+        "architecture.md",
+        "limits.md",
+        "schedule.md",
+        "scale.md",
+        "privacy.md",
+        "security.md",
+        "chaos.md",
+        "chaos-report.md",
+        "chaos-report-short.md",
+        "benchmarks.md",
+        "measurements.md",
+    ),
+    "Design decisions": tuple(f"adr/{path.name}" for path in sorted((ROOT / "docs" / "adr").glob("*.md"))),
+}
