@@ -57,6 +57,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_cli_quarantine.py",
         "integration/test_cli_stats.py",
         "integration/test_cli_status.py",
+        "integration/test_docs_site.py",
         "integration/test_evidence_crash.py",
         "integration/test_evidence_power_cut.py",
         "integration/test_image_memory.py",

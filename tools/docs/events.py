@@ -43,6 +43,7 @@ def meanings() -> dict[str, str]:
     return found
 
 
+@cache
 def logged() -> dict[str, Event]:
     """Every event that the source logs, by its name."""
     events: dict[str, Event] = defaultdict(Event)

@@ -21,7 +21,6 @@ from tools.docs.nav import NAV, OUTSIDE
 from tools.docs.page import ROOT
 
 BUILD: Final = ROOT / "build" / "docs"
-SITE: Final = BUILD / "site"
 
 _PARTS: Final = Path(__file__).with_name("assets")
 _FENCED: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
@@ -33,20 +32,18 @@ _LOADS: Final = {"img": "src", "script": "src", "iframe": "src", "source": "src"
 _NAMES: Final = frozenset({"canonical", "next", "prev", "alternate"})
 
 
-def main() -> int:
-    """Returns the exit code."""
-    stage(BUILD)
-    built = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
-        cwd=BUILD, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
-    if built.returncode:
-        return built.returncode
-    faults = check(SITE)
+def main(build: Path = BUILD) -> int:
+    """Build the site in `build`. Returns the exit code."""
+    stage(build)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    ended = subprocess.run(command, cwd=build, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)  # noqa: S603 - our own command
+    if ended.returncode:
+        return ended.returncode
+    faults = check(build / "site")
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:
-        print(f"The site is built: {(SITE / 'index.html').relative_to(ROOT)}")
+        print(f"The site is built: {build / 'site' / 'index.html'}")
     return int(bool(faults))
 
 
