@@ -31,7 +31,7 @@ def page() -> str:
 
 def _helps(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
     """The path and the help of a command and of all below it."""
-    settings = command.context_settings | {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    settings = {**command.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
     context = click.Context(command, parent, name, **settings)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
