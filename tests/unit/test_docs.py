@@ -143,3 +143,7 @@ def test_what_was_measured_is_quoted_as_it_was() -> None:
     assert f"[{idle[1]}]" in flat("docs/operations.md")
     assert f"sends {idle[1]} to Redis a second" in flat("docs/adr/0008-dispatcher-sleep.md")
     assert f"asked {soon[1]} after an enqueue" in flat("docs/adr/0008-dispatcher-sleep.md")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(page("README.md").text.splitlines()) <= 250
