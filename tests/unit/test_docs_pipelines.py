@@ -23,7 +23,9 @@ PIPELINES = page("docs/pipelines.md")
 
 def test_the_table_of_decisions_is_the_packaged_one() -> None:
     stated: dict[tuple[str, str], str] = {}
-    for decision, results, error_codes, _ in PIPELINES.rows("decision | overallResult"):
+    rows = page("docs/reference/decisions.md").rows("errorCode | overallResult")
+    for error_codes, results, decision, meaning in rows:
+        assert meaning
         for pair in product(codes(results), codes(error_codes)):
             assert pair not in stated, pair
             stated[pair] = codes(decision)[0]
@@ -33,11 +35,22 @@ def test_the_table_of_decisions_is_the_packaged_one() -> None:
     }
 
 
+def test_every_reason_of_the_packaged_table_is_stated_with_its_decision_and_meaning() -> None:
+    rows = page("docs/reference/decisions.md").rows("reason | decision")
+    assert {codes(row[0])[0]: codes(row[1])[0] for row in rows} == dict(Table.load(None).reasons)
+    assert all(row[2] for row in rows)
+
+
+def test_every_decision_has_its_advice() -> None:
+    advised = {codes(row[0])[0] for row in PIPELINES.rows("decision | what a pipeline may do")}
+    assert advised == Table.load(None).decisions
+
+
 def test_whatever_else_is_for_review_as_it_says() -> None:
     table = Table.load(None)
     assert {table.otherwise, *table.reasons.values()} == {"review"}
     for reason in table.reasons:
-        assert f"`{reason}`" in PIPELINES.text
+        assert f"`{reason}`" in PIPELINES.text + page("docs/reference/decisions.md").text
 
 
 def test_the_example_of_a_decision_is_one_with_all_its_fields() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tools.docs import cli, errors, events, layers, metrics, settings
+from tools.docs import cli, decisions, errors, events, layers, metrics, settings
 from tools.docs.page import REFERENCE, ROOT
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: Each generated file, and what makes its text.
 GENERATED: Final[dict[Path, Callable[[], str]]] = {
     REFERENCE / "settings.md": settings.page,
+    REFERENCE / "decisions.md": decisions.page,
     REFERENCE / "commands.md": cli.page,
     REFERENCE / "metrics.md": metrics.page,
     REFERENCE / "events.md": events.page,

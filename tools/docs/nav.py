@@ -39,6 +39,7 @@ NAV: Final[Mapping[str, tuple[str, ...]]] = {
     "Reference": (
         "reference/settings.md",
         "reference/commands.md",
+        "reference/decisions.md",
         "reference/metrics.md",
         "reference/events.md",
         "reference/errors.md",
