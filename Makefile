@@ -55,6 +55,13 @@ bench-call: .venv/dev.stamp ## Measure what a call of the vendor and an image co
 bench-evidence: .venv/dev.stamp ## Measure what keeping evidence on a local disk costs (1 minute)
 	@$(BIN)/python benchmarks/evidence.py
 
+docs: .venv/docs.stamp ## Renew the generated pages, and build the site into build/docs/site
+	@$(BIN)/python -m tools.docs
+	@$(BIN)/python -m tools.docs.site
+
+docs-serve: docs ## The same, and serve it on http://127.0.0.1:8001
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/site 8001
+
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter, plain English
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -91,7 +91,7 @@ class Settings:
     #: The regions that this fleet polls, of `sg`, `ph`, `th`, `my`, `vn`, `global` (alias `id`), separated by commas.
     #: The fleet polls no others. Unset: all six.
     regions: tuple[str, ...] = REGIONS
-    #: One origin instead of all six vendor hosts; empty: the vendor's own.
+    #: One origin that replaces the vendor's six hosts: for the sandbox. Unset: none.
     base_url: str = ""
     #: Where evidence is kept, the same place for all workers: `file:///…`, `s3://…`, `gs://…` or `az://…`; always set
     #: it. `file:var/evidence` is below the folder in which a worker is started. Credentials of a bucket come from the
@@ -125,8 +125,11 @@ class Settings:
     rate: float | None = None
     #: The most verifications that one claim takes. There is seldom a reason to change it.
     batch: int = 64
+    #: Seconds after which other workers take over what a killed worker held. A live worker renews its lease. There is
+    #: seldom a reason to change it.
     lease_s: float = LEASE_S
-    #: How long the ledger remembers a verification after it is done; the evidence stays.
+    #: Seconds for which the ledger remembers a verification that is done: its decision is known, and enqueueing it
+    #: again changes nothing. About 1.5 kB of Redis each. The evidence stays.
     retention_s: float = 7 * 86_400.0
     #: Seconds for which a worker, `web` or Flower waits for Redis at its start; then it ends with one line. No
     #: process has to start before another. Raise it if Redis takes longer to load.
@@ -173,7 +176,8 @@ class Settings:
             health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
             web_bind=_web_bind(
                 env.str("EKYC_WEB_BIND", "", validate=_bind),
-                # What Heroku-like platforms give.
+                #: The port of `web` if `EKYC_WEB_BIND` names none, as platforms like Heroku set it. It does not
+                #: open `web` to other machines; `EKYC_WEB_BIND=0.0.0.0` does. Unset: none.
                 env.int("PORT", None, validate=Range(min=1, max=65_535)),
             ),
             sentry_dsn=env.str("SENTRY_DSN", ""),

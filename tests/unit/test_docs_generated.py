@@ -12,7 +12,8 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 
-from tests.unit.docs_pages import ROOT, page
+from tests.support.docs_pages import page
+from tests.support.paths import ROOT
 from tools.docs import cli, events, layers, settings
 from tools.docs import page as parts
 from tools.docs.__main__ import GENERATED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.docs_pages import ROOT
+from tests.support.paths import ROOT
 from tools.docs import site
 from tools.docs.nav import NAV
 

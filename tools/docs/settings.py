@@ -122,7 +122,7 @@ def _range(validate: ast.expr) -> str:
             return "above 0"
         case ast.Call(func=ast.Name(id="Range"), keywords=keywords):
             # A bound may be a constant of that module.
-            bounds = {each.arg: eval(ast.unparse(each.value), vars(module)) for each in keywords}  # noqa: S307 - our source
+            bounds = {each.arg: eval(ast.unparse(each.value), vars(module)) for each in keywords}
             low, high = bounds.get("min"), bounds.get("max")
             return f"{_text(low)} to {_text(high)}" if high is not None else f"{_text(low)} or more"
     return ""

@@ -36,7 +36,7 @@ def main(build: Path = BUILD) -> int:
     """Build the site in `build`. Returns the exit code."""
     stage(build)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    ended = subprocess.run(command, cwd=build, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)  # noqa: S603 - our own command
+    ended = subprocess.run(command, cwd=build, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
     if ended.returncode:
         return ended.returncode
     faults = check(build / "site")
