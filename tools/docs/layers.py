@@ -81,7 +81,7 @@ class Box:
 
 
 def rows() -> list[list[str]]:
-    """The layers from the top down: ours of the contract, `tasks` and `sandbox` above them, `schemas` below."""
+    """The layers from the top down: `tasks` and `sandbox`, those of the contract, and `schemas` above the last one."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     contract = next(
         each
@@ -89,7 +89,8 @@ def rows() -> list[list[str]]:
         if each["type"] == "layers" and each["containers"] == ["worker"]
     )
     layers = [layer.replace(":", "|").split("|") for layer in contract["layers"]]
-    return [["tasks", "sandbox"], *([name.strip(" ()") for name in layer] for layer in layers), ["schemas"]]
+    *upper, lowest = ([name.strip(" ()") for name in layer] for layer in layers)
+    return [["tasks", "sandbox"], *upper, ["schemas"], lowest]
 
 
 def imports() -> list[tuple[str, str]]:

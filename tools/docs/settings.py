@@ -87,7 +87,7 @@ def _reads(kind: ast.ClassDef) -> Iterator[tuple[str, list[ast.Call]]]:
         calls = [
             node
             for node in ast.walk(value)
-            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("env.")
+            if isinstance(node, ast.Call) and re.fullmatch(r"env\.\w+", ast.unparse(node.func))
         ]
         yield keyword.arg or "", sorted(calls, key=lambda call: call.lineno)
 
