@@ -66,7 +66,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_redis_clock.py",
         "integration/test_runbook_commands.py",
         "integration/test_server_faults.py",
-        "integration/test_token_clock.py",
+        "integration/test_token_request_clock.py",
         "integration/test_two_local_fleets.py",
         "integration/test_unread.py",
         "unit/test_cli_poll_plan.py",
