@@ -15,7 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 #: What is read where no path is given.
-SCOPE = ("worker", "tasks", "schemas", "sandbox", "tools")
+SCOPE = (
+    "worker",
+    "tasks",
+    "schemas",
+    "sandbox",
+    "tools",
+    "deploy",
+    "docs",
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+)
 
 SUFFIXES = frozenset({".py", ".lua", ".toml", ".md", ".yml", ".yaml"})
 

@@ -298,7 +298,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             Panel(
                 "Memory",
-                "In use, and what it may use. See to it from four fifths on.",
+                "In use, and what it may use. Act from four fifths on.",
                 (
                     Query(f"max(ekyc_redis_memory_used_bytes{FLEET})", "in use"),
                     Query(f"max(ekyc_redis_memory_limit_bytes{FLEET})", "may be used"),

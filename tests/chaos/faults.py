@@ -144,7 +144,7 @@ def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
     if not injected.ready:
         injected.note = "it was still starting: does not count"
     elif not worker.at_work():
-        injected.note = "it had nothing in hands"
+        injected.note = "it had nothing in flight"
 
 
 def _zombie(world: World, strike: Strike, injected: Injected) -> None:
