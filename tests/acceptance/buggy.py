@@ -14,11 +14,12 @@ from worker.runtime.services import services
 
 if TYPE_CHECKING:
     from worker.ledger.models import Verification
+    from worker.runtime.batch_runner import Attempt
 
 __all__ = ["app"]
 
 
-def poll(verification: Verification) -> NoReturn:
+def poll(verification: Verification, _: Attempt) -> NoReturn:
     parts = services()
     # It is given up at its second try, not after a minute.
     parts.policy.backoffs = replace(parts.policy.backoffs, unforeseen=Backoff(0.05, 1.0, 0.05, limit=2))

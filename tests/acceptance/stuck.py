@@ -16,6 +16,7 @@ from worker.runtime.services import services
 if TYPE_CHECKING:
     from worker.ledger.models import Verification
     from worker.ledger.transitions import Transition
+    from worker.runtime.batch_runner import Attempt
 
 __all__ = ["app"]
 
@@ -29,7 +30,7 @@ _poll = _tasks.poll
 _blocked: set[str] = set()
 
 
-def poll(verification: Verification) -> Transition:
+def poll(verification: Verification, attempt: Attempt) -> Transition:
     name = verification.signature_id
     if name.startswith(("hangs", "pauses")) and name not in _blocked:
         _blocked.add(name)
@@ -37,7 +38,7 @@ def poll(verification: Verification) -> Transition:
         while name.startswith("hangs") or not services().event_loop.is_stuck:
             time.sleep(0.1)
         time.sleep(0.5)
-    written: Transition = _poll(verification)
+    written: Transition = _poll(verification, attempt)
     return written
 
 
