@@ -15,14 +15,14 @@ celery: Celery
 def __getattr__(name: str) -> Any:
     if name != "celery":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from worker.errors import ConfigError  # noqa: PLC0415 - see `celery` above  # noqa: PLC0415 - see `celery` above
-    from worker.process import exit_with_error, forbid_core_dumps, refuse_shadows  # noqa: PLC0415  # noqa: PLC0415
+    from worker.errors import ConfigError  # noqa: PLC0415 - see `celery` above
+    from worker.process import exit_with_error, forbid_core_dumps, refuse_shadows  # noqa: PLC0415
 
     forbid_core_dumps()
     try:
         # Celery searches the working directory first. Before the import of the app, which may fail over a shadow.
         refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does
-        from worker.runtime.app import app  # noqa: PLC0415  # noqa: PLC0415
+        from worker.runtime.app import app  # noqa: PLC0415
 
         app.conf.worker_consumer  # noqa: B018 - reads the environment, which broker_url does not with CELERY_BROKER_URL
     except ConfigError as error:

@@ -207,7 +207,7 @@ class Run:
 
     def deliver(self, settings: Settings, said: str) -> None:
         """Record the act, then deliver. Raises ``BrokerUnavailable`` and ``LedgerUnavailable``."""
-        from worker.messaging.celery_app import make_app  # noqa: PLC0415 - slow to import, and most runs end before  # noqa: PLC0415 - slow to import, and most runs end before
+        from worker.messaging.celery_app import make_app  # noqa: PLC0415 - slow to import, and most runs end before
 
         _reach(settings)
         app = make_app()
@@ -224,7 +224,7 @@ class Run:
             raise
 
     def _page(self, app: Celery, region: str, ids: Sequence[str]) -> None:
-        from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`  # noqa: PLC0415 - see `deliver`
+        from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`
 
         kept = self._decided.read(region, ids)
         ready = [one for one in kept if one.known is Known.DELIVERED]
@@ -239,7 +239,7 @@ class Run:
 
 def _reach(settings: Settings) -> None:
     """Raises ``BrokerUnavailable`` where the broker does not answer: Celery by itself would wait for it for long."""
-    from worker.messaging import queues  # noqa: PLC0415 - see above  # noqa: PLC0415 - see above
+    from worker.messaging import queues  # noqa: PLC0415 - see above
 
     try:
         with queues.connected(settings.broker_url, BROKER_TIMEOUT_S):

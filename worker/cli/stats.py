@@ -64,7 +64,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - machines need none of it
 
-    from worker.cli.tables import panels  # noqa: PLC0415  # noqa: PLC0415
+    from worker.cli.tables import panels  # noqa: PLC0415
 
     Console().print(panels(seen, acts=acts))
     waiting = "unknown: the broker does not answer" if unread is None else f"{unread:,}"

@@ -1,4 +1,4 @@
-"""The roster: which workers there are, and by which decision table each decides.
+"""The worker registry: which workers there are, and by which decision table each decides.
 
 Key (no region's: a worker works for all of them):
 

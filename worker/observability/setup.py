@@ -30,12 +30,12 @@ def set_up(settings: Settings, redis: Redis) -> Interceptor:
     interceptors: list[Interceptor] = []
     if traces_wanted(os.environ):
         with _extra("otel", "traces are asked for (OTEL_…)"):
-            from worker.observability import otel  # noqa: PLC0415 - free where it is off  # noqa: PLC0415 - free where it is off
+            from worker.observability import otel  # noqa: PLC0415 - free where it is off
 
             interceptors.append(otel.start(redis))
     if settings.sentry_dsn:
         with _extra("sentry", "SENTRY_DSN is set"):
-            from worker.observability import sentry  # noqa: PLC0415 - the same  # noqa: PLC0415 - the same
+            from worker.observability import sentry  # noqa: PLC0415 - the same
 
             interceptors.append(sentry.start(settings.sentry_dsn, redis))
 

@@ -43,7 +43,7 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 
 @celeryd_init.connect
 def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_: Any) -> None:
-    from worker.runtime.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on  # noqa: PLC0415 - only a worker needs what a worker stands on
+    from worker.runtime.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
 
     given = options or {}
     pool = str(given.get("pool") or app.conf.worker_pool)
@@ -52,7 +52,7 @@ def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_:
 
 @celeryd_after_setup.connect
 def _check_queues(**_: Any) -> None:
-    from worker.runtime.startup import check_consumed  # noqa: PLC0415 - see above  # noqa: PLC0415 - see above
+    from worker.runtime.startup import check_consumed  # noqa: PLC0415 - see above
 
     check_consumed(app)
 
@@ -71,6 +71,6 @@ def _freeze_what_is_loaded(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _begin_nothing_new(**_: Any) -> None:
-    from worker.runtime.services import services  # noqa: PLC0415 - see above  # noqa: PLC0415 - see above
+    from worker.runtime.services import services  # noqa: PLC0415 - see above
 
     services().stopping.set()

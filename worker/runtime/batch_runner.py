@@ -70,14 +70,14 @@ class BatchRunner:
         with services.in_flight.batch(batch.region) as has_place:
             verifications = services.ledger.load(batch)
             if not has_place:
-                services.ledger.record(batch, [services.policy.no_room(each_) for each_ in verifications])
+                services.ledger.record(batch, [services.policy.no_room(one) for one in verifications])
                 return
             with services.in_flight.of(batch.region, len(verifications)):
                 attempt = services.intercept(batch, partial(_attempt, services, each))
                 run = services.executors[batch.stage].begin(attempt, verifications, batch.region)
                 try:
-                    for transitions_ in self._as_they_come(run):
-                        if held := self.record(transitions_):
+                    for outcomes in self._as_they_come(run):
+                        if held := self.record(outcomes):
                             yield held
                 finally:
                     run.take_back()
@@ -88,12 +88,12 @@ class BatchRunner:
         for start in range(0, len(verifications), size):
             yield list(verifications[start : start + size])
 
-    def record(self, transitions_: Sequence[Transition]) -> tuple[str, ...]:
+    def record(self, outcomes: Sequence[Transition]) -> tuple[str, ...]:
         """Record and log transitions. Returns the ids that the batch holds after them, in the order given."""
-        recorded = self._services.ledger.record(self._batch, transitions_)
-        made = [transition for transition, how in zip(transitions_, recorded, strict=True) if how.written]
+        recorded = self._services.ledger.record(self._batch, outcomes)
+        made = [transition for transition, how in zip(outcomes, recorded, strict=True) if how.written]
         log_written(self._batch, made)
-        self._note_holds(transitions_, recorded)
+        self._note_holds(outcomes, recorded)
         return tuple(each.signature_id for each in made if each.place in _HELD)
 
     def _as_they_come(self, run: BatchRun[Verification, Transition]) -> Iterator[list[Transition]]:
@@ -117,9 +117,9 @@ class BatchRunner:
                 services.ledger.renew(self._batch, [each.signature_id for each in run.pending])
                 renew_at = time.monotonic() + renew_every_s
 
-    def _note_holds(self, transitions_: Sequence[Transition], recorded: Sequence[Recorded]) -> None:
+    def _note_holds(self, outcomes: Sequence[Transition], recorded: Sequence[Recorded]) -> None:
         region = self._batch.region
-        for transition, how in zip(transitions_, recorded, strict=True):
+        for transition, how in zip(outcomes, recorded, strict=True):
             if how.held_until_ms and transition.trip:
                 self._services.region_holds.hold(region, transition.trip.first_s)
                 log = _log.error if transition.trip.alarm else _log.warning

@@ -134,7 +134,7 @@ class DispatcherThread(threading.Thread):
         self._settings = settings
         self._free_slots = free_slots
         self._hold_log = hold_log
-        #: For the pulse.
+        #: For the heartbeat.
         self.turned_at = time.monotonic()
         self._stopping = threading.Event()
         # Its own client: it sleeps on Redis, longer than others may wait for an answer.

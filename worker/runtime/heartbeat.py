@@ -1,4 +1,4 @@
-"""The pulse of a worker: every few seconds it says, in the roster and by a file, that its dispatcher's loop turns."""
+"""The heartbeat of a worker: every few seconds the registry and a file show that its dispatcher's loop turns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Heartbeat(threading.Thread):
 
     The health file's mtime is the moment at which the loop last turned; a loop that waits for Redis turns. While there
     is none, because Celery waits for its broker or ends its last tasks, it is the moment of the beat: to start such a
-    worker again would help nobody. In the roster it stands only while there is a loop.
+    worker again would help nobody. It is in the registry only while there is a loop.
 
     Parameters:
       health_file: None: none. It exists from the first beat until the worker ends.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FILES: Final = 8192
 
 
-#: Claimed before the worker takes anything, and kept fresh by its pulse.
+#: Claimed before the worker takes anything, and kept fresh by its heartbeat.
 health_file: HealthFile | None = None
 
 

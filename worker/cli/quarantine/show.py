@@ -60,8 +60,8 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
     """
     if not settings.evidence_url:
         return None
-    from worker.cli.checks.folder import missing  # noqa: PLC0415 - see below  # noqa: PLC0415 - see below
-    from worker.evidence.store import Evidence  # noqa: PLC0415 - obstore takes as long to import as all else here  # noqa: PLC0415 - obstore takes as long to import as all else here
+    from worker.cli.checks.folder import missing  # noqa: PLC0415 - see below
+    from worker.evidence.store import Evidence  # noqa: PLC0415 - obstore takes as long to import as all else here
 
     if missing(settings.evidence_url):
         return []
