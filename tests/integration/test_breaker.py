@@ -41,9 +41,12 @@ def take(ledger: Ledger, limit: int = 64) -> tuple[Batch, list[Verification]]:
 
 
 def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) -> list[Recorded]:
-    trip = {"transient_fault": VENDOR_DOWN, "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED")}.get(
-        kind
-    )
+    trips = {
+        "transient_fault": replace(VENDOR_DOWN, lasting_s=0.0),
+        "unauthorised": replace(UNAUTHORISED, reason="IAM_FAILED"),
+        "down": VENDOR_DOWN,
+    }
+    trip = trips.get(kind)
     return ledger.record(
         batch, [replace(transitions.repoll(one, Heard(kind), in_s=0), trip=trip) for one in ones]
     )
@@ -80,6 +83,26 @@ def test_an_answer_in_between_begins_the_count_anew(ledger: Ledger, redis: Redis
     answer(ledger, batch, ones[4:5], "pending")
     answer(ledger, batch, ones[5:9], "transient_fault")
     assert Stats(redis).counts("ph").holds == ()
+
+
+def test_failures_that_come_before_the_answers_of_their_batch_trip_nothing(
+    ledger: Ledger, redis: Redis
+) -> None:
+    """Of a hundred calls at once a fifth fails quickly: no answer lies between them, and the vendor is not down."""
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:8], "down")
+    assert Stats(redis).counts("ph").holds == ()
+    answer(ledger, batch, ones[8:9], "pending")
+    assert redis.hgetall(f"{PH}failing_since") == {}
+
+
+def test_failures_over_a_second_let_the_region_rest(ledger: Ledger, redis: Redis) -> None:
+    batch, ones = take(ledger)
+    answer(ledger, batch, ones[:8], "down")
+    redis.hincrby(f"{PH}failing_since", "VENDOR_DOWN", -1000)
+    answer(ledger, batch, ones[8:9], "down")
+    (hold,) = Stats(redis).counts("ph").holds
+    assert hold.reason == "VENDOR_DOWN"
 
 
 def test_one_verification_that_always_fails_trips_nothing(redis: Redis) -> None:

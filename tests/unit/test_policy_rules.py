@@ -227,7 +227,7 @@ def test_a_result_goes_on_to_the_archive_in_the_same_batch(policy: Policy) -> No
             answers.AccountFault("INSUFFICIENT_BALANCE"),
             Trip(1, 300.0, 300.0, "INSUFFICIENT_BALANCE", alarm=True),
         ),
-        (answers.TransientFault("HTTP_503"), Trip(5, 5.0, 15.0, "VENDOR_DOWN")),
+        (answers.TransientFault("HTTP_503"), Trip(5, 5.0, 15.0, "VENDOR_DOWN", lasting_s=1.0)),
     ],
 )
 def test_what_lets_a_region_rest(policy: Policy, answer: answers.Answer, trip: Trip) -> None:

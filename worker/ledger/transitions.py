@@ -48,6 +48,8 @@ class Trip:
     first_s: float
     longest_s: float
     reason: str
+    #: For how long nobody must have been answered meanwhile: of many calls at once, those that fail end first.
+    lasting_s: float = 0.0
     #: Nobody but a person can fix it.
     alarm: bool = False
     #: The fault behind it, for the log.
@@ -59,6 +61,7 @@ class Trip:
             "first_ms": round(self.first_s * 1000),
             "longest_ms": round(self.longest_s * 1000),
             "reason": self.reason,
+            "lasting_ms": round(self.lasting_s * 1000),
         }
 
 

@@ -137,7 +137,8 @@ BUSY_REST_S: Final = 10.0
 
 #: Several verifications in a row that got no answer: the vendor is down. One that always fails trips nothing.
 #: Who tries it alone may fail by chance, and people wait meanwhile: four calls a minute hurt no vendor.
-VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=15.0, reason="VENDOR_DOWN")
+#: Of a vendor that fails every fifth call at once, a batch hears its failures first: a second gives the answers time.
+VENDOR_DOWN: Final = Trip(after=5, first_s=5.0, longest_s=15.0, reason="VENDOR_DOWN", lasting_s=1.0)
 
 #: The vendor refuses fresh tokens: somebody has to fix the keys or the entitlement. Its code is the reason.
 UNAUTHORISED: Final = Trip(after=2, first_s=60.0, longest_s=60.0, reason="", alarm=True)

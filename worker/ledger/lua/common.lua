@@ -19,6 +19,7 @@
 --                           rest: until when the region rested last; reason: of the last trip
 --   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
 --   failing:<reason> set    the ids: the breaker counts verifications, not calls
+--   failing_since   hash    for each reason when its first call failed
 --   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
 --   suspect         string  the one verification under way that was started SUSPECT times without an outcome
 --   tat             string  GCRA's theoretical arrival time, the region's rate
@@ -256,7 +257,7 @@ local function forget_failures()
   for _, reason in ipairs(redis.call('SMEMBERS', key('failing'))) do
     redis.call('DEL', key('failing:' .. reason))
   end
-  redis.call('DEL', key('failing'))
+  redis.call('DEL', key('failing'), key('failing_since'))
 end
 
 -- Let the region rest. A rest that ends later stays. Returns the moment at which it ends. What people write as a reason

@@ -1,6 +1,6 @@
 -- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
---     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason } }
+--     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason, lasting_ms } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
 -- Returns for each write: 0 it was not made, 1 it was, 2 it was and closed the breaker; where the region rests because of
@@ -65,8 +65,9 @@ function place.quarantine(write)
   quarantine(write.id, write.reason, now, worker)
 end
 
--- The breaker. What trips it says after how many verifications in a row, and for how long the region rests then: longer
--- each time, until one that tries the vendor alone is answered. Returns until when the region rests because of it, or 1.
+-- The breaker. What trips it says after how many verifications in a row, over what time at least, and for how long the
+-- region is on hold then: longer each time, until the probe is answered. Returns until when the region is on hold because
+-- of it, or 1.
 local function trip(id, by)
   local resting = hold_until(now)
   if resting > 0 then
@@ -75,10 +76,14 @@ local function trip(id, by)
     return ends > resting and ends or 1
   end
   redis.call('SADD', key('failing'), by.reason)
+  redis.call('HSETNX', key('failing_since'), by.reason, digits(now))
   redis.call('SADD', key('failing:' .. by.reason), id)
   local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
-  if trips == 0 and redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
-    return 1
+  if trips == 0 then
+    local lasts = now - tonumber(redis.call('HGET', key('failing_since'), by.reason))
+    if lasts < by.lasting_ms or redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
+      return 1
+    end
   end
   redis.call('HSET', key('health'), 'trips', trips + 1, 'reason', by.reason)
   redis.call('HDEL', key('health'), 'probe', 'by')
