@@ -193,9 +193,9 @@ def play(
     client: redis_py.Redis, url: str, dispatchers: int, due: Sequence[int], over_s: float
 ) -> dict[str, Any]:
     """Let them loose on what is due, and compare their books with the ledger's."""
-    context, census = multiprocessing.get_context("spawn"), Stats(client)
+    context, stats = multiprocessing.get_context("spawn"), Stats(client)
     ready, over, books = context.Barrier(dispatchers + 1), context.Event(), context.Queue()
-    before = census.counts(REGION)
+    before = stats.counts(REGION)
     running = [
         context.Process(target=dispatch, args=(url, seed, ready, over, books), daemon=True)
         for seed in range(dispatchers)
@@ -206,14 +206,14 @@ def play(
     make_due(client, due, over_s=over_s)
     began_at, cpu_before_s = time.monotonic(), cpu_s(client)
     limit_at = began_at + over_s + 120
-    while census.counts(REGION).polls - before.polls < len(due) and time.monotonic() < limit_at:
+    while stats.counts(REGION).polls - before.polls < len(due) and time.monotonic() < limit_at:
         time.sleep(0.2)
     took_s, valkey_s = time.monotonic() - began_at, cpu_s(client) - cpu_before_s
     over.set()
     kept = [books.get(timeout=60) for _ in running]
     for process in running:
         process.join(30)
-    after = census.counts(REGION)
+    after = stats.counts(REGION)
     times = Counter(one for book in kept for one, _, _ in book.held)
     wrong = {
         "held_by_two_at_once": overlaps(kept),

@@ -35,19 +35,19 @@ def measure(number: int) -> dict[str, Any]:
         client.config_set("save", "")
         client.config_set("appendonly", "yes")
         client.config_set("appendfsync", "always")
-        ledger, census = Ledger(client), Stats(client)
+        ledger, stats = Ledger(client), Stats(client)
         # The first one wakes threads and fills caches.
-        travel(ledger, census, ["pass-warm"])
+        travel(ledger, stats, ["pass-warm"])
         empty_bytes, before = used(client), spent(client)
-        travel(ledger, census, [f"pass-{index:011d}" for index in range(number)])
+        travel(ledger, stats, [f"pass-{index:011d}" for index in range(number)])
         decided = each(before, spent(client), number)
         client.delete(DECISIONS)
         # The hash tables of the done ones stop growing; buffers of the last calls go.
         time.sleep(2)
         done_bytes = (used(client) - empty_bytes) / number
         ledger.enqueue([EnqueueRequest(f"forever-{index:08d}", REGION) for index in range(POLLED)])
-        polls, before = census.counts(REGION).polls, spent(client)
-        while (asked := census.counts(REGION).polls - polls) < 3 * number:
+        polls, before = stats.counts(REGION).polls, spent(client)
+        while (asked := stats.counts(REGION).polls - polls) < 3 * number:
             time.sleep(0.2)
         polled = each(before, spent(client), asked)
     return {
@@ -60,11 +60,11 @@ def measure(number: int) -> dict[str, Any]:
     }
 
 
-def travel(ledger: Ledger, census: Stats, names: list[str]) -> None:
+def travel(ledger: Ledger, stats: Stats, names: list[str]) -> None:
     """Enqueue them, and wait until they are done."""
-    before = census.counts(REGION).done
+    before = stats.counts(REGION).done
     ledger.enqueue([EnqueueRequest(name, REGION) for name in names])
-    while census.counts(REGION).done - before < len(names):
+    while stats.counts(REGION).done - before < len(names):
         time.sleep(0.2)
 
 

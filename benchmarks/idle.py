@@ -80,9 +80,9 @@ def measure(workers: int) -> dict[str, Any]:
 
 
 def _measure(client: redis_py.Redis, vendor: Sandbox, workers: int) -> dict[str, Any]:
-    ledger, census = Ledger(client), Stats(client)
+    ledger, stats = Ledger(client), Stats(client)
     ledger.enqueue([EnqueueRequest("pass-first", REGION)])
-    while not census.counts(REGION).done:
+    while not stats.counts(REGION).done:
         time.sleep(0.2)
     time.sleep(5)
     before, started = sent(client), time.monotonic()

@@ -79,14 +79,14 @@ def run(port: int, number: int, *, waiting: bool) -> dict[str, Any]:
     """`number` polls: of as many verifications, which wait from then on, or of a few."""
     # While the user is at it the first countdown is six times that.
     with fleet(port, countdown_s=HOUR if waiting else "0.2") as (pid, client):
-        ledger, census = Ledger(client), Stats(client)
+        ledger, stats = Ledger(client), Stats(client)
         empty = client.info("memory")["used_memory"]
         # Sixteen characters, as the vendor's own ids have.
         names = [f"forever-{index:08d}" for index in range(number if waiting else FEW)]
         ledger.enqueue([EnqueueRequest(name, REGION) for name in names])
-        while census.counts(REGION).polls < number:
+        while stats.counts(REGION).polls < number:
             time.sleep(0.2)
-        counts = census.counts(REGION)
+        counts = stats.counts(REGION)
         return {
             "waiting": counts.waiting,
             "polls": counts.polls,

@@ -48,7 +48,7 @@ class App:
 
     def totals(self) -> dict[str, Any]:
         """What `GET /sandbox/stats` answers."""
-        return {"tokens_minted": self.vendor.tokens.minted, **self.stats.totals()}
+        return {"tokens_issued": self.vendor.tokens.issued, **self.stats.totals()}
 
     def _vendor(self, request: Request) -> Exchange | None:
         if request.method == "POST" and request.path == RESULT_PATH:

@@ -61,7 +61,7 @@ class Tokens:
         self._clock = clock
         self._lock = Lock()
         self._ends_at_s: dict[str, float] = {}
-        self.minted = 0
+        self.issued = 0
 
     def generate(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The `data` of an answer to `fields`. Raises ``TokenRefused``."""
@@ -70,7 +70,7 @@ class Tokens:
         ends_at_s = self._clock() + (period_s if self._token_s is None else self._token_s)
         token = token_hex(16)
         with self._lock:
-            self.minted += 1
+            self.issued += 1
             self._ends_at_s[token] = ends_at_s
             if len(self._ends_at_s) > MAX_TOKENS:
                 del self._ends_at_s[next(iter(self._ends_at_s))]

@@ -185,7 +185,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Tokens",
                 "Given and refused, per hour.",
                 (
-                    Query(increase("ekyc_tokens_minted_total"), "given"),
+                    Query(increase("ekyc_tokens_issued_total"), "given"),
                     Query(
                         increase("ekyc_token_refusals_total", "answer"),
                         "refused: {{answer}}",

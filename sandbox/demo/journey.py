@@ -33,7 +33,7 @@ _MOST_NAMED: Final = 10
 
 
 class Journey:
-    """Watches until all is over, and remembers the rests it saw."""
+    """Watches until all is over, and remembers the holds it saw."""
 
     def __init__(  # noqa: PLR0913 - a demo's whole
         self,
@@ -53,8 +53,8 @@ class Journey:
         self._operator = operator
         self._journal = journal
         self._face = face
-        #: Each rest that was seen, with its region.
-        self.rests: list[tuple[str, str]] = []
+        #: Each hold that was seen, with its region.
+        self.holds: list[tuple[str, str]] = []
         #: From the beginning until it was over.
         self.took_s = 0.0
 
@@ -83,9 +83,9 @@ class Journey:
             at_s=self._journal.age_s(),
         )
         for hold in frame.holds:
-            if (hold.region, hold.reason) not in self.rests:
-                self.rests.append((hold.region, hold.reason))
-                self._journal.tell(f"{hold.region} rests: {hold.reason}")
+            if (hold.region, hold.reason) not in self.holds:
+                self.holds.append((hold.region, hold.reason))
+                self._journal.tell(f"{hold.region} on hold: {hold.reason}")
         return frame
 
 

@@ -1,4 +1,4 @@
-"""What a person at the ledger would do: lift a rest once its cause is fixed, and pass on what the vendor says."""
+"""What a person at the ledger would do: lift a hold once its cause is fixed, and pass on what the vendor says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.ledger import Ledger
     from worker.ledger.models import Hold
 
-#: How long a rest that waits for a person is left to be looked at. By itself it would last for minutes.
+#: How long a hold that waits for a person is left to be looked at. By itself it would last for minutes.
 SEEN_S: Final = 1.5
 
 #: Between two notifications about the same verification.
@@ -56,7 +56,7 @@ class Operator:
             return
         self._held_since_s = None
         if self._ledger.resume(held.region):
-            self._journal.tell(f"{held.region}: {held.reason} is fixed, an operator lifts the rest")
+            self._journal.tell(f"{held.region}: {held.reason} is fixed, an operator lifts the hold")
         self._next_fault()
 
     def _next_fault(self) -> None:

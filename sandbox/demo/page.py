@@ -77,7 +77,7 @@ def _figures(report: Report) -> RenderableType:
     grid.add_row("ready → told", _latency(report.latency_ms))
     grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
     grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
-    grid.add_row("rests", _rests(report))
+    grid.add_row("holds", _holds(report))
     grid.add_row("not shown", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
     if report.leases_lost:
         grid.add_row("leases lost", Text(", ".join(report.leases_lost), style="yellow"))
@@ -106,10 +106,10 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / _KILO**2:.1f} MB" if size_bytes >= _KILO**2 else f"{size_bytes / _KILO:.0f} kB"
 
 
-def _rests(report: Report) -> str:
+def _holds(report: Report) -> str:
     by_region: dict[str, list[str]] = {}
-    for rest in report.rests:
-        by_region.setdefault(rest.region, []).append(rest.reason)
+    for hold in report.holds:
+        by_region.setdefault(hold.region, []).append(hold.reason)
     return "; ".join(f"{region}: {', '.join(reasons)}" for region, reasons in by_region.items()) or "none"
 
 

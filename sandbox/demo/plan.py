@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 #: The regions that nothing holds up for long.
 REGIONS: Final = ("ph", "sg", "my", "th")
 
-#: The region whose vendor is busy, and the one whose account is out of order: they rest while the others go on.
+#: The region whose vendor is busy, and the one whose account is out of order: they are on hold while the others go on.
 BUSY_REGION: Final = "vn"
 ACCOUNT_REGION: Final = "global"
 
-#: Codes at which a region rests for seconds. Whatever else holds a region waits for a person.
+#: Codes for which a region is on hold for seconds. Whatever else holds a region waits for a person.
 _BUSY: Final = frozenset({"SERVICE_BUSY", "RETRY_LATER"})
 
 _SHOWN: Final = tuple(entry for entry in catalogue() if entry.demo)
@@ -117,7 +117,7 @@ def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
     return Planned(
         signature_id=signature_id,
         region=region,
-        # What makes a region rest comes in one go: one rest then serves them all.
+        # What puts a region on hold comes at once: one hold then serves them all.
         way=tuple(Way)[number % len(Way)] if region in REGIONS else Way.PYTHON,
         context={"application": number},
         expect=entry.expect if entry else _EXPECTED[scenario.overall_result, scenario.error_code],

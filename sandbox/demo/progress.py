@@ -161,11 +161,11 @@ def _regions(frame: Frame) -> Table:
     table.add_column("region", no_wrap=True)
     table.add_column("under way", justify="right", no_wrap=True)
     table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("rests", style="yellow", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("holds", style="yellow", no_wrap=True, overflow="ellipsis", ratio=1)
     for region, counts in frame.regions.items():
-        rests = [f"{hold.reason} {span((hold.until_ms - frame.now_ms) / 1000)}" for hold in counts.holds]
+        holds = [f"{hold.reason} {span((hold.until_ms - frame.now_ms) / 1000)}" for hold in counts.holds]
         under_way = counts.waiting + counts.in_flight
-        table.add_row(region, f"{under_way:,}", f"{counts.done:,}", Text(" ".join(rests)))
+        table.add_row(region, f"{under_way:,}", f"{counts.done:,}", Text(" ".join(holds)))
     return table
 
 

@@ -47,8 +47,8 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """A region's rest."""
+class RegionHold:
+    """A region's hold."""
 
     region: str
     reason: str
@@ -78,7 +78,7 @@ class Report:
     leases_lost: tuple[str, ...]
     #: One that is worth looking at: region and id of one that was decided, and not approved.
     example: tuple[str, str] | None
-    rests: tuple[Rest, ...]
+    holds: tuple[RegionHold, ...]
     checks: tuple[Check, ...]
     folder: Path
 
@@ -112,7 +112,7 @@ class Report:
             },
             "quarantine": [asdict(one) for one in self.quarantine],
             "leases_lost": list(self.leases_lost),
-            "rests": [asdict(rest) for rest in self.rests],
+            "holds": [asdict(hold) for hold in self.holds],
             "checks": [
                 {
                     "name": check.name,

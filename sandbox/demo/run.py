@@ -91,4 +91,4 @@ def _run(  # noqa: PLR0913 - as above
             folder=folder,
             exit_codes=exit_codes,
         )
-    return tally(findings, checks(findings), rests=journey.rests, seconds=journey.took_s, folder=folder.root)
+    return tally(findings, checks(findings), holds=journey.holds, seconds=journey.took_s, folder=folder.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sandbox.demo.report import Quarantined, Report, Rest, Spread, most_first
+from sandbox.demo.report import Quarantined, RegionHold, Report, Spread, most_first
 from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def tally(
     findings: Findings,
     checks: tuple[Check, ...],
     *,
-    rests: Sequence[tuple[str, str]],
+    holds: Sequence[tuple[str, str]],
     seconds: float,
     folder: Path,
 ) -> Report:
@@ -40,7 +40,7 @@ def tally(
         evidence_bytes=findings.usage.size_bytes,
         leases_lost=_leases_lost(findings),
         example=_example(findings),
-        rests=tuple(Rest(*rest) for rest in rests),
+        holds=tuple(RegionHold(*hold) for hold in holds),
         checks=checks,
         folder=folder,
     )

@@ -98,15 +98,15 @@ class Fleet:
     def ledger(self) -> Ledger:
         return Ledger(redis_py.Redis.from_url(self.redis_url))
 
-    def census(self) -> Stats:
+    def stats(self) -> Stats:
         return Stats(redis_py.Redis.from_url(self.redis_url))
 
     def await_done(self, number: int, region: str = "ph") -> None:
-        until(lambda: self.census().counts(region).done >= number, f"{number} verifications are done")
+        until(lambda: self.stats().counts(region).done >= number, f"{number} verifications are done")
 
     def await_delivered(self, number: int, region: str = "ph") -> None:
         def count() -> int:
-            return sum(self.census().counts(region).decisions.values())
+            return sum(self.stats().counts(region).decisions.values())
 
         until(lambda: count() >= number, f"{number} decisions are delivered")
 

@@ -143,18 +143,18 @@ def test_a_region_moves_to_a_redis_of_its_own(tmp_path: Path) -> None:
                 [EnqueueRequest(f"pass-n6-{number}", region) for number in range(10)]
                 + [EnqueueRequest("nosigid-1", region)]
             )
-        until(lambda: fleet.census().counts("ph").quarantined, "one is in quarantine")
+        until(lambda: fleet.stats().counts("ph").quarantined, "one is in quarantine")
         both.send_signal(signal.SIGTERM)
         assert both.wait(timeout=30) == 0
         here, there = at(fleet, old, "sg"), at(fleet, new, "ph")
         here.worker("here")
         # A message that the first worker put back is taken by the next one, which gives back what it names.
-        until(lambda: not fleet.census().counts("ph").in_flight, "nothing is held any more")
-        before = fleet.census().counts("ph")
+        until(lambda: not fleet.stats().counts("ph").in_flight, "nothing is held any more")
+        before = fleet.stats().counts("ph")
         keys = list(old.scan_iter("ekyc:{ph}:*"))
         port = new.connection_pool.connection_kwargs["port"]
         old.migrate("127.0.0.1", port, keys, 0, 5000, copy=True)
-        after = there.census().counts("ph")
+        after = there.stats().counts("ph")
         assert (after.waiting + after.done, after.quarantine) == (
             before.waiting + before.done,
             before.quarantine,

@@ -19,7 +19,7 @@ def test_a_late_answer_is_archived_and_changes_no_decision(fleet: Fleet) -> None
     """Null until long after the deadline: `review`, and then, from the vendor's late answer, its evidence."""
     fleet.worker(EKYC_POLL_DEADLINE="2")
     fleet.ledger().enqueue([EnqueueRequest("pass-t8s-1", "ph")])
-    until(lambda: fleet.census().counts("ph").decisions, "it is decided at the deadline")
+    until(lambda: fleet.stats().counts("ph").decisions, "it is decided at the deadline")
     (message,) = fleet.delivered()
     assert message["task"] == "onboarding.review"
     assert message["decision"]["reason"] == "DEADLINE_PASSED"

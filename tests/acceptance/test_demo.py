@@ -66,7 +66,7 @@ def test_every_documented_error_code_was_decided(figures: dict[str, Any]) -> Non
 
 
 def test_every_fault_of_the_account_made_its_region_rest_and_not_the_others(figures: dict[str, Any]) -> None:
-    assert {(rest["region"], rest["reason"]) for rest in figures["rests"]} == {
+    assert {(hold["region"], hold["reason"]) for hold in figures["holds"]} == {
         ("vn", "VENDOR_BUSY"),
         ("global", "OVER_QUERY_LIMIT"),
         ("global", "INSUFFICIENT_BALANCE"),
@@ -102,8 +102,8 @@ def test_people_get_a_report_that_says_what_to_do_next(ran: tuple[Demo, Demo]) -
 
 def test_what_happens_is_told_on_stderr_while_it_happens(ran: tuple[Demo, Demo]) -> None:
     told = ran[0].err
-    assert "vn rests: VENDOR_BUSY" in told
-    assert "global: INSUFFICIENT_BALANCE is fixed, an operator lifts the rest" in told
+    assert "vn on hold: VENDOR_BUSY" in told
+    assert "global: INSUFFICIENT_BALANCE is fixed, an operator lifts the hold" in told
     assert "300 verifications, handed over in 3 ways" in told
 
 

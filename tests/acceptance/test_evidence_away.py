@@ -47,12 +47,12 @@ def test_a_store_that_is_away_costs_few_vendor_calls_and_all_are_counted(
     workers = [fleet.worker("w1"), fleet.worker("w2")]
     s3.refuses = refuses
     enqueue(fleet, MANY)
-    until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
+    until(lambda: fleet.stats().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
     time.sleep(AWAY_S)
     during = sum(asks(fleet))
     s3.refuses = None
     fleet.await_done(MANY)
-    counts = fleet.census().counts("ph")
+    counts = fleet.stats().counts("ph")
     told = f"{during} calls meanwhile, {sum(asks(fleet))} in all"
     print(f"{MANY} verifications, away for {AWAY_S:.0f} s: {told}")  # noqa: T201
     assert sum(asks(fleet)) <= 2 * MANY + 20
@@ -75,7 +75,7 @@ def test_a_disk_with_room_for_a_probe_alone_trips_the_breaker_too(fleet: Fleet) 
     fleet.await_done(MANY)
     print(f"{MANY} verifications: {sum(asks(fleet))} calls in all")  # noqa: T201
     assert sum(asks(fleet)) <= 3 * MANY
-    assert fleet.census().counts("ph").polls == sum(asks(fleet))
+    assert fleet.stats().counts("ph").polls == sum(asks(fleet))
 
 
 def test_a_folder_that_is_broken_for_one_region_holds_no_other(fleet: Fleet) -> None:
@@ -84,8 +84,8 @@ def test_a_folder_that_is_broken_for_one_region_holds_no_other(fleet: Fleet) -> 
     enqueue(fleet, MANY)
     until(lambda: fleet.log("w1").count("evidence_unavailable"), "the breaker trips")
     fleet.ledger().enqueue([EnqueueRequest(f"pass-sg-{one}", "sg") for one in range(MANY)])
-    until(lambda: fleet.census().counts("sg").done == MANY, "the other region is decided")
-    assert fleet.census().counts("ph").done == 0
+    until(lambda: fleet.stats().counts("sg").done == MANY, "the other region is decided")
+    assert fleet.stats().counts("ph").done == 0
 
 
 def test_a_store_that_replaces_files_starts_no_worker_and_is_an_error_of_the_doctor(
@@ -122,7 +122,7 @@ def test_evidence_that_is_lost_again_and_again_goes_to_a_person(fleet: Fleet) ->
         fleet.environment |= stub.environment() | {"EKYC_EVIDENCE_URL": "s3://bucket/ekyc"}
         fleet.worker()
         enqueue(fleet, 1)
-        until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
-    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_LOST": 1}
+        until(lambda: fleet.stats().counts("ph").quarantined, "it is in quarantine")
+    assert fleet.stats().counts("ph").quarantine == {"EVIDENCE_LOST": 1}
     assert asks(fleet) == [3]
-    assert fleet.census().counts("ph").polls == 3
+    assert fleet.stats().counts("ph").polls == 3

@@ -28,11 +28,11 @@ def enqueue(fleet: Fleet, region: str, name: str, number: int) -> None:
 
 def took(fleet: Fleet, name: str) -> float:
     """Seconds until all of the quick region are decided with all of their evidence."""
-    before = fleet.census().counts("sg").evidence.get("complete", 0)
+    before = fleet.stats().counts("sg").evidence.get("complete", 0)
     began_at = time.monotonic()
     enqueue(fleet, "sg", name, QUICK)
     until(
-        lambda: fleet.census().counts("sg").evidence.get("complete", 0) >= before + QUICK,
+        lambda: fleet.stats().counts("sg").evidence.get("complete", 0) >= before + QUICK,
         "the quick region's evidence is complete",
     )
     fleet.await_done(before + QUICK, "sg")
@@ -44,10 +44,10 @@ def test_a_slow_region_delays_no_other(fleet: Fleet, slow: str) -> None:
     fleet.worker()
     alone_s = took(fleet, "pass-alone")
     enqueue(fleet, "ph", slow, SLOW)
-    until(lambda: fleet.census().counts("ph").in_flight >= SLOW // 3, "the slow region is under way")
+    until(lambda: fleet.stats().counts("ph").in_flight >= SLOW // 3, "the slow region is under way")
     beside_s = [took(fleet, f"pass-beside{turn}") for turn in range(3)]
     told = ", ".join(f"{seconds:.1f} s" for seconds in beside_s)
     print(f"{slow}: {QUICK} of another region take {alone_s:.1f} s alone, {told} beside it")  # noqa: T201
-    assert fleet.census().counts("ph").done < SLOW, "the slow region was over: the test shows nothing"
+    assert fleet.stats().counts("ph").done < SLOW, "the slow region was over: the test shows nothing"
     assert max(beside_s) < HANG_S + 5 * alone_s
     assert sorted(beside_s)[1] < HANG_S / 2 + 5 * alone_s

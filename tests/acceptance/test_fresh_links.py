@@ -67,8 +67,8 @@ def test_a_vendor_that_is_busy_when_asked_for_links_is_left_alone_for_as_long_as
     settled_with_dead_links(fleet)
     fleet.vendor.set_faults(Faults(Mode.BUSY, retry_after_s=600))
     fleet.worker()
-    (hold,) = until(lambda: fleet.census().counts("ph").holds, "the region rests")
-    assert (hold.reason, hold.on_trial) == ("VENDOR_BUSY", False)
+    (hold,) = until(lambda: fleet.stats().counts("ph").holds, "the region rests")
+    assert (hold.reason, hold.half_open) == ("VENDOR_BUSY", False)
     with fleet.redis() as redis:
         assert 500 < hold.until_ms / 1000 - redis.time()[0] < 601
     fleet.await_delivered(1)

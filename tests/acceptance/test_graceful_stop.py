@@ -48,11 +48,11 @@ def test_what_runs_finishes_and_what_waits_is_given_back(fleet: Fleet) -> None:
     names = [f"pass-latency2s-{number}" for number in range(1000)]
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
     first = fleet.worker("w1", **LONG_LEASE)
-    until(lambda: fleet.census().counts("ph").in_flight >= 256, "all hands are full")
+    until(lambda: fleet.stats().counts("ph").in_flight >= 256, "all hands are full")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=60) == 0
     assert "Traceback" not in fleet.log("w1")
-    counts = fleet.census().counts("ph")
+    counts = fleet.stats().counts("ph")
     assert counts.waiting > 0, "nothing was left over: the test shows nothing"
     fleet.worker("w2", **LONG_LEASE)
     fleet.await_done(1000)
@@ -69,7 +69,7 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
     for step in range(3):
         batch = names[step * 200 : (step + 1) * 200]
         fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in batch])
-        until(lambda: fleet.census().counts("ph").in_flight, "work is under way")
+        until(lambda: fleet.stats().counts("ph").in_flight, "work is under way")
         fresh = fleet.worker(f"c{step}", **LONG_LEASE)
         old = running.pop(0)
         old.send_signal(signal.SIGTERM)

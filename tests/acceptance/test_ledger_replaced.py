@@ -69,7 +69,7 @@ def test_running_processes_notice_that_redis_was_emptied(fleet: Fleet, unused_po
     assert "ekyc ledger accept" in get(f"{url}/readyz")[1]
     assert events(fleet, "web", "ledger_replaced")
     assert 'ekyc_ledger_replaced{region="ph"} 1.0' in get(f"{url}/metrics")[1]
-    assert fleet.census().counts("ph").waiting == 1
+    assert fleet.stats().counts("ph").waiting == 1
 
     assert "in place of" in fleet.run("worker.cli", "doctor").stdout
     why = "claim nothing, because Redis was replaced; see `ekyc doctor`"
@@ -109,7 +109,7 @@ def test_processes_that_start_later_know_it_too(fleet: Fleet, unused_port: int) 
     assert found == {"ph": None, "sg": "0123456789abcdef"}
     until(lambda: "ledger of ph, sg" in get(f"{url}/readyz")[1], "web is not ready")
     time.sleep(2 * 1.0)
-    assert fleet.census().counts("ph").waiting == 1
+    assert fleet.stats().counts("ph").waiting == 1
 
     assert fleet.run(*ACCEPT, "--yes").returncode == 0
     fleet.await_done(1)

@@ -82,7 +82,7 @@ def kept(fleet: Fleet, signature_id: str) -> dict[str, int]:
 def test_a_quarantine_is_a_line_with_its_reason(fleet: Fleet) -> None:
     fleet.ledger().enqueue([EnqueueRequest("unknownresult-1", "ph")])
     fleet.worker()
-    until(lambda: fleet.census().counts("ph").quarantined, "one is in quarantine")
+    until(lambda: fleet.stats().counts("ph").quarantined, "one is in quarantine")
     found = until(
         lambda: [line for line in lines(fleet) if line["event"] == "verification_quarantined"], "it is logged"
     )
@@ -145,7 +145,7 @@ def test_an_evidence_store_that_is_away_is_one_line_however_many_wait_for_it(fle
     fleet.evidence.write_text("where the folder was, there is a file")
     fleet.ledger().enqueue([EnqueueRequest(f"pass-{number}", "ph") for number in range(60)])
     until(
-        lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE", 0) >= 4, "it was probed again"
+        lambda: fleet.stats().counts("ph").faults.get("EVIDENCE_UNAVAILABLE", 0) >= 4, "it was probed again"
     )
     assert sum(line["event"] == "evidence_unavailable" for line in lines(fleet)) == 1
     worker.send_signal(signal.SIGTERM)

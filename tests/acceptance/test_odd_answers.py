@@ -105,7 +105,7 @@ def test_odd_answers_of_some_people_hold_up_nobody_else(fleet: Fleet) -> None:
         f"{len(names) - HEALTHY} odd and {HEALTHY} healthy people; "
         f"a healthy one was decided after {statistics.median(delays):.2f} s (median), {max(delays):.2f} s (slowest)\n"
     )
-    counts = fleet.census().counts(REGION)
+    counts = fleet.stats().counts(REGION)
     assert "VENDOR_DOWN" not in fleet.log("w1")
     assert len(delays) == HEALTHY
     assert max(delays) < HEALTHY_WITHIN_S
@@ -117,7 +117,7 @@ def test_odd_answers_of_some_people_hold_up_nobody_else(fleet: Fleet) -> None:
 
 
 def settled(fleet: Fleet) -> int:
-    counts = fleet.census().counts(REGION)
+    counts = fleet.stats().counts(REGION)
     return counts.done + counts.quarantined
 
 

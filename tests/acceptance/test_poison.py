@@ -30,8 +30,8 @@ def test_what_kills_its_worker_five_times_is_quarantined_without_its_batch(fleet
         os.killpg(worker.pid, signal.SIGKILL)
     fleet.worker("last", EKYC_LEASE="5")
     fleet.await_done(6)
-    until(lambda: fleet.census().counts("ph").quarantined, "the poisonous one is in quarantine")
-    assert fleet.census().counts("ph").quarantine == {"CRASHES_WORKERS": 1}
+    until(lambda: fleet.stats().counts("ph").quarantined, "the poisonous one is in quarantine")
+    assert fleet.stats().counts("ph").quarantine == {"CRASHES_WORKERS": 1}
     assert asks(fleet, poison) == 5
     assert sorted(message["decision"]["signature_id"] for message in fleet.delivered()) == sorted(names)
 
@@ -58,7 +58,7 @@ def test_what_is_without_measure_takes_no_worker(fleet: Fleet) -> None:
     ordinary = [f"pass-{number}" for number in range(50)]
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in [*hostile, *ordinary]])
     fleet.await_done(54)
-    until(lambda: fleet.census().counts("ph").quarantined == 1, "the body without end is in quarantine")
+    until(lambda: fleet.stats().counts("ph").quarantined == 1, "the body without end is in quarantine")
     for name, stage in hostile.items():
         status = fleet.ledger().status("ph", name)
         assert status is not None

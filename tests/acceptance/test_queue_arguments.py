@@ -192,7 +192,7 @@ def test_a_queue_that_takes_no_more_is_named_with_the_reason(on_rabbitmq: Fleet,
     row = doctor(on_rabbitmq)["queue onboarding"]
     assert row["level"] == "warning"
     assert "x-max-length=1" in row["said"]
-    until(lambda: taken(owner) and on_rabbitmq.census().counts("ph").done == 2, "both are delivered")
+    until(lambda: taken(owner) and on_rabbitmq.stats().counts("ph").done == 2, "both are delivered")
 
 
 @rabbitmq_only

@@ -125,7 +125,7 @@ def await_rest(fleet: Fleet) -> None:
     done, since = -1, time.monotonic()
     while done < NUMBER and time.monotonic() < since + REST_S:
         time.sleep(0.2)
-        now = fleet.census().counts("ph").done
+        now = fleet.stats().counts("ph").done
         if now != done:
             done, since = now, time.monotonic()
 

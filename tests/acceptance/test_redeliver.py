@@ -71,7 +71,7 @@ def test_the_same_decision_comes_under_the_same_id(fleet: Fleet, first: dict[str
     shown = json.loads(fleet.run("worker.cli", "status", "pass-0", "--region", "ph", "--json").stdout)
     last = shown["timeline"][-1]
     assert (last["event"], last["worker"]) == ("redelivered", "maria")
-    assert fleet.census().counts("ph").decisions == {"approve": 3, "recapture": 1}
+    assert fleet.stats().counts("ph").decisions == {"approve": 3, "recapture": 1}
     with fleet.redis() as redis:
         assert 0 < redis.pttl("ekyc:{ph}:t:pass-0") <= 7 * 86_400_000
 

@@ -65,7 +65,7 @@ def test_what_was_given_up_is_reported_once_and_nothing_else_is(fleet: Fleet, se
     """Neither what ends well, nor what fails on the way there."""
     worker = fleet.worker(SENTRY_DSN=f"http://key@{sentry.origin}/7")
     enqueue(fleet, "pass-1", "nosigid-2", "pass-http500-3", "pass-html-4", "imgexpired-5")
-    until(lambda: fleet.census().counts("ph").quarantined, "one is in quarantine")
+    until(lambda: fleet.stats().counts("ph").quarantined, "one is in quarantine")
     fleet.await_done(4)
     end(worker)
     (event,) = sentry.reports()
@@ -85,7 +85,7 @@ def test_what_kills_workers_is_reported_by_the_one_that_finds_it(fleet: Fleet, s
             SENTRY_DSN=f"http://key@{sentry.origin}/7",
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{collector.origin}",
         )
-        until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+        until(lambda: fleet.stats().counts("ph").quarantined, "it is in quarantine")
         end(worker)
     (event,) = sentry.reports()
     assert event["message"] == "polling: CRASHES_WORKERS"
@@ -107,7 +107,7 @@ def test_a_fault_that_nobody_foresaw_is_reported_with_its_place_and_without_its_
         SENTRY_DSN=f"http://key@{sentry.origin}/7",
     )  # fmt: skip
     enqueue(fleet, "pass-1")
-    until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    until(lambda: fleet.stats().counts("ph").quarantined, "it is in quarantine")
     end(worker)
     (event,) = sentry.reports()
     (raised,) = event["exception"]["values"]
@@ -129,7 +129,7 @@ def test_a_task_that_fails_is_reported_once_its_verification_does_not_come_back(
     )  # fmt: skip
     until(sentry.reports, "the last of its failures is reported")
     enqueue(fleet, "taskfails-2")
-    until(lambda: fleet.census().counts("ph").quarantined, "it is in quarantine")
+    until(lambda: fleet.stats().counts("ph").quarantined, "it is in quarantine")
     assert fleet.ledger().status("ph", "taskfails-2").starts  # type: ignore[union-attr]
     end(worker)
     first, *more = sentry.reports()

@@ -73,7 +73,7 @@ def test_the_vendors_keys_change_and_with_a_second_pair_nobody_is_held_up(
     """The old pair's token goes from Redis before the first restart, and is used by nobody after the last one."""
     first = fleet.worker("first")
     enqueue(fleet, first=0)
-    until(lambda: fleet.census().counts("ph").polls, "the old pair polls")
+    until(lambda: fleet.stats().counts("ph").polls, "the old pair polls")
 
     account.pairs["new-access"] = "new-secret"
     renewed = with_keys(fleet, "new-access", "new-secret")
@@ -88,8 +88,8 @@ def test_the_vendors_keys_change_and_with_a_second_pair_nobody_is_held_up(
     enqueue(fleet, first=20)
     fleet.await_done(40)
 
-    counts = fleet.census().counts("ph")
-    assert (counts.rests, counts.tokens_refused, counts.answers.get("unauthorised", 0)) == ({}, {}, 0)
+    counts = fleet.stats().counts("ph")
+    assert (counts.holds_begun, counts.tokens_refused, counts.answers.get("unauthorised", 0)) == ({}, {}, 0)
     old = fleet.run("worker.cli", "doctor")
     assert old.returncode == 1
     assert "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY" in " ".join(old.stdout.split())
@@ -101,10 +101,10 @@ def test_where_the_vendor_has_but_one_pair_the_region_rests_and_nobody_is_lost(
 ) -> None:
     first = fleet.worker("first")
     enqueue(fleet, first=0)
-    until(lambda: fleet.census().counts("ph").polls, "the old pair polls")
+    until(lambda: fleet.stats().counts("ph").polls, "the old pair polls")
     account.pairs = {ACCESS_KEY: "new-secret"}
     account.end_tokens_of(ACCESS_KEY)
-    until(lambda: fleet.census().counts("ph").holds, "the region rests")
+    until(lambda: fleet.stats().counts("ph").holds, "the region rests")
 
     renewed = with_keys(fleet, ACCESS_KEY, "new-secret")
     renewed.worker("second")
@@ -113,7 +113,7 @@ def test_where_the_vendor_has_but_one_pair_the_region_rests_and_nobody_is_lost(
     assert "gives us a token" in renewed.run("worker.cli", "doctor").stdout
     assert renewed.run("worker.cli", "resume", "ph").returncode == 0
     fleet.await_done(20)
-    assert fleet.census().counts("ph").quarantined == 0
+    assert fleet.stats().counts("ph").quarantined == 0
 
 
 def test_the_password_of_flower_changes_by_way_of_two(fleet: Fleet, tmp_path: Path) -> None:

@@ -92,5 +92,5 @@ def test_a_stuck_worker_that_is_told_to_stop_stops(fleet: Fleet) -> None:
     until(lambda: "blocks" in fleet.log("stuck"), "its calls are stuck")
     stuck.send_signal(signal.SIGTERM)
     assert stuck.wait(timeout=60) in {0, EXIT_STUCK}
-    assert fleet.census().counts("ph").in_flight == 0
+    assert fleet.stats().counts("ph").in_flight == 0
     assert "lease_expired" not in events(fleet, "hangs-0001")

@@ -36,14 +36,14 @@ def traced(fleet: Fleet, collector: Listener, *names: str, **environment: str) -
     """The spans of a worker that has done with these verifications, and ended."""
     worker = fleet.worker(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{collector.origin}", **environment)
     fleet.ledger().enqueue([EnqueueRequest(name, "ph", '{"name":"Juan dela Cruz"}') for name in names])
-    until(lambda: sum(fleet.census().counts("ph").quarantine.values()) + done(fleet) >= len(names), "all end")
+    until(lambda: sum(fleet.stats().counts("ph").quarantine.values()) + done(fleet) >= len(names), "all end")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=30) == 0
     return collector.spans()
 
 
 def done(fleet: Fleet) -> int:
-    return fleet.census().counts("ph").done
+    return fleet.stats().counts("ph").done
 
 
 def of(spans: list[Span], signature_id: str) -> list[Span]:

@@ -67,7 +67,7 @@ def test_two_releases_on_one_ledger_decide_everybody_once(fleet: Fleet, older: F
     fleet.await_done(len(names))
 
     assert sorted(each["decision"]["signature_id"] for each in fleet.delivered()) == sorted(names)
-    counts = fleet.census().counts("ph")
+    counts = fleet.stats().counts("ph")
     assert (counts.waiting, counts.in_flight, counts.quarantined) == (0, 0, 0)
     for name in ("old", "new"):
         assert "tasks.get_result" in fleet.log(name)
@@ -87,7 +87,7 @@ def test_an_older_release_goes_on_with_what_a_newer_one_left(fleet: Fleet, older
     new = fleet.worker("new")
     names = [f"pass-n8-{number}" for number in range(20)]
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
-    until(lambda: fleet.census().counts("ph").polls > 30, "the newer one has polled")
+    until(lambda: fleet.stats().counts("ph").polls > 30, "the newer one has polled")
     new.send_signal(signal.SIGTERM)
     assert new.wait(timeout=30) == 0
     older.worker("old")

@@ -69,7 +69,7 @@ def test_a_pipeline_enqueues_by_celery_name_alone(fleet: Fleet) -> None:
     until(lambda: "must be 1 to 64 of letters" in fleet.log("w1"), "the malformed id is refused")
     assert "not an id" not in fleet.log("w1")
     assert [message["decision"]["context"] for message in fleet.delivered()] == [{"n": 1}]
-    assert fleet.census().counts("ph").enqueued == 1
+    assert fleet.stats().counts("ph").enqueued == 1
 
 
 def test_a_slow_call_does_not_hold_back_the_others_of_its_batch(fleet: Fleet) -> None:
@@ -109,7 +109,7 @@ def test_what_a_killed_worker_held_is_picked_up_by_another(fleet: Fleet) -> None
     first = fleet.worker("w1")
     names = [f"pass-latency3s-{number}" for number in range(30)]
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
-    until(lambda: fleet.census().counts("ph").in_flight, "the batch is under way")
+    until(lambda: fleet.stats().counts("ph").in_flight, "the batch is under way")
     os.killpg(first.pid, signal.SIGKILL)
     fleet.worker("w2")
     fleet.await_done(30)
@@ -140,7 +140,7 @@ def test_one_token_serves_the_whole_fleet(fleet: Fleet) -> None:
     fleet.worker("w2")
     fleet.ledger().enqueue([EnqueueRequest(f"pass-{number}", "ph") for number in range(200)])
     fleet.await_done(200)
-    assert fleet.vendor.stats()["tokens_minted"] == 1
+    assert fleet.vendor.stats()["tokens_issued"] == 1
 
 
 def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
@@ -148,7 +148,7 @@ def test_the_fleet_rests_when_the_vendor_says_so(fleet: Fleet) -> None:
     fleet.worker("w1")
     fleet.worker("w2")
     fleet.ledger().enqueue([EnqueueRequest("retryafter3s-1", "ph")])
-    (hold,) = until(lambda: fleet.census().counts("ph").holds, "the region rests")
+    (hold,) = until(lambda: fleet.stats().counts("ph").holds, "the region rests")
     assert hold.reason == "VENDOR_BUSY"
     said = until(lambda: lines_of(fleet, "region_held"), "a log says so")
     ends = datetime.fromtimestamp(hold.until_ms / 1000, UTC).isoformat(timespec="seconds")
@@ -173,7 +173,7 @@ def test_what_an_operator_does_to_a_region_stands_once_in_the_log_of_each_worker
         == 0
     )
     until(lambda: len(lines_of(fleet, "region_held")) == 2, "both logs say so")
-    (hold,) = fleet.census().counts("ph").holds
+    (hold,) = fleet.stats().counts("ph").holds
     ends = datetime.fromtimestamp(hold.until_ms / 1000, UTC).isoformat(timespec="seconds")
     for line in lines_of(fleet, "region_held"):
         assert (line["region"], line["reason"], line["until"]) == ("ph", "ticket 4711 (for 3600 s)", ends)
@@ -216,7 +216,7 @@ def test_nothing_personal_leaves_the_evidence_store(fleet: Fleet) -> None:
 
 
 def ended(fleet: Fleet) -> int:
-    counts = fleet.census().counts("ph")
+    counts = fleet.stats().counts("ph")
     return counts.done + counts.quarantined
 
 
@@ -262,7 +262,7 @@ def test_a_worker_starts_while_its_evidence_store_is_down_and_says_so(fleet: Fle
     ]
     assert len(lines) == 1, fleet.log("w1")
     fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph")])
-    until(lambda: fleet.census().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
+    until(lambda: fleet.stats().counts("ph").faults.get("EVIDENCE_UNAVAILABLE"), "a fault is counted")
 
     fleet.evidence.unlink()
     fleet.evidence.mkdir()
@@ -305,6 +305,6 @@ def test_a_kept_answer_that_says_something_else_is_for_a_person(fleet: Fleet) ->
     fleet.ledger().enqueue([EnqueueRequest("pass-1", "ph"), EnqueueRequest("CARD_NOT_FOUND-2", "ph")])
     assert fleet.run("worker.cli", "ledger", "accept", "--yes").returncode == 0
     fleet.await_done(1)
-    until(lambda: fleet.census().counts("ph").quarantined, "the contradiction is in quarantine")
-    assert fleet.census().counts("ph").quarantine == {"EVIDENCE_CONFLICT": 1}
+    until(lambda: fleet.stats().counts("ph").quarantined, "the contradiction is in quarantine")
+    assert fleet.stats().counts("ph").quarantine == {"EVIDENCE_CONFLICT": 1}
     assert [message["decision"]["signature_id"] for message in fleet.delivered()] == ["pass-1"]

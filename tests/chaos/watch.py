@@ -64,8 +64,8 @@ class Sights:
     #: When the machine stood still for whoever looked.
     stalls: list[Span] = field(default_factory=list)
 
-    def hold(self, region: str, now_ms: int, *, on_trial: bool) -> None:
-        spans = (self.trials if on_trial else self.rests).setdefault(region, [])
+    def hold(self, region: str, now_ms: int, *, half_open: bool) -> None:
+        spans = (self.trials if half_open else self.rests).setdefault(region, [])
         if spans and now_ms - spans[-1].end_ms < 3 * EVERY_S * 1000:
             spans[-1] = Span(spans[-1].begin_ms, now_ms)
         else:
@@ -79,7 +79,7 @@ class Watch(Thread):
         super().__init__(name="watch", daemon=True)
         self.sights = Sights()
         self._redis = valkey.client()
-        self._census = Stats(self._redis)
+        self._stats = Stats(self._redis)
         self._ended = Event()
 
     def run(self) -> None:
@@ -110,8 +110,8 @@ class Watch(Thread):
 
     def _look(self, region: str) -> None:
         self.sights.held |= held(self._redis, region).keys()
-        for hold in self._census.counts(region).holds:
-            self.sights.hold(region, round(time.time() * 1000), on_trial=hold.on_trial)
+        for hold in self._stats.counts(region).holds:
+            self.sights.hold(region, round(time.time() * 1000), half_open=hold.half_open)
 
 
 def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:

@@ -52,7 +52,7 @@ def answer(ledger: Ledger, batch: Batch, ones: list[Verification], kind: str) ->
     )
 
 
-def rest_s(redis: Redis) -> float:
+def held_s(redis: Redis) -> float:
     """How long the region still rests."""
     counts = Stats(redis).counts("ph")
     now_s, micros = redis.time()
@@ -61,7 +61,7 @@ def rest_s(redis: Redis) -> float:
     )
 
 
-def end_rest(redis: Redis) -> None:
+def end_hold(redis: Redis) -> None:
     redis.delete(f"{PH}hold")
 
 
@@ -74,7 +74,7 @@ def test_a_few_failures_in_a_row_let_the_region_rest(ledger: Ledger, redis: Redi
     assert hold.reason == "VENDOR_DOWN"
     # Who tripped it is told until when, for the log.
     assert recorded.held_until_ms == hold.until_ms
-    assert 3 < rest_s(redis) <= 5
+    assert 3 < held_s(redis) <= 5
 
 
 def test_an_answer_in_between_begins_the_count_anew(ledger: Ledger, redis: Redis) -> None:
@@ -118,20 +118,20 @@ def test_one_verification_that_always_fails_trips_nothing(redis: Redis) -> None:
 def test_what_was_under_way_when_it_tripped_does_not_trip_it_again(ledger: Ledger, redis: Redis) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    assert rest_s(redis) <= 5
+    assert held_s(redis) <= 5
 
 
 def test_after_the_rest_one_verification_tries_the_vendor(ledger: Ledger, redis: Redis) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
     assert ledger.claim("ph", limit=64).batches == ()
-    end_rest(redis)
+    end_hold(redis)
     probe, (one,) = take(ledger)
     assert ledger.claim("ph", limit=64).batches == ()
     # It fails: a longer rest, at once.
     answer(ledger, probe, [one], "transient_fault")
-    assert 5 < rest_s(redis) <= 10
-    end_rest(redis)
+    assert 5 < held_s(redis) <= 10
+    end_hold(redis)
     probe, (one,) = take(ledger)
     # It is answered: everybody goes on.
     answer(ledger, probe, [one], "pending")
@@ -143,7 +143,7 @@ def test_a_probe_that_is_lost_is_followed_by_another(ledger: Ledger, redis: Redi
     """A worker dies with the only verification that may try the vendor: the region is not shut for ever."""
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     take(ledger)
     redis.hset(f"{PH}health", "probe", 1)
     for member, score in redis.zscan_iter(f"{PH}leased"):
@@ -151,11 +151,11 @@ def test_a_probe_that_is_lost_is_followed_by_another(ledger: Ledger, redis: Redi
     assert len(ledger.claim("ph", limit=64).batches) == 1
 
 
-def on_trial(ledger: Ledger, redis: Redis) -> tuple[Batch, list[Verification]]:
+def half_open(ledger: Ledger, redis: Redis) -> tuple[Batch, list[Verification]]:
     """The region's rest is over, and one verification has begun to try the vendor."""
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     return take(ledger)
 
 
@@ -172,7 +172,7 @@ def test_a_probe_that_ends_without_an_answer_is_followed_by_another_at_once(
     ledger: Ledger, redis: Redis, left: Callable[[Verification], Transition]
 ) -> None:
     """It is given back or fails of ours: the region is not shut for a lease, and somebody is woken."""
-    probe, (one,) = on_trial(ledger, redis)
+    probe, (one,) = half_open(ledger, redis)
     assert ledger.claim("ph", limit=64).batches == ()
     redis.delete(f"{PH}wake")
     ledger.record(probe, [left(one)])
@@ -184,7 +184,7 @@ def test_a_probe_that_ends_without_an_answer_is_followed_by_another_at_once(
 def test_what_leaves_its_lease_and_is_no_probe_lets_no_second_one_try(ledger: Ledger, redis: Redis) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones[:9], "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     take(ledger)
     ledger.record(batch, [transitions.release(ones[9])])
     assert ledger.claim("ph", limit=64).batches == ()
@@ -195,7 +195,7 @@ def test_a_probe_whose_message_cannot_be_sent_is_followed_by_another_at_once(
 ) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     (probe,) = ledger.claim("ph", limit=64).batches
     give_back(ledger, probe)
     assert len(take(ledger)[1]) == 1
@@ -206,18 +206,18 @@ def test_a_probe_that_is_loaded_in_a_rest_is_followed_by_another_after_it(
 ) -> None:
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     (probe,) = ledger.claim("ph", limit=64).batches
     ledger.hold("ph", for_s=600, reason="maintenance", who="maria")
     assert ledger.load(probe) == []
-    end_rest(redis)
+    end_hold(redis)
     assert len(take(ledger)[1]) == 1
 
 
 def test_a_probe_whose_lease_ends_is_followed_by_another_in_the_same_claim(
     ledger: Ledger, redis: Redis
 ) -> None:
-    on_trial(ledger, redis)
+    half_open(ledger, redis)
     for member, score in redis.zscan_iter(f"{PH}leased"):
         redis.zincrby(f"{PH}leased", -score, member)
     assert len(ledger.claim("ph", limit=64).batches) == 1
@@ -226,7 +226,7 @@ def test_a_probe_whose_lease_ends_is_followed_by_another_in_the_same_claim(
 def test_what_the_vendor_answered_opens_the_breaker_though_it_could_not_be_kept(
     ledger: Ledger, redis: Redis
 ) -> None:
-    probe, (one,) = on_trial(ledger, redis)
+    probe, (one,) = half_open(ledger, redis)
     retry = transitions.retry(one, in_s=600, cause="EVIDENCE_UNAVAILABLE")
     ledger.record(probe, [replace(retry, answer="result")])
     assert len(take(ledger)[1]) == 9
@@ -236,7 +236,7 @@ def test_a_probe_of_a_worker_of_the_release_before_is_waited_for_as_ever(
     ledger: Ledger, redis: Redis
 ) -> None:
     """It does not say which verification that is: the trial lasts until it is answered, or for a lease."""
-    probe, (one,) = on_trial(ledger, redis)
+    probe, (one,) = half_open(ledger, redis)
     redis.hdel(f"{PH}health", "by")
     ledger.record(probe, [transitions.release(one)])
     assert ledger.claim("ph", limit=64).batches == ()
@@ -248,10 +248,10 @@ def test_the_longest_rest_is_a_quarter_of_a_minute(ledger: Ledger, redis: Redis)
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
     for _ in range(8):
-        end_rest(redis)
+        end_hold(redis)
         probe, some = take(ledger)
         answer(ledger, probe, some, "transient_fault")
-    assert 10 < rest_s(redis) <= 15
+    assert 10 < held_s(redis) <= 15
 
 
 def test_other_regions_go_on(ledger: Ledger, redis: Redis) -> None:
@@ -287,7 +287,7 @@ def test_one_id_that_is_refused_lets_nobody_rest_and_two_do(ledger: Ledger, redi
     answer(ledger, batch, ones[1:2], "unauthorised")
     (hold,) = Stats(redis).counts("ph").holds
     assert hold.reason == "IAM_FAILED"
-    assert rest_s(redis) > 50
+    assert held_s(redis) > 50
 
 
 def test_different_faults_are_counted_apart(ledger: Ledger, redis: Redis) -> None:
@@ -301,21 +301,21 @@ def test_while_one_verification_tries_the_vendor_nobody_else_is_due(ledger: Ledg
     """Whoever counts what is due to start more workers must not start them in an outage, between two rests."""
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     redis.hincrby(f"{PH}health", "rest", -6000)
     # Its rest is over: the next one may go, since then, whatever it waited before.
     redis.zadd(f"{PH}due:polling", {"v0": 1})
     counts = Stats(redis).counts("ph")
     assert (counts.due["polling"], counts.waiting) == (1, 10)
     assert 0 < counts.oldest_due_s < 30
-    assert [(hold.reason, hold.word, hold.on_trial) for hold in counts.holds] == [
+    assert [(hold.reason, hold.word, hold.half_open) for hold in counts.holds] == [
         ("VENDOR_DOWN", "VENDOR_DOWN", True)
     ]
     probe, (one,) = take(ledger)
     counts = Stats(redis).counts("ph")
     assert (counts.due["polling"], counts.oldest_due_s, counts.waiting) == (0, 0.0, 9)
     (hold,) = counts.holds
-    assert hold.on_trial
+    assert hold.half_open
     assert hold.until_ms > redis.time()[0] * 1000
     # It is answered: the trial is over, and all are due.
     answer(ledger, probe, [one], "pending")
@@ -327,7 +327,7 @@ def test_a_region_with_nobody_to_try_the_vendor_is_not_told_as_held(ledger: Ledg
     """It may have no verification for days."""
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
-    end_rest(redis)
+    end_hold(redis)
     redis.hincrby(f"{PH}health", "rest", -6000)
     for one in ones:
         redis.zadd(f"{PH}due:polling", {one.signature_id: 1e14})
@@ -339,5 +339,5 @@ def test_a_longer_rest_ordered_meanwhile_is_the_one_that_counts(ledger: Ledger, 
     batch, ones = take(ledger)
     answer(ledger, batch, ones, "transient_fault")
     until_ms = ledger.hold("ph", for_s=600, reason="maintenance", who="maria")
-    end_rest(redis)
+    end_hold(redis)
     assert int(redis.hget(f"{PH}health", "rest") or 0) == until_ms

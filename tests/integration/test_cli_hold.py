@@ -100,7 +100,7 @@ def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
     said = "ph is half-open, one verification alone asks the vendor: VENDOR_DOWN"
     assert said in ekyc("stats").out
     (hold,) = json.loads(ekyc("stats", "--json").out)["holds"]
-    assert (hold["region"], hold["reason"], hold["on_trial"]) == ("ph", "VENDOR_DOWN", True)
+    assert (hold["region"], hold["reason"], hold["half_open"]) == ("ph", "VENDOR_DOWN", True)
     assert said.removeprefix("ph ") in ekyc("status", "other", "--region", "ph").out
     assert ekyc("resume", "ph").out == "ph is polled again\n"
     assert json.loads(ekyc("stats", "--json").out)["holds"] == []

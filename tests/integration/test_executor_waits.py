@@ -54,12 +54,12 @@ def test_all_ask_before_any_is_answered() -> None:
 def test_who_waits_for_a_token_holds_up_nobody_who_has_one(redis: redis_py.Redis) -> None:
     let_go = Event()
 
-    def mint(region: str) -> Token:
+    def request_token(region: str) -> Token:
         if region == "ph":
             assert let_go.wait(30)
         return Token(f"token-{region}", int((time.time() + 3600) * 1000))
 
-    tokens = TokenCache(redis, mint)
+    tokens = TokenCache(redis, request_token)
 
     def ask(one: tuple[str, int]) -> str:
         region, _ = one

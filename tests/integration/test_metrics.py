@@ -233,7 +233,7 @@ def test_tokens_have_an_age_while_they_live_and_refusals_are_counted(redis: Redi
     tokens.refuse("sg", answers.AccountFault("ACCOUNT_DISABLED"))
     seen = scrape(redis)
     assert seen["ekyc_token_age_seconds", ("ph",)] == pytest.approx(600, abs=10)
-    assert seen["ekyc_tokens_minted_total", ("ph",)] == 1
+    assert seen["ekyc_tokens_issued_total", ("ph",)] == 1
     assert seen["ekyc_token_refusals_total", ("sg", "account_fault")] == 1
     assert b"secret-token" not in as_text(registry(redis))
 

@@ -297,7 +297,7 @@ def test_stats_add_up(client: Client) -> None:
     client.image("pass-1")
     stats = client.get("/sandbox/stats")
     assert stats["answers"] == {"PASS": 3, "pending": 1, "SERVICE_BUSY": 1, "http500": 1}
-    assert (stats["asks"], stats["tokens_minted"], stats["max_in_flight"]) == (6, 1, 1)
+    assert (stats["asks"], stats["tokens_issued"], stats["max_in_flight"]) == (6, 1, 1)
     assert stats["image_answers"] == {"image": 1}
 
 

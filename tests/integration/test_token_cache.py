@@ -38,7 +38,7 @@ class Vendor:
     """Mints `token-1`, `token-2`, … or says what it is told to; notes for which region."""
 
     def __init__(self) -> None:
-        self.minted: list[str] = []
+        self.requests: list[str] = []
         self.instead: TokenFault | None = None
         self.takes_s = 0.0
         self.life_s = 3600.0
@@ -47,8 +47,8 @@ class Vendor:
     def __call__(self, region: str) -> Token | TokenFault:
         time.sleep(self.takes_s)
         with self._lock:
-            self.minted.append(region)
-            number = len(self.minted)
+            self.requests.append(region)
+            number = len(self.requests)
         return self.instead or Token(f"token-{number}", int((time.time() + self.life_s) * 1000))
 
 
@@ -84,7 +84,7 @@ def refusal(tokens: TokenCache) -> TokenFault:
 
 def test_a_token_is_minted_once_and_then_remembered(tokens: TokenCache, vendor: Vendor) -> None:
     assert [tokens.get("ph") for _ in range(5)] == ["token-1"] * 5
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_a_token_in_memory_costs_redis_nothing(tokens: TokenCache, redis: redis_py.Redis) -> None:
@@ -97,12 +97,12 @@ def test_a_token_in_memory_costs_redis_nothing(tokens: TokenCache, redis: redis_
 
 def test_the_whole_fleet_uses_one_token(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
     assert tokens.get("ph") == elsewhere(redis, vendor).get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_each_region_has_its_own_token(tokens: TokenCache, vendor: Vendor) -> None:
     assert tokens.get("ph") != tokens.get("sg")
-    assert vendor.minted == ["ph", "sg"]
+    assert vendor.requests == ["ph", "sg"]
 
 
 def test_forty_threads_that_find_no_token_mint_one(redis: redis_py.Redis, vendor: Vendor) -> None:
@@ -118,7 +118,7 @@ def test_forty_threads_that_find_no_token_mint_one(redis: redis_py.Redis, vendor
     with ThreadPoolExecutor(40) as threads:
         answers = list(threads.map(ask, [elsewhere(redis, vendor) for _ in range(40)]))
     assert answers == ["token-1"] * 40
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_threads_of_one_process_wait_as_one(
@@ -148,10 +148,10 @@ def test_who_comes_to_mint_looks_first_whether_another_just_has(
 
     monkeypatch.setattr(tokens._store, "turn", late)
     assert tokens.get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
-# A minter that dies
+# A requester that dies
 
 
 def test_a_lock_that_a_dead_minter_left_behind_delays_and_no_more(
@@ -159,33 +159,33 @@ def test_a_lock_that_a_dead_minter_left_behind_delays_and_no_more(
 ) -> None:
     redis.set(f"{KEY}:lock", "the dead", px=500)
     assert tokens.get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
-MINTER = """
+REQUESTER = """
 import sys, time, redis
 from worker.http_client import deadline
 from worker.advance.token_cache import TokenCache
 
-def mint(region):
-    print("minting", flush=True)
+def request_token(region):
+    print("requesting", flush=True)
     time.sleep(600)
 
 with deadline(600.0):
-    TokenCache(redis.Redis.from_url(sys.argv[1]), mint).get("ph")
+    TokenCache(redis.Redis.from_url(sys.argv[1]), request_token).get("ph")
 """
 
 
 def test_a_minter_that_is_killed_is_succeeded_within_seconds(
     redis_url: str, redis: redis_py.Redis, tokens: TokenCache, vendor: Vendor
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", MINTER, redis_url], stdout=subprocess.PIPE) as minter:
-        assert minter.stdout is not None
-        assert minter.stdout.readline() == b"minting\n"
-        os.kill(minter.pid, signal.SIGKILL)
+    with subprocess.Popen([sys.executable, "-c", REQUESTER, redis_url], stdout=subprocess.PIPE) as requester:
+        assert requester.stdout is not None
+        assert requester.stdout.readline() == b"requesting\n"
+        os.kill(requester.pid, signal.SIGKILL)
     assert 0 < redis.pttl(f"{KEY}:lock") <= TOKEN_LOCK_S * 1000
     assert tokens.get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
@@ -194,7 +194,7 @@ def test_who_waits_for_a_token_waits_no_longer_than_its_deadline(
     redis.set(f"{KEY}:lock", "another", px=round(TOKEN_LOCK_S * 1000))
     with deadline(0.2):
         assert refusal(tokens) == TransientFault("TOKEN_TIMEOUT")
-    assert vendor.minted == []
+    assert vendor.requests == []
 
 
 def test_a_thread_waits_for_another_of_its_process_no_longer_than_its_deadline(
@@ -210,11 +210,11 @@ def test_a_thread_waits_for_another_of_its_process_no_longer_than_its_deadline(
 
 
 def test_a_minter_whose_lock_expired_takes_nobody_elses(redis: redis_py.Redis, vendor: Vendor) -> None:
-    def mint(region: str) -> Token | TokenFault:
+    def request_token(region: str) -> Token | TokenFault:
         redis.set(f"{KEY}:lock", "another")
         return vendor(region)
 
-    assert TokenCache(redis, mint).get("ph") == "token-1"
+    assert TokenCache(redis, request_token).get("ph") == "token-1"
     assert redis.get(f"{KEY}:lock") == b"another"
 
 
@@ -247,7 +247,7 @@ def test_a_token_of_the_shortest_life_is_not_renewed_all_the_time(
     assert tokens.get("ph") == "token-1"
     Event().wait(0.5)
     assert tokens.get("ph") == elsewhere(redis, vendor).get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def nearly_over(redis: redis_py.Redis, left_s: float = 0.5 * MARGIN * 3600.0) -> None:
@@ -258,7 +258,7 @@ def test_a_token_is_renewed_before_it_ends(tokens: TokenCache, redis: redis_py.R
     nearly_over(redis)
     assert tokens.get("ph") == "token-1"
     assert elsewhere(redis, vendor).get("ph") == "token-1"
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_a_token_with_enough_of_its_life_left_is_not_renewed(
@@ -266,24 +266,24 @@ def test_a_token_with_enough_of_its_life_left_is_not_renewed(
 ) -> None:
     nearly_over(redis, left_s=2 * MARGIN * 3600.0)
     assert tokens.get("ph") == "token-old"
-    assert vendor.minted == []
+    assert vendor.requests == []
 
 
 def test_while_one_renews_the_others_go_on_with_the_old_token(redis: redis_py.Redis, vendor: Vendor) -> None:
     nearly_over(redis)
-    minting, granted = Event(), Event()
+    requesting, granted = Event(), Event()
 
     def slow(region: str) -> Token | TokenFault:
-        minting.set()
+        requesting.set()
         granted.wait(10)
         return vendor(region)
 
     renewer, other = TokenCache(redis, slow), elsewhere(redis, vendor)
     with ThreadPoolExecutor(1) as threads:
         renewed = threads.submit(patiently, renewer)
-        assert minting.wait(10)
+        assert requesting.wait(10)
         assert other.get("ph") == "token-old"
-        assert vendor.minted == []
+        assert vendor.requests == []
         granted.set()
         assert renewed.result() == "token-1"
 
@@ -292,13 +292,13 @@ def test_threads_of_the_renewing_process_go_on_with_the_old_token_too(
     redis: redis_py.Redis, vendor: Vendor
 ) -> None:
     nearly_over(redis)
-    minting, granted = Event(), Event()
+    requesting, granted = Event(), Event()
     refused = iter([TransientFault("HTTP_502")])
 
     def slow(region: str) -> Token | TokenFault:
         if first := next(refused, None):
             return first
-        minting.set()
+        requesting.set()
         granted.wait(10)
         return vendor(region)
 
@@ -308,7 +308,7 @@ def test_threads_of_the_renewing_process_go_on_with_the_old_token_too(
     Event().wait(1.1)
     with ThreadPoolExecutor(1) as threads:
         renewed = threads.submit(patiently, tokens)
-        assert minting.wait(10)
+        assert requesting.wait(10)
         assert tokens.get("ph") == "token-old"
         granted.set()
         assert renewed.result() == "token-1"
@@ -321,7 +321,7 @@ def test_a_renewal_that_fails_leaves_the_old_token_in_use(
     vendor.instead = TransientFault("HTTP_502")
     assert [tokens.get("ph") for _ in range(3)] == ["token-old"] * 3
     assert [elsewhere(redis, vendor).get("ph") for _ in range(3)] == ["token-old"] * 3
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 # A token that the vendor refuses
@@ -339,7 +339,7 @@ def test_a_hundred_that_were_refused_the_same_token_mint_one(redis: redis_py.Red
 
     with ThreadPoolExecutor(100) as threads:
         assert set(threads.map(renew, fleet * 10)) == {"token-2"}
-    assert vendor.minted == ["ph", "ph"]
+    assert vendor.requests == ["ph", "ph"]
     assert {tokens.get("ph") for tokens in fleet} == {"token-2"}
 
 
@@ -349,14 +349,14 @@ def test_who_was_refused_an_old_token_takes_the_one_that_was_minted_since(
     assert tokens.get("ph") == "token-1"
     assert tokens.renew("ph", "token-1") == "token-2"
     assert tokens.renew("ph", "token-1") == "token-2"
-    assert vendor.minted == ["ph", "ph"]
+    assert vendor.requests == ["ph", "ph"]
 
 
 def test_a_vendor_that_grants_the_refused_token_again_is_not_hammered(redis: redis_py.Redis) -> None:
-    minted: list[str] = []
+    requested: list[str] = []
 
     def same(region: str) -> Token | TokenFault:
-        minted.append(region)
+        requested.append(region)
         return Token("token-1", int((time.time() + 3600) * 1000))
 
     for tokens in (TokenCache(redis, same), TokenCache(redis, same)):
@@ -364,7 +364,7 @@ def test_a_vendor_that_grants_the_refused_token_again_is_not_hammered(redis: red
         with pytest.raises(TokenRefused) as caught:
             tokens.renew("ph", "token-1")
         assert caught.value.answer == Unauthorised("TOKEN_UNCHANGED")
-    assert minted == ["ph", "ph"]
+    assert requested == ["ph", "ph"]
 
 
 # A vendor that grants none
@@ -390,7 +390,7 @@ def test_a_refusal_is_told_to_the_fleet_and_the_vendor_is_left_alone(
     for _ in range(3):
         assert refusal(tokens) == answer
         assert refusal(elsewhere(redis, vendor)) == answer
-    assert vendor.minted == ["ph"]
+    assert vendor.requests == ["ph"]
 
 
 def test_a_refusal_is_forgotten_in_seconds(tokens: TokenCache, redis: redis_py.Redis, vendor: Vendor) -> None:
@@ -416,10 +416,10 @@ def test_no_token_is_in_any_message(tokens: TokenCache, redis: redis_py.Redis, v
 
 
 def test_without_redis_there_is_no_token_and_nobody_mints(vendor: Vendor, unused_port: int) -> None:
-    """Or each process would mint its own."""
+    """Or each process would request_token its own."""
     with connect(f"redis://127.0.0.1:{unused_port}") as nobody, pytest.raises(LedgerUnavailable):
         TokenCache(nobody, vendor).get("ph")
-    assert vendor.minted == []
+    assert vendor.requests == []
 
 
 # How the vendor is asked

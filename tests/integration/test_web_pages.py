@@ -54,17 +54,17 @@ def test_it_lives_whatever_else_does(name: str, request: pytest.FixtureRequest) 
 
 
 def test_it_is_ready_while_a_worker_is_seen(face: App, redis: Redis) -> None:
-    roster, worker = WorkerRegistry(redis), Worker("w1@host", "1", "0.1.0")
+    registry, worker = WorkerRegistry(redis), Worker("w1@host", "1", "0.1.0")
     nobody = ("503 Service Unavailable", b"no worker was seen in the last 20 s\n")
     assert ask(face, "/readyz")[::2] == nobody
-    roster.sign_in(worker)
+    registry.sign_in(worker)
     assert ask(face, "/readyz")[::2] == ("200 OK", b"ok\n")
-    roster.sign_out(worker)
+    registry.sign_out(worker)
     assert ask(face, "/readyz")[::2] == nobody
 
 
 def test_it_is_not_ready_while_redis_refuses_to_write_whoever_was_seen(face: App, redis: Redis) -> None:
-    """A full one answers as ever, and workers that signed in before are still in the roster."""
+    """A full one answers as ever, and workers that signed in before are still in the registry."""
     WorkerRegistry(redis).sign_in(Worker("w1@host", "1", "0.1.0"))
     with full(redis):
         status, _, body = ask(face, "/readyz")

@@ -32,7 +32,7 @@ def shown(*, terminal: bool, width: int = 100, height: int = 40) -> str:
     )
     with face(console, "ekyc demo", "a hint") as progress:
         journal = Journal(progress.tell)
-        journal.tell("global rests: INSUFFICIENT_BALANCE")
+        journal.tell("global on hold: INSUFFICIENT_BALANCE")
         progress.show(FRAME)
         progress.show(FRAME)
     text = console.file
@@ -45,14 +45,14 @@ def test_on_a_terminal_it_shows_figures_decisions_regions_and_what_happened() ->
     assert "100 done   10 quarantined   30 in flight   160 waiting   400 polls   7.3 s" in text
     assert "INSUFFICIENT_BALANCE 4 min 50 s" in text
     assert "approve" in text
-    assert "global rests: INSUFFICIENT_BALANCE" in text
+    assert "global on hold: INSUFFICIENT_BALANCE" in text
     assert "a hint" in text
 
 
 def test_elsewhere_it_is_a_line_for_what_happens_and_one_for_the_figures_at_times() -> None:
     lines = shown(terminal=False).splitlines()
     assert lines == [
-        "  0.0 s  global rests: INSUFFICIENT_BALANCE",
+        "  0.0 s  global on hold: INSUFFICIENT_BALANCE",
         "  7.3 s  160 waiting, 30 in flight, 100 done, 10 quarantined, 400 polls",
     ]
 

@@ -57,7 +57,7 @@ def test_machines_get_every_figure_as_json() -> None:
     assert figures["quarantine"] == [
         {"signature_id": "nodata-2", "region": "sg", "reason": "UNREADABLE", "detail": "NO_DATA"}
     ]
-    assert figures["rests"] == [{"region": "vn", "reason": "VENDOR_BUSY"}]
+    assert figures["holds"] == [{"region": "vn", "reason": "VENDOR_BUSY"}]
     assert all(check["ok"] for check in figures["checks"])
 
 

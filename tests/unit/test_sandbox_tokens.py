@@ -97,7 +97,7 @@ def test_tokens_live_side_by_side_and_are_revoked_one_by_one(clock: Clock) -> No
     tokens = Tokens(clock=clock)
     first, second = (tokens.generate(EXAMPLE)["token"] for _ in range(2))
     tokens.revoke(first)
-    assert (tokens.valid(first), tokens.valid(second), tokens.minted) == (False, True, 2)
+    assert (tokens.valid(first), tokens.valid(second), tokens.issued) == (False, True, 2)
 
 
 def test_other_keys_sign_otherwise(clock: Clock) -> None:

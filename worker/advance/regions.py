@@ -22,7 +22,7 @@ RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
 
 
 def token_url(region: str, base_url: str = "") -> str:
-    """Where a token for `region` is minted. `base_url` is one origin instead of all six hosts."""
+    """Where a token for `region` is requested. `base_url` is one origin instead of all six hosts."""
     return _origin(region, base_url) + TOKEN_PATH
 
 

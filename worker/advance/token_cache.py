@@ -1,4 +1,4 @@
-"""The fleet's token: minted by one process, used by all, renewed before it ends."""
+"""The token that a fleet shares: requested by one process, used by all, renewed before it ends."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ class TokenCache:
 
     Parameters:
         redis: of the ledger; see ``worker.advance.token_store`` for the keys.
-        mint: asks the vendor for a token of a region.
+        request_token: asks the vendor for a token of a region.
     """
 
-    def __init__(self, redis: redis_py.Redis, mint: Callable[[str], Token | TokenFault]) -> None:
+    def __init__(self, redis: redis_py.Redis, request_token: Callable[[str], Token | TokenFault]) -> None:
         self._store = TokenStore(redis)
-        self._mint = mint
+        self._request_token = request_token
         self._held = dict.fromkeys(REGIONS, _Held())
         self._looking = {region: Lock() for region in REGIONS}
 
@@ -99,7 +99,7 @@ class TokenCache:
         return held.token if held.fresh(None) else self._look(region, None)
 
     def renew(self, region: str, stale: str) -> str:
-        """Another token than `stale`, which the vendor refused: what somebody has minted since, or a new one."""
+        """Another token than `stale`, which the vendor refused: requested by another caller since, or by this one."""
         return self._look(region, stale)
 
     def _look(self, region: str, stale: str | None) -> str:
@@ -119,24 +119,24 @@ class TokenCache:
             looking.release()
 
     def _shared(self, region: str, stale: str | None) -> _Held:
-        """The fleet's token; where it is missing or about to end, minted here or awaited from elsewhere."""
+        """The fleet's token; where it is missing or about to end, requested here or awaited from elsewhere."""
         while True:
             stored = self._store.read(region)
             held = _Held.of(stored)
             if held.fresh(stale):
                 return held
-            minted = stored.refusal or self._mint_alone(region, stale)
-            if isinstance(minted, _Held):
-                return minted
+            outcome = stored.refusal or self._request_alone(region, stale)
+            if isinstance(outcome, _Held):
+                return outcome
             if held.usable(stale):
                 return _Held(held.token, monotonic() + LOOK_AGAIN_S, held.ends_at)
-            if minted is not None:
-                raise TokenRefused(minted)
+            if outcome is not None:
+                raise TokenRefused(outcome)
             if not time_left_s():
                 raise TokenRefused(TransientFault("TOKEN_TIMEOUT"))
             time.sleep(min(WAIT_S, time_left_s()))
 
-    def _mint_alone(self, region: str, stale: str | None) -> _Held | TokenFault | None:
+    def _request_alone(self, region: str, stale: str | None) -> _Held | TokenFault | None:
         """A new token, or why there is none; None while another process is at it."""
         with self._store.turn(region, TOKEN_LOCK_S) as ours:
             if not ours:
@@ -145,11 +145,11 @@ class TokenCache:
             held = _Held.of(stored)
             if held.fresh(stale) or stored.refusal:
                 return stored.refusal or held
-            minted = self._mint(region)
-            if isinstance(minted, Token) and minted.value != stale:
+            outcome = self._request_token(region)
+            if isinstance(outcome, Token) and outcome.value != stale:
                 log.info("token_minted", region=region)
-                return _Held.of(self._store.store(region, minted.value, _life_s(minted)))
-            refusal = Unauthorised("TOKEN_UNCHANGED") if isinstance(minted, Token) else minted
+                return _Held.of(self._store.store(region, outcome.value, _life_s(outcome)))
+            refusal = Unauthorised("TOKEN_UNCHANGED") if isinstance(outcome, Token) else outcome
             log.warning("token_refused", region=region, kind=refusal.kind, detail=refusal.detail)
             self._store.refuse(region, refusal)
             return refusal

@@ -1,4 +1,4 @@
-"""Where the fleet's token lies: in Redis, with the lock of who mints the next one and the last refusal.
+"""The fleet's token in Redis, with the lock of the process that requests the next one, and the last refusal.
 
 Keys, per region (the braces keep them on one node of a Redis cluster, beside the rest of the region):
 
@@ -77,7 +77,7 @@ class TokenStore:
 
     @contextmanager
     def turn(self, region: str, lock_s: float) -> Iterator[bool]:
-        """Whether it is this process that mints now. If so, no other does, for `lock_s` at the most."""
+        """Take the lock. True if this process requests the next token: no other does so for at most `lock_s`."""
         if self._redis.pttl(_key(region, ":lock")) > lock_s * 1000:
             self._redis.delete(_key(region, ":lock"))
         lock = self._redis.lock(_key(region, ":lock"), timeout=lock_s)

@@ -63,13 +63,13 @@ def enqueue(  # noqa: PLR0913 - one an option
     settings = current()
     defaults = _defaults(region, context, settings)
     if source:
-        intake = _from_file(source, defaults, strict=strict)
+        bulk = _from_file(source, defaults, strict=strict)
     else:
         need_region(region, settings)
-        intake = _given(signature_ids, defaults)
-    counts = {"enqueued": intake.enqueued, "known": intake.known, "skipped": intake.skipped}
-    click.echo(json.dumps(counts) if as_json else str(intake))
-    ctx.exit(1 if intake.skipped else 0)
+        bulk = _given(signature_ids, defaults)
+    counts = {"enqueued": bulk.enqueued, "known": bulk.known, "skipped": bulk.skipped}
+    click.echo(json.dumps(counts) if as_json else str(bulk))
+    ctx.exit(1 if bulk.skipped else 0)
 
 
 def _defaults(region: str | None, context: str | None, settings: Settings) -> Defaults:
@@ -101,9 +101,9 @@ def _given(signature_ids: Sequence[str], defaults: Defaults) -> BulkEnqueue:
     if faults:
         raise InvalidInput("\n".join([*faults, "nothing was enqueued"]))
     with closing(Reporter("enqueueing")) as reporter:
-        intake = BulkEnqueue(reporter.say, reporter.advance)
-        intake.take(requests)
-    return intake
+        bulk = BulkEnqueue(reporter.say, reporter.advance)
+        bulk.take(requests)
+    return bulk
 
 
 def _from_file(source: str, defaults: Defaults, *, strict: bool) -> BulkEnqueue:
@@ -119,14 +119,14 @@ def _from_file(source: str, defaults: Defaults, *, strict: bool) -> BulkEnqueue:
 
 def _enqueued(stream: BinaryIO, defaults: Defaults) -> BulkEnqueue:
     with closing(read(stream, defaults)) as rows, closing(Reporter("enqueueing", stream)) as reporter:
-        intake = BulkEnqueue(reporter.say, reporter.advance)
-        intake.take(rows)
-    return intake
+        bulk = BulkEnqueue(reporter.say, reporter.advance)
+        bulk.take(rows)
+    return bulk
 
 
 def _checked(stream: BinaryIO, defaults: Defaults) -> None:
     with closing(read(stream, defaults)) as rows, closing(Reporter("checking", stream)) as reporter:
-        intake = BulkEnqueue(reporter.say, reporter.advance)
-        count = intake.check(rows)
-    if intake.skipped:
-        raise InvalidInput(f"nothing was enqueued: {intake.skipped} of {count} rows cannot be used")
+        bulk = BulkEnqueue(reporter.say, reporter.advance)
+        count = bulk.check(rows)
+    if bulk.skipped:
+        raise InvalidInput(f"nothing was enqueued: {bulk.skipped} of {count} rows cannot be used")

@@ -81,6 +81,6 @@ def resume(region: str, who: str) -> None:
     until = "".join(
         f"; it would have been on hold until {rfc3339(hold.until_ms)}: {hold.reason}"
         for hold in holds
-        if not hold.on_trial
+        if not hold.half_open
     )
     click.echo(f"{region} is polled again{until}")

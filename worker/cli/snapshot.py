@@ -112,7 +112,7 @@ def _as_json(counts: Counts, lately: Lately) -> dict[str, Any]:
                 "region": hold.region,
                 "reason": hold.reason,
                 "until": rfc3339(hold.until_ms),
-                "on_trial": hold.on_trial,
+                "half_open": hold.half_open,
             }
             for hold in counts.holds
         ],

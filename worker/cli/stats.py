@@ -42,7 +42,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     faults (counts by name of all that ever happened), last_5_min (seconds, for how long it really was: five to
     six minutes, less where the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
     faults in that time), quarantine (of those there now, by reason),
-    evidence_files, evidence_bytes, holds (region, reason, until, on_trial), under regions the same for each, workers
+    evidence_files, evidence_bytes, holds (region, reason, until, half_open), under regions the same for each, workers
     (those seen lately: name, table (the version of its decision table), version, process (a token of it)),
     decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer),
     acts (the newest of those of people on whole regions: at, region, act, why, who), and ledger_replaced (regions of

@@ -79,7 +79,7 @@ class StatusView:
             and {
                 "reason": self._hold.reason,
                 "until": rfc3339(self._hold.until_ms),
-                "on_trial": self._hold.on_trial,
+                "half_open": self._hold.half_open,
             },
             "evidence": {"url": self.evidence_url, "state": known.evidence and known.evidence.value},
             "decision": self._decision(),
@@ -152,7 +152,7 @@ class StatusView:
             left = span((self._hold.until_ms - self._status.now_ms) / 1000)
             said = (
                 hold_text(self._hold)
-                if self._hold.on_trial
+                if self._hold.half_open
                 else f"on hold for {left} more ({self._hold.reason})"
             )
             yield "region", said

@@ -25,7 +25,7 @@ def rfc3339(at_ms: int) -> str:
 
 def hold_text(hold: Hold) -> str:
     """The state of a region on hold, or half-open after it."""
-    if hold.on_trial:
+    if hold.half_open:
         return f"is half-open, one verification alone asks the vendor: {hold.reason}"
     return f"is on hold until {rfc3339(hold.until_ms)}: {hold.reason}"
 

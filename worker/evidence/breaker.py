@@ -79,21 +79,21 @@ class Breaker:
     @contextmanager
     def use(self) -> Iterator[None]:
         """Use the store in the block. Raises ``StoreAway`` where it is away or unfit, and what the block raises."""
-        trial = self._enter()
+        probe = self._enter()
         try:
             yield
         except EvidenceUnavailable as error:
-            self._failed(error, trial=trial)
+            self._failed(error, probe=probe)
             raise
         except EvidenceUnsuitable as error:
             # A fault of the store, not of the one that it happened to.
-            self._ended(trial=trial)
+            self._ended(probe=probe)
             self.trip(error)
             raise StoreAway(FIRST_S, probed=True) from None
         except BaseException:
-            self._ended(trial=trial)
+            self._ended(probe=probe)
             raise
-        self._worked(trial=trial)
+        self._worked(probe=probe)
 
     def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable, *, told: bool = False) -> None:
         """Open the breaker because of `error`, which a probe has raised. `told`: it has been reported already."""
@@ -102,7 +102,7 @@ class Breaker:
             self._open(error)
 
     def _enter(self) -> bool:
-        """Whether the caller is a trial."""
+        """Whether the caller is a probe."""
         with self._lock:
             if self.state is State.CLOSED:
                 return False
@@ -138,13 +138,13 @@ class Breaker:
                 self.state, self._trials = State.HALF_OPEN, 0
         return True
 
-    def _failed(self, error: EvidenceUnavailable, *, trial: bool) -> None:
+    def _failed(self, error: EvidenceUnavailable, *, probe: bool) -> None:
         with self._lock:
-            self._trying -= trial
+            self._trying -= probe
             self._failures += 1
             if self.state is State.OPEN:
                 return  # begun before: it says nothing new
-            if trial or self._failures >= TRIP_AFTER:
+            if probe or self._failures >= TRIP_AFTER:
                 self._open(error)
                 return
             if self._probing or self.state is State.HALF_OPEN:
@@ -152,19 +152,19 @@ class Breaker:
             self._probing = True
         self._probe()
 
-    def _worked(self, *, trial: bool) -> None:
+    def _worked(self, *, probe: bool) -> None:
         with self._lock:
             self._failures = 0
-            self._trying -= trial
-            if not trial or self.state is not State.HALF_OPEN:
+            self._trying -= probe
+            if not probe or self.state is not State.HALF_OPEN:
                 return
             self._trials += 1
             if self._trials >= TRIALS:
                 self._close()
 
-    def _ended(self, *, trial: bool) -> None:
+    def _ended(self, *, probe: bool) -> None:
         with self._lock:
-            self._trying -= trial
+            self._trying -= probe
 
     def _open(self, error: Exception) -> None:
         now = self._clock()

@@ -208,7 +208,7 @@ class Hold:
     #: When it was ordered: the moment of the act, where a person did. 0: half-open, or by a worker of an older version.
     at_ms: int = 0
     #: The hold is over, and one verification at a time probes the vendor: all others wait as they did.
-    on_trial: bool = False
+    half_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +265,12 @@ class Counts:
     #: Of those, what is due by now, excluding regions on hold or half-open.
     due: dict[str, int] = field(default_factory=dict)
     #: Rests that were ordered so far, by word.
-    rests: dict[str, int] = field(default_factory=dict)
+    holds_begun: dict[str, int] = field(default_factory=dict)
     #: Leases that ended before their batch was done with the verification.
     leases_expired: int = 0
     #: Evidence that is sealed, by its state.
     evidence: dict[str, int] = field(default_factory=dict)
-    tokens_minted: int = 0
+    tokens_issued: int = 0
     #: Times that the vendor gave us no token, by the answer's kind.
     tokens_refused: dict[str, int] = field(default_factory=dict)
     #: What ``worker.ledger.histograms`` reads.

@@ -70,10 +70,10 @@ class Stats:
             holds=holds,
             stages=waiting,
             due=due,
-            rests=_named(counters, b"hold:"),
+            holds_begun=_named(counters, b"hold:"),
             leases_expired=_number(counters, b"lease_expired"),
             evidence=_named(counters, b"evidence:"),
-            tokens_minted=_number(counters, b"token_minted"),
+            tokens_issued=_number(counters, b"token_minted"),
             tokens_refused=_named(counters, b"token_refused:"),
             took=_named(counters, PREFIX.encode()),
         )
@@ -165,7 +165,7 @@ def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -
     if b"trips" not in health or not (due or until_ms > now_ms):
         return ()
     reason = health.get(b"reason", b"").decode()
-    return (Hold(region, until_ms, reason, word=reason, on_trial=True),)
+    return (Hold(region, until_ms, reason, word=reason, half_open=True),)
 
 
 def _added(name: str, values: list[Any]) -> Any:

@@ -331,8 +331,8 @@ def trip(answer: Answer) -> Trip | None:
         case answers.TransientFault():
             return None if answer.vendor_answers else replace(VENDOR_DOWN, cause=answer.cause)
         case answers.Busy():
-            rest_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
-            return Trip(after=1, first_s=rest_s, longest_s=rest_s, reason=VENDOR_BUSY, cause=answer.detail)
+            hold_s = BUSY_REST_S if answer.retry_after_s is None else answer.retry_after_s
+            return Trip(after=1, first_s=hold_s, longest_s=hold_s, reason=VENDOR_BUSY, cause=answer.detail)
         case answers.Unauthorised():
             return replace(UNAUTHORISED, reason=answer.code)
         case answers.AccountFault():

@@ -39,9 +39,9 @@ class Heartbeat(threading.Thread):
       health_file: None: none. It exists from the first beat until the worker ends.
     """
 
-    def __init__(self, roster: WorkerRegistry, worker: Worker, health_file: HealthFile | None) -> None:
-        super().__init__(name="pulse", daemon=True)
-        self._roster = roster
+    def __init__(self, registry: WorkerRegistry, worker: Worker, health_file: HealthFile | None) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._registry = registry
         self._worker = worker
         self._file = health_file
         self._loop: Loop | None = None
@@ -68,7 +68,7 @@ class Heartbeat(threading.Thread):
             try:
                 self._beat()
             except Exception as error:  # noqa: BLE001 - a worker that works must not be taken for dead
-                _log.error("pulse_failed", error=type(error).__name__)
+                _log.error("heartbeat_failed", error=type(error).__name__)
             self._stir.wait(HEARTBEAT_S)
         self._say(None)
         if self._file is not None:
@@ -85,16 +85,18 @@ class Heartbeat(threading.Thread):
         # Without Redis nobody can be told, and nobody could ask.
         with suppress(LedgerUnavailable):
             if turned_s_ago is None:
-                self._roster.sign_out(self._worker)
+                self._registry.sign_out(self._worker)
             else:
-                self._roster.sign_in(self._worker, seen_s_ago=turned_s_ago)
+                self._registry.sign_in(self._worker, seen_s_ago=turned_s_ago)
                 self._look_for_namesakes()
 
     def _look_for_namesakes(self) -> None:
         """Once, when a process that was killed before this one started is forgotten."""
         if self._look_at is None or time.monotonic() < self._look_at:
             return
-        if any(other.name == self._worker.name and other != self._worker for other in self._roster.present()):
+        if any(
+            other.name == self._worker.name and other != self._worker for other in self._registry.present()
+        ):
             _log.warning(
                 "node_name_shared",
                 worker=self._worker.name,

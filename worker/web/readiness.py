@@ -26,12 +26,12 @@ class Readiness:
 
     def __init__(
         self,
-        roster: WorkerRegistry,
+        registry: WorkerRegistry,
         room: RedisHealth,
         ledgers: LedgerWatch | None = None,
         regions: Sequence[str] = (),
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._room = room
         self._ledgers = ledgers
         self._regions = regions
@@ -40,7 +40,7 @@ class Readiness:
 
     def await_redis(self, limit_s: float) -> None:
         """Wait until Redis answers, whatever it says. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
-        await_part(self._roster.present, limit_s)
+        await_part(self._registry.present, limit_s)
 
     def look(self) -> str:
         """Why the fleet cannot work, in one line; empty: it can."""
@@ -58,7 +58,7 @@ class Readiness:
 
     def _why(self) -> str:
         try:
-            present = self._roster.present()
+            present = self._registry.present()
             refusal = self._room.refusal()
             replaced = [region for region in self._regions if self._is_replaced(region)]
         except LedgerUnavailable as error:

@@ -31,9 +31,9 @@ def measure(where: Path, *, count: int, warm_s: float, tell: Callable[[str], Non
         run = Run(fresh, OURS, OURS.variants[0])
         run.start(WAITING, count=50, for_s=warm_s)
         fresh.feed(OURS, "told-", count).lines()
-        census, ledger = Stats(fresh.redis), Ledger(fresh.redis)
+        stats, ledger = Stats(fresh.redis), Ledger(fresh.redis)
         fresh.until(
-            lambda: census.counts(REGION).waiting >= count, None, within_s=60, what="waiting to be told"
+            lambda: stats.counts(REGION).waiting >= count, None, within_s=60, what="waiting to be told"
         )
         for number in range(count):
             time.sleep(_IDLE_S)

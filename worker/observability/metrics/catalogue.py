@@ -105,7 +105,7 @@ def _so_far() -> Iterator[MetricOfRegion]:
         "ekyc_holds_total",
         "Rests that were ordered, by reason; BY_HAND are those of people.",
         Label("reason", ("VENDOR_BUSY", "VENDOR_DOWN", "BY_HAND")),
-        lambda reading: few(reading.counts.rests),
+        lambda reading: few(reading.counts.holds_begun),
     )
     yield Figure(
         "ekyc_leases_expired_total",
@@ -173,9 +173,9 @@ def _around() -> Iterator[MetricOfRegion]:
         lambda reading: reading.token.life_s - reading.token.left_s if reading.token.token else None,
     )
     yield Figure(
-        "ekyc_tokens_minted_total",
+        "ekyc_tokens_issued_total",
         "Tokens that the vendor gave us.",
-        lambda reading: reading.counts.tokens_minted,
+        lambda reading: reading.counts.tokens_issued,
     )
     yield Tally(
         "ekyc_token_refusals_total",

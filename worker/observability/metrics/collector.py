@@ -50,7 +50,7 @@ class Metrics(Collector):
     ) -> None:
         self._census = Stats(redis)
         self._tokens = TokenStore(redis)
-        self._roster = WorkerRegistry(redis)
+        self._registry = WorkerRegistry(redis)
         self._room = RedisHealth(redis)
         self._redis = redis
         self._ledgers = ledgers or LedgerWatch(Ledger(redis))
@@ -61,7 +61,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             with translated():
-                workers = self._roster.present()
+                workers = self._registry.present()
                 readings = {region: self._read(region) for region in self._regions}
                 memory, refusal = self._room.memory(), self._room.refusal()
                 replaced = {region: self._ledgers.look(region).is_replaced for region in self._regions}
