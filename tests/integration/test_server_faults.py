@@ -259,5 +259,5 @@ def test_a_database_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_no_client_knows_of_tls_is_refused() -> None:
-    with pytest.raises(ConfigError, match="REDIS_URL: its ssl_cert_reqs takes required, optional, none"):
+    with pytest.raises(ConfigError, match="REDIS_URL: ssl_cert_reqs must be one of required, optional, none"):
         connect("rediss://127.0.0.1:1/0?ssl_cert_reqs=CERT_NONE")

@@ -1,7 +1,7 @@
 """The ledger: the record of every verification, in Redis. The only place where state lives.
 
-`models` are what comes out of it, `transitions` what a batch may write into it, `lua/` the scripts that move a
-verification, with the key schema at the head of ``lua/common.lua`` and the fields of a verification in `fields`.
+`models` has the values that it returns, `transitions` what a batch may write, and `lua/` the scripts that move a
+verification. The key schema is at the head of ``lua/common.lua``, the fields of a verification are in `fields`.
 """
 
 from worker.ledger.ledger import Ledger

@@ -1,4 +1,4 @@
-"""From what the ledger stores to values."""
+"""Converts what the ledger stores into values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.ledger.models import Event, EvidenceState, Stage, Verification
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: What a line of a timeline ends with where its list is full: `COUNTS` in ``lua/common.lua``.
+#: The end of a line of a timeline whose list is full: `COUNTS` in ``lua/common.lua``.
 _COUNTS: Final = re.compile(r"\|(\d+)\|(\d+)\|(\d+)\|(\d+)$")
 
 
 def _stored(**attributes: Field) -> tuple[tuple[str, bytes], ...]:
-    """The attributes of a ``Verification``, and how Redis answers the field of each."""
+    """Return pairs of an attribute of ``Verification`` and the name of its field as Redis returns it."""
     return tuple((name, field.key) for name, field in attributes.items())
 
 
@@ -54,7 +54,7 @@ def verification(
     read_at_ms: int,
     clock_ahead_ms: int = 0,
 ) -> Verification:
-    """A ``Verification`` from its hash, whose fields ``worker.ledger.fields`` names."""
+    """Return a ``Verification`` from its hash. ``worker.ledger.fields`` names the fields."""
     texts = {name: value.decode() for name, key in _TEXTS if (value := fields.get(key))}
     numbers = {name: int(value) for name, key in _NUMBERS if (value := fields.get(key))}
     evidence = fields.get(Field.EVIDENCE.key)
@@ -73,18 +73,18 @@ def verification(
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """A mapping from the flat list that Redis answers to HGETALL inside a script."""
+    """Return a mapping from the flat list that HGETALL returns inside a script."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def event(line: bytes) -> Event:
-    """A line of a timeline, or of what people did: `<ms>|<event>|<detail>|<who>`."""
+    """Return the ``Event`` of a line of a timeline or of `acts`: `<ms>|<event>|<detail>|<who>`."""
     at_ms, name, detail, who = line.decode().split("|", 3)
     return Event(int(at_ms), name, detail, who)
 
 
 def timeline(steps: Sequence[bytes], faults: Sequence[bytes]) -> tuple[Event, ...]:
-    """The two lists of one timeline, by time. `left_out` counts the lines that a full list no longer has."""
+    """Return the two lists of a timeline merged by time. `left_out` counts the lines removed from a full list."""
     # At the same moment, a fault comes before the step that follows from it.
     return tuple(merge(_events(faults, "faults"), _events(steps, "steps"), key=attrgetter("at_ms")))
 

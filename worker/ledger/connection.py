@@ -19,23 +19,23 @@ from worker.time_budget import REDIS_CALL_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: One more try covers a connection that an idle timeout or a failover closed. More would only hide an outage
-#: from the tasks, which know better what to do.
+#: One retry covers a connection that an idle timeout or a failover closed. More retries would only hide an outage
+#: from the tasks, which handle it better.
 RETRIES = 1
 
 
-#: What `ssl_cert_reqs` of a URL may be: whether the server has to prove who it is.
+#: The values of `ssl_cert_reqs` in a URL: whether the server must present a valid certificate.
 PROOFS: Final = ("required", "optional", "none")
 
 
 def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
-    """A client of the Redis at `url`, answering bytes, to be shared by all threads of a process.
+    """Return a client of the Redis at `url`. It returns bytes, and all threads of a process can share it.
 
-    Connects on first use. Raises ``ConfigError`` for a URL that is none.
+    It connects on first use. Raises ``ConfigError`` for an invalid URL.
     """
     try:
         if any(proof not in PROOFS for proof in parse_qs(urlsplit(url).query).get("ssl_cert_reqs", [])):
-            raise ConfigError(f"REDIS_URL: its ssl_cert_reqs takes {', '.join(PROOFS)}")
+            raise ConfigError(f"REDIS_URL: ssl_cert_reqs must be one of {', '.join(PROOFS)}")
         client = redis.Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
@@ -55,7 +55,7 @@ def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
 
 @contextmanager
 def translated(what: str = "the ledger") -> Iterator[None]:
-    """Turns what redis-py raises into ``LedgerUnavailable`` with one line that says what to do."""
+    """Convert exceptions of redis-py to ``LedgerUnavailable`` with one line that says what to do."""
     try:
         yield
     except exceptions.RedisError as error:

@@ -1,4 +1,4 @@
-"""Decisions that the ledger still keeps after their delivery, so that they can be delivered once more."""
+"""Decisions that the ledger keeps after their delivery, so that they can be delivered again."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _AFTER: Final = frozenset({Stage.DONE.value, Stage.ARCHIVING.value, Stage.POLLIN
 
 
 class Known(StrEnum):
-    """What the ledger knows of the decision of a verification."""
+    """What the ledger knows about the decision of a verification."""
 
     DELIVERED = "delivered"
     NOT_DELIVERED = "not_delivered"
-    #: Never enqueued, or done for longer than the ledger remembers.
+    #: Never enqueued, or done for longer than the ledger keeps a verification.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A verification and its decision, as it was delivered; `name` and `text` are "" where there is none."""
+    """A verification and its decision, as it was delivered. `name` and `text` are "" if there is none."""
 
     signature_id: str
     known: Known
@@ -55,9 +55,9 @@ class Decided:
     def since(
         self, region: str, since_s: float, decision: str | None, advance: Callable[[int], None]
     ) -> list[str]:
-        """Ids of the decisions of a region that were delivered within the last `since_s`, the oldest first.
+        """Return the ids of a region's verifications whose decision was delivered in the last `since_s`, oldest first.
 
-        There is no index by time: this scans the keys of the whole Redis, a step at a time, which blocks nobody.
+        There is no index by time: this scans all keys of Redis, in steps that do not block it.
         `advance` is called with the number of keys seen so far.
         """
         after_ms = now_ms(self._redis, region) - round(since_s * 1000)
@@ -70,7 +70,7 @@ class Decided:
         return sorted(found, key=found.__getitem__)
 
     def read(self, region: str, signature_ids: Sequence[str]) -> list[Kept]:
-        """What is kept of each."""
+        """Return the decision of each verification, in the order of `signature_ids`."""
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in signature_ids:
                 pipe.hmget(
@@ -80,27 +80,27 @@ class Decided:
         return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
 
     def note(self, region: str, signature_ids: Sequence[str] = (), *, act: str = "") -> None:
-        """Note in the region's record that a person redelivers, and in timelines that it was done."""
+        """Record that a person redelivers: `act` in the region's `acts`, and a line in the timeline of each id."""
         self._scripts.call("redelivered", region, self._who, plain(act), *signature_ids)
 
     def _delivered(
         self, region: str, ids: Sequence[str], decision: str | None, after_ms: int
     ) -> Iterator[tuple[str, int]]:
-        """Those of `ids` that were delivered since, each with the moment."""
+        """Yield each of `ids` whose decision was delivered at `after_ms` or later, with the time of delivery in ms."""
         base = prefix(region)
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in ids:
                 pipe.hmget(f"{base}v:{signature_id}", Field.STAGE, Field.DECISION_NAME)
             rows = pipe.execute()
-            those = [
+            chosen = [
                 signature_id
                 for signature_id, (stage, name) in zip(ids, rows, strict=True)
                 if stage and name and stage.decode() in _AFTER and decision in {None, name.decode()}
             ]
-            for signature_id in those:
+            for signature_id in chosen:
                 pipe.lrange(f"{base}t:{signature_id}", 0, -1)
             timelines = pipe.execute()
-        for signature_id, lines in zip(those, timelines, strict=True):
+        for signature_id, lines in zip(chosen, timelines, strict=True):
             moments = [event.at_ms for event in map(codec.event, lines) if event.name == "delivered"]
             if moments and moments[-1] >= after_ms:
                 yield signature_id, moments[-1]

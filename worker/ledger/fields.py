@@ -1,7 +1,7 @@
 """The fields of the hash `v:<id>`, in which the ledger keeps a verification.
 
-Python uses these names, the scripts use `Field.NAME`, for which ``worker.ledger.scripts`` puts the letter. The stored
-names are one letter long because each waiting verification has them.
+Python uses these names. The scripts use `Field.NAME`, which ``worker.ledger.scripts`` replaces by the letter. Stored
+names are one letter long to save memory, because each waiting verification has them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Self
 class Field(StrEnum):
     """A field of a verification's hash: its stored name and what it means."""
 
-    #: The stored name, as Redis answers it.
+    #: The stored name, as Redis returns it.
     key: bytes
     meaning: str
 
@@ -25,7 +25,7 @@ class Field(StrEnum):
         return field
 
     STAGE = "s", "stage"
-    ENQUEUED_AT = "e", "moment at which it was enqueued"
+    ENQUEUED_AT = "e", "when it was enqueued"
     CALL = "h", "call of the client that enqueued it"
     CONTEXT = "x", "context; removed at the end"
     HOLDER = "b", "who holds it: `batch`, once loaded `batch/stage/worker`"
@@ -34,17 +34,17 @@ class Field(StrEnum):
     NULLS = "n", "null answers in a row"
     FAULTS = "f", "faults in a row for the same cause"
     FAULT_CAUSE = "a", "that cause"
-    LATE_FAULTS = "l", "faults since the deadline, for whatever causes"
-    LOSSES = "t", "times that its kept answer was gone from the evidence store"
+    LATE_FAULTS = "l", "faults since the deadline, of any cause"
+    LOSSES = "t", "times that its stored answer was missing from the evidence store"
     SUBMITTED = "u", "1 once the user's side is done"
     TRANSACTION_ID = "i", "`transactionId` of the newest answer"
     OVERALL_RESULT = "o", "`overallResult`"
     ERROR_CODE = "r", "`errorCode`"
     REASON = "w", "why there is no result, or what contradicts it"
-    SETTLED_AT = "z", "moment at which it was settled"
+    SETTLED_AT = "z", "when it was settled"
     EVIDENCE = "k", "state of the evidence: `complete`, `incomplete` or `pending`"
     DECISION_NAME = "y", "name of the decision"
     DECISION = "d", "the decision as it is delivered"
     QUARANTINE_REASON = "q", "reason of the quarantine"
     QUARANTINED_FROM = "g", "stage before the quarantine"
-    RETRIED_AT = "m", "moment at which a person retried it"
+    RETRIED_AT = "m", "when a person retried it"

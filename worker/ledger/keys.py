@@ -1,4 +1,4 @@
-"""Reads for people, past the scripts: the ledger's clock, and a walk through the keys of a region."""
+"""Reads without a script: the ledger's clock, and a scan of the keys of a region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def now_ms(redis: Redis, region: str) -> int:
-    """The clock of a region's ledger, by which every moment in it is: see ``lua/common.lua``."""
+    """Return the clock of a region's ledger in ms. All times in the ledger are by it: see ``lua/common.lua``."""
     with translated(), redis.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.hmget(f"{prefix(region)}clock", "ahead", "seen")
@@ -27,9 +27,9 @@ def now_ms(redis: Redis, region: str) -> int:
 
 
 def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:
-    """All ids that a region's ledger remembers, some at a time: it walks through the keys of the whole Redis.
+    """Yield all ids in a region's ledger, in lists. This scans all keys of Redis.
 
-    Raises ``LedgerUnavailable``, which names the right that the account lacks: workers do without it.
+    Raises ``LedgerUnavailable``. Its message names a right that the account may lack, because workers do not need it.
     """
     base, cursor = f"{prefix(region)}v:", 0
     while True:
@@ -39,8 +39,8 @@ def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:
             except NoPermissionError:
                 user = redis.connection_pool.connection_kwargs.get("username") or "default"
                 raise LedgerUnavailable(
-                    "the account in REDIS_URL may not walk through all keys, which this needs: "
-                    f"type ACL SETUSER {user} +scan in Redis, or use an account that may"
+                    "the account in REDIS_URL may not scan all keys, which this command needs: "
+                    f"run ACL SETUSER {user} +scan in Redis, or use an account that has this right"
                 ) from None
         cursor, keys = page
         yield [key.decode().removeprefix(base) for key in keys]

@@ -22,25 +22,26 @@ if TYPE_CHECKING:
     from worker.enqueue_request import EnqueueRequest
     from worker.ledger.transitions import Transition
 
-#: By how much the others oversleep the one dispatcher that promised to wake for the next due moment.
+#: How much longer than the dispatcher that wakes for the next due moment the other dispatchers sleep.
 GRACE_S: Final = 1.0
 
-#: A verification that was started this often without a recorded outcome kills workers.
+#: Starts without a recorded outcome after which a verification counts as one that kills workers.
 MOST_STARTS: Final = 5
 
-#: Characters of a holder. A hash with a longer value takes Redis several times the memory (`hash-max-listpack-value`).
+#: Most characters of a holder. A longer value makes its hash several times as large in Redis
+#: (`hash-max-listpack-value`).
 MOST_HOLDER: Final = 64
 
-#: What `record.lua` answers for a write that was made and closed the breaker. What is greater is a moment.
+#: `record.lua` returns it for a transition that closed the breaker. A greater value is the end of a hold, in ms.
 BREAKER_CLOSED: Final = 2
 
-#: Ids per call of `enqueue`: one call blocks Redis for some 2 ms.
+#: Ids per call of `enqueue`: one call blocks Redis for about 2 ms.
 ENQUEUE_CHUNK: Final = 500
 
-#: Random bytes that name a call of `enqueue`; each verification keeps them, in four thirds as many characters.
+#: Random bytes that identify a call of `enqueue`. Each verification stores them, in four thirds as many characters.
 CALL_BYTES: Final = 9
 
-#: Hash of refused messages that asked for a verification, by the field at fault. Of no region: that may be the field.
+#: Hash that counts refused enqueue messages by the invalid field. It is of no region, as that may be the field.
 REFUSALS: Final = "ekyc:enqueue_refused"
 
 
@@ -50,11 +51,11 @@ class Ledger:
     Safe to share between threads. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
 
     Parameters:
-      redis: a client that answers bytes.
+      redis: a client that returns bytes.
       lease_s: how long a batch may hold a verification before others may take it.
       rate: vendor calls per second and region for the whole fleet; None for no limit.
-      retention_s: how long a verification is remembered after it is done.
-      worker: who loads and writes, for the timeline.
+      retention_s: how long a verification is kept after it is done.
+      worker: name of the worker that loads and writes, for timelines.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Ledger:
         self._retention_ms = round(retention_s * 1000)
         self._worker = plain(worker)
         self._dispatcher = secrets.token_hex(8)
-        #: By region: the ledger's clock when this process last read it, and when that was by its own.
+        #: By region: the ledger's clock when this process last read it, and its own clock at that moment.
         self._seen: dict[str, tuple[int, float]] = {}
 
     @property
@@ -83,9 +84,9 @@ class Ledger:
     # What pipelines and people do.
 
     def enqueue(self, requests: Sequence[EnqueueRequest]) -> list[bool]:
-        """Accept verifications, due now. False for each that was known: nothing changed.
+        """Accept verifications, due now. False for each that the ledger has already: it does not change.
 
-        A call that redis-py sends twice, because the first reply was lost, gets the answer of the first.
+        If redis-py sends a call twice because the first reply was lost, the second reply equals the first.
         """
         call = secrets.token_urlsafe(CALL_BYTES)
         new: dict[tuple[str, str], bool] = {}
@@ -101,22 +102,22 @@ class Ledger:
                 for request, answer in zip(chunk, answers, strict=True):
                     new.setdefault((region, request.signature_id), bool(answer))
         for request in requests:
-            # An id that stands twice in one call is new once.
+            # An id that occurs twice in one call is new only once.
             repeated.append(new.get((request.region, request.signature_id), False))
             new[request.region, request.signature_id] = False
         return repeated
 
     def count_refusal(self, field: str) -> None:
-        """Count a message that asked for a verification and could not be accepted, by the field at fault."""
+        """Count a refused enqueue message by the invalid field."""
         with translated():
             self._redis.hincrby(REFUSALS, field)
 
     def nudge(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
-        """Poll these now. False for each that was not waiting to be polled."""
+        """Make verifications due for polling now. False for each that was not waiting to be polled."""
         return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
 
     def identify(self, region: str, *, new: str = "") -> Identity:
-        """The identity of a region's ledger; `new` becomes it where there is none."""
+        """Return the identity of a region's ledger. If it has none, it becomes `new`."""
         base = prefix(region)
         with translated():
             if new:
@@ -131,27 +132,28 @@ class Ledger:
         )
 
     def accept(self, region: str, *, new: str, replaces: str, who: str) -> str:
-        """People take this ledger in place of another. Returns its identity: `new` where it had none."""
+        """Accept this ledger instead of the ledger `replaces`. Return its identity: `new` if it had none."""
         accepted: bytes = self._scripts.call("accept", region, new, replaces, plain(who))
         return accepted.decode()
 
     def hold(self, region: str, *, for_s: float, reason: str, who: str = "") -> int:
-        """Put a region on hold; a hold that ends later stays. Returns when it ends, in ms of Redis's clock.
+        """Put a region on hold. A hold that ends later stays. Return when the hold ends, in ms of Redis's clock.
 
-        `who`: the person that wants it, for the record; empty for the fleet itself.
+        `who`: the person that orders it, for the operator log; empty for the fleet itself.
         """
         return int(self._scripts.call("hold", region, round(for_s * 1000), plain(reason), plain(who)))
 
     def resume(self, region: str, *, who: str = "") -> bool:
-        """End a region's hold now, and close its circuit breaker. False: it had none."""
+        """End a region's hold now, and close its circuit breaker. False if it was neither on hold nor half-open."""
         return bool(self._scripts.call("resume", region, plain(who)))
 
     # What dispatchers and tasks do.
 
     def claim(self, region: str, *, limit: int, identity: str = "") -> Claim:
-        """Take what is due, at most `limit` per stage: one batch a stage, and what crashed before by itself.
+        """Claim due verifications, at most `limit` per stage.
 
-        `identity`: nothing is taken from a ledger that has another; empty: from any.
+        Each stage gives one batch, and separate batches for verifications that were in a crash.
+        `identity`: if the ledger has another identity, nothing is claimed; empty: any identity is right.
         """
         batch_id = secrets.token_hex(6)
         sleep_ms, now_ms, *answer = self._scripts.call(
@@ -190,7 +192,7 @@ class Ledger:
         return Claim(batches, sleep_ms / 1000, quarantined, codec.event(act) if act else None, expired)
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
-        """Sleep on Redis until something new is due in one of the regions, and say in which. None: in none.
+        """Wait until something new is due in one of the regions, and return that region. None after `timeout_s`.
 
         Needs a client whose socket timeout is longer than `timeout_s`.
         """
@@ -199,12 +201,12 @@ class Ledger:
         return None if token is None else region_of(token[0])
 
     def wake(self, region: str) -> None:
-        """Wake another dispatcher: for one that woke and has no hands free."""
+        """Wake another dispatcher. A dispatcher calls this if it woke up and has no free slots."""
         with translated():
             self._redis.rpush(prefix(region) + "wake", b"1")
 
     def load(self, batch: Batch) -> list[Verification]:
-        """Start a batch: what it still holds at its stage, each handed out once; the lease starts over."""
+        """Start a batch: return what it still holds at its stage, each only once. Their leases start over."""
         (now_ms, ahead_ms), *rows = self._scripts.call(
             "load",
             batch.region,
@@ -228,13 +230,13 @@ class Ledger:
         ]
 
     def renew(self, batch: Batch, signature_ids: Sequence[str]) -> int:
-        """Renew the lease for what is still being worked on. Returns how many the batch still holds."""
+        """Renew the leases of verifications in progress. Return how many of them the batch still holds."""
         return int(
             self._scripts.call("renew", batch.region, self._holder(batch), self._lease_ms, *signature_ids)
         )
 
     def record(self, batch: Batch, writes: Sequence[Transition]) -> list[Recorded]:
-        """Write what became of verifications, those that the batch still holds."""
+        """Record transitions. One for a verification that the batch no longer holds changes nothing."""
         if not writes:
             return []
         answers = self._scripts.call(
@@ -253,23 +255,23 @@ class Ledger:
         ]
 
     def _watched(self, region: str) -> tuple[int, int]:
-        """What a script needs to notice that Redis's clock has leaped."""
+        """Return what a script needs to detect a jump of Redis's clock: the clock when last read, and ms since then."""
         seen_ms, at_s = self._seen.get(region, (0, 0.0))
         return seen_ms, round((_since_boot_s() - at_s) * 1000)
 
     def _holder(self, batch: Batch) -> str:
-        """Who holds what was loaded: the fence, and who is named when a lease ends."""
+        """Return the holder of a loaded batch: the fencing token, and the worker to name when a lease ends."""
         holder = "/".join(filter(None, (batch.id, batch.stage.value, self._worker)))
         return holder[:MOST_HOLDER]
 
     def spend(self, region: str) -> float:
-        """Take the right to one vendor call beyond those claimed; 0, or for how many seconds there is none."""
+        """Take a permit for one vendor call beyond the claimed polls. Return 0, or the seconds until there is one."""
         return int(self._scripts.call("spend", region, self._rate)) / 1000
 
     # What people look at.
 
     def status(self, region: str, signature_id: str) -> Status | None:
-        """All there is to say about one verification; None if it is not known."""
+        """Return everything about one verification. None if the ledger does not have it."""
         now_ms, flat, steps, faults, leased, *due = self._scripts.call("status", region, signature_id)
         if not flat:
             return None
@@ -288,5 +290,5 @@ class Ledger:
 
 
 def _since_boot_s() -> float:
-    """A clock that nobody sets, and that does not stop while the machine sleeps, where there is such a one."""
+    """Return a monotonic clock in seconds; if the system has one, a clock that also counts while it is suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

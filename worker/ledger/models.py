@@ -20,13 +20,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a write."""
+    """The outcome of a recorded transition."""
 
     #: False: the batch no longer holds the verification, and nothing changed.
     written: bool
-    #: The region is on hold because of it, until then; 0: it is not.
+    #: When the hold ends under which it put the region; 0: none.
     held_until_ms: int = 0
-    #: The breaker of the region was open, and closed because of it.
+    #: It closed the circuit breaker of the region.
     closed_breaker: bool = False
 
 
@@ -34,9 +34,9 @@ class EvidenceState(StrEnum):
     """How much of a verification's evidence is kept."""
 
     COMPLETE = "complete"
-    #: Something will never be had; the manifest says what and why.
+    #: Something is missing for good; the manifest says what and why.
     INCOMPLETE = "incomplete"
-    #: The host of an image is down: decided without it, archiving goes on.
+    #: The host of an image is down: decided without it, archiving continues.
     PENDING = "pending"
 
 
@@ -52,27 +52,27 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One verification as the ledger knows it."""
+    """One verification as the ledger stores it."""
 
     signature_id: str
     region: str
     stage: Stage
     enqueued_at_ms: int
-    #: Answers the vendor gave so far, of whatever kind.
+    #: Answers of the vendor so far, of any kind.
     polls: int = 0
-    #: Null answers since the countdown last started.
+    #: Null answers since the countdown last started over.
     nulls: int = 0
     #: Faults in a row, and the cause they have in common.
     faults: int = 0
     fault_cause: str | None = None
-    #: Faults since the deadline, for whatever causes.
+    #: Faults since the deadline, of any cause.
     late_faults: int = 0
-    #: Times that the answer that was kept of it was gone.
+    #: Times that its stored answer was missing from the evidence store.
     losses: int = 0
     submission_completed: bool = False
-    #: Of the vendor's newest answer: the only handle the vendor's support takes.
+    #: From the vendor's newest answer; the vendor's support takes no other reference.
     transaction_id: str | None = None
-    #: Compact JSON text of the pipeline's own.
+    #: Compact JSON text of the pipeline.
     context: str | None = None
     overall_result: str | None = None
     error_code: str | None = None
@@ -85,25 +85,25 @@ class Verification:
     decision_name: str | None = None
     decision: str | None = None
     quarantine_reason: str | None = None
-    #: When a person took it out of quarantine: its deadline counts from there.
+    #: When a person took it out of quarantine: its deadline counts from then.
     retried_at_ms: int | None = None
-    #: The moment at which this was read.
+    #: When this was read.
     read_at_ms: int = 0
-    #: By how much the ledger's clock was ahead of Redis's own then: 0 unless that has jumped.
+    #: By how much the ledger's clock was ahead of Redis's own then; 0 unless Redis's clock has jumped.
     clock_ahead_ms: int = 0
 
     def tries(self, cause: str) -> int:
-        """How often it failed in a row for this cause: each has a countdown and a limit of its own."""
+        """Return how often it failed in a row for `cause`. Each cause has its own countdown and limit."""
         return self.faults if self.fault_cause == cause else 0
 
     @property
     def age_s(self) -> float:
-        """Since it was enqueued, or a person took it out of quarantine."""
+        """Seconds since it was enqueued, or since a person took it out of quarantine."""
         return (self.read_at_ms - (self.retried_at_ms or self.enqueued_at_ms)) / 1000
 
     @property
     def settled_for_s(self) -> float:
-        """Since the vendor decided; 0 where it has not."""
+        """Seconds since it was settled; 0 if it is not."""
         return (self.read_at_ms - self.settled_at_ms) / 1000 if self.settled_at_ms else 0.0
 
 
@@ -113,37 +113,37 @@ class LeaseExpired:
 
     signature_id: str
     stage: Stage
-    #: The worker that had loaded it; empty: none had.
+    #: The worker that had loaded it; empty if none had.
     worker: str
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim took, and for how long there is nothing more to take."""
+    """What one claim took, and for how long nothing more will be due."""
 
     batches: tuple[Batch, ...]
     sleep_s: float
-    #: What it put into quarantine as `CRASHES_WORKERS`, as it was before: the claim is the first to know.
+    #: Verifications that it put into quarantine as `CRASHES_WORKERS`, as they were before.
     quarantined: tuple[Verification, ...] = ()
-    #: The newest act of a person on the region, whenever that was.
+    #: The newest act of a person on the region, of any age.
     act: Event | None = None
     #: Leases that had ended.
     expired: tuple[LeaseExpired, ...] = ()
-    #: Set where nothing was taken, because this ledger is not the expected one.
+    #: Set if nothing was taken because this ledger is not the expected one.
     replaced: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which ledger a region has: a Redis that comes back empty, or another Redis, is another ledger."""
+    """The identity of a region's ledger. A Redis that comes back empty, or another Redis, is another ledger."""
 
-    #: Random; empty: it has none, as one that is new.
+    #: Random; empty: it has none, like a new ledger.
     id: str
-    #: Identities of ledgers that people accepted to be replaced by this one.
+    #: Identities of ledgers that this one replaces, as a person accepted.
     before: tuple[str, ...] = ()
-    #: What a dispatcher expects here; empty, or the same: this is the ledger it knows.
+    #: The identity that a dispatcher expects here; empty or equal to `id`: this is the expected ledger.
     expected: str = ""
-    #: Since when a dispatcher has found another one; 0: none has.
+    #: Since when a dispatcher has found another ledger than it expects; 0: none has.
     since_ms: int = 0
 
     @property
@@ -158,33 +158,33 @@ class Event:
 
     at_ms: int
     #: `submitted`, `settled`, `archived`, `decided`, `delivered`, `fault`, `lease_expired`, `quarantined`, …
-    #: `left_out` stands instead of lines for which there was no room: their kind, how many, within what time.
+    #: `left_out` replaces lines removed from a full list; its detail has their kind, their number and their time span.
     name: str
-    #: A code, a count, a reason; never anything personal.
+    #: A code, a count, a reason; never personal data.
     detail: str = ""
     worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All there is to say about one verification."""
+    """Everything about one verification."""
 
     verification: Verification
     now_ms: int
-    #: When something must next happen to it; None: nothing must.
+    #: When something must next happen to it; None if it is not waiting.
     due_at_ms: int | None
-    #: When the batch that holds it must be done; None: none does.
+    #: When the lease of the batch that holds it ends; None if no batch does.
     leased_until_ms: int | None
-    #: How often it was started without a recorded outcome since.
+    #: Starts since its last recorded outcome.
     starts: int
-    #: The batch that holds it, where one does.
+    #: The batch that holds it, if one does.
     batch_id: str | None
     timeline: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One line of the list of those that a person must look at."""
+    """A verification in quarantine, as one line of a list."""
 
     signature_id: str
     region: str
@@ -202,12 +202,12 @@ class Hold:
     #: When the hold ends; half-open: when the next probe may be made.
     until_ms: int
     reason: str
-    #: The reason as it is counted: one word, of which there are few, also for what a person wrote. Empty: a worker of
-    #: an older version ordered it.
+    #: The reason as it is counted: one of a few words, also if a person wrote the reason. Empty: a worker of an older
+    #: version ordered it.
     word: str = ""
-    #: When it was ordered: the moment of the act, where a person did. 0: half-open, or by a worker of an older version.
+    #: When it was ordered, which is the time of a person's act. 0: half-open, or by a worker of an older version.
     at_ms: int = 0
-    #: The hold is over, and one verification at a time probes the vendor: all others wait as they did.
+    #: The hold is over, and one verification at a time probes the vendor. All others still wait.
     half_open: bool = False
 
 
@@ -215,7 +215,7 @@ class Hold:
 class Lately:
     """What happened in a region, or in all, in the last minutes."""
 
-    #: For how long: five to six minutes; less where the fleet has not been at work for as long.
+    #: The length of that time: five to six minutes, or less if the fleet has not run for that long.
     seconds: float = 0.0
     enqueued: int = 0
     done: int = 0
@@ -229,30 +229,30 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The ledger of one region, or of all, in figures."""
+    """The counts of the ledger of one region, or of all."""
 
     waiting: int = 0
     in_flight: int = 0
-    #: Of those in flight, whose lease has ended: the next claim takes them back.
+    #: Of those in flight, how many have a lease that has ended: the next claim takes them back.
     lapsed: int = 0
     done: int = 0
     quarantined: int = 0
     dropped: int = 0
-    #: Every id that was ever accepted.
+    #: All ids ever accepted.
     enqueued: int = 0
     polls: int = 0
     #: Vendor calls beyond the polls: for fresh links of images, and to confirm an answer.
     extra_calls: int = 0
-    #: Seconds that the one longest due has been due, or its lease over, excluding regions on hold or half-open; 0:
-    #: none is.
+    #: Seconds by which the oldest due verification, or the oldest ended lease, is overdue, excluding regions on hold or
+    #: half-open. 0 if none is.
     oldest_due_s: float = 0.0
     #: Delivered decisions by name.
     decisions: dict[str, int] = field(default_factory=dict)
-    #: Delivered decisions by `errorCode`, or by reason where there was no result.
+    #: Delivered decisions by `errorCode`, or by reason if there is one.
     error_codes: dict[str, int] = field(default_factory=dict)
     #: Faults by cause.
     faults: dict[str, int] = field(default_factory=dict)
-    #: What is kept of those that are archived; the manifests not counted.
+    #: Stored evidence of archived verifications, without the manifests.
     evidence_files: int = 0
     evidence_bytes: int = 0
     #: Answers of the vendor by kind.
@@ -260,18 +260,18 @@ class Counts:
     #: Quarantined verifications by reason.
     quarantine: dict[str, int] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
-    #: Those waiting, by the stage that they wait for.
+    #: Waiting verifications by the stage that they wait for.
     stages: dict[str, int] = field(default_factory=dict)
-    #: Of those, what is due by now, excluding regions on hold or half-open.
+    #: Of those, how many are due by now, excluding regions on hold or half-open.
     due: dict[str, int] = field(default_factory=dict)
-    #: Rests that were ordered so far, by word.
+    #: Holds ordered so far, by word.
     holds_begun: dict[str, int] = field(default_factory=dict)
     #: Leases that ended before their batch was done with the verification.
     leases_expired: int = 0
-    #: Evidence that is sealed, by its state.
+    #: Sealed evidence by its state.
     evidence: dict[str, int] = field(default_factory=dict)
     tokens_issued: int = 0
-    #: Times that the vendor gave us no token, by the answer's kind.
+    #: Token requests that the vendor refused, by the answer's kind.
     tokens_refused: dict[str, int] = field(default_factory=dict)
-    #: What ``worker.ledger.histograms`` reads.
+    #: Counters of durations, for ``worker.ledger.histograms``.
     took: dict[str, int] = field(default_factory=dict)

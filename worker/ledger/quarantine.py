@@ -1,4 +1,4 @@
-"""The quarantine: those that a person must look at, and what a person may do with them."""
+"""The quarantine: verifications that need a person, and what a person can do with them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PAGE: Final = 200
 
 
 class Quarantine:
-    """Lists, retries and drops. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
+    """Lists, retries and drops verifications. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
 
     Parameters:
-      redis: a client that answers bytes.
-      who: the person at work, for the record.
-      retention_s: how long one that is dropped is remembered.
+      redis: a client that returns bytes.
+      who: the person who acts, for timelines.
+      retention_s: how long a dropped verification is kept.
     """
 
     def __init__(self, redis: Redis, *, who: str, retention_s: float = 7 * 86_400.0) -> None:
@@ -37,7 +37,7 @@ class Quarantine:
         self._retention_ms = round(retention_s * 1000)
 
     def listed(self, region: str) -> Iterator[Quarantined]:
-        """All of a region, the oldest first, read a page at a time: retry and drop after, not while, reading."""
+        """Yield all of a region, oldest first, read in pages. Retry and drop only after the last one is read."""
         base, start = prefix(region), 0
         while True:
             with translated():
@@ -50,7 +50,7 @@ class Quarantine:
             start += PAGE
 
     def retry(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
-        """Take them out, due now at the stage they were at, with a new deadline. False for each that was not there."""
+        """Take them out, due now at their former stage, with a new deadline. False for each that was not there."""
         return self._by_page("requeue", region, signature_ids, self._who)
 
     def drop(self, region: str, signature_ids: Sequence[str], *, why: str) -> list[bool]:
@@ -58,7 +58,7 @@ class Quarantine:
         return self._by_page("drop", region, signature_ids, self._who, plain(why), self._retention_ms)
 
     def acts(self, region: str) -> tuple[Event, ...]:
-        """What people did to the region as a whole, the oldest first."""
+        """Return what people did to the region as a whole, oldest first."""
         with translated():
             lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", 0, -1)
         return tuple(codec.event(line) for line in lines)

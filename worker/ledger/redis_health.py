@@ -1,11 +1,12 @@
-"""Whether the ledger's Redis has room: how much of its memory is in use, and whether it takes a write.
+"""The health of the ledger's Redis: its memory in use, whether it takes a write, and its durability settings.
 
-One that is full answers as ever, and refuses to write. Its figures alone do not say so: it leaves buffers out of what
-it holds against `maxmemory`, and a replica, or one whose disk is full, refuses with memory to spare. So it is asked to.
+A Redis that is out of memory answers reads and refuses writes. Its memory figures alone do not show this: it does not
+count buffers against `maxmemory`, and a replica, or a Redis with a full disk, refuses writes with memory to spare. So
+a write is tried.
 
-Key (no region's):
+Key (of no region):
 
-    ekyc:room   string: the write that is tried; goes by itself after `PROBE_MS`
+    ekyc:room   string: the write that is tried; expires after `PROBE_MS`
 """
 
 from __future__ import annotations
@@ -30,32 +31,32 @@ PROBE_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a Redis; None: it does not say."""
+    """The memory of a Redis. None: it does not report it."""
 
     used_bytes: int | None
-    #: `maxmemory`; without it, what its machine has.
+    #: `maxmemory`; without it, the memory of its machine.
     limit_bytes: int | None
 
 
-#: How far the promises hold with a setting, by its value. What is not listed is 0.
+#: How far the guarantees hold with a setting, by its value. A value that is not listed is 0.
 DURABLE: Final[Mapping[str, Mapping[str, float]]] = {
     "appendonly": {"yes": 1.0},
-    # Synced every second, a power cut takes the last second or two.
+    # With a sync every second, a power cut loses the last second or two.
     "appendfsync": {"always": 1.0, "everysec": 0.5},
     "maxmemory-policy": {"noeviction": 1.0},
 }
 
 
 class RedisHealth:
-    """Asks Redis. Every method raises ``LedgerUnavailable`` for one that does not answer."""
+    """Queries a Redis. Every method raises ``LedgerUnavailable`` if it does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def refusal(self) -> str | None:
-        """What Redis calls it (OOM, MISCONF, READONLY, …) that it refuses a write; "": it takes one.
+        """Return the word with which Redis refuses a write (OOM, MISCONF, READONLY, …), or "" if it takes one.
 
-        None: nobody knows, for the account of this process may not write.
+        None if that is unknown, because the account of this process may not write.
         """
         with translated():
             try:
@@ -67,19 +68,19 @@ class RedisHealth:
         return ""
 
     def memory(self) -> Memory:
-        """How much is in use. A managed Redis may hide it."""
+        """Return how much memory is in use. A managed Redis may hide it."""
         with translated():
             try:
-                said: Mapping[str, Any] = self._redis.info("memory")
+                info: Mapping[str, Any] = self._redis.info("memory")
             except ResponseError:
-                said = {}
-        limit_bytes = said.get("maxmemory") or said.get("total_system_memory") or None
-        return Memory(said.get("used_memory"), limit_bytes)
+                info = {}
+        limit_bytes = info.get("maxmemory") or info.get("total_system_memory") or None
+        return Memory(info.get("used_memory"), limit_bytes)
 
     def durability(self) -> Mapping[str, float]:
-        """Of each setting that keeps what Redis is given, how far the promises hold with it: 1, 0.5 or 0.
+        """Return for each durability setting how far the guarantees hold with it: 1, 0.5 or 0.
 
-        A setting that a managed Redis, or the account of this process, hides is left out.
+        A setting is left out if a managed Redis hides it, or if the account of this process may not read it.
         """
         with translated():
             try:

@@ -1,9 +1,8 @@
-"""What the account of a worker has to be allowed on Redis, and whether it is.
+"""The rights that the account of a worker needs on Redis, and which of them it lacks.
 
-Redis checks an account before it looks at a command's arguments or its own memory. So each command is tried on a key of
-the probe's own that holds a string for a second, where all but a few fail for its type; and each key is tried by a
-command that changes nothing in it. Only NOPERM counts as an answer. `ACL DRYRUN` would do, but only administrators may
-run it.
+Redis checks an account before a command's arguments and before its own memory. So each command is tried on a key of the
+probe that holds a string for a second, where most commands fail because of its type. Each key is tried with a command
+that does not change it. Only NOPERM counts. `ACL DRYRUN` would answer the same, but only administrators may run it.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ PROBE_MS: Final = 1000
 #: A field that no hash of ours or kombu's has.
 _NO_FIELD: Final = "ekyc:probe"
 
-#: Between a queue and a priority in the name of a list, as kombu has it.
+#: What kombu puts between a queue and a priority in the name of a list.
 _SEPARATOR: Final = "\x06\x16"
 
 LEDGER: Final = frozenset({"ledger"})
 BROKER: Final = frozenset({"broker"})
 BOTH: Final = LEDGER | BROKER
 
-#: Who needs a command, and what follows the key in its probe.
+#: By command: the accounts that need it, and what follows the key in its probe.
 _ON_A_KEY: Final[Mapping[str, tuple[frozenset[str], tuple[str | float, ...]]]] = {
     "set": (BOTH, ("", "PX", PROBE_MS)),
     "get": (BOTH, ()),
@@ -74,12 +73,12 @@ _ON_A_KEY: Final[Mapping[str, tuple[frozenset[str], tuple[str | float, ...]]]] =
     "zremrangebyscore": (LEDGER, (0, 0)),
 }
 
-#: Who needs a command, for those whose probe has another form.
+#: The accounts that need a command, for commands whose probe has another form.
 _OTHERS: Final[Mapping[str, frozenset[str]]] = {
     "ping": BOTH,
     "time": BOTH,
     "script|load": BOTH,
-    # Called by redis-py for a script within a pipeline, as kombu has one.
+    # redis-py calls it for a script within a pipeline; kombu has one.
     "script|exists": BROKER,
     "evalsha": BOTH,
     "client|setname": LEDGER,
@@ -93,7 +92,7 @@ _OTHERS: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an account needs. `keys`: patterns, as a rule of ACL has them, each with names that it stands for."""
+    """What an account needs. `keys`: patterns of ACL rules, each with sample names that it matches."""
 
     commands: tuple[str, ...]
     keys: Mapping[str, tuple[str, ...]]
@@ -101,7 +100,7 @@ class Needs:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """As ACL SETUSER takes them."""
+        """The needs as rules of ACL SETUSER."""
         return (
             *(f"~{pattern}" for pattern in self.keys),
             *(f"&{channel}" for channel in self.channels),
@@ -110,19 +109,19 @@ class Needs:
 
 
 def commands(user: frozenset[str]) -> tuple[str, ...]:
-    """The commands that the ledger or the broker needs."""
+    """Return the commands that the ledger or the broker needs."""
     on_a_key = {command: users for command, (users, _) in _ON_A_KEY.items()}
     return tuple(command for command, users in (on_a_key | dict(_OTHERS)).items() if users & user)
 
 
 def of_ledger(regions: Sequence[str]) -> Needs:
-    """What the ledger's account needs."""
+    """Return what the ledger's account needs."""
     names = (redis_health.KEY, "ekyc:workers", *(f"{prefix(region)}probe" for region in regions))
     return Needs(commands(LEDGER), {"ekyc:*": ("ekyc:probe", *names)})
 
 
 def of_broker(queue: str, decisions: str, database: int = 0) -> Needs:
-    """What the broker's account needs. `queue` is that of our tasks, `decisions` the pipeline's."""
+    """Return what the broker's account needs. `queue` is that of our tasks, `decisions` the pipeline's."""
 
     def lists(name: str) -> tuple[str, ...]:
         return (name, *(f"{name}{_SEPARATOR}{priority}" for priority in (3, 6, 9)))
@@ -134,26 +133,26 @@ def of_broker(queue: str, decisions: str, database: int = 0) -> Needs:
         "unacked*": ("unacked", "unacked_index", "unacked_mutex"),
         f"{queue}*": lists(queue),
         f"{decisions}*": lists(decisions),
-        # How a worker is asked how it is, and where it answers.
+        # Remote control of workers: their commands and replies.
         "*.celery.pidbox*": (*lists("ekyc-probe.celery.pidbox"), *lists("ekyc-probe.reply.celery.pidbox")),
         "celeryev*": lists("celeryev.ekyc-probe"),
     }
     if "celeryev".startswith(queue):
         del keys["celeryev*"]
-    # Redis compares the pattern of PSUBSCRIBE with these by letters, so a shorter pattern does not do.
+    # Redis compares the pattern of PSUBSCRIBE with these literally, so a shorter pattern is not enough.
     channels = (f"/{database}.celery.pidbox", f"/{database}.celeryev/*")
     return Needs(commands(BROKER), keys, channels)
 
 
 def together(*several: Needs) -> Needs:
-    """What an account needs that is used for all of them."""
+    """Return what an account needs that is used for all of `several`."""
     every = dict.fromkeys(command for needs in several for command in needs.commands)
     keys = {pattern: names for needs in several for pattern, names in needs.keys.items()}
     return Needs(tuple(every), keys, tuple(channel for needs in several for channel in needs.channels))
 
 
 def missing(redis: Redis, needs: Needs) -> tuple[str, ...]:
-    """The rules that the account of `redis` lacks, as ACL SETUSER takes them. Raises what redis-py raises."""
+    """Return the rules of ACL SETUSER that the account of `redis` lacks. Raises exceptions of redis-py."""
     probes = list(_probes(needs))
     with redis.pipeline(transaction=False) as pipe:
         for _, _, command in probes:
@@ -170,13 +169,13 @@ def missing(redis: Redis, needs: Needs) -> tuple[str, ...]:
 
 
 def line(redis: Redis, rules: Sequence[str]) -> str:
-    """What an administrator types so that the account of `redis` has these rules."""
+    """Return the command with which an administrator gives these rules to the account of `redis`."""
     user = redis.connection_pool.connection_kwargs.get("username") or "default"
     return f"ACL SETUSER {user} {' '.join(rules)}"
 
 
 def _probes(needs: Needs) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-    """Each with the command and the rule for its key."""
+    """Yield the name of a command, the key or channel pattern that it tests, and the command with its arguments."""
     pattern, names = next(iter(needs.keys.items()))
     key = f"{names[0]}.{secrets.token_hex(4)}"
     wanted = set(needs.commands)
@@ -200,7 +199,7 @@ def _probes(needs: Needs) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
             yield "hdel", pattern_, ("HDEL", name, _NO_FIELD)
     if "publish" in wanted:
         for channel in needs.channels:
-            # Kombu passes over a message without a body.
+            # Kombu ignores a message without a body.
             yield "publish", channel, ("PUBLISH", channel.replace("*", "ekyc.probe"), "")
     yield "del", pattern, ("DEL", key)
 

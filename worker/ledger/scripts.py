@@ -1,4 +1,4 @@
-"""The ledger's Lua, and how it is called: one prefix per region, one round trip per call."""
+"""The ledger's Lua scripts and how they are called: one prefix per region, one round trip per call."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ _FIELD: Final = re.compile(r"\bField\.([A-Z_]+)\b")
 
 
 def prefix(region: str) -> str:
-    """What every key of a region begins with; the braces keep a region in one hash slot."""
+    """Return the prefix of every key of a region. The braces keep a region in one hash slot."""
     return f"ekyc:{{{region}}}:"
 
 
 def plain(text: str) -> str:
-    """A text that fits into one field of a timeline's line: one line, no separator, at most 200 characters."""
+    """Return `text` as one field of a timeline's line: one line, no separator, at most 200 characters."""
     return " ".join(text.replace("|", "/").split())[:200]
 
 
 def region_of(key: bytes | str) -> str:
-    """The region that a key belongs to."""
+    """Return the region of a key."""
     text = key.decode() if isinstance(key, bytes) else key
     return text.partition("{")[2].partition("}")[0]
 
 
 def with_letters(text: str) -> str:
-    """Lua with the stored letter of each field where `Field.NAME` stands. Raises ``KeyError`` for an unknown field."""
+    """Return Lua with each `Field.NAME` replaced by its stored letter. Raises ``KeyError`` for an unknown field."""
     return _FIELD.sub(lambda found: f"'{Field[found[1]]}'", text)
 
 
 @cache
 def source(name: str = "") -> str:
-    """The text of a script as Redis gets it: what all scripts begin with, and its own."""
+    """Return the text of a script as Redis gets it: the part common to all scripts, then its own."""
     folder = files("worker.ledger") / "lua"
     return with_letters("".join((folder / f"{part}.lua").read_text() for part in ("common", name) if part))
 

@@ -1,4 +1,4 @@
-"""Looks for verifications in slices that never hold Redis up, however many there are."""
+"""Searches for verifications in slices, so that no call blocks Redis for long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from worker.ledger.models import Verification
 
-#: Ids per call of Redis: some 0.2 ms of its time.
+#: Ids per call of Redis: about 0.2 ms of its time.
 SLICE: Final = 200
 
-#: Stages that have a set of their own. What is done or dropped is only found by looking at every key.
+#: Stages that have a set of their own. Done and dropped verifications are only found by a scan of all keys.
 _INDEXED: Final = {
     Stage.POLLING: "due:polling",
     Stage.ARCHIVING: "due:archiving",
@@ -33,12 +33,12 @@ _INDEXED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a verification must be like to be found. None: anything."""
+    """The criteria of a search. None: anything matches."""
 
     stages: frozenset[Stage] | None = None
     decision: str | None = None
     older_than_s: float | None = None
-    #: A key of the context, and its value as text; a value of None: the key is there.
+    #: A key of the context, and its value as text. With a value of None the key must exist.
     context: tuple[str, str | None] | None = None
 
     def fits(self, verification: Verification) -> bool:
@@ -59,26 +59,26 @@ class Wanted:
 
 
 def age_s(verification: Verification) -> float:
-    """Since it was enqueued."""
+    """Return the seconds since it was enqueued."""
     return (verification.read_at_ms - verification.enqueued_at_ms) / 1000
 
 
 def context_of(verification: Verification) -> Any:
-    """The pipeline's own; once a verification is done it is only in its decision."""
+    """Return the pipeline's context. Once a verification is done, only its decision contains it."""
     if verification.context:
         return json.loads(verification.context)
     return json.loads(verification.decision)["context"] if verification.decision else None
 
 
 def as_text(value: Any) -> str:
-    """A value of the context as a person writes it: text without quotes, anything else as JSON."""
+    """Return a value of the context as a person writes it: text without quotes, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def search(redis: Redis, region: str, wanted: Wanted) -> Iterator[Verification]:
-    """Those of a region that fit, a slice at a time. Raises ``LedgerUnavailable``.
+    """Yield the verifications of a region that match, read in slices. Raises ``LedgerUnavailable``.
 
-    What is moved meanwhile may be missed. Nothing is found twice but what moves while the search runs.
+    A verification that moves while the search runs may be missed or found twice; any other is found once.
     """
     for ids in _ids(redis, region, wanted.stages):
         for verification in _read(redis, region, ids):
@@ -90,7 +90,7 @@ def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator
     if stages is None or not stages <= _INDEXED.keys():
         yield from signature_ids(redis, region, SLICE)
         return
-    # In the order of `_INDEXED`; what a batch holds is in a set beside those of the stages.
+    # In the order of `_INDEXED`. What a batch holds is in `leased`, not in the set of its stage.
     names = [_INDEXED[stage] for stage in _INDEXED if stage in stages]
     if stages - {Stage.QUARANTINED}:
         names.append("leased")
@@ -114,6 +114,6 @@ def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verificatio
         rows = pipe.execute()
     read_at_ms = now_ms(redis, region)
     for signature_id, fields in zip(ids, rows, strict=True):
-        # It may have been forgotten since.
+        # It may have expired since.
         if fields:
             yield codec.verification(region, signature_id, fields, read_at_ms=read_at_ms)

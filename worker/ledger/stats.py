@@ -1,4 +1,4 @@
-"""The ledger in figures: what `ekyc stats`, `ekyc watch` and the metrics show."""
+"""Counts of the ledger, for `ekyc stats`, `ekyc watch` and the metrics."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 _MINUTE_MS: Final = 60_000
 
-#: Copies of the counters that may be there: see `claim.lua`.
+#: The most copies of the counters that exist at a time: see `claim.lua`.
 _COPIES: Final = 9
 
 _STAGES: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
 
 class Stats:
-    """Counts a ledger without writing to it: its cost does not grow with the number waiting."""
+    """Counts a ledger without writing to it. The cost does not grow with the number waiting."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
 
     def counts(self, region: str) -> Counts:
-        """One region. Raises ``LedgerUnavailable``."""
+        """Return the counts of one region. Raises ``LedgerUnavailable``."""
         now_ms, *hashes, quarantined, leases, polling, archiving, routing = self._scripts.call(
             "counts", region
         )
         counters, hold, health = map(pairs, hashes)
         leased, lapsed, lease_ends = leases
         waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
-        holds = _holds(region, hold, now_ms) or _trials(region, health, due[Stage.POLLING], now_ms)
+        holds = _holds(region, hold, now_ms) or _half_open(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
-            # Regions on hold or half-open wait for no worker; half-open, the next probe does.
+            # On hold, nothing waits for a worker; half-open, only the next probe does.
             at_most = 0 if each.until_ms > now_ms else 1
             due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
             if first[Stage.POLLING] is not None:
@@ -79,7 +79,7 @@ class Stats:
         )
 
     def lately(self, region: str, *, within_s: float = 300.0) -> Lately:
-        """What happened since the newest copy of the counters that is at least so old, or since the oldest one.
+        """Return what happened since the newest copy of the counters at least `within_s` old, or since the oldest one.
 
         Raises ``LedgerUnavailable``.
         """
@@ -109,16 +109,16 @@ class Stats:
         )
 
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
-        """Each of `regions`. Raises ``LedgerUnavailable``."""
+        """Return the counts of each of `regions`. Raises ``LedgerUnavailable``."""
         return {region: self.counts(region) for region in regions}
 
     def total(self, regions: Iterable[str]) -> Counts:
-        """All of `regions` together. Raises ``LedgerUnavailable``."""
+        """Return the counts of all `regions` together. Raises ``LedgerUnavailable``."""
         return added_up(self.by_region(regions).values())
 
 
 def added_up(parts: Iterable[Counts]) -> Counts:
-    """The sum of `parts`; its `oldest_due_s` is the oldest of them."""
+    """Return the sum of `parts`. Its `oldest_due_s` is the longest of them."""
     several = list(parts)
     return Counts(
         **{
@@ -129,7 +129,7 @@ def added_up(parts: Iterable[Counts]) -> Counts:
 
 
 def lately_together(parts: Iterable[Lately]) -> Lately:
-    """The sum of `parts`; its `seconds` are the most of them."""
+    """Return the sum of `parts`. Its `seconds` are the most of them."""
     several = list(parts)
     added = {
         field.name: _added(field.name, [getattr(part, field.name) for part in several])
@@ -159,8 +159,8 @@ def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold,
     return (Hold(region, until_ms, hold[b"reason"].decode(), word, at_ms),)
 
 
-def _trials(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
-    """The half-open state after a hold, while something waits for it or a probe is made."""
+def _half_open(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
+    """Return the half-open state after a hold, while a verification is due or a probe is in flight."""
     until_ms = max(int(health.get(b"probe", 0)), int(health.get(b"rest", 0))) or now_ms
     if b"trips" not in health or not (due or until_ms > now_ms):
         return ()

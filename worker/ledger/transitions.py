@@ -1,4 +1,4 @@
-"""What a batch may write about a verification it holds. Each function makes one transition; none does I/O.
+"""The transitions that a batch may record for a verification it holds. Each function returns one; none does I/O.
 
 polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Destination(StrEnum):
-    """Where a verification is after a write: the words of ``record.lua``."""
+    """Where a verification is after a transition, in the words of ``record.lua``."""
 
     #: It stays as it is, under the same holder.
     SAME = "same"
-    #: The same batch goes on with it at its new stage.
+    #: The same batch continues with it at its new stage.
     HELD = "held"
     DUE = "due"
     #: Due now, as if it had never been started.
@@ -48,9 +48,9 @@ class Trip:
     first_s: float
     longest_s: float
     reason: str
-    #: For how long nobody must have been answered meanwhile: of many calls at once, those that fail end first.
+    #: How long there must have been no answer, too: of many concurrent calls, those that fail end first.
     lasting_s: float = 0.0
-    #: Nobody but a person can fix it.
+    #: Only a person can fix it.
     alarm: bool = False
     #: The fault behind it, for the log.
     cause: str = field(default="", compare=False)
@@ -78,11 +78,11 @@ class Transition:
     counts: dict[str, int] = field(default_factory=dict)
     event: str = ""
     detail: str = ""
-    #: The kind of the vendor's answer that this follows from; the breaker listens.
+    #: The kind of the vendor's answer that this follows from, for the circuit breaker.
     answer: str = ""
     #: Why the region may go on hold.
     trip: Trip | None = None
-    #: What was raised, where something was: for error reports. It is not recorded.
+    #: The exception that was raised, if any: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)
 
     def packed(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one answer of the vendor tells the ledger, whatever follows from it."""
+    """What the ledger records of one answer of the vendor, whatever the transition."""
 
     kind: str
     transaction_id: str | None = None
@@ -140,7 +140,7 @@ class Heard:
 def repoll(
     verification: Verification, heard: Heard, *, in_s: float, event: str = "", detail: str = ""
 ) -> Transition:
-    """Ask again after a countdown."""
+    """Poll again after a countdown."""
     return Transition(
         verification.signature_id,
         Destination.DUE,
@@ -155,7 +155,7 @@ def repoll(
 
 
 def finish(verification: Verification, heard: Heard, *, event: str, detail: str) -> Transition:
-    """Nothing more will come of one that was decided before."""
+    """End a verification that was decided before, because no late answer is expected any more."""
     return Transition(
         verification.signature_id,
         Destination.DONE,
@@ -169,7 +169,7 @@ def finish(verification: Verification, heard: Heard, *, event: str, detail: str)
 
 
 def give_up(verification: Verification, *, cause: str) -> Transition:
-    """The same for a fault of ours: what was decided stays, and the evidence is what it is."""
+    """End a decided verification for a fault on our side. The decision stays, the evidence is incomplete."""
     return Transition(
         verification.signature_id,
         Destination.DONE,
@@ -189,10 +189,10 @@ def settle(
     error_code: str | None,
     contradiction: str | None = None,
 ) -> Transition:
-    """The vendor has decided, and its answer is kept: the images come next.
+    """Record the vendor's result, whose raw answer is stored. The images come next.
 
-    `contradiction`: what in the answer says otherwise. It takes the place of an earlier answer's, unless the decision
-    is made: then the reason stays.
+    `contradiction`: what in the answer contradicts the result. It replaces that of an earlier answer, unless the
+    decision is made: then the reason stays.
     """
     fields = heard.fields(verification) | {
         Field.OVERALL_RESULT: overall_result or "",
@@ -207,7 +207,7 @@ def settle(
         fields=fields,
         counts=heard.counts(),
         answer=heard.kind,
-        # After the deadline it is evidence; the decision that was made stays the only one.
+        # After the deadline it is only evidence: the decision is made already.
         event="settled" if verification.decision is None else "settled_late",
         detail=" ".join(filter(None, (overall_result, error_code, contradiction))),
     )
@@ -216,7 +216,7 @@ def settle(
 def unsettled(
     verification: Verification, heard: Heard, *, reason: str, cause: str = "", answer_kept: bool = False
 ) -> Transition:
-    """There will be no result, for a `reason` the decision table knows. `cause`: the fault that was the last straw."""
+    """Settle without a result, for a `reason` that the decision table has. `cause`: the fault that led to it."""
     stage = Stage.ARCHIVING if answer_kept else Stage.ROUTING
     fields = heard.fields(verification) | {Field.REASON: reason}
     if not answer_kept:
@@ -236,7 +236,7 @@ def unsettled(
 def archived(
     verification: Verification, state: EvidenceState, *, files: int = 0, size_bytes: int = 0
 ) -> Transition:
-    """What could be had of the evidence is kept: the decision comes next, or the end where it was made before."""
+    """Record the archived evidence. The decision comes next, or the end if it was made before."""
     decided = verification.decision is not None
     pending = state is EvidenceState.PENDING
     return Transition(
@@ -259,7 +259,7 @@ def decide(verification: Verification, *, name: str, decision: str) -> Transitio
         Destination.SAME,
         Stage.ROUTING,
         fields={Field.DECISION_NAME: name, Field.DECISION: decision},
-        # A delivery that is tried again decides nothing new.
+        # A repeated delivery makes no new decision.
         event="" if verification.decision else "decided",
         detail=name,
     )
@@ -268,7 +268,7 @@ def decide(verification: Verification, *, name: str, decision: str) -> Transitio
 def delivered(
     verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0
 ) -> Transition:
-    """The pipeline has the decision: the end, unless evidence is still to be had."""
+    """Record that the pipeline has the decision. This is the end, unless `then` is a stage for more evidence."""
     return Transition(
         verification.signature_id,
         Destination.DONE if then is Stage.DONE else Destination.DUE,
@@ -285,7 +285,7 @@ def delivered(
 
 
 def _took(verification: Verification) -> dict[str, int]:
-    """How long it took until the task that told the pipeline began: its decision's `decided_at`, if it told at once."""
+    """Return counters of the time until the delivering task began: `decided_at`, if it delivered at once."""
     took = ENQUEUED_TO_DECIDED.counters((verification.read_at_ms - verification.enqueued_at_ms) / 1000)
     if verification.settled_at_ms and verification.reason is None:
         took |= SETTLED_TO_DECIDED.counters(verification.settled_for_s)
@@ -295,7 +295,7 @@ def _took(verification: Verification) -> dict[str, int]:
 def retry(
     verification: Verification, *, in_s: float, cause: str, why: str = "", late_faults: int = 0
 ) -> Transition:
-    """Something of ours failed: the same stage again after a countdown."""
+    """Repeat the stage after a countdown, because something on our side failed."""
     late = {Field.LATE_FAULTS: str(late_faults)} if late_faults else {}
     return Transition(
         verification.signature_id,
@@ -310,7 +310,7 @@ def retry(
 
 
 def ask_again(verification: Verification, *, in_s: float, cause: str) -> Transition:
-    """The answer that was kept is gone: the vendor is asked for another one."""
+    """Poll the vendor for another answer, because the stored one is missing."""
     return Transition(
         verification.signature_id,
         Destination.DUE,
@@ -329,19 +329,19 @@ def ask_again(verification: Verification, *, in_s: float, cause: str) -> Transit
 
 
 def wait(verification: Verification, *, in_s: float) -> Transition:
-    """The same stage again after a countdown; nothing has failed."""
+    """Repeat the stage after a countdown. Nothing has failed."""
     return Transition(verification.signature_id, Destination.DUE, verification.stage, in_s=in_s)
 
 
 def release(verification: Verification, *, event: str = "") -> Transition:
-    """Give it back untouched, due now: its start does not count. `event`: for the timeline, where one is needed."""
+    """Give it back unchanged, due now. Its start does not count. `event`: for the timeline, if it needs one."""
     return Transition(verification.signature_id, Destination.BACK, verification.stage, event=event)
 
 
 def quarantine(
     verification: Verification, *, reason: str, detail: str = "", heard: Heard | None = None
 ) -> Transition:
-    """A person has to look. `reason` is a word to count and filter by, `detail` says more."""
+    """Put it into quarantine for a person. `reason` is a word to count and filter by, `detail` says more."""
     return Transition(
         verification.signature_id,
         Destination.QUARANTINE,

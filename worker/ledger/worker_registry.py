@@ -1,11 +1,11 @@
-"""The worker registry: which workers there are, and by which decision table each decides.
+"""The worker registry: the running workers, and the decision table that each uses.
 
-Key (no region's: a worker works for all of them):
+Key (of no region, because a worker serves all of them):
 
     ekyc:workers   zset: `[name, table's version, our version, process]` as JSON -> ms of Redis's clock at which it was
-                   last seen. Each sign-in drops those not seen for `WORKER_FORGOTTEN_S`; the key ends after the last
+                   last seen. Each sign-in removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
 
-Redis's clock alone counts: no worker's clock has to agree with another's.
+Only Redis's clock counts, so the clocks of workers need not agree.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 KEY: Final = "ekyc:workers"
 
-# ARGV: member, for how many ms it has not been seen, after how many it is forgotten
+# ARGV: member, ms since it was seen, ms after which a member is removed
 _SIGN_IN: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], string.format('%.0f', now - ARGV[2]), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - ARGV[3]))
--- Seen by a clock that has gone back since: who lives signs in again.
+-- Redis's clock has gone back since these were seen: workers that run sign in again.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('%.0f', now + 1000), '+inf')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 """
@@ -42,12 +42,12 @@ class Worker:
     name: str
     table: str
     version: str
-    #: A token of the process: two under one name are two.
+    #: A token of the process, to tell apart two processes with one name.
     process: str = ""
 
 
 class WorkerRegistry:
-    """Signs workers in and out, and tells who is there. Every method raises ``LedgerUnavailable``."""
+    """Signs workers in and out, and lists those present. Every method may raise ``LedgerUnavailable``."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -63,7 +63,7 @@ class WorkerRegistry:
             self._redis.zrem(KEY, _member(worker))
 
     def present(self) -> tuple[Worker, ...]:
-        """Those seen lately, by name."""
+        """Return the workers seen in the last `WORKER_SEEN_S`, by name."""
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zrange(KEY, 0, -1, withscores=True)

@@ -1,5 +1,5 @@
--- ARGV: identity to take where this ledger has none, identity that it replaces, who
--- People accept this ledger as the replacement of another. Returns its identity.
+-- ARGV: identity for this ledger if it has none, identity of the ledger that it replaces, who
+-- A person accepts this ledger as the replacement of another. Returns its identity.
 redis.call('HSETNX', key('ledger'), 'id', ARGV[1])
 local ledger = redis.call('HMGET', key('ledger'), 'id', 'before')
 if ARGV[2] ~= ledger[1] then

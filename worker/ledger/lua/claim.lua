@@ -1,10 +1,12 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
 --   retention_ms, expected identity ('' for any), the clock at this dispatcher's last claim (0: none), ms since then
--- Returns { -1, now, identity, identities before it, since when it is another } where the ledger is not the expected one:
---   nothing is claimed. Else { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … },
---   { batch id, stage, id, … }, … }: for how long nothing more will be due, the newest act of a person on the region ('' for
---   none), what was quarantined, as it was before, the leases that ended, and what was claimed.
--- For how long others see that the ledger is another than a dispatcher expects, and how often the clock is noted, in ms.
+-- If the ledger is not the expected one, claims nothing and returns
+--   { -1, now, identity, identities before it, since when it is another }. Otherwise returns
+--   { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … },
+--     { batch id, stage, id, … }, … }:
+--   for how long nothing more will be due, the newest act of a person on the region ('' for none), verifications put
+--   into quarantine, as they were before, leases that ended, and the batches claimed.
+-- How long `ledger:replaced` is kept, and how often the clock is stored, in ms.
 local REPLACED_FOR = 30000
 local CLOCK_EVERY = 1000
 
@@ -31,8 +33,8 @@ if now - seen >= CLOCK_EVERY then
   redis.pcall('HSET', key('clock'), 'seen', digits(now))
 end
 
--- Leases that ended: their batch crashed, or its message was lost. What was started again and again, and never
--- came to an outcome, kills workers.
+-- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times
+-- without an outcome kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
@@ -40,13 +42,13 @@ for _, id in ipairs(ended) do
   local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER)
   if seen[1] then
     local starts = tonumber(seen[2]) or 0
-    -- Nobody where its message was lost, or not taken up yet.
+    -- Empty if its message was lost or is not read yet.
     local worker = string.match(seen[4] or '', '^[^/]*/[^/]*/(.*)$') or ''
     if starts >= SUSPECT then
       no_longer_suspect(id)
     end
     if starts >= most_starts and seen[3] and seen[1] ~= 'routing' then
-      -- The pipeline has its decision: evidence that cannot be had is no matter for a person.
+      -- The pipeline has its decision: missing evidence needs no person.
       note(id, now, 'given_up', 'CRASHES_WORKERS', worker)
       finish(id, retention)
     elseif starts >= most_starts then
@@ -62,25 +64,25 @@ for _, id in ipairs(ended) do
   end
 end
 
--- How many that were in a crashed batch travel together.
+-- How many verifications that were in one crash share a batch.
 local SURVIVORS = 8
--- How long one that has to wait for another suspect waits until it is looked at again, in ms.
+-- How long a suspect is delayed while another suspect is in flight, in ms.
 local AFTER_A_SUSPECT = 500
 
--- A crash takes all that its process has in flight, whatever their batches. So of those that were there at several
--- crashes one at a time is under way, and it shows which of them it was.
+-- A crash ends everything that its process has in flight, whatever the batch. So of the verifications with several
+-- crashes only one at a time is in flight, which shows the one that causes them.
 local function may_go(id, starts)
   if starts < SUSPECT then
     return true
   end
   if redis.call('PTTL', key('suspect')) > lease then
-    -- Redis's clock went back, and the key would outlive its lease by as much.
+    -- Redis's clock went back, so the key would outlive its lease.
     redis.call('DEL', key('suspect'))
   end
   return redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
 end
 
--- Returns how many it took, and the last of them.
+-- Returns how many verifications it took, and the id of the last one.
 local function take(stage, most)
   local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
@@ -88,8 +90,8 @@ local function take(stage, most)
   local taken, newest = 0, nil
 
   local function put(id, starts)
-    -- What was in a batch that crashed travels with few, and after a second crash alone: whatever kills workers takes
-    -- ever fewer with it, and the others are not held up by travelling one by one.
+    -- After one crash a verification shares a batch with few, after a second crash it is alone. So the one that kills
+    -- workers takes ever fewer with it, and the others are not delayed by batches of one.
     local batch = together
     if starts > 1 or (starts == 1 and (not survivors or #survivors >= 2 + SURVIVORS)) then
       batch = { together[1] .. #batches, stage }
@@ -123,7 +125,7 @@ local function take(stage, most)
   return taken, newest
 end
 
--- While the breaker is tripped one verification at a time tries the vendor.
+-- While the breaker is half-open one verification at a time probes the vendor.
 local health = redis.call('HMGET', key('health'), 'trips', 'probe')
 local tripped, probing_until = tonumber(health[1]), tonumber(health[2]) or 0
 local held = math.max(hold_until(now), tripped and probing_until > now and probing_until or 0)
@@ -140,12 +142,12 @@ if held == 0 and free > 0 then
   end
 end
 
--- Once a minute the counters are copied, so that what happened lately can be told from what ever happened.
+-- The counters are copied once a minute, so that the growth in the last minutes can be computed.
 local copy = key('counts:' .. math.floor(now / 60000))
 if redis.call('EXISTS', copy) == 0 then
   local counters = redis.call('HGETALL', key('counts'))
   redis.call('HSET', copy, 'at', digits(now))
-  -- In pieces: Lua passes some thousand arguments at most.
+  -- In pieces: Lua passes a few thousand arguments at most.
   for at = 1, #counters, 1000 do
     redis.call('HSET', copy, unpack(counters, at, math.min(at + 999, #counters)))
   end
@@ -167,11 +169,11 @@ consider('leased', 0)
 
 local sleep = longest_sleep
 if upcoming <= now then
-  -- There is more than one claim may take: let another dispatcher help.
+  -- More is due than one claim may take: wake another dispatcher.
   wake()
   sleep = 0
 elseif upcoming < math.huge then
-  -- One dispatcher promises to wake for it; the others wait a little longer, in case that one dies.
+  -- One dispatcher wakes for it. The others sleep a little longer, in case that dispatcher dies.
   local alarm = redis.call('HMGET', key('alarm'), 'at', 'by')
   local at = tonumber(alarm[1])
   if at and alarm[2] ~= dispatcher and at <= upcoming and at + grace > now then

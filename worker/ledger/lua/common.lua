@@ -1,68 +1,68 @@
--- What every script of the ledger begins with.
+-- The beginning of every script of the ledger.
 --
 -- KEYS[1] is the prefix `ekyc:{<region>}:`. One region is one hash slot, so a region may live on a Redis of its own.
--- Every time is in milliseconds of the ledger's clock: Redis's own, corrected where that was seen to jump.
+-- Every time is in milliseconds of the ledger's clock: Redis's own, corrected after a detected jump.
 --
---   due:<stage>     zset    id -> moment at which something must next happen; stage: polling, archiving, routing
---   leased          zset    id -> moment at which the batch that holds it loses it
---   quarantine      zset    id -> moment at which it came here
+--   due:<stage>     zset    id -> when something must next happen; stage: polling, archiving, routing
+--   leased          zset    id -> when the lease of the batch that holds it ends
+--   quarantine      zset    id -> when it was put into quarantine
 --   v:<id>          hash    the verification; its fields are in `worker/ledger/fields.py`
---   t:<id>          list    steps of the timeline: `<ms>|<event>|<detail>|<worker>`; the newest, as many as MOST says
---   f:<id>          list    faults of the timeline, likewise; there is none before the first fault. Both lists and the hash
---                           expire together
+--   t:<id>          list    steps of the timeline: `<ms>|<event>|<detail>|<worker>`; the newest ones, MOST gives the number
+--   f:<id>          list    faults of the timeline, likewise; it does not exist before the first fault. Both lists and the
+--                           hash expire together
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
---   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as the act says
+--   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as in the act
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
---                           probe: until when the one verification that tries the vendor may take; by: its id
---                           rest: until when the region rested last; reason: of the last trip
---   failing         set     the reasons for which calls failed since the vendor last answered, and for each reason
---   failing:<reason> set    the ids: the breaker counts verifications, not calls
---   failing_since   hash    for each reason when its first call failed
+--                           probe: until when the verification that probes the vendor has time; by: its id
+--                           rest: end of the region's last hold; reason: of the last trip
+--   failing         set     the reasons for which calls failed since the vendor last answered
+--   failing:<reason> set    the ids that failed for that reason: the breaker counts verifications, not calls
+--   failing_since   hash    reason -> when its first call failed
 --   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
---   suspect         string  the one verification under way that was started SUSPECT times without an outcome
---   tat             string  GCRA's theoretical arrival time, the region's rate
+--   suspect         string  the verification in flight that was started SUSPECT times without an outcome
+--   tat             string  GCRA's theoretical arrival time, for the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
---   clock           hash    seen: the ledger's clock at a claim not long ago; ahead: what is added to Redis's own, 0 until
+--   clock           hash    seen: the ledger's clock at a recent claim; ahead: what is added to Redis's own clock, 0 until
 --                           that has jumped
---   ledger          hash    id: the identity of this ledger; before: those that were accepted to be replaced by it
---   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while one finds another here
---   alarm           hash    at, by: the dispatcher that promised to wake for the next due moment
+--   ledger          hash    id: the identity of this ledger; before: accepted identities of ledgers that it replaces
+--   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while a dispatcher finds another one here
+--   alarm           hash    at, by: the dispatcher that wakes for the next due moment
 --
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
 -- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
 
--- How many lines of a timeline there are at most: faults never push out what was done with a verification.
+-- The most lines of a list. Faults have a list of their own, so that they never push out steps.
 local MOST = { ['f:'] = 32, ['t:'] = 64 }
--- The list of each event that is no step. An older release keeps all events, and `left_out`, in the list of steps.
+-- The list of each event that is not a step. An older release keeps all events, and `left_out`, in the list of steps.
 local KINDS = { fault = 'f:', lease_expired = 'f:', worker_stuck = 'f:', left_out = '' }
--- What a line of a full list ends with: for how many faults it stands; how many lines were removed, and the moments of the
--- first and the last of these.
+-- The end of a line of a full list: the number of faults it represents, the number of removed lines, and the times of the
+-- first and the last removed line.
 local COUNTS = '|(%d+)|(%d+)|(%d+)|(%d+)$'
--- An older release that ends a verification does not know the list of its faults, which then expires by itself: in ms.
+-- Expiry of the list of faults, in case an older release, which does not know the list, ends the verification: in ms.
 local FAULTS_KEPT = 90 * 86400000
 local MAX_ACTS = 1000
--- Starts without an outcome after which a verification is kept apart from others that may kill workers, too.
+-- Starts without an outcome after which a verification is a suspect: only one suspect at a time is in flight.
 local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
 
--- By how much Redis's clock may go back before it counts as a jump.
+-- How far Redis's clock may go back before it counts as a jump, in ms.
 local JUMP_BACK = 2000
--- By how much it must leap ahead of what a process measured.
+-- How far it must be ahead of what a process measured to count as a jump, in ms.
 local JUMP_AHEAD = 600000
 
 local function key(name)
   return KEYS[1] .. name
 end
 
--- Lua prints 1e15 for large numbers; Redis wants digits.
+-- Lua prints large numbers as 1e15; Redis needs digits.
 local function digits(number)
   return string.format('%.0f', number)
 end
 
--- The ledger's clock, and what it was at a claim not long ago. It never goes back: where Redis's does, as on a replica that
--- is promoted, what it lacks is added from then on.
+-- The ledger's clock, and its value at a recent claim. It never goes back: if Redis's clock does, as after the promotion of
+-- a replica, the difference is added from then on.
 local function now_ms()
   local time = redis.call('TIME')
   local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen')
@@ -70,14 +70,14 @@ local function now_ms()
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   local now = redis_ms + (tonumber(clock[1]) or 0)
   if now < seen - JUMP_BACK then
-    -- A full Redis refuses to note it, and is asked again at the next call.
+    -- A Redis out of memory refuses this write; the next call tries it again.
     redis.pcall('HSET', key('clock'), 'ahead', digits(seen - redis_ms))
     now = seen
   end
   return now, seen
 end
 
--- What was written by a clock that was ahead by `surplus` is moved back. What is due soon anyway stays as it is.
+-- Move back times that were written while the clock was ahead by `surplus`. Times that are due soon anyway stay.
 local function set_back(now, surplus)
   redis.call('HINCRBY', key('clock'), 'ahead', digits(-surplus))
   for _, name in ipairs({ 'due:routing', 'due:archiving', 'due:polling', 'leased' }) do
@@ -103,8 +103,8 @@ local function set_back(now, surplus)
   redis.call('DEL', key('tat'), key('alarm'))
 end
 
--- The ledger's clock for a process that has seen it before: `last` it was then, and `elapsed` ms have passed there since.
--- Where it is far ahead of both that process and the newest claim, Redis's clock has leaped.
+-- The ledger's clock for a process that read `last` from it `elapsed` ms ago. If the clock is far ahead of that process and
+-- of the newest claim, Redis's clock has jumped ahead.
 local function watched_now_ms(last, elapsed)
   local now, seen = now_ms()
   local expected = math.max(last + elapsed, seen)
@@ -123,7 +123,7 @@ local function moment(line)
   return tonumber(string.match(line, '^%d+'))
 end
 
--- The newest fault for `cause`, if another one since the last step has a line of its own.
+-- The newest line of a fault for `cause`, if there is another one since the last step; otherwise nil.
 local function shared_line(id, lines, cause)
   local last_step = moment(redis.call('LINDEX', key('t:' .. id), -1) or '0')
   local newest
@@ -140,7 +140,7 @@ local function shared_line(id, lines, cause)
   end
 end
 
--- Remove one line from a full list. Returns the counts that the line that follows it ends with; '' while there is room.
+-- Remove one line from a full list. Returns the counts to append to the new line; '' if the list is not full.
 local function make_room(id, kind, event, cause)
   local list, lines = key(kind .. id), {}
   for _, line in ipairs(redis.call('LRANGE', list, 0, -1)) do
@@ -169,7 +169,7 @@ local function note(id, now, event, detail, worker)
   local line = digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker
   local length = redis.call('RPUSH', list, line)
   if length > MOST[kind] then
-    -- It is written once more with its counts. The list is never empty, so it keeps its expiry.
+    -- Replace the line by one with its counts. The list is never empty meanwhile, so it keeps its expiry.
     redis.call('LTRIM', list, 0, -2)
     redis.call('RPUSH', list, line .. make_room(id, kind, event, detail))
   elseif length == 1 and kind == 'f:' then
@@ -177,7 +177,7 @@ local function note(id, now, event, detail, worker)
   end
 end
 
--- A verification that has come to its end is forgotten after `retention` ms.
+-- Let an ended verification expire after `retention` ms.
 local function expire(id, retention)
   local in_ms = digits(retention)
   redis.call('PEXPIRE', key('v:' .. id), in_ms)
@@ -196,7 +196,7 @@ local function wake()
   end
 end
 
--- Make `id` due, and make sure that some dispatcher is awake by then.
+-- Make `id` due, and make sure that a dispatcher is awake by then.
 local function make_due(id, stage, at, now)
   redis.call('ZADD', key('due:' .. stage), digits(at), id)
   local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))
@@ -215,7 +215,7 @@ local function quarantine(id, reason, now, worker)
   note(id, now, 'quarantined', reason, worker)
 end
 
--- Nothing more will come of it: it is remembered for a while.
+-- End a verification; it is kept for `retention` ms.
 local function finish(id, retention)
   redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.CONTEXT)
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
@@ -235,7 +235,7 @@ local function no_longer_suspect(id)
   end
 end
 
--- The region's rest, and when it ends; 0 where there is none.
+-- When the region's hold ends; 0 if it is not on hold.
 local function hold_until(now)
   local ends = tonumber(redis.call('HGET', key('hold'), 'until'))
   if ends and ends > now then
@@ -244,8 +244,8 @@ local function hold_until(now)
   return 0
 end
 
--- `id` leaves its lease. Was it the one that tries the vendor, the next may, whatever became of it: a probe that nobody
--- answered must not keep its region shut until it would have taken too long.
+-- `id` leaves its lease. If it was the probe, the next verification may probe, whatever the outcome: a probe without an
+-- answer must not block its region until its time is over.
 local function end_probe(id)
   if redis.call('HGET', key('health'), 'by') == id then
     redis.call('HDEL', key('health'), 'by', 'probe')
@@ -260,8 +260,8 @@ local function forget_failures()
   redis.call('DEL', key('failing'), key('failing_since'))
 end
 
--- Let the region rest. A rest that ends later stays. Returns the moment at which it ends. What people write as a reason
--- is counted as one word, so that the counters stay few.
+-- Put the region on hold. A hold that ends later stays. Returns when the hold ends. A reason that a person wrote is counted
+-- as one word, so that the counters stay few.
 local function hold(for_ms, reason, now, counted_as)
   local ends = now + for_ms
   local already = hold_until(now)
@@ -278,8 +278,8 @@ local function hold(for_ms, reason, now, counted_as)
   return ends
 end
 
--- GCRA, the generic cell rate algorithm. `rate` is calls per second, 0 for no limit. A tenth of a second's worth may
--- come at once, so that a batch is not taken apart into single calls.
+-- GCRA, the generic cell rate algorithm. `rate` is calls per second, 0 for no limit. A burst may have the
+-- calls of a tenth of a second, so that a batch is not split into single calls.
 local function permits(rate, now)
   if rate == 0 then
     return math.huge, now

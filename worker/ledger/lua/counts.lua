@@ -1,6 +1,6 @@
--- No ARGV. Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
+-- No ARGV. Writes nothing, so that a Redis out of memory still runs it, which it would not inside MULTI.
 -- Returns { now, counts, hold, health, quarantined, leased, due:polling, due:archiving, due:routing }: hashes as flat
--- lists, and of each set but `quarantine` { members, members whose moment has come, the first moment or nil }.
+-- lists, and of each set but `quarantine` { members, members whose time has come, the first time or nil }.
 local now = now_ms()
 
 local function set(name)

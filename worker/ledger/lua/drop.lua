@@ -1,5 +1,5 @@
 -- ARGV: who, why, retention_ms, id, id, …
--- Ends verifications in quarantine without a decision. Returns for each id: 1 it was there, 0 it was not.
+-- Ends verifications in quarantine without a decision. Returns for each id: 1 it was in quarantine, 0 it was not.
 local now = now_ms()
 local answer = {}
 for at = 4, #ARGV do

@@ -1,6 +1,6 @@
 -- ARGV: call, id, context, id, context, …   ('' for no context)
--- `call` names this call of a client, which may send it again because the reply was lost: it gets the same answer.
--- Returns for each id: 1 it is new, 0 it was known and nothing changed.
+-- `call` identifies this call of a client. If it is sent again because the reply was lost, it gets the same answer.
+-- Returns for each id: 1 it is new, 0 the ledger had it already and nothing changed.
 local call = ARGV[1]
 local now = now_ms()
 local answer = {}

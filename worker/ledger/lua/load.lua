@@ -1,7 +1,7 @@
 -- ARGV: batch, stage, lease_ms, holder, the clock when this process last loaded (0: never), ms since then, id, id, …
--- Starts a batch: returns { now, by how much it is ahead of Redis's clock }, then { id, { field, value, … } } for each verification that the batch still holds at
--- this stage and that no earlier message has started; its lease starts over. While the region rests, polling is given
--- back untouched.
+-- Starts a batch. Returns { now, by how much it is ahead of Redis's clock }, then { id, { field, value, … } } for each
+-- verification that the batch still holds at this stage and that no earlier message has started. Its lease starts over.
+-- While the region is on hold, polling is given back unchanged.
 local batch, stage, lease, holder = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = watched_now_ms(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local held = stage == 'polling' and hold_until(now) or 0

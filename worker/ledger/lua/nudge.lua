@@ -1,5 +1,5 @@
 -- ARGV: id, id, …
--- What waits to be polled is due now. Returns for each id: 1 it is, 0 it was not waiting to be polled.
+-- Makes verifications that wait to be polled due now. Returns for each id: 1 it is due, 0 it was not waiting to be polled.
 local now = now_ms()
 local answer = {}
 for number, id in ipairs(ARGV) do

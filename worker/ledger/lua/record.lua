@@ -1,18 +1,20 @@
 -- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
---     set = { field: value }, count = { counter: n }, event, detail, answer = the vendor's, trip = { after, first_ms, longest_ms, reason, lasting_ms } }
---   due: wait in_ms; back: due now, as if it had not been started; held: go on in the same batch; same: stay as it is, under the same holder
+--     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's answer,
+--     trip = { after, first_ms, longest_ms, reason, lasting_ms } }
+--   due: wait in_ms; back: due now, as if it had not been started; held: continue in the same batch;
+--   same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
--- Returns for each write: 0 it was not made, 1 it was, 2 it was and closed the breaker; where the region rests because of
--- it, until when.
+-- Returns for each write: 0 it was not made; 1 it was made; 2 it was made and closed the breaker; if it put the region on
+-- hold, when the hold ends.
 local batch, holder, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local now = now_ms()
 local answer = {}
 
--- Scores and ids for one ZADD: a command has its price, and a batch many verifications.
+-- Scores and ids for one ZADD, because one command for each verification of a batch costs more.
 local leases = {}
 
-local function lease_anew(id)
+local function renew_lease(id)
   leases[#leases + 1] = digits(now + lease)
   leases[#leases + 1] = id
 end
@@ -28,16 +30,16 @@ local function store(verification, fields)
   end
 end
 
--- Where a verification is after a write. Its fields, `write.set`, are stored before.
+-- By the write's `place`: moves a verification. Its fields, `write.set`, are stored before.
 local place = {}
 
 function place.same(write)
-  lease_anew(write.id)
+  renew_lease(write.id)
 end
 
 function place.held(write)
   redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
-  lease_anew(write.id)
+  renew_lease(write.id)
 end
 
 function place.due(write)
@@ -65,15 +67,14 @@ function place.quarantine(write)
   quarantine(write.id, write.reason, now, worker)
 end
 
--- The breaker. What trips it says after how many verifications in a row, over what time at least, and for how long the
--- region is on hold then: longer each time, until the probe is answered. Returns until when the region is on hold because
--- of it, or 1.
+-- The circuit breaker. `by` has the number of verifications in a row and the time that it takes to trip, and the length of
+-- the hold that follows: longer each time, until a probe is answered. Returns when the hold ends that `id` caused, or 1.
 local function trip(id, by)
-  local resting = hold_until(now)
-  if resting > 0 then
-    -- Begun before the rest: it says nothing new, unless it asks for a longer one.
-    local ends = by.after == 1 and hold(by.first_ms, by.reason, now) or resting
-    return ends > resting and ends or 1
+  local held_until = hold_until(now)
+  if held_until > 0 then
+    -- A call from before the hold gives no new information, unless it asks for a longer hold.
+    local ends = by.after == 1 and hold(by.first_ms, by.reason, now) or held_until
+    return ends > held_until and ends or 1
   end
   redis.call('SADD', key('failing'), by.reason)
   redis.call('HSETNX', key('failing_since'), by.reason, digits(now))
@@ -90,26 +91,26 @@ local function trip(id, by)
   return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end
 
--- Nothing has failed since the vendor last answered, as far as this call knows.
-local sound = false
+-- Whether an earlier write of this call was an answer and none after it a failure: then no failure is left to forget.
+local forgotten = false
 
 local function answered()
-  -- What was asked before a rest says nothing of the vendor now.
-  if not sound and hold_until(now) == 0 then
+  -- An answer to a call from before the hold shows nothing about the vendor now.
+  if not forgotten and hold_until(now) == 0 then
     forget_failures()
     local closed = redis.call('DEL', key('health')) == 1
     if closed then
       wake()
     end
-    sound = true
+    forgotten = true
     return closed
   end
 end
 
--- The one that tries the vendor: asked for once, not for each of a batch.
+-- The verification that probes the vendor: read once, not for each write.
 local probe = redis.call('HGET', key('health'), 'by')
 
--- Writes of a batch count mostly the same: each counter is changed once.
+-- Writes of a batch mostly change the same counters, so each counter is changed once.
 local counted = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
@@ -131,7 +132,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     store(verification, fields)
     answer[number] = 1
     if write.trip then
-      sound = false
+      forgotten = false
       answer[number] = trip(write.id, write.trip)
     elseif write.answer and answered() then
       answer[number] = 2

@@ -1,5 +1,5 @@
 -- ARGV: holder, lease_ms, id, id, …
--- Returns how many of them the holder still holds; their lease starts over.
+-- Renews the lease of each id that the holder still holds. Returns how many these are.
 local holder, lease = ARGV[1], tonumber(ARGV[2])
 local now = now_ms()
 local held = 0

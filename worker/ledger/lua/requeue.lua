@@ -1,6 +1,6 @@
 -- ARGV: who, id, id, …
--- Takes verifications out of quarantine, due now at the stage they were at, with a new deadline.
--- Returns for each id: 1 it was there, 0 it was not.
+-- Takes verifications out of quarantine, due now at their former stage, with a new deadline.
+-- Returns for each id: 1 it was in quarantine, 0 it was not.
 local now = now_ms()
 local answer = {}
 for at = 2, #ARGV do
@@ -12,7 +12,7 @@ for at = 2, #ARGV do
     local counts = { Field.NULLS, Field.FAULTS, Field.LATE_FAULTS, Field.STARTS, Field.LOSSES }
     redis.call('HDEL', verification, Field.QUARANTINE_REASON, Field.QUARANTINED_FROM, unpack(counts))
     if seen[2] == 'CRASHES_WORKERS' then
-      -- As after a second crash: it travels alone, and takes nobody along.
+      -- As after a second crash: its batch has no other verification.
       redis.call('HSET', verification, Field.STARTS, 2)
     end
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)

@@ -1,17 +1,16 @@
 -- ARGV: who
--- Ends the region's rest now, and trusts the vendor again. Returns 1 if there was a rest, or one verification alone
--- tried the vendor, else 0.
+-- Ends the region's hold now and closes its breaker. Returns 1 if the region was on hold or half-open, else 0.
 local now = now_ms()
-local resting = hold_until(now) > 0
-local held = resting or redis.call('EXISTS', key('health')) == 1
+local on_hold = hold_until(now) > 0
+local held = on_hold or redis.call('EXISTS', key('health')) == 1
 if held then
-  act(now, 'resume', resting and redis.call('HGET', key('hold'), 'reason') or 'it was half-open', ARGV[1])
+  act(now, 'resume', on_hold and redis.call('HGET', key('hold'), 'reason') or 'it was half-open', ARGV[1])
 end
--- The last refusal of a token, too, which nobody asks after for some seconds: it would order the next rest.
+-- The stored refusal of a token also goes: it stands for some seconds and would order the next hold.
 redis.call('DEL', key('hold'), key('health'), key('token:refused'))
 forget_failures()
 if held then
-  -- What waited for the end of the rest is due now, and some dispatcher should know.
+  -- What waited for the end of the hold is due now.
   wake()
 end
 return held and 1 or 0

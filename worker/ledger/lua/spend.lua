@@ -1,6 +1,5 @@
 -- ARGV: rate (calls/s, 0: none)
--- Takes the right to one vendor call beyond the polls that are claimed, and counts it. Returns 0, or for how many ms there
--- is none.
+-- Takes a permit for one vendor call beyond the claimed polls, and counts it. Returns 0, or the ms until there is a permit.
 local rate = tonumber(ARGV[1])
 local now = now_ms()
 local held = hold_until(now)

@@ -1,7 +1,7 @@
 -- ARGV: id
--- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
--- Returns { now, fields as a flat list, steps, faults, moment in `leased`, in `due:polling`, `due:archiving`, `due:routing` };
--- nil where the id is in no such set.
+-- Writes nothing, so that a Redis out of memory still runs it, which it would not inside MULTI.
+-- Returns { now, fields as a flat list, steps, faults, score in `leased`, `due:polling`, `due:archiving`, `due:routing` };
+-- nil for each set that does not have the id.
 local id = ARGV[1]
 return {
   now_ms(),
