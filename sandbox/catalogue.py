@@ -175,7 +175,7 @@ def _shapes() -> tuple[Entry, ...]:
         Entry("pass-nosigid", "a result without signatureId", _QUARANTINED),
         Entry("unknownresult", "an overallResult nobody knows", _QUARANTINED),
         Entry("nodata", "SUCCESS with null data", _QUARANTINED),
-        Entry("pass-nametwice", "a name of ocrInfo stands twice, with different values", _approved()),
+        Entry("pass-nametwice", "a name of ocrInfo occurs twice, with different values", _approved()),
         Entry("pass-docfail", "PASS beside an ocrResult FAIL", _contradicted("DOC_RESULT")),
         Entry("pass-idvfail", "PASS beside an idvResult FAIL", _contradicted("IDV_RESULT")),
         Entry("pass-unsubmitted", "PASS beside submissionCompleted false", _contradicted("NOT_SUBMITTED")),

@@ -1,1 +1,1 @@
-"""What crosses our borders, checked: the vendor's answers, enqueue requests and decisions."""
+"""Schemas of all data from and to other systems: the vendor's answers, enqueue requests and decisions."""

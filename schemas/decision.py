@@ -1,4 +1,4 @@
-"""What the pipeline receives in the end. No personal data is in it but what the pipeline put there itself."""
+"""The decision that the pipeline receives. Its only personal data is what the pipeline put into `context`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from schemas.result import OverallResult
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a decision may be called: its name becomes a task's name and a counter's.
+#: The form of a decision's name, which becomes part of the names of a task and a counter.
 DECISION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
-#: The namespace of all decision ids. Changing it would make every decision another one.
+#: The namespace of all decision ids. A change would change the id of every decision.
 _NAMESPACE: Final = uuid.UUID("838cf42f-94ae-4878-872e-a4458f64254f")
 
 
 def decision_id(region: str, signature_id: str) -> str:
-    """The id of a verification's one decision: the same wherever and however often it is made."""
+    """Return the id of a verification's one decision. It is the same wherever and however often it is made."""
     return str(uuid.uuid5(_NAMESPACE, f"{region}:{signature_id}"))
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRef:
-    """Where the evidence lies. Not `complete`: some of it could not be had, or not yet."""
+    """Where the evidence is. Not `complete`: some of it is missing, or not there yet."""
 
     url: str
     complete: bool
@@ -45,11 +45,11 @@ class Decision:
     Parameters:
         id: UUIDv5 of region and signatureId, see ``decision_id``.
         decision: the name that the table gives it, such as `approve`.
-        overall_result: None where it was settled without a result; then `reason` says why.
+        overall_result: None if it was settled without a result; then `reason` says why.
         error_code: as the vendor sent it.
         decided_at: an aware moment; sent in UTC, in milliseconds.
         context: whatever JSON the pipeline attached to the enqueue request.
-        polls: how many answers of the vendor it took.
+        polls: the number of answers of the vendor.
         table: the version of the decision table.
     """
 
@@ -118,7 +118,7 @@ _SCHEMA: Final = DecisionSchema()
 
 
 def dump_decision(decision: Decision) -> dict[str, Any]:
-    """The decision as JSON carries it, its fields always in the same order."""
+    """Return the decision as a JSON object with its fields always in the same order."""
     return dict(_SCHEMA.dump(decision))
 
 

@@ -1,4 +1,4 @@
-"""What the vendor says of the document, side by side."""
+"""What the vendor reports about the document, for each side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.fields import Millis, ReadableList, Truth
 from schemas.record import VendorRecord
 from schemas.vendor_json import doubled
 
-#: What a link loads as that is no text, or that stands twice with different values: no host is asked for it.
+#: The value of a link that is not text, or that occurs twice with different values. It is never requested.
 UNUSABLE_LINK: Final = "unusable:"
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sides(Generic[T]):
-    """The same thing of the document's two sides; None where the vendor says nothing."""
+    """One value for each side of the document; None if the vendor does not send it."""
 
     front: T | None = None
     back: T | None = None
@@ -29,7 +29,7 @@ class Sides(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class QualityLabels:
-    """What the vendor thinks of an image. A document that passed may still be exposed."""
+    """The vendor's quality labels of an image. A document that passed may still be exposed."""
 
     is_blur: bool | None = None
     is_dim: bool | None = None
@@ -38,7 +38,7 @@ class QualityLabels:
 
 @dataclass(frozen=True, slots=True)
 class DocEvent:
-    """A step of the user's, such as `FE_DOCUMENT_SCAN`."""
+    """A step of the user, such as `FE_DOCUMENT_SCAN`."""
 
     event: str | None = None
     result: str | None = None
@@ -47,11 +47,11 @@ class DocEvent:
 
 @dataclass(frozen=True, slots=True)
 class DocDetail:
-    """The document. What is personal in it stays out of its `repr`, and so out of logs and tracebacks."""
+    """The document. Its personal data is not in its `repr`, and so not in logs and tracebacks."""
 
-    #: `docResult` or `ocrResult`; where they differ, the one that is not PASS.
+    #: `docResult` or `ocrResult`; if they differ, the one that is not PASS.
     doc_result: str | None = None
-    #: Links, which may die after a day, or images in Base64. Only who fetches them judges them.
+    #: Links, which may expire after a day, or images in Base64. They are checked only when they are fetched.
     front_image: str | None = field(default=None, repr=False)
     back_image: str | None = field(default=None, repr=False)
     doc_type: Sides[str] = Sides()
@@ -59,19 +59,19 @@ class DocDetail:
     #: An open map for each side, by the type of the document.
     ocr_info: Sides[Mapping[str, Any]] = field(default=Sides(), repr=False)
     quality_labels: Sides[QualityLabels] = Sides()
-    #: Only `photocopy` has been seen, and also in a document that passed.
+    #: Only `photocopy` has been seen, also in a document that passed.
     forgery_labels: tuple[str, ...] = ()
     events: tuple[DocEvent, ...] = ()
 
 
 def is_pass(word: str) -> bool:
-    """Whether the vendor says PASS, in whatever case."""
-    # ASCII first: the long s of older English, too, is an S in capitals.
+    """Return whether a word is PASS, in any letter case."""
+    # ASCII first: `upper` also turns the long s (U+017F) into S.
     return word.isascii() and word.upper() == "PASS"
 
 
 class OpenMap(fields.Field[Mapping[str, Any]]):
-    """An object whose names nobody knows beforehand."""
+    """An object with arbitrary names."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Mapping[str, Any]:
         del attr, data, kwargs
@@ -81,7 +81,7 @@ class OpenMap(fields.Field[Mapping[str, Any]]):
 
 
 class Link(fields.Field[str | None]):
-    """The link of an image as it is. An empty value loads as None, what is no text as ``UNUSABLE_LINK``."""
+    """The link of an image, unchanged. An empty value loads as None, a value that is not text as ``UNUSABLE_LINK``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         del kwargs
@@ -120,7 +120,7 @@ class QualitySides(VendorRecord):
 
 
 class DocEventSchema(VendorRecord):
-    """`createTimestmap` is how this product's page spells what its siblings call `createTimestamp`."""
+    """This product's page spells `createTimestmap` what its siblings call `createTimestamp`."""
 
     into = DocEvent
 
@@ -152,8 +152,10 @@ class DocDetailSchema(VendorRecord):
     events = ReadableList(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
-        said = [word for word in (data.get("doc_result"), data.pop("ocr_result", None)) if word]
-        data["doc_result"] = next((word for word in said if not is_pass(word)), said[0] if said else None)
+        results = [word for word in (data.get("doc_result"), data.pop("ocr_result", None)) if word]
+        data["doc_result"] = next(
+            (word for word in results if not is_pass(word)), results[0] if results else None
+        )
         for name in ("forgery_labels", "events"):
             data[name] = tuple(entry for entry in data.get(name) or () if entry is not None)
         return data

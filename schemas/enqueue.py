@@ -1,4 +1,4 @@
-"""An enqueue request in a message or a file; its rules stand in `worker.enqueue_request`."""
+"""An enqueue request in a message or a file. Its rules are in `worker.enqueue_request`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is around every answer of the vendor: a code, the data, and an id of the exchange."""
+"""The envelope of every answer of the vendor: a code, the data, and an id of the exchange."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from schemas.errors import SchemaError
 from schemas.record import VendorRecord
 from schemas.vendor_json import parse
 
-#: The vendor documents at most 64 characters. What is no such id is of no use to its support.
+#: The vendor documents at most 64 characters. Anything else is of no use to the vendor's support.
 _TRANSACTION_ID: Final = re.compile(r"[!-~]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An answer of the vendor, unopened. `data` is parsed JSON, None where there is none."""
+    """An answer of the vendor. `data` is parsed JSON that is not checked yet, None if there is none."""
 
     code: str
     data: Any = field(default=None, repr=False)
-    #: The only handle that the vendor's support takes.
+    #: The only reference that the vendor's support takes.
     transaction_id: str | None = None
 
 
 class TransactionId(fields.Field[str | None]):
-    """1 to 64 visible ASCII characters; anything else loads as None: an answer is never refused for it."""
+    """1 to 64 visible ASCII characters. Anything else loads as None, so that no answer is refused for it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         del attr, data, kwargs
@@ -35,7 +35,7 @@ class TransactionId(fields.Field[str | None]):
 
 
 class EnvelopeSchema(VendorRecord):
-    """`message` and `extra` are dropped here: they change without notice and may quote the user's data."""
+    """`message` and `extra` are not loaded: they change without notice and may contain the user's data."""
 
     into = Envelope
     decided = frozenset({"code", "data"})
@@ -50,9 +50,9 @@ _SCHEMA: Final = EnvelopeSchema()
 
 
 def load_envelope(raw: bytes) -> Envelope:
-    """Read the body of an answer. Raises ``SchemaError`` where it is no JSON object with a `code`.
+    """Read the body of an answer. Raises ``SchemaError`` if it is not a JSON object with a `code`.
 
-    What counts as JSON: ``schemas.vendor_json``.
+    ``schemas.vendor_json`` defines what counts as JSON.
     """
     try:
         envelope: Envelope = _SCHEMA.load(parse(raw))

@@ -1,4 +1,4 @@
-"""What a schema raises: where the fault lies and what it is, never the value found there."""
+"""The error that a schema raises: the field at fault and the problem, never the value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class SchemaError(ValueError):
-    """A payload cannot be read safely. ``field`` is a dotted path, ``problem`` says what is wrong with it."""
+    """A payload cannot be read safely. ``field`` is a dotted path, ``problem`` what is wrong with it."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
@@ -18,7 +18,7 @@ class SchemaError(ValueError):
 
     @classmethod
     def from_validation(cls, error: ValidationError, *, prefix: str = "") -> SchemaError:
-        """The first fault of a marshmallow error, as one line."""
+        """Return the first fault of a marshmallow error, as one line."""
         path, problem = _first(error.messages)
         return cls(".".join(filter(None, (prefix, *path))), problem)
 

@@ -1,4 +1,4 @@
-"""The fields that several schemas share, and the words they take."""
+"""The fields that several schemas share, and the codes that they accept."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _Kept = TypeVar("_Kept")
 #: The last moment that a `datetime` can hold, in epoch milliseconds.
 MAX_MILLIS: Final = 253_402_300_799_999
 
-#: The most entries of a list of the vendor's. Its page shows one in each; who tries again every four seconds for all of
-#: the hour there is, makes 900 events. A body has room for a million: 155 MB, where each of them is looked at.
+#: The most entries of a list in an answer. The vendor's page shows one in each. A user who tries every four seconds for
+#: the whole hour makes 900 events. A body could have a million, which would take 155 MB if each were loaded.
 MAX_ENTRIES: Final = 1000
 
-#: What stands for a code of the vendor's that does not look like one.
+#: Replaces a code of the vendor that does not look like one.
 UNPRINTABLE: Final = "UNPRINTABLE"
 
-#: What a code of the vendor's looks like.
+#: The form of the vendor's codes.
 CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 _MILLIS: Final = re.compile(r"[0-9]{1,15}")
@@ -47,7 +47,7 @@ class SignatureId(fields.String):
 
 
 class Region(fields.String):
-    """A region or its alias; loads as the region's own name."""
+    """A region or its alias; loads as the name of the region."""
 
     default_error_messages = {"null": BAD_REGION}  # noqa: RUF012 - as marshmallow declares it
 
@@ -57,7 +57,7 @@ class Region(fields.String):
 
 
 class Context(fields.Field[Any]):
-    """JSON of the pipeline's own; loads as compact JSON text."""
+    """Any JSON of the pipeline; loads as compact JSON text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         del attr, data, kwargs
@@ -65,7 +65,7 @@ class Context(fields.Field[Any]):
 
 
 def _by_rule(rule: Callable[[Any], _Kept], value: Any) -> _Kept:
-    """What a rule of `worker.enqueue_request` makes of a value."""
+    """Return what a rule of `worker.enqueue_request` makes of a value. Raises ``ValidationError``."""
     try:
         return rule(value)
     except ValueError as error:
@@ -73,7 +73,7 @@ def _by_rule(rule: Callable[[Any], _Kept], value: Any) -> _Kept:
 
 
 class Truth(fields.Field[bool]):
-    """`true` or `false` and nothing that merely looks like it: no `"yes"`, no `1`."""
+    """`true` or `false`. Similar values such as `"yes"` or `1` are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         del attr, data, kwargs
@@ -85,7 +85,7 @@ class Truth(fields.Field[bool]):
 class Millis(fields.Field[int]):
     """A moment in epoch milliseconds, up to the year 9999, as a number or as its digits in a string.
 
-    The vendor documents the one and samples the other.
+    The vendor's documentation has one, its samples the other.
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -98,7 +98,7 @@ class Millis(fields.Field[int]):
 
 
 class ShortList(fields.List[Any]):
-    """A list of at most ``MAX_ENTRIES``; of a longer one no entry is looked at."""
+    """A list of at most ``MAX_ENTRIES``. A longer list is refused before any entry is loaded."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, list) and len(value) > MAX_ENTRIES:
@@ -107,7 +107,7 @@ class ShortList(fields.List[Any]):
 
 
 class ReadableList(ShortList):
-    """A ``ShortList`` without the entries that cannot be read. For lists that nobody decides on."""
+    """A ``ShortList`` that drops entries that cannot be read. For lists that no decision depends on."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list) or len(value) > MAX_ENTRIES:
@@ -122,7 +122,7 @@ class ReadableList(ShortList):
 
 
 class Part(fields.Nested):
-    """A nested record. An empty array is null: some JSON encoders write an empty object so."""
+    """A nested record. An empty array is null, because some JSON encoders write an empty object this way."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
@@ -131,9 +131,9 @@ class Part(fields.Nested):
 
 
 class Code(fields.Field[str | None]):
-    """One of the vendor's codes: `SUCCESS` as well as one that nobody knows yet.
+    """One of the vendor's codes, such as `SUCCESS`, known or unknown.
 
-    Codes go where personal data must not: into the ledger, messages and logs. So what does not look like
+    Codes go into the ledger, messages and logs, where no personal data may be. So a text that does not look like
     a code loads as ``UNPRINTABLE``, and an empty one as None.
     """
 

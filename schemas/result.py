@@ -21,7 +21,7 @@ __all__ = ["DOCUMENTED_CODES", "Contradiction", "DocDetail", "OverallResult", "R
 
 
 class OverallResult(StrEnum):
-    """How a verification ended. While it has not, the vendor says null."""
+    """How a verification ended. Until then the vendor sends null."""
 
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
@@ -29,7 +29,7 @@ class OverallResult(StrEnum):
 
 
 class Contradiction(StrEnum):
-    """What says otherwise than the result. The decision table has a decision for each."""
+    """What contradicts the result. The decision table has a decision for each."""
 
     #: `idvResult` is another result than `overallResult`.
     IDV_RESULT = "IDV_RESULT"
@@ -60,8 +60,8 @@ _NOT_COMPLETED: Final = (
     "OCR_FIELD_INVALID",
 )
 
-#: Each `errorCode` of the vendor's page beside each result it may come with. What goes with INCOMPLETE
-#: comes with FAIL when the Document API was used.
+#: Each `errorCode` of the vendor's page by the result that it may come with. The codes of INCOMPLETE come with FAIL
+#: if the Document API was used.
 DOCUMENTED_CODES: Final[Mapping[OverallResult, tuple[str, ...]]] = {
     OverallResult.PASS: ("SUCCESS",),
     OverallResult.FAIL: ("ID_FORGERY_DETECTED", "NATIONALITY_COMPLIANCE_FAILED", *_NOT_COMPLETED),
@@ -71,15 +71,15 @@ DOCUMENTED_CODES: Final[Mapping[OverallResult, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the vendor says of one verification, for the id that was asked.
+    """The vendor's result of one verification, for the requested id.
 
     Parameters:
-        signature_id: None only while the result is pending; then the vendor may leave it out.
-        overall_result: None while the vendor is still at work; parts of `doc_detail` may be there already.
+        signature_id: None only while the result is pending; then the vendor may omit it.
+        overall_result: None while the result is pending; parts of `doc_detail` may be there already.
         submission_completed: the user's side is done.
-        error_code: the reason, as sent; ``UNPRINTABLE`` where it does not look like a code.
-        country_code_iso3: the region that was asked for, not the document's country.
-        contradiction: what in the answer says otherwise than a settled result.
+        error_code: the reason, as sent; ``UNPRINTABLE`` if it does not look like a code.
+        country_code_iso3: the requested region, not the document's country.
+        contradiction: what in the answer contradicts a settled result.
     """
 
     signature_id: str | None = None
@@ -92,23 +92,23 @@ class Result:
 
     @property
     def settled(self) -> bool:
-        """The vendor has come to a result, and will not come to another."""
+        """Whether the vendor has a result, which is final."""
         return self.overall_result is not None
 
 
 class Outcome(fields.Field[OverallResult]):
-    """`PASS`, `FAIL` or `INCOMPLETE`, in whatever case: an example of the vendor's says `fail`."""
+    """`PASS`, `FAIL` or `INCOMPLETE`, in any letter case: an example of the vendor has `fail`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> OverallResult:
         del attr, data, kwargs
-        # ASCII first: the long s of older English, too, is an S in capitals.
+        # ASCII first: `upper` also turns the long s (U+017F) into S.
         if isinstance(value, str) and value.isascii() and value.upper() in OverallResult.__members__:
             return OverallResult(value.upper())
         raise ValidationError(f"must be {', '.join(OverallResult)} or null")
 
 
 class FaceDetailSchema(VendorRecord):
-    """What sibling products say of the face. Only whether it passed is read."""
+    """What sibling products send about the face. Only whether it passed is read."""
 
     into = dict
     decided = frozenset({"faceResult"})
@@ -117,9 +117,9 @@ class FaceDetailSchema(VendorRecord):
 
 
 class ResultSchema(VendorRecord):
-    """The newer `overallResult` counts where it is there at all, the older `idvResult` where it is not.
+    """The newer `overallResult` counts if it is present, otherwise the older `idvResult`.
 
-    A null `overallResult` is there: the vendor is still at work, whatever `idvResult` says by then.
+    A null `overallResult` is present: the result is pending, whatever `idvResult` is.
     """
 
     into = Result
@@ -135,7 +135,7 @@ class ResultSchema(VendorRecord):
     idv_result = Outcome()
     submission_completed = Truth()
     error_code = Code()
-    # Sibling products send an array. We do not decide on it, but no SUCCESS may stand beside another code.
+    # Sibling products send an array. No decision depends on it, but SUCCESS beside another code contradicts it.
     error_codes = ShortList(Code(allow_none=True))
     doc_detail = Part(DocDetailSchema)
     face_detail = Part(FaceDetailSchema)
@@ -179,19 +179,19 @@ _OUTCOME_SCHEMA: Final = ResultSchema(
 
 
 def load_result(data: Any, *, signature_id: str) -> Result:
-    """Read the `data` of a Get Result answer for the id that was asked.
+    """Read the `data` of a Get Result answer for the requested id.
 
-    Raises ``SchemaError`` for what cannot be read safely: no object, another id, no id on a settled result,
-    a result that is none of those known, or a field that is decided on and of another type. An answer that
-    contradicts itself is read, and has a `contradiction`.
+    Raises ``SchemaError`` for what cannot be read safely: no object, another id, a settled result without an id,
+    an unknown result, or a field of the wrong type that a decision depends on. An answer that contradicts itself
+    is read, and has a `contradiction`.
     """
     return _load(_SCHEMA, data, signature_id)
 
 
 def load_outcome(data: Any, *, signature_id: str) -> Result:
-    """Read again what `load_result` has taken: how it ended, and the links of the images. All else is left out.
+    """Read an answer again that `load_result` has accepted: only its outcome and the links of the images.
 
-    In a quarter of the time. Raises ``SchemaError`` as `load_result`, for what it reads.
+    Takes a quarter of the time. Raises ``SchemaError`` like `load_result`, for the fields that it reads.
     """
     return _load(_OUTCOME_SCHEMA, data, signature_id)
 
@@ -199,11 +199,11 @@ def load_outcome(data: Any, *, signature_id: str) -> Result:
 def _load(schema: ResultSchema, data: Any, signature_id: str) -> Result:
     try:
         if isinstance(data, Mapping) and data.get("signatureId") not in (None, signature_id):
-            # Before all else: whatever is wrong with the rest, it is about another verification.
+            # First of all: it is about another verification, whatever else is wrong.
             raise SchemaError("data.signatureId", "must be the id that was asked")
         result: Result = schema.load(data)
     except ValidationError as error:
         raise SchemaError.from_validation(error, prefix="data") from None
     if result.signature_id is None and result.settled:
-        raise SchemaError("data.signatureId", "must be there once the result is")
+        raise SchemaError("data.signatureId", "must be present in a settled result")
     return result

@@ -1,4 +1,4 @@
-"""The token that every other call of the vendor asks for."""
+"""The token that every other call of the vendor needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Token:
 class TokenSchema(VendorRecord):
     into = Token
 
-    # It travels in an HTTP header: a line break would end the header, a space the token.
+    # It is sent in an HTTP header: a line break would end the header, a space the token.
     value = fields.String(
         data_key="token",
         required=True,
@@ -38,7 +38,7 @@ _SCHEMA: Final = TokenSchema()
 
 
 def load_token(data: Any) -> Token:
-    """Read the `data` of a generate-token answer. Raises ``SchemaError``, also where there is no data."""
+    """Read the `data` of a generate-token answer. Raises ``SchemaError``, also if there is no data."""
     try:
         token: Token = _SCHEMA.load(data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The tasks: one for each stage of a verification, and the way in. Read them in this order:
+"""The tasks: `enqueue`, and one for each stage of a verification. Read them in this order:
 
 `enqueue` → `get_result` → `archive_images` → `route_decision`
 """

@@ -1,4 +1,4 @@
-"""The second task: store the evidence before its links die.
+"""The second task: store the evidence before its links expire.
 
 `archive_images` runs on a thread of Celery's pool; `keep` and all that it calls run on the event loop and must not
 block it.
@@ -38,9 +38,9 @@ IMAGE_UNAVAILABLE: Final = ImageUnavailable.cause
 
 @app.task(name="tasks.archive_images", bind=True)
 def archive_images(self: Task[..., None], region: str, batch_id: str, signature_ids: list[str]) -> None:
-    """Fetch and keep the images of a batch, and seal the evidence.
+    """Fetch and store the images of a batch, and seal the evidence.
 
-    Where a chain decides for the batch when this ends, only those that must not wait for a slow image are sent ahead.
+    If a chained `route_decision` follows for the batch, only those that need not wait for a slow image are sent ahead.
     """
     batch = Batch(batch_id, region, Stage.ARCHIVING, tuple(signature_ids))
     left = set(signature_ids)
@@ -54,7 +54,7 @@ def archive_images(self: Task[..., None], region: str, batch_id: str, signature_
 
 
 def keep(verification: Verification, attempt: Attempt) -> Transition:
-    """Store what can be had. While an image's host is down: wait, then decide first, and go on trying for a day."""
+    """Store the available images. While a host is down: wait, then decide first, and keep trying for a day."""
     links = FreshLinks(verification, attempt)
     try:
         with services().breakers.use(verification.region):
@@ -77,7 +77,7 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
     if undecided and links_not_for_s > LINKS_WAIT_S:
         return transitions.archived(verification, EvidenceState.PENDING)
     if links_not_for_s:
-        # No fault of the images' host, and so no try.
+        # Not a fault of the images' host, so it does not count as a try.
         return policy.later(verification, links_not_for_s, policy.backoffs.image)
     if kept.busy:
         return policy.no_room_for_images(verification)
@@ -87,9 +87,9 @@ def _after(verification: Verification, kept: Archived, links_not_for_s: float) -
 
 
 class FreshLinks:
-    """Fresh links of one verification, for links that died.
+    """Gets fresh links of one verification when its links have expired.
 
-    `not_for_s`: for how long the vendor may not be polled.
+    `not_for_s`: for how many seconds the vendor may not be polled.
     """
 
     def __init__(self, verification: Verification, attempt: Attempt) -> None:
@@ -98,7 +98,7 @@ class FreshLinks:
         self.not_for_s = 0.0
 
     def ask(self) -> Result | None:
-        """The vendor's result once more, within the region's holds and rate. None: not now."""
+        """Get the vendor's result again, within the region's holds and rate. None if that is not possible now."""
         region, holds = self._verification.region, services().region_holds
         self.not_for_s = (
             HEARD_FOR_S if holds.is_held(region) else run_blocking(services().ledger.spend, region)

@@ -1,4 +1,4 @@
-"""The way in for pipelines that speak Celery: `app.send_task("tasks.enqueue", kwargs={…})`."""
+"""The entry point for pipelines that use Celery: `app.send_task("tasks.enqueue", kwargs={…})`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from worker.enqueue_request import EnqueueRequest
 
-#: What a refusal can be about, and the word for all else.
+#: The fields that a refusal can name, and the word for anything else.
 FIELDS: Final = ("signature_id", "region", "context")
 OTHER: Final = "arguments"
 
-#: Between two tries of one message, in seconds.
+#: Seconds between two tries of one message.
 PAUSE_S: Final = 2.0
 
 
@@ -37,10 +37,10 @@ _log = structlog.get_logger(__name__)
 @app.task(
     name="tasks.enqueue",
     bind=True,
-    # What a sender got wrong is one line, not a traceback.
+    # An error of the sender is logged as one line, not a traceback.
     throws=(InvalidInput,),
     Request="worker.messaging.redaction:Discreet",
-    # The message is all there is until the ledger has it: it is acknowledged when it does.
+    # Acknowledged only once the ledger has the request: until then the message is its only copy.
     acks_late=True,
     reject_on_worker_lost=True,
 )
@@ -52,7 +52,7 @@ def enqueue(
     *surplus: Any,
     **unknown: Any,
 ) -> None:
-    """Accept a verification. Doing it twice changes nothing; what cannot be accepted fails, and Flower shows why."""
+    """Accept a verification. A repetition changes nothing. An invalid request fails, and Flower shows why."""
     try:
         request = checked({"signature_id": signature_id, "region": region, "context": context})
         check_nothing_else(surplus, unknown)
@@ -63,7 +63,7 @@ def enqueue(
 
 
 def checked(message: dict[str, Any]) -> EnqueueRequest:
-    """The request in a message. Raises ``InvalidInput``."""
+    """Return the request in a message. Raises ``InvalidInput``."""
     try:
         return client.polled(load_enqueue(message))
     except SchemaError as error:
@@ -71,20 +71,20 @@ def checked(message: dict[str, Any]) -> EnqueueRequest:
 
 
 def check_nothing_else(surplus: tuple[Any, ...], unknown: dict[str, Any]) -> None:
-    """Raises ``InvalidInput`` for arguments that `tasks.enqueue` does not have."""
+    """Raise ``InvalidInput`` for arguments that `tasks.enqueue` does not have."""
     if surplus or unknown:
         raise InvalidInput("takes signature_id, region and context, and nothing else")
 
 
 def accept(request: EnqueueRequest) -> None:
-    """Put a request into the ledger, however long that is away. Raises ``Reject`` once the message must go back."""
+    """Put a request into the ledger; retry while it is unavailable. Raises ``Reject`` to return the message."""
     give_back_at = time.monotonic() + ENQUEUE_TRIED_FOR_S
     while True:
         try:
             client.enqueue_many([request])
         except LedgerUnavailable as error:
             services().dependency_log.unavailable(error)
-            # Not by Celery's retry, a new message: a full Redis refuses that, and Celery then drops the old one.
+            # Not by Celery's retry, a new message: a Redis out of memory refuses it, and Celery then drops the old one.
             if time.monotonic() > give_back_at or services().stopping.wait(PAUSE_S):
                 raise Reject("the ledger cannot be used", requeue=True) from None
         else:
@@ -93,7 +93,7 @@ def accept(request: EnqueueRequest) -> None:
 
 
 def note_refusal(request: Any, error: InvalidInput) -> None:
-    """Log and count a message that cannot be accepted: its sender does not learn of it otherwise."""
+    """Log and count a refused message. Its sender gets no other notice of it."""
     field, _, problem = str(error).partition(": ")
     if field not in FIELDS:
         field, problem = OTHER, str(error)

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 @app.task(name="tasks.get_result")
 def get_result(region: str, batch_id: str, signature_ids: list[str]) -> None:
-    """Poll each verification of a batch once. What has settled goes on at once, what has not gets a countdown."""
+    """Poll each verification of a batch once. Settled ones continue at once, the others get a countdown."""
     batch = Batch(batch_id, region, Stage.POLLING, tuple(signature_ids))
     for settled in BatchRunner(services(), batch).concurrently(poll):
-        going_on = next_stage(batch, Stage.ARCHIVING, settled)
+        next_batch = next_stage(batch, Stage.ARCHIVING, settled)
         try:
-            follow_up(going_on)
+            follow_up(next_batch)
         except BROKEN:
-            give_back(services().ledger, going_on)
+            give_back(services().ledger, next_batch)
 
 
 def poll(verification: Verification, attempt: Attempt) -> Transition:
-    """Poll once. The raw answer is stored before the ledger records it; evidence that is stored already counts."""
+    """Poll once. The raw answer is stored before the ledger records it. If one is stored already, that one counts."""
     region, holds = verification.region, services().region_holds
     if holds.is_held(region):
         return transitions.release(verification)
@@ -56,7 +56,7 @@ def poll(verification: Verification, attempt: Attempt) -> Transition:
 
 
 def keep(verification: Verification, answer: Answer) -> Transition:
-    """What follows from `answer`, once it is kept. Raises what the evidence store raises, and ``EvidenceConflict``."""
+    """Store `answer` and return its transition. Raises errors of the evidence store, and ``EvidenceConflict``."""
     policy, signature_id = services().policy, verification.signature_id
     evidence = services().evidence.of(verification.region, signature_id)
     write = policy.after(verification, answer)
@@ -68,13 +68,13 @@ def keep(verification: Verification, answer: Answer) -> Transition:
             if kept != answer.raw:
                 earlier = read_again(kept, signature_id=signature_id)
                 if outcome(earlier) != outcome(answer):
-                    raise EvidenceConflict("OTHER_RESULT", "an answer with another result is kept already")
+                    raise EvidenceConflict("OTHER_RESULT", "an answer with another result is stored already")
                 write = policy.after(verification, earlier)
     return write
 
 
 def outcome(answer: Answer) -> tuple[str, ...]:
-    """What an answer says in the end. Two answers may differ in transaction ids and links, but not in this."""
+    """Return the essence of an answer. Two answers may differ in transaction ids and links, but not in this."""
     if isinstance(answer, Settled):
         result = answer.result
         return (answer.kind, str(result.overall_result), str(result.error_code), str(result.contradiction))
@@ -82,10 +82,10 @@ def outcome(answer: Answer) -> tuple[str, ...]:
 
 
 def follow_up(batch: Batch) -> None:
-    """Archive, then decide. The messages are hints: should they be lost, the lease brings the batch back."""
+    """Archive, then decide. The messages are hints: if they are lost, the lease ends and the batch is due again."""
     arguments = (batch.region, batch.id, batch.signature_ids)
-    look = described(batch.region, batch.signature_ids)
+    description = described(batch.region, batch.signature_ids)
     chain(
-        archive_images.si(*arguments).set(**look),
-        route_decision.si(*arguments).set(**look),
+        archive_images.si(*arguments).set(**description),
+        route_decision.si(*arguments).set(**description),
     ).apply_async()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from worker.ledger.models import Verification
     from worker.ledger.transitions import Transition
 
-#: Decisions between two checks that the batch still holds them: some 10 ms of deliveries, far below any lease.
+#: Decisions between two checks that the batch still holds them: about 10 ms of deliveries, far below any lease.
 SLICE: Final = 64
 
 
@@ -30,22 +30,22 @@ SLICE: Final = 64
 def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None:
     """Fix the decisions of a batch in the ledger, deliver them, and record that they were delivered.
 
-    In this order: a crash in between delivers the same bytes once more, under the same id. The first record also makes
-    sure that the batch still holds the verifications.
+    The order matters: after a crash in between, the same bytes are delivered again, under the same id. The first record
+    also checks that the batch still holds the verifications.
     """
     batch = Batch(batch_id, region, Stage.ROUTING, tuple(signature_ids))
-    runner, each = BatchRunner(services(), batch), services().intercept(batch, decide)
+    runner, intercepted = BatchRunner(services(), batch), services().intercept(batch, decide)
     for verifications in runner.slices(SLICE):
-        decided = {one.signature_id: (one, each(one)) for one in verifications}
+        decided = {each.signature_id: (each, intercepted(each)) for each in verifications}
         held = runner.record(
-            [transitions.decide(one, name=out.name, decision=out.text) for one, out in decided.values()]
+            [transitions.decide(each, name=out.name, decision=out.text) for each, out in decided.values()]
         )
         if held:
             runner.record(tell([decided[signature_id] for signature_id in held]))
 
 
 def decide(verification: Verification) -> Outgoing:
-    """The decision of a verification: the one that was fixed before, if there is one."""
+    """Return the decision of a verification: the one fixed before, if there is one."""
     region, signature_id, table = verification.region, verification.signature_id, services().table
     if verification.decision and verification.decision_name:
         return Outgoing(decision_id(region, signature_id), verification.decision_name, verification.decision)
@@ -73,12 +73,12 @@ def decide(verification: Verification) -> Outgoing:
 
 
 def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Transition]:
-    """Deliver decisions; where the queue cannot be written, later again."""
+    """Deliver decisions. If the queue cannot be written, return transitions that retry."""
     policy = services().policy
     try:
         deliver(app, [out for _, out in decided])
     except BrokerUnavailable as error:
         deliveries.failed(error, len(decided))
-        return [policy.after_error(one, error) for one, _ in decided]
+        return [policy.after_error(each, error) for each, _ in decided]
     deliveries.succeeded()
-    return [policy.after_delivery(one, out.name) for one, out in decided]
+    return [policy.after_delivery(each, out.name) for each, out in decided]

@@ -1,1 +1,1 @@
-"""The vendor: where it is, how it is asked, and what its answers mean."""
+"""The vendor: its hosts, its token, calls of its API, and the meaning of its answers."""

@@ -1,4 +1,4 @@
-"""The vendor as the rest of us sees it: ask for a result, get an answer."""
+"""The client of the vendor's API: it takes a `signatureId` and returns an answer."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Probe:
 
     Parameters:
         reachable: something answered over HTTP.
-        refusal: why there is no token; None where there is one.
-        clock_skew_s: how far our clock is ahead of the server's, give or take a second; None: it did not say.
+        refusal: why there is no token; None if there is one.
+        clock_skew_s: how far our clock is ahead of the server's, within a second; None if it did not send its time.
     """
 
     reachable: bool
@@ -60,16 +60,16 @@ class Probe:
     clock_skew_s: float | None
 
 
-#: What ends in quarantine or in a decision, sooner or later, without the id having to stand in it.
+#: Answers that lead to quarantine or to a decision, and need not contain the id.
 _FINAL: Final = (UnknownId, OursToFix, UnknownCode, Unreadable)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One answer, and whose it is.
+    """One answer, and whether it belongs to the request.
 
     Parameters:
-        counts: it is not final, it names the id, or nothing was asked on its connection before.
+        counts: it is not final, it names the id, or it is the first answer on its connection.
         of_another: it names another id.
     """
 
@@ -91,7 +91,7 @@ class _Asked:
 
 
 def _named(body: bytes) -> str | None:
-    """The id that an answer says it is about."""
+    """Return the id in an answer. None if it has none."""
     try:
         found = json.loads(body)["data"]["signatureId"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -104,16 +104,16 @@ def _for_nothing(_: str) -> float:
 
 
 class Client:
-    """Asks the vendor, over connections that are kept and with the fleet's token. Safe to use from many threads.
+    """Calls the vendor over persistent connections, with the fleet's token. Safe to use from many threads.
 
-    An answer that is final and does not name the id that was asked may have been sent for another request: bytes
-    behind a response become the answer to the next one on that connection. So it counts only if it came over a
-    connection that nothing was asked on before; otherwise the vendor is asked once more, on a fresh one.
+    A final answer without the requested id may belong to another request: surplus bytes after a response become
+    the answer to the next request on that connection. So it counts only as the first answer on its connection;
+    otherwise the client calls the vendor once more, on a fresh connection.
 
-    Make it after the process has forked.
+    Create it after the process has forked.
 
     Parameters:
-        spend: takes the right to one more call of a region: 0, or for how many seconds there is none.
+        spend: takes a permit for one more call of a region. Returns 0, or the seconds until there is one.
     """
 
     def __init__(
@@ -121,16 +121,16 @@ class Client:
     ) -> None:
         self._session = session(proxy=settings.proxy, ca_bundle=settings.ca_bundle)
         self._spend = spend or _for_nothing
-        # One worker with a wrong clock must not have all of them held.
-        self._mint = TokenRequest(self._session, settings, TokenStore(redis).now)
-        self._tokens = TokenCache(redis, self._mint)
-        # What is the same in every call is prepared once.
+        # By Redis's clock: a worker with a wrong clock must not put a region on hold for all.
+        self._request_token = TokenRequest(self._session, settings, TokenStore(redis).now)
+        self._tokens = TokenCache(redis, self._request_token)
+        # The parts that all calls share are prepared once.
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
 
     def get_result(self, region: str, signature_id: str) -> Answer:
-        """The vendor's answer about `signature_id`, after `VENDOR_CALL_S` and what Redis takes at the latest.
+        """Return the vendor's answer about `signature_id`, within `VENDOR_CALL_S` plus the time that Redis takes.
 
-        Whatever the vendor or the network does is an answer. Raises ``LedgerUnavailable`` where Redis, which
+        All faults of the vendor or the network are answers, too. Raises ``LedgerUnavailable`` if Redis, which
         holds the token, does not answer.
         """
         with deadline(VENDOR_CALL_S):
@@ -141,7 +141,7 @@ class Client:
                     token = self._tokens.renew(region, token)
                     asked = self._ask(self._session, region, signature_id, token)
                     if isinstance(asked.answer, Unauthorised) and self._tokens.get(region) != token:
-                        # Somebody has renewed it meanwhile: it says nothing of the account.
+                        # Another process has renewed it meanwhile, so this is no fault of the account.
                         return TransientFault("TOKEN_REPLACED", transaction_id=asked.answer.transaction_id)
             except TokenRefused as refused:
                 return refused.answer
@@ -152,9 +152,9 @@ class Client:
         self._session.close()
 
     def probe(self, region: str) -> Probe:
-        """Ask for a token of its own, past Redis, and see what comes back. Raises nothing."""
+        """Request a token without Redis, and return what this shows about the region. Raises nothing."""
         asked_at = time.time()
-        answer = self._mint.ask(region)
+        answer = self._request_token.ask(region)
         answered_at = time.time()
         outcome, date = classify_token(answer, now=answered_at), answer.date()
         return Probe(
@@ -164,7 +164,7 @@ class Client:
         )
 
     def _confirmed(self, first: _Asked, region: str, signature_id: str, token: str) -> Answer:
-        """The answer of a fresh connection; a fault where the region's rate leaves no call for that in time."""
+        """Return the answer on a fresh connection, or a fault if the region's rate allows no call in time."""
         if first.of_another:
             self._drop_connections(region)
         while wait_s := run_blocking(self._spend, region):
@@ -191,7 +191,7 @@ class Client:
         return _Asked.of(answer, exchanged, signature_id)
 
     def _request(self, region: str, token: str) -> requests.PreparedRequest:
-        """A request without its body. Its headers are those of every request with this token."""
+        """Return a request without its body. It shares its headers with every request with this token."""
         prepared = self._requests[region]
         if prepared.headers.get("X-ACCESS-TOKEN") != token:
             prepared = self._requests[region] = prepared.copy()

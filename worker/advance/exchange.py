@@ -1,4 +1,4 @@
-"""One HTTP exchange with the vendor, whatever became of it."""
+"""One HTTP exchange with the vendor, successful or not."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from worker.http_client.session import Sender
 
-#: The most that is read of an answer. A result with the text of both sides of a document is a few kilobytes:
-#: images come as links, because nobody asks for `returnImageType: BASE64`.
+#: The most bytes that are read of an answer. A result with the text of both sides of a document is a few kilobytes:
+#: images come as links, because no request has `returnImageType: BASE64`.
 MAX_BODY_BYTES: Final = 2 * MIB
 
-#: A hold is never shorter, so that an answer of 0 is no order to hammer, and never longer, so that a mistake
-#: of a gateway cannot put a region to sleep for days.
+#: The shortest hold, so that an answer of 0 does not cause calls without a pause, and the longest, so that a
+#: mistake of a gateway cannot stop a region for days.
 RETRY_AFTER_S: Final = (1.0, 3600.0)
 
-#: `10` as HTTP has it, `10s` as the vendor documents it. For a text without white space around it.
+#: `10` as in HTTP, `10s` as the vendor documents it. For a text without white space around it.
 _SECONDS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]{0,8}s?", re.IGNORECASE)
 
-#: More than a number of seconds or a date of HTTP takes. What is longer is not parsed.
+#: Longer than a number of seconds or an HTTP date. A longer text is not parsed.
 _LONGEST_MOMENT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came back. With a `fault` (a word of ``worker.http_client.fault``) the body is what came of it.
+    """The response. With a `fault` (a word of ``worker.http_client.fault``) the body is the part that arrived.
 
     Parameters:
-        status: 0 where not even a status came.
-        headers: told apart without regard to case.
-        fresh: nothing was asked before over the connection on which it came.
+        status: 0 if no status arrived.
+        headers: case-insensitive.
+        fresh: it is the first response on its connection.
     """
 
     status: int = 0
@@ -49,7 +49,7 @@ class Exchange:
     fresh: bool = False
 
     def retry_after_s(self, now: float) -> float | None:
-        """How long the server wants to be left alone; None where it does not say, or says nonsense.
+        """Return the seconds in `Retry-After`, within `RETRY_AFTER_S`. None if it is missing or invalid.
 
         `now` is in epoch seconds: the header may be an HTTP date.
         """
@@ -57,7 +57,7 @@ class Exchange:
         if len(text) > _LONGEST_MOMENT:
             return None
         seconds = _SECONDS.fullmatch(text)
-        # By the server's own clock, where it says what that is.
+        # By the server's own clock, if the response has its time.
         date = self.date()
         wait_s = float(seconds[1]) if seconds else _until(text, now if date is None else date)
         if wait_s is None:
@@ -66,14 +66,14 @@ class Exchange:
         return min(max(wait_s, shortest_s), longest_s)
 
     def date(self) -> float | None:
-        """The server's clock when it answered, in epoch seconds; None where it does not say."""
+        """Return the server's clock when it answered, in epoch seconds. None if the response does not have it."""
         return _epoch(self.headers.get("Date", ""))
 
 
 def exchange(sender: Sender, request: requests.PreparedRequest) -> Exchange:
     """Send `request` and read the answer, within the caller's `deadline`.
 
-    Raises nothing for what a network or a server does: that is a `fault`.
+    Raises nothing for faults of a network or a server: they become a `fault`.
     """
     try:
         with sender.send(request, stream=True) as response:
@@ -95,7 +95,7 @@ def _epoch(date: str) -> float | None:
         return None
     try:
         moment = parsedate_to_datetime(date)
-        # HTTP dates are GMT, also where they say -0000, which Python takes to mean "nobody knows".
+        # HTTP dates are GMT, also with -0000, which Python reads as an unknown time zone.
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

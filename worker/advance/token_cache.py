@@ -1,4 +1,4 @@
-"""The token that a fleet shares: requested by one process, used by all, renewed before it ends."""
+"""The token of the fleet: one process requests it, all use it, and it is renewed before it ends."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: A token is renewed once less than this of its life remains, in seconds or as a part, whichever is more.
+#: A token is renewed when less than this of its life remains: seconds or a share, whichever is more.
 MARGIN_S: Final = 60.0
 MARGIN: Final = 0.1
 
-#: The shortest life that can be asked of the vendor. A token that is said to end sooner speaks of a clock that
+#: The shortest life that can be requested from the vendor. If a token is to end sooner by its `expiredTime`, a clock
 #: is wrong, the vendor's or ours.
 SHORTEST_LIFE_S: Final = 60.0
 
-#: How often a process looks whether another one has renewed the token, while the old one still works.
+#: How often a process checks whether another process has renewed the token, while the old one still works.
 LOOK_AGAIN_S: Final = 1.0
 
-#: The same while there is none that works.
+#: The same while no token works.
 WAIT_S: Final = 0.05
 
 
-#: One thread for each region, in which it waits for Redis, the vendor, or another process.
+#: One thread for each region, which waits for Redis, the vendor, or another process.
 _pool: Final = BlockingPool(len(REGIONS))
 
 
 class TokenRefused(VendorUnavailable):
-    """There is no token to be had; `answer` is why."""
+    """No token can be obtained; `answer` is why."""
 
     def __init__(self, answer: TokenFault) -> None:
         super().__init__(f"no token: {answer.kind} {answer.detail}")
@@ -64,7 +64,7 @@ class _Held:
 
     @classmethod
     def of(cls, stored: Stored) -> _Held:
-        # Half of a life at the most, or a short-lived token would be renewed at every call.
+        # At most half of its life, or a short-lived token would be renewed at every call.
         margin_s = min(max(MARGIN_S, MARGIN * stored.life_s), stored.life_s / 2)
         ends_at = monotonic() + stored.left_s
         return cls(stored.token, ends_at - margin_s, ends_at)
@@ -79,12 +79,12 @@ class _Held:
 class TokenCache:
     """Hands out the fleet's token, within the caller's `deadline`. Safe to use from many threads.
 
-    Both methods raise ``TokenRefused`` where there is no token to be had, and ``LedgerUnavailable`` where
-    Redis does not answer.
+    Both methods raise ``TokenRefused`` if no token can be obtained, and ``LedgerUnavailable`` if Redis does not
+    answer.
 
     Parameters:
-        redis: of the ledger; see ``worker.advance.token_store`` for the keys.
-        request_token: asks the vendor for a token of a region.
+        redis: the ledger's; see ``worker.advance.token_store`` for the keys.
+        request_token: requests a token of a region from the vendor.
     """
 
     def __init__(self, redis: redis_py.Redis, request_token: Callable[[str], Token | TokenFault]) -> None:
@@ -94,16 +94,16 @@ class TokenCache:
         self._looking = {region: Lock() for region in REGIONS}
 
     def get(self, region: str) -> str:
-        """A token of `region` that should work: from memory, mostly."""
+        """Return a token of `region` that should work, usually from memory."""
         held = self._held[region]
         return held.token if held.fresh(None) else self._look(region, None)
 
     def renew(self, region: str, stale: str) -> str:
-        """Another token than `stale`, which the vendor refused: requested by another caller since, or by this one."""
+        """Return another token than `stale`, which the vendor refused. It may be requested by another caller."""
         return self._look(region, stale)
 
     def _look(self, region: str, stale: str | None) -> str:
-        """One call of a process looks after the token; the others use the old one or wait."""
+        """Return the token. One call of a process renews it; the others use the old one or wait."""
         held, looking = self._held[region], self._looking[region]
         usable = held.usable(stale)
         if not looking.acquire(0 if usable else time_left_s()):
@@ -119,7 +119,7 @@ class TokenCache:
             looking.release()
 
     def _shared(self, region: str, stale: str | None) -> _Held:
-        """The fleet's token; where it is missing or about to end, requested here or awaited from elsewhere."""
+        """Return the fleet's token. If it is missing or about to end, request it or wait for another process to."""
         while True:
             stored = self._store.read(region)
             held = _Held.of(stored)
@@ -137,11 +137,11 @@ class TokenCache:
             time.sleep(min(WAIT_S, time_left_s()))
 
     def _request_alone(self, region: str, stale: str | None) -> _Held | TokenFault | None:
-        """A new token, or why there is none; None while another process is at it."""
+        """Return a new token, or why there is none. None while another process requests it."""
         with self._store.turn(region, TOKEN_LOCK_S) as ours:
             if not ours:
                 return None
-            stored = self._store.read(region)  # who had the turn before may just have been done
+            stored = self._store.read(region)  # another process may just have stored one
             held = _Held.of(stored)
             if held.fresh(stale) or stored.refusal:
                 return stored.refusal or held
@@ -156,6 +156,6 @@ class TokenCache:
 
 
 def _life_s(token: Token) -> float:
-    """As long as we asked for, or as the vendor says where that is sooner and can be."""
-    said_s = token.expires_at_ms / 1000 - time.time()
-    return min(said_s, PERIOD_S) if said_s >= SHORTEST_LIFE_S else PERIOD_S
+    """Return the life that we requested, or the one in the answer if that is shorter and plausible."""
+    life_s = token.expires_at_ms / 1000 - time.time()
+    return min(life_s, PERIOD_S) if life_s >= SHORTEST_LIFE_S else PERIOD_S

@@ -1,4 +1,4 @@
-"""Asking the vendor for a token. Who should ask, and when, is the matter of ``worker.advance.token_cache``."""
+"""Requests a token from the vendor. ``worker.advance.token_cache`` decides which process does so, and when."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from worker.http_client.session import Session
     from worker.settings import Settings
 
-#: How long a token lives: the vendor's default, said aloud so that we know it.
+#: How long a token lives: the vendor's default, sent explicitly so that we can rely on it.
 PERIOD_S: Final = 3600
 
 
-#: By how much a clock may differ from the date of an answer, which has whole seconds and may come out of a cache.
+#: How far a clock may differ from the date of an answer, which has whole seconds and may come from a cache.
 CLOCK_TOLERANCE_S: Final = 30.0
 
-#: What the vendor says of a timestamp that is too far from its clock, among others.
+#: The code for a timestamp that is too far from the vendor's clock, and for other invalid parameters.
 _OUR_PARAMETERS: Final = "TOKEN_PARAMETER_ERROR"
 
 _log = structlog.get_logger(__name__)
 
 
 def sign(access_key: str, secret_key: str, timestamp_ms: str) -> str:
-    """The signature that the vendor's page of the token documents: a plain SHA-256, no HMAC."""
+    """Return the signature as the vendor's page of the token documents it: a plain SHA-256, not an HMAC."""
     return hashlib.sha256(f"{access_key}{secret_key}{timestamp_ms}".encode()).hexdigest()
 
 
 class TokenRequest:
-    """Mints a token of a region at each call. Safe to use from many threads."""
+    """Requests a token of a region at each call. Safe to use from many threads."""
 
     def __init__(self, session: Session, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._session = session
@@ -50,7 +50,7 @@ class TokenRequest:
         self._clock = clock
 
     def __call__(self, region: str) -> Token | TokenFault:
-        """A token, or why there is none. A refusal of our timestamp counts only if our clock is right."""
+        """Return a token, or why there is none. A refusal of our timestamp counts only if our clock is right."""
         with deadline(TOKEN_REQUEST_S):
             now = self._clock()
             answer = self.ask(region, now)
@@ -62,7 +62,7 @@ class TokenRequest:
             return classify_token(self.ask(region, date), now=date)
 
     def ask(self, region: str, now: float | None = None) -> Exchange:
-        """The bare exchange, within `TOKEN_REQUEST_S`. `now`: epoch seconds for its timestamp; None: by this clock."""
+        """Return the exchange, within `TOKEN_REQUEST_S`. `now`: its timestamp in epoch seconds; None: by our clock."""
         settings = self._settings
         timestamp_ms = str(int((time.time() if now is None else now) * 1000))
         body = {
@@ -73,6 +73,6 @@ class TokenRequest:
         }
         url = token_url(region, settings.base_url)
         request = self._session.prepare_request(requests.Request("POST", url, json=body))
-        # A token names nobody: what a server sent behind an earlier answer must not be taken for one.
+        # An answer with a token has no id, so surplus bytes of an earlier answer could pass for one.
         with deadline(TOKEN_REQUEST_S), self._session.own_connections() as fresh:
             return exchange(fresh, request)

@@ -1,13 +1,13 @@
 """The fleet's token in Redis, with the lock of the process that requests the next one, and the last refusal.
 
-Keys, per region (the braces keep them on one node of a Redis cluster, beside the rest of the region):
+Keys, per region (the braces keep them on one node of a Redis cluster, with the other keys of the region):
 
     ekyc:{<region>}:token           string `<its whole life in ms>:<the token>`; expires with the token
-    ekyc:{<region>}:token:lock      the process that requests a token now; it expires in case that process dies
+    ekyc:{<region>}:token:lock      the process that requests a token now; expires in case that process dies
     ekyc:{<region>}:token:refused   string `<kind>:<detail>` of the vendor's last refusal; expires in seconds
     ekyc:{<region>}:counts          hash of the ledger's counters: token_minted, token_refused:<kind>
 
-Redis alone counts how long a token still lives: no clock of ours or the vendor's has to agree with another.
+Only Redis's clock counts for the life of a token, so the clocks of workers and of the vendor need not agree.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
-#: How long nobody asks the vendor again after a refusal: a fleet does not hammer at a door that is shut.
+#: How long the fleet requests no token after a refusal, so that it does not flood the vendor.
 REFUSED_FOR_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the fleet knows of a region's token at this moment. Without a token, all of its life is 0."""
+    """The stored state of a region's token. Without a token both lives are 0."""
 
     token: str = field(default="", repr=False)
     life_s: float = 0.0
@@ -41,7 +41,7 @@ class Stored:
 
 
 class TokenStore:
-    """Reads and writes what the fleet shares. Raises what redis-py raises."""
+    """Reads and writes the state that the fleet shares. Raises exceptions of redis-py."""
 
     def __init__(self, redis: redis_py.Redis) -> None:
         self._redis = redis
@@ -58,7 +58,7 @@ class TokenStore:
             pipe.get(_key(region, ":refused"))
             pipe.pttl(_key(region, ":refused"))
             stored, left_ms, refused, refused_ms = pipe.execute()
-        # One that has longer to live than any was given outlived a clock of Redis's that went back.
+        # A refusal with a longer life than any is given is old: Redis's clock has gone back.
         is_new = refused_ms <= REFUSED_FOR_S * 1000
         refusal = _refusal(refused.decode()) if refused and is_new else None
         if stored is None or left_ms <= 0:
@@ -77,7 +77,7 @@ class TokenStore:
 
     @contextmanager
     def turn(self, region: str, lock_s: float) -> Iterator[bool]:
-        """Take the lock. True if this process requests the next token: no other does so for at most `lock_s`."""
+        """Take the lock. Yields True if this process got it; no other process gets it for at most `lock_s`."""
         if self._redis.pttl(_key(region, ":lock")) > lock_s * 1000:
             self._redis.delete(_key(region, ":lock"))
         lock = self._redis.lock(_key(region, ":lock"), timeout=lock_s)
@@ -87,7 +87,7 @@ class TokenStore:
         try:
             yield True
         finally:
-            with suppress(LockError):  # it expired, and may be another's by now
+            with suppress(LockError):  # it expired, and another process may hold it by now
                 lock.release()
 
     def _set(self, region: str, suffix: str, text: str, life_ms: int, *, counted: str) -> None:

@@ -1,1 +1,1 @@
-"""What is decided without any I/O: the rules, the countdowns, and their simulation."""
+"""Decisions without I/O: the rules, the countdowns, and their simulation."""

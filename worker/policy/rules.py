@@ -1,4 +1,4 @@
-"""What the ledger does with each answer of the vendor. Pure: an answer and a verification go in, a step comes out."""
+"""The rules for each answer of the vendor. Pure: they map an answer and a verification to a transition."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ VENDOR_BUSY: Final = "VENDOR_BUSY"
 
 
 class Policy:
-    """The table of answers. One method an answer, found by the answer's `kind`.
+    """The table of answers: one method for each answer, found by its `kind`.
 
     Parameters:
       backoffs: the countdowns.
-      deadline_s: after how long waiting ends.
-      random: where jitter comes from.
+      deadline_s: how long a verification waits for a result.
+      random: the source of jitter.
     """
 
     def __init__(self, backoffs: Backoffs, *, deadline_s: float, random: Random) -> None:
@@ -79,19 +79,19 @@ class Policy:
         return cls(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random())  # noqa: S311 - jitter
 
     def after(self, verification: Verification, answer: Answer) -> Transition:
-        """What follows from the vendor's `answer`."""
+        """Return what follows from the vendor's `answer`."""
         write = self._after[answer.kind](verification, answer)
         if write.place is Destination.DUE and write.event == "fault" and self._outlived(verification):
-            # Each fault has a limit of its own, and all of them together have this one.
+            # Each fault has its own limit; this one is for all of them together.
             write = self._past_deadline(
                 verification, self._fault_heard(verification, answer), cause=write.detail
             )
         timed = {} if answer.took_s is None else VENDOR_CALL.counters(answer.took_s)
-        # Whatever becomes of this verification: the vendor failed all the same, and the region may go on hold.
+        # Whatever follows for this verification, a failure of the vendor may put the region on hold.
         return replace(write, trip=trip(answer), counts=write.counts | timed)
 
     def after_delivery(self, verification: Verification, name: str) -> Transition:
-        """What follows once the pipeline has the decision: evidence that is still to be had, or the end."""
+        """Return what follows once the pipeline has the decision: more evidence, or the end."""
         if verification.evidence is EvidenceState.PENDING:
             return transitions.delivered(verification, name=name, then=Stage.ARCHIVING, in_s=ARCHIVE_ON_S)
         if verification.reason == DEADLINE_PASSED:
@@ -100,7 +100,7 @@ class Policy:
         return transitions.delivered(verification, name=name)
 
     def after_error(self, verification: Verification, error: EkycError) -> Transition:
-        """What follows from a fault of something we stand on: the error's class says it."""
+        """Return what follows from a fault of a dependency, as the error's class defines it."""
         if error.quarantine or not error.retry:
             return self._given_up(verification, error.cause)
         return self.again(
@@ -108,34 +108,34 @@ class Policy:
         )
 
     def after_loss(self, verification: Verification, lost: EvidenceLost) -> Transition:
-        """What follows where kept evidence is gone: another answer of the vendor, as long as that helps."""
+        """Return what follows if stored evidence is missing: poll for another answer, up to the limit of tries."""
         if lost.reason != EvidenceLost.ANSWER_GONE or self.backoffs.lost.exhausted(verification.losses):
             return self._given_up(verification, lost.cause)
         countdown_s = self.backoffs.lost.countdown_s(verification.losses, self._random)
         return transitions.ask_again(verification, in_s=countdown_s, cause=lost.cause)
 
     def store_away(self, verification: Verification, away: StoreAway) -> Transition:
-        """What follows while the evidence store is away: the same stage later. That is no try of this verification."""
+        """Return what follows while the evidence store is unavailable: the same stage later, not counted as a try."""
         write = self.later(verification, away.not_for_s, self.backoffs.evidence)
         return replace(write, counts={f"fault:{away.cause}": 1}) if away.probed else write
 
     def no_room(self, verification: Verification) -> Transition:
-        """What follows where this process has as much of the region under way as it may have."""
+        """Return what follows if this process has no capacity left for the region."""
         return transitions.wait(verification, in_s=self._random.uniform(*NO_ROOM_S))
 
     def no_room_for_images(self, verification: Verification) -> Transition:
-        """What follows where enough images are on their way: no try, but a decision does not wait long for it."""
+        """Return what follows if enough images are in flight: not a try, and a decision does not wait long for it."""
         if verification.decision is None and verification.settled_for_s > BUSY_WAIT_S:
             return transitions.archived(verification, EvidenceState.PENDING)
         return self.later(verification, HOST_BUSY_S, self.backoffs.image)
 
     def after_unforeseen(self, verification: Verification) -> Transition:
-        """What follows from a fault that nobody foresaw."""
+        """Return what follows from an unforeseen error."""
         return self.again(verification, self.backoffs.unforeseen, cause="UNFORESEEN")
 
     def again(self, verification: Verification, backoff: Backoff, *, cause: str, why: str = "") -> Transition:
-        """The same stage again, until the tries are used up. `why`: more about the cause, for the timeline."""
-        # A queue, a store: that is ours, and has nothing to do with the vendor's time.
+        """Return a retry of the stage, until the tries are used up. `why`: more about the cause, for the timeline."""
+        # Faults of our queue or store do not count against the vendor's deadline.
         counts_late = backoff.limit and backoff is not self.backoffs.evidence
         late_faults = self._late_faults(verification) if counts_late else 0
         if backoff.exhausted(verification.tries(cause)) or late_faults >= LATE_TRIES:
@@ -146,11 +146,11 @@ class Policy:
         )
 
     def later(self, verification: Verification, not_for_s: float, backoff: Backoff) -> Transition:
-        """The same stage again after something that is nobody's fault and lasts for `not_for_s`."""
+        """Return a wait at the same stage for a condition that lasts `not_for_s` and is not a fault."""
         return transitions.wait(verification, in_s=not_for_s + backoff.countdown_s(0, self._random))
 
     def _given_up(self, verification: Verification, cause: str) -> Transition:
-        """A person has to look, unless the pipeline has its decision: evidence that comes late changes nothing."""
+        """Quarantine, unless the pipeline has its decision: then late evidence changes nothing, and this is the end."""
         if verification.decision is not None and verification.stage is not Stage.ROUTING:
             return transitions.give_up(verification, cause=cause)
         return transitions.quarantine(verification, reason=cause)
@@ -167,7 +167,7 @@ class Policy:
         )
 
     def _pending(self, verification: Verification, answer: answers.Pending) -> Transition:
-        # The user is done, the answer is near: the countdown starts over.
+        # The user is done, so the result should come soon: the countdown starts over.
         newly_submitted = answer.submission_completed and not verification.submission_completed
         attempt = 0 if newly_submitted else verification.nulls
         heard = Heard(
@@ -182,7 +182,7 @@ class Policy:
         return self._repoll(verification, heard, countdown_s, event="submitted" if newly_submitted else "")
 
     def _unsubmitted_s(self, verification: Verification, attempt: int) -> float:
-        """The countdown while the user is at it. None leaps over the hour after which the vendor gives up on them."""
+        """Return the countdown while the user is not done. It ends shortly after the vendor's hour at the latest."""
         countdown_s = self.backoffs.unsubmitted.countdown_s(attempt, self._random)
         left_s = USER_TIMEOUT_S - verification.age_s
         if left_s <= 0:
@@ -227,7 +227,7 @@ class Policy:
     def _refused(
         self, verification: Verification, answer: answers.Unauthorised | answers.AccountFault
     ) -> Transition:
-        """Most likely a fault of the account: its region goes on hold. A refused id alone has its own countdown."""
+        """Most likely a fault of the account: the region goes on hold. A single refused id has its own countdown."""
         heard = self._fault_heard(verification, answer)
         if self.backoffs.refused.exhausted(verification.tries(answer.kind)):
             return self._for_a_person(verification, heard, answer.code, "")
@@ -243,20 +243,20 @@ class Policy:
         return self._for_a_person(verification, heard, answer.code, "")
 
     def _waited_enough(self, verification: Verification, kind: str) -> bool:
-        """Whether the vendor has failed again and again since the deadline: its answer may never come."""
+        """Return whether the vendor has failed so often since the deadline that its answer may never come."""
         if verification.decision is not None:
             return verification.age_s >= self._deadline_s
         # An outage that began before the deadline may be over at the next poll.
         return min(verification.tries(kind) + 1, self._late_faults(verification)) >= LAST_TRIES
 
     def _outlived(self, verification: Verification) -> bool:
-        """Whether the deadline has passed, and enough has failed since, in whatever ways."""
+        """Return whether the deadline has passed and enough has failed since, in any way."""
         late = verification.age_s >= self._deadline_s
-        told = verification.decision is not None
-        return late and (told or self._late_faults(verification) >= LATE_TRIES)
+        decided = verification.decision is not None
+        return late and (decided or self._late_faults(verification) >= LATE_TRIES)
 
     def _late_faults(self, verification: Verification) -> int:
-        """Faults since the deadline, this one among them; 0 where none matters any more, or yet."""
+        """Return the faults since the deadline, with this one; 0 before the deadline or after the decision."""
         waits = verification.stage is Stage.POLLING and verification.decision is None
         return verification.late_faults + 1 if waits and verification.age_s >= self._deadline_s else 0
 
@@ -274,7 +274,7 @@ class Policy:
 
     def _for_a_person(self, verification: Verification, heard: Heard, reason: str, detail: str) -> Transition:
         if verification.decision is not None:
-            # The pipeline has had its decision for long: a late answer that cannot be read is noted, and that is all.
+            # The pipeline has its decision already: an unusable late answer is only recorded.
             return transitions.finish(verification, heard, event="given_up", detail=reason)
         return transitions.quarantine(verification, reason=reason, detail=detail, heard=heard)
 
@@ -288,7 +288,7 @@ class Policy:
         detail: str = "",
     ) -> Transition:
         left_s = self._deadline_s - verification.age_s
-        # The last poll is at the deadline. What comes after it has no deadline to meet.
+        # The last poll is at the deadline. Later polls have no deadline.
         in_s = min(countdown_s, left_s) if left_s > 0 else countdown_s
         return transitions.repoll(verification, heard, in_s=in_s, event=event, detail=detail)
 
@@ -296,7 +296,7 @@ class Policy:
         return Heard(
             answer.kind,
             answer.transaction_id,
-            # The null countdown is not lost to a fault in between.
+            # A fault in between does not reset the countdown after null.
             nulls=verification.nulls,
             faults=verification.tries(answer.kind) + 1,
             cause=answer.kind,
@@ -305,7 +305,7 @@ class Policy:
 
 
 def also_polled(write: Transition, verification: Verification, answer: Answer | None) -> Transition:
-    """`write`, which counts what the vendor answered, and from which the breaker hears it. None: it was not asked."""
+    """Return `write` with the vendor's answer counted, and passed to the circuit breaker. None: no answer."""
     if answer is None:
         return write
     heard = Heard(answer.kind, answer.transaction_id)
@@ -320,13 +320,13 @@ def also_polled(write: Transition, verification: Verification, answer: Answer | 
 
 
 def _had_result(verification: Verification) -> bool:
-    """Whether the vendor has answered before, that answer is lost, and nothing was decided by it."""
+    """Return whether an earlier result of the vendor is lost before a decision was made by it."""
     had = verification.overall_result or verification.error_code
     return bool(verification.losses and had and verification.decision is None)
 
 
 def trip(answer: Answer) -> Trip | None:
-    """Why the region may go on hold after `answer`. None: the vendor works, whatever it answered."""
+    """Return why the region may go on hold after `answer`. None: the vendor works, whatever it answered."""
     match answer:
         case answers.TransientFault():
             return None if answer.vendor_answers else replace(VENDOR_DOWN, cause=answer.cause)

@@ -1,4 +1,4 @@
-"""What the vendor may answer, and how an HTTP exchange becomes one of these answers."""
+"""The possible answers of the vendor, and how an HTTP exchange becomes one of them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The one place where an HTTP exchange becomes an answer. Nothing here does I/O.
+"""Converts an HTTP exchange to an answer, without I/O. No other module does this.
 
-The `code` decides, never the `message`: messages change without notice. What may come instead of an envelope
-(a gateway's page, half a body, nothing at all) is a fault that passes. What the vendor itself calls a success and
-we cannot read safely is unreadable; so is a malformed answer that names the id that was asked, because it says
-something about this verification and nothing about the vendor.
+The `code` decides, never the `message`, because messages change without notice. A response without an envelope
+(a gateway's page, half a body, no body) is a transient fault. A success of the vendor that cannot be read safely
+is unreadable. So is a malformed answer that names the requested id: it is about this verification, and no sign
+that the vendor is down.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PLAIN_CODE: Final = re.compile(r"[A-Z0-9_]{1,64}")
 
 
 def classify(exchange: Exchange, *, signature_id: str, now: float) -> Answer:
-    """What Get Result answered about `signature_id`. `now` is in epoch seconds, for `Retry-After`."""
+    """Return the answer of Get Result about `signature_id`. `now` is in epoch seconds, for `Retry-After`."""
     envelope = _open(exchange, now)
     if isinstance(envelope, TransientFault):
         return _malformed(envelope, exchange, signature_id)
@@ -69,15 +69,15 @@ def classify(exchange: Exchange, *, signature_id: str, now: float) -> Answer:
 
 
 def read_again(raw: bytes, *, signature_id: str) -> Answer:
-    """What an answer about `signature_id` said that was kept; as when it came."""
+    """Return the answer of a stored body about `signature_id`, as on its arrival."""
     return classify(Exchange(HTTPStatus.OK, body=raw), signature_id=signature_id, now=0.0)
 
 
 def classify_token(exchange: Exchange, *, now: float) -> Token | TokenFault:
-    """What generate-token answered.
+    """Return the token or the fault in an answer of generate-token.
 
-    Whatever is refused here is refused to our keys, and no verification may suffer for it: what would
-    quarantine one, were it said of a result, is a fault of the account or one that passes.
+    A refusal here concerns our keys, not a verification. So an answer that would quarantine a verification if
+    Get Result gave it is an account fault or a transient fault.
     """
     answer = _open(exchange, now)
     if isinstance(answer, Envelope) and answer.code == _SUCCESS:
@@ -91,7 +91,7 @@ def classify_token(exchange: Exchange, *, now: float) -> Token | TokenFault:
         case Busy() | AccountFault() | TransientFault():
             return answer
         case Unauthorised(code) | OursToFix(code) | UnknownCode(code):
-            # The same words mean something else of a result.
+            # For a result the same codes mean something else.
             return AccountFault(f"TOKEN_{code}", transaction_id=answer.transaction_id)
         case Unreadable(cause):
             return TransientFault(cause, transaction_id=answer.transaction_id)
@@ -99,13 +99,13 @@ def classify_token(exchange: Exchange, *, now: float) -> Token | TokenFault:
 
 
 def _open(exchange: Exchange, now: float) -> Envelope | Answer:
-    """The envelope, or what it means that there is none to be trusted."""
+    """Return the envelope, or the answer that a response without a reliable envelope means."""
     status = exchange.status
     if exchange.fault == "BODY_TOO_LARGE" and status == HTTPStatus.OK:
         return Unreadable(exchange.fault, b"")
     if exchange.fault:
         return _by_status(exchange, now) or TransientFault(exchange.fault)
-    if 300 <= status < 400:  # noqa: PLR2004 - nobody redirects a call of this API
+    if 300 <= status < 400:  # noqa: PLR2004 - this API has no redirects
         return TransientFault(f"HTTP_{status}")
     try:
         envelope = load_envelope(exchange.body)
@@ -132,14 +132,14 @@ def _is_misspelt_success(envelope: Envelope, exchange: Exchange, signature_id: s
 
 
 def _malformed(fault: TransientFault, exchange: Exchange, signature_id: str) -> Answer:
-    """What a body that is no envelope means, now that it is known who was asked about.
+    """Return the answer of a body without an envelope, given the requested id.
 
-    Only beside a status of success: another one says that somebody failed, whatever the body is.
+    The body counts only with a status of success. Any other status means a failure, whatever the body is.
     """
     if not 200 <= exchange.status < 300:  # noqa: PLR2004 - what HTTP calls successful
         return fault
     if exchange.fault:
-        # It may come whole the next time; the vendor answers all the same.
+        # The next body may be complete, and the vendor does answer.
         return replace(fault, vendor_answers=is_about(exchange.body, signature_id))
     if is_about(exchange.body, signature_id):
         return Unreadable(
@@ -149,7 +149,7 @@ def _malformed(fault: TransientFault, exchange: Exchange, signature_id: str) -> 
 
 
 def _why(body: bytes) -> str:
-    """What is wrong with a body, in more words than a counter has."""
+    """Return what is wrong with a body, in more words than the cause for counters."""
     try:
         load_envelope(body)
     except SchemaError as error:
@@ -158,7 +158,7 @@ def _why(body: bytes) -> str:
 
 
 def _by_code(envelope: Envelope, exchange: Exchange, now: float) -> Answer:
-    """What any code but SUCCESS asks for. One that is known counts, whatever the status beside it."""
+    """Return the answer of a code other than SUCCESS. A known code counts, whatever the HTTP status."""
     code, transaction_id = envelope.code, envelope.transaction_id
     if code == "SIGNATURE_NOT_EXIST":
         return UnknownId(exchange.body, transaction_id=transaction_id)
@@ -168,19 +168,19 @@ def _by_code(envelope: Envelope, exchange: Exchange, now: float) -> Answer:
         return OursToFix(code, exchange.body, transaction_id=transaction_id)
     if code in _SAYS_ALL:
         return _SAYS_ALL[code](code, transaction_id=transaction_id)
-    # A gateway may speak JSON with codes of its own; then its status says more.
+    # A gateway may send JSON with codes of its own; then its status is more reliable.
     return _by_status(exchange, now) or UnknownCode(
         code if _PLAIN_CODE.fullmatch(code) else "UNPRINTABLE", transaction_id=transaction_id
     )
 
 
 def _by_status(exchange: Exchange, now: float) -> Answer | None:
-    """What the status means by itself; None where it means nothing without a body."""
+    """Return the answer of the status alone. None if it means nothing without a body."""
     status, retry_after_s = exchange.status, exchange.retry_after_s(now)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Unauthorised(f"HTTP_{status}")
-    asks_for_rest = status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after_s is not None
-    if status == HTTPStatus.TOO_MANY_REQUESTS or asks_for_rest:
+    asks_for_hold = status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after_s is not None
+    if status == HTTPStatus.TOO_MANY_REQUESTS or asks_for_hold:
         return Busy(retry_after_s)
     if status == HTTPStatus.NOT_FOUND or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientFault(f"HTTP_{status}")

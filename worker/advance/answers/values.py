@@ -1,6 +1,6 @@
-"""What the vendor may answer. How an HTTP exchange becomes one of these: ``worker.advance.answers.classify``.
+"""The possible answers of the vendor. ``worker.advance.answers.classify`` converts an HTTP exchange to one of them.
 
-What an answer holds of a person is kept out of its `repr`.
+Personal data of an answer is not in its `repr`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ class _Answer:
     #: The word for it in counters and logs.
     kind: ClassVar[str]
 
-    #: The only handle that the vendor's support takes; None where the answer bore none.
+    #: The only reference that the vendor's support takes; None if the answer has none.
     transaction_id: str | None = None
-    #: How long the call took, its body with it; None where nobody was asked for it now.
+    #: Duration of the call, with its body. None if the answer does not come from a call.
     took_s: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def detail(self) -> str:
-        """The word behind the kind: a code or a cause. Empty where the kind says all."""
+        """The code or cause that specifies the kind. Empty if the kind has none."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Coded(_Answer):
-    #: The vendor's own code, or ``HTTP_<status>`` where only the status said it.
+    #: The vendor's code, or ``HTTP_<status>`` if only the status shows the fault.
     code: str
 
     @property
@@ -49,7 +49,7 @@ class _Caused(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Settled(_Answer):
-    """The vendor has come to a result. `raw` is the answer, byte by byte."""
+    """The vendor has a result. `raw` is the body of the answer, unchanged."""
 
     kind = "result"
     result: Result = field(repr=False)
@@ -58,7 +58,7 @@ class Settled(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Pending(_Answer):
-    """The vendor has not come to a result yet; the user may (`submission_completed`) have done their part."""
+    """The vendor has no result yet. `submission_completed`: the user has done their part."""
 
     kind = "pending"
     submission_completed: bool
@@ -66,7 +66,7 @@ class Pending(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Busy(_Answer):
-    """Too many calls for the vendor's taste. `retry_after_s`: for how long it asks for a hold, where it says."""
+    """Too many calls for the vendor. `retry_after_s`: the hold that it asks for, None if it does not say."""
 
     kind = "busy"
     retry_after_s: float | None
@@ -78,23 +78,23 @@ class Busy(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised(_Coded):
-    """The token is missing or has ended, or the account may not do this: the vendor has one code for both."""
+    """The token is missing or has ended, or the account has no right to this: the vendor has one code for both."""
 
     kind = "unauthorised"
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFault(_Coded):
-    """Nothing will succeed until a person has seen to our account or our keys."""
+    """Nothing will succeed until a person has fixed our account or our keys."""
 
     kind = "account_fault"
 
 
 @dataclass(frozen=True, slots=True)
 class TransientFault(_Caused):
-    """No answer to speak of: network, gateway, or the vendor's own `ERROR`. Asking again may succeed.
+    """No usable answer: a fault of the network, a gateway, or the vendor's own `ERROR`. A new call may succeed.
 
-    `vendor_answers`: it is an answer of the vendor's, malformed. That says nothing against the vendor.
+    `vendor_answers`: it is a malformed answer of the vendor, so the vendor is not down.
     """
 
     kind = "transient_fault"
@@ -103,14 +103,14 @@ class TransientFault(_Caused):
 
 @dataclass(frozen=True, slots=True)
 class UnknownCode(_Coded):
-    """An envelope code that nobody knows; ``UNPRINTABLE`` where it does not look like a code at all."""
+    """An envelope code that is not documented; ``UNPRINTABLE`` if it does not look like a code."""
 
     kind = "unknown_code"
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownId(_Answer):
-    """The vendor knows no such `signatureId`. That may lag just after its creation."""
+    """The vendor does not know the `signatureId`. It may lag just after its creation."""
 
     kind = "unknown_id"
     raw: bytes = field(repr=False)
@@ -118,7 +118,7 @@ class UnknownId(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable(_Caused):
-    """Success, it says, in a form that cannot be read safely. `cause` names the field, never its value."""
+    """A success that cannot be read safely. `cause` names the field, never its value."""
 
     kind = "unreadable"
     raw: bytes = field(repr=False)
@@ -126,13 +126,13 @@ class Unreadable(_Caused):
 
 @dataclass(frozen=True, slots=True)
 class OursToFix(_Coded):
-    """The vendor finds our request wrong. Asking the same again will not help."""
+    """The vendor rejects our request as invalid. The same request will fail again."""
 
     kind = "ours_to_fix"
     raw: bytes = field(repr=False)
 
 
-#: Why there is no token. No verification is to blame for that.
+#: Why there is no token. This is never the fault of a verification.
 TokenFault: TypeAlias = Busy | Unauthorised | AccountFault | TransientFault
 
 Answer: TypeAlias = TokenFault | Settled | Pending | UnknownCode | UnknownId | Unreadable | OursToFix

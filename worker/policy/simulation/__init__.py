@@ -1,4 +1,4 @@
-"""Simulation of polls: the real policy against a vendor whose answers are known beforehand."""
+"""Simulation of polls: the real policy against a vendor with predefined answers."""
 
 from worker.policy.simulation.figures import Figures
 from worker.policy.simulation.polling import Played, simulate

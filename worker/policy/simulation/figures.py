@@ -1,4 +1,4 @@
-"""What polling has cost, and how late it was."""
+"""The cost of polling and its delays."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of many verifications. A delay is from the vendor's answer to the poll that finds it; infinite: none was."""
+    """Figures of many verifications. A delay is from the vendor's answer to the poll that finds it.
 
-    #: For each, on average.
+    Without any delay they are infinite.
+    """
+
+    #: For each verification, on average.
     polls: float
     median_s: float
     p95_s: float
@@ -26,11 +29,11 @@ class Figures:
 
     @classmethod
     def of(cls, played: Sequence[Played]) -> Self:
-        """Those whose deadline came first count as polls, and have no delay."""
-        delays_s = sorted(one.delay_s for one in played if one.delay_s is not None) or [math.inf]
+        """Return the figures of `played`. Verifications that ended at the deadline count for polls, not for delays."""
+        delays_s = sorted(each.delay_s for each in played if each.delay_s is not None) or [math.inf]
         return cls(
-            polls=fmean(len(one.polls_s) for one in played),
+            polls=fmean(len(each.polls_s) for each in played),
             median_s=delays_s[len(delays_s) // 2],
             p95_s=delays_s[int(len(delays_s) * 0.95)],
-            waits_s=fmean(one.polls_s[-1] for one in played),
+            waits_s=fmean(each.polls_s[-1] for each in played),
         )

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of it."""
+    """The outcome of one simulated verification."""
 
     #: When it was polled, in seconds since it was enqueued.
     polls_s: tuple[float, ...]
-    #: How long the answer was there before a poll found it; None: the deadline came first.
+    #: Time from the answer until a poll found it; None: the deadline came first.
     delay_s: float | None
 
 
 def simulate(policy: Policy, course: Scenario) -> Played:
-    """Poll a verification at once, as a fleet with hands free does, and then whenever `policy` says.
+    """Poll a verification at once, like a fleet with free slots, and then at the times of `policy`.
 
-    Nothing fails, and answers take no time.
+    Nothing fails, and calls take no time.
     """
     polls_s = [0.0]
     verification = _read(0.0)
@@ -36,7 +36,7 @@ def simulate(policy: Policy, course: Scenario) -> Played:
         write = policy.after(verification, Pending(submission_completed=submitted))
         if write.stage is not Stage.POLLING:
             return Played(tuple(polls_s), None)
-        # The ledger counts in milliseconds.
+        # The ledger stores milliseconds.
         next_s = round(now_s + write.in_s, 3)
         if now_s < course.nudged_s < next_s:
             next_s = course.nudged_s
@@ -48,7 +48,7 @@ def simulate(policy: Policy, course: Scenario) -> Played:
 
 
 def _read(now_s: float, *, nulls: int = 0, submitted: bool = False) -> Verification:
-    """The verification as the ledger gives it to a batch."""
+    """Return the verification as the ledger gives it to a batch."""
     return Verification(
         "rehearsal",
         "global",

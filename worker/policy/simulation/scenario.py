@@ -1,4 +1,4 @@
-"""How verifications go where we cannot see it: when users are done, and when the vendor has an answer."""
+"""The course of verifications outside the fleet: when users are done, and when the vendor has an answer."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ LINK_AGE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One verification, in seconds since it was enqueued. What never happens happens at infinity."""
+    """One verification, in seconds since it was enqueued. Infinity: never."""
 
-    #: From when on `submissionCompleted` is true.
+    #: When `submissionCompleted` becomes true.
     submitted_s: float = math.inf
-    #: From when on the vendor answers with a result.
+    #: When the vendor has a result.
     answered_s: float = math.inf
-    #: When the pipeline learns of the submission, and nudges.
+    #: When the pipeline learns of the submission and nudges.
     nudged_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long something takes: log-normal, as are most durations that have a shortest and no longest."""
+    """A log-normal duration, like most durations with a minimum and no maximum."""
 
     median_s: float
     p95_s: float
 
     def quantile_s(self, share: float) -> float:
-        """Within how long it is over in `share` (above 0, below 1) of all cases."""
+        """Return the duration that `share` (above 0, below 1) of all cases do not exceed."""
         if not self.median_s:
             return 0.0
         sigma = math.log(self.p95_s / self.median_s) / _P95
@@ -52,12 +52,12 @@ class Traffic:
 
     Parameters:
       user: how long users take, from the enqueue; `Span(0, 0)`: they are done by then.
-      machine: how long the vendor takes where a machine decides, from the submission.
-      people: how long it takes where people look.
+      machine: how long the vendor takes, from the submission, if a machine decides.
+      people: how long it takes if people look at the submission.
       looked_at: the share of submissions at which people look.
-      abandoned: the share of users who never finish. The vendor says so an hour after the link was made.
+      abandoned: the share of users who never finish. The vendor answers so an hour after the link was created.
       never: the share that the vendor never answers.
-      told: whether the pipeline hears of submissions, and nudges.
+      told: whether the pipeline learns of submissions, and nudges.
     """
 
     user: Span
@@ -69,7 +69,7 @@ class Traffic:
     told: bool = False
 
     def courses(self, number: int, random: Random) -> list[Scenario]:
-        """As many courses, in random order. Quantiles are taken evenly: few courses stand for many."""
+        """Return `number` scenarios in random order. Evenly spaced quantiles let few represent many."""
         kinds, users, vendors = (evenly(number, random) for _ in range(3))
         return [self._course(*shares) for shares in zip(kinds, users, vendors, strict=True)]
 
@@ -90,7 +90,7 @@ class Traffic:
 
 
 def evenly(number: int, random: Random) -> list[float]:
-    """As many shares between 0 and 1, evenly spaced, shuffled."""
+    """Return `number` shares between 0 and 1, evenly spaced, shuffled."""
     shares = [(index + 0.5) / number for index in range(number)]
     random.shuffle(shares)
     return shares

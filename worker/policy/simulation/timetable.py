@@ -1,4 +1,4 @@
-"""When one verification would be polled, should the vendor never answer."""
+"""When one verification would be polled if the vendor never answered."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.policy.simulation.scenario import Scenario
 if TYPE_CHECKING:
     from worker.settings import Settings
 
-#: Polls of one verification that anybody would read. The defaults have some 30.
+#: The most polls in a timetable, for readability. The defaults have about 30.
 MOST_POLLS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When one poll is made, in seconds since the first: with the shortest countdowns, half way, and the longest."""
+    """The time of one poll, in seconds since the first: with the shortest, the mean and the longest countdowns."""
 
     earliest_s: float
     expected_s: float
@@ -29,7 +29,7 @@ class Moment:
 
 
 class _Drawn(Random):
-    """Jitter that always falls on the same place between its ends."""
+    """Jitter that is always the same share of its range."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -40,16 +40,16 @@ class _Drawn(Random):
 
 
 def timetable(settings: Settings, *, submitted: bool) -> list[Moment]:
-    """The polls up to the deadline, as many as are expected.
+    """Return the polls up to the deadline, as many as are expected.
 
-    `submitted`: the user is done from the first on.
+    `submitted`: the user is done before the first poll.
 
-    Raises ``InvalidInput`` where there would be more than `MOST_POLLS`.
+    Raises ``InvalidInput`` if there would be more than `MOST_POLLS`.
     """
     if settings.poll_deadline_s > MOST_POLLS * settings.poll_cap_s * SHORTEST_POLL:
         raise InvalidInput(
             f"EKYC_POLL_CAP={settings.poll_cap_s:g} lets one verification be polled more than {MOST_POLLS:,} times "
-            f"in EKYC_POLL_DEADLINE={settings.poll_deadline_s:g}: nothing to plan with; raise the cap"
+            f"in EKYC_POLL_DEADLINE={settings.poll_deadline_s:g}: too many for a plan; raise the cap"
         )
     course = Scenario(submitted_s=0.0) if submitted else Scenario()
     earliest, expected, latest = (_polls_s(settings, course, share) for share in (0.0, 0.5, 1.0))

@@ -1,4 +1,4 @@
-"""What so many verifications a second come to: calls of the vendor, people waiting, workers."""
+"""The load of a rate of verifications: calls of the vendor, waiting users, workers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from worker.policy.simulation.scenario import Traffic
     from worker.settings import Settings
 
-#: Verifications that stand for all. With five times as many, polls differed by less than 1 %, delays by less than 8 %.
+#: Verifications in a simulation. With five times as many, polls differed by less than 1 %, delays by less than 8 %.
 NUMBER: Final = 2000
 
-#: How busy a worker should be: at more, whatever comes in a burst waits for the burst to end.
+#: How busy a worker should be: above this share, what comes in a burst waits until the burst ends.
 BUSY: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Processor time of a worker, a process that has one core and so 1,000 ms a second."""
+    """Processor time of a worker. A worker is a process with one core, so it has 1,000 ms a second."""
 
     poll_ms: float
-    #: For archiving and deciding one that has settled.
+    #: For archiving and deciding a settled verification.
     decision_ms: float
 
 
@@ -41,22 +41,22 @@ class Load:
 
     @property
     def calls_per_second(self) -> float:
-        """Of the vendor."""
+        """Calls of the vendor per second."""
         return self.per_second * self.figures.polls
 
     @property
     def waiting(self) -> float:
-        """How many wait at any time: Little's law."""
+        """Verifications that wait at any time, by Little's law."""
         return self.per_second * self.figures.waits_s
 
     def workers(self, cost: Cost) -> int:
-        """How many it takes, each `BUSY`."""
+        """Return the number of workers needed, each `BUSY`."""
         busy_ms = self.calls_per_second * cost.poll_ms + self.per_second * cost.decision_ms
         return max(1, math.ceil(busy_ms / 1000 / BUSY))
 
 
 def load(settings: Settings, traffic: Traffic, per_second: float) -> Load:
-    """What `per_second` verifications of `traffic` come to under these settings. The same every time."""
+    """Return the load of `per_second` verifications of `traffic` under these settings. It is deterministic."""
     policy = Policy(
         Backoffs.from_settings(settings),
         deadline_s=settings.poll_deadline_s,
