@@ -135,7 +135,7 @@ class ResultSchema(VendorRecord):
     idv_result = Outcome()
     submission_completed = Truth()
     error_code = Code()
-    # Sibling products send an array. No decision depends on it, but SUCCESS beside another code contradicts it.
+    # Sibling products send an array. No decision depends on it, but SUCCESS beside another code is a contradiction.
     error_codes = ShortList(Code(allow_none=True))
     doc_detail = Part(DocDetailSchema)
     face_detail = Part(FaceDetailSchema)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from worker.enqueue_request import EnqueueRequest
     from worker.ledger.transitions import Transition
 
-#: How much longer than the dispatcher that wakes for the next due moment the other dispatchers sleep.
+#: How much longer the other dispatchers sleep than the one that wakes for the next due moment.
 GRACE_S: Final = 1.0
 
 #: Starts without a recorded outcome after which a verification counts as one that kills workers.
@@ -41,7 +41,7 @@ ENQUEUE_CHUNK: Final = 500
 #: Random bytes that identify a call of `enqueue`. Each verification stores them, in four thirds as many characters.
 CALL_BYTES: Final = 9
 
-#: Hash that counts refused enqueue messages by the invalid field. It is of no region, as that may be the field.
+#: Hash that counts refused enqueue messages by the invalid field. The key has no region: it may be that field.
 REFUSALS: Final = "ekyc:enqueue_refused"
 
 
@@ -117,7 +117,7 @@ class Ledger:
         return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
 
     def identify(self, region: str, *, new: str = "") -> Identity:
-        """Return the identity of a region's ledger. If it has none, it becomes `new`."""
+        """Return the identity of a region's ledger. If it has none, `new` becomes its identity."""
         base = prefix(region)
         with translated():
             if new:

@@ -24,7 +24,7 @@ class Recorded:
 
     #: False: the batch no longer holds the verification, and nothing changed.
     written: bool
-    #: When the hold ends under which it put the region; 0: none.
+    #: When the hold ends that it caused; 0: it caused none.
     held_until_ms: int = 0
     #: It closed the circuit breaker of the region.
     closed_breaker: bool = False
@@ -137,9 +137,9 @@ class Claim:
 class Identity:
     """The identity of a region's ledger. A Redis that comes back empty, or another Redis, is another ledger."""
 
-    #: Random; empty: it has none, like a new ledger.
+    #: Random; empty if it has none, like a new ledger.
     id: str
-    #: Identities of ledgers that this one replaces, as a person accepted.
+    #: Identities of ledgers that this one replaces, as people accepted.
     before: tuple[str, ...] = ()
     #: The identity that a dispatcher expects here; empty or equal to `id`: this is the expected ledger.
     expected: str = ""
@@ -205,7 +205,7 @@ class Hold:
     #: The reason as it is counted: one of a few words, also if a person wrote the reason. Empty: a worker of an older
     #: version ordered it.
     word: str = ""
-    #: When it was ordered, which is the time of a person's act. 0: half-open, or by a worker of an older version.
+    #: When it was ordered; by a person, the time of that act. 0: half-open, or ordered by an older version.
     at_ms: int = 0
     #: The hold is over, and one verification at a time probes the vendor. All others still wait.
     half_open: bool = False
@@ -271,7 +271,7 @@ class Counts:
     #: Sealed evidence by its state.
     evidence: dict[str, int] = field(default_factory=dict)
     tokens_issued: int = 0
-    #: Token requests that the vendor refused, by the answer's kind.
+    #: Token requests that got no token, by the answer's kind.
     tokens_refused: dict[str, int] = field(default_factory=dict)
     #: Counters of durations, for ``worker.ledger.histograms``.
     took: dict[str, int] = field(default_factory=dict)

@@ -91,7 +91,7 @@ local function trip(id, by)
   return hold(math.min(by.longest_ms, by.first_ms * 2 ^ trips), by.reason, now)
 end
 
--- Whether an earlier write of this call was an answer and none after it a failure: then no failure is left to forget.
+-- Whether an earlier write of this call was an answer and no failure followed: then there is no failure left to forget.
 local forgotten = false
 
 local function answered()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: A standard normal variable is below this in 95 of 100 cases.
 _P95: Final = NormalDist().inv_cdf(0.95)
 
-#: How long before the enqueue the vendor's hour begins, at most: a pipeline asks for the link, then enqueues.
+#: How long before the enqueue the vendor's hour begins, at most: a pipeline requests the link, then enqueues.
 LINK_AGE_S: Final = 60.0
 
 
