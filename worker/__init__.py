@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
-#: What `celery -A worker` looks for. Made on first use, so that `import worker.client` needs no Celery.
+#: The application that `celery -A worker` loads. Created on first use, so that `import worker.client` needs no Celery.
 celery: Celery
 
 
@@ -20,12 +20,12 @@ def __getattr__(name: str) -> Any:
 
     forbid_core_dumps()
     try:
-        # Celery searches the working directory first. Before the import of the app, which may fail over a shadow.
+        # Celery searches the working directory first. Check before the import of the app, which a shadow may break.
         refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does
         from worker.runtime.app import app  # noqa: PLC0415
 
-        app.conf.worker_consumer  # noqa: B018 - reads the environment, which broker_url does not with CELERY_BROKER_URL
+        app.conf.worker_consumer  # noqa: B018 - reads the environment; broker_url does not if CELERY_BROKER_URL is set
     except ConfigError as error:
-        # The command that asked would print a traceback of any exception but this.
+        # For any exception but SystemExit the calling command prints a traceback.
         exit_with_error(error)
     return app

@@ -1,9 +1,9 @@
-"""What a Python pipeline calls; it needs no package but `redis`. When it returns, the verification is accepted.
+"""The client for Python pipelines. It needs no package except `redis`. When a call returns, Redis has accepted it.
 
     from worker.client import enqueue
     enqueue("f302f5d2454a85c2", "ph", context={"application": 42})
 
-`REDIS_URL` says which ledger.
+`REDIS_URL` selects the ledger.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ def enqueue(signature_id: str, region: str, context: Any = None) -> bool:
     Parameters:
       signature_id: 1 to 64 of letters, digits, `-` and `_`.
       region: `sg`, `ph`, `th`, `my`, `vn`, or `global` (alias `id`).
-      context: JSON that comes back in the decision, at most 4 KB; nothing personal, it lives in Redis.
+      context: JSON that the decision returns, at most 4 KB. Redis stores it: put no personal data in it.
 
-    Returns True if it is new, False if it was known already: then nothing changed.
-    Raises ``InvalidInput``: nothing was accepted; and ``LedgerUnavailable``: Redis did not answer, and it may have been
-    accepted all the same. Enqueue it again: a known one changes nothing.
+    Returns True if the verification is new, False if the ledger already has it and nothing changed.
+    Raises ``InvalidInput`` if nothing was accepted, and ``LedgerUnavailable`` if Redis did not answer: it may still
+    have accepted the verification. Enqueue it again: a known verification does not change.
     """
     return enqueue_many([request(signature_id, region, context)])[0]
 
 
 def enqueue_many(requests: Sequence[EnqueueRequest]) -> list[bool]:
-    """Enqueue many in a few round trips. Returns and raises as `enqueue` does; made for some thousands a call.
+    """Enqueue up to some thousands of verifications in a few round trips. Returns and raises as `enqueue` does.
 
-    After ``LedgerUnavailable`` some may have been accepted: enqueue the same ones again, known ones change nothing.
+    After ``LedgerUnavailable`` some may have been accepted: enqueue the same requests again.
     """
     return ledger().enqueue(requests)
 
 
 def nudge(signature_id: str, region: str) -> bool:
-    """Poll this one now, because somebody says that its result is ready. False if it was not waiting for one."""
+    """Poll a verification now, because its result is ready. Returns False if it was not waiting for a result."""
     return ledger().nudge(canonical_region(region), [signature_id])[0]
 
 
 def request(signature_id: str, region: str, context: Any = None) -> EnqueueRequest:
-    """A checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
+    """Return a checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
     given = {"signature_id": signature_id, "region": region, "context": context}
     accepted = {}
     for field, rule in RULES.items():
@@ -68,7 +68,7 @@ def request(signature_id: str, region: str, context: Any = None) -> EnqueueReque
 
 
 def polled(accepted: EnqueueRequest) -> EnqueueRequest:
-    """The same request. Raises ``InvalidInput`` where the fleet does not poll its region."""
+    """Return the same request. Raises ``InvalidInput`` if the fleet does not poll its region."""
     if accepted.region not in current().regions:
-        raise InvalidInput(f"region: {accepted.region} is not in ADVANCE_REGIONS, so nobody would poll it")
+        raise InvalidInput(f"region: {accepted.region} is not in ADVANCE_REGIONS, so no worker would poll it")
     return accepted

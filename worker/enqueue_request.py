@@ -1,7 +1,7 @@
-"""What a pipeline asks for: one verification to be brought to a decision, and the rules of the three fields.
+"""A request to enqueue one verification, and the rules of its three fields.
 
-`worker.client` applies the rules itself; the marshmallow fields of `schemas` apply the same ones to messages and files.
-So this module needs the standard library alone.
+`worker.client` applies the rules itself; the marshmallow fields of `schemas` apply the same rules to messages and
+files. So this module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 #: The vendor's six hosts by region; `global` is the host `api`, which the vendor's tabs label Indonesia.
 REGIONS: Final = ("sg", "ph", "th", "my", "vn", "global")
 
-#: Another name for a region, as a person may give it.
+#: Other names for a region that people may use.
 REGION_ALIASES: Final = {"id": "global"}
 
-#: What an id may be made of, so that it is safe as a file name, a Redis key and a URL segment.
+#: The form of an id, so that it is safe as a file name, a Redis key and a URL segment.
 SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-#: The most that a pipeline may attach to a verification, as compact JSON.
+#: The largest context of a verification, as compact JSON.
 MAX_CONTEXT_BYTES: Final = 4096
 
-#: How deep it may be nested. Python's JSON gives up near 1000, the sooner the more calls are under way:
-#: what was accepted here must not fail in a worker.
+#: The deepest nesting of a context. Python's JSON fails near 1000 levels, earlier on a deep call stack: a context that
+#: is accepted here must not fail in a worker.
 MAX_CONTEXT_LEVELS: Final = 100
 
 BAD_SIGNATURE_ID: Final = "must be 1 to 64 of letters, digits, - and _"
@@ -39,7 +39,7 @@ BAD_REGION: Final = f"unknown region, use one of {', '.join(REGIONS)}"
 
 @dataclass(frozen=True, slots=True)
 class EnqueueRequest:
-    """One verification to be enqueued. `context` is compact JSON text, None where there is none."""
+    """One verification to enqueue. `context` is compact JSON text, or None."""
 
     signature_id: str
     region: str
@@ -47,7 +47,7 @@ class EnqueueRequest:
 
 
 def canonical_region(name: str) -> str:
-    """The region that `name` means. Raises ``ValueError`` naming the regions there are."""
+    """Return the region that `name` means. Raises ``ValueError`` with the names of all regions."""
     region = name.strip().lower()
     region = REGION_ALIASES.get(region, region)
     if region not in REGIONS:
@@ -56,7 +56,7 @@ def canonical_region(name: str) -> str:
 
 
 def check_signature_id(value: Any) -> str:
-    """The signature id that was given. Raises ``ValueError`` without quoting it, as the other rules do."""
+    """Return the signature id. Raises ``ValueError`` without quoting it, as the other rules do."""
     text = _text(value, BAD_SIGNATURE_ID)
     if not SIGNATURE_ID.fullmatch(text):
         raise ValueError(BAD_SIGNATURE_ID)
@@ -64,14 +64,14 @@ def check_signature_id(value: Any) -> str:
 
 
 def check_region(value: Any) -> str:
-    """The region that was given, by its own name where it was an alias."""
+    """Return the region, an alias replaced by the region's own name."""
     return canonical_region(_text(value, BAD_REGION))
 
 
 def check_context(value: Any) -> str | None:
-    """Whatever JSON the pipeline wants back beside the decision, up to 4 KB, as compact JSON text; None for None.
+    """Return the context that the decision carries, up to 4 KB, as compact JSON text; None for None.
 
-    A UUID, a decimal number, a date or a time, as Celery hands them on, becomes its text.
+    A UUID, a decimal number, a date and a time, which Celery can decode, become their text.
     """
     if value is None:
         return None
@@ -89,7 +89,7 @@ def check_context(value: Any) -> str | None:
     return text
 
 
-#: The rule of each field. A rule takes what was given and returns what is kept.
+#: The rule of each field. A rule takes the given value and returns the value to store.
 RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "signature_id": check_signature_id,
     "region": check_region,
@@ -98,7 +98,7 @@ RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _text(value: Any, fault: str) -> str:
-    """Text, also where it was given as its bytes in UTF-8."""
+    """Return text, also for its bytes in UTF-8."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -110,7 +110,7 @@ def _text(value: Any, fault: str) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """The text of what JSON has no type for. Raises ``TypeError`` for all else."""
+    """Return the text of a value for which JSON has no type. Raises ``TypeError`` for all others."""
     if isinstance(value, UUID | Decimal):
         return str(value)
     if isinstance(value, date | time):

@@ -1,6 +1,6 @@
-"""Reads environment variables: converts and checks each value, and notes every fault instead of raising the first.
+"""Reads environment variables: converts and checks each value, and collects all faults instead of raising the first.
 
-It needs the standard library alone, because `worker.client` reads settings, too.
+It needs only the standard library, because `worker.client` reads settings, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    # The names of the types, which the methods of `Environment` hide within it.
+    # Aliases of the types whose names the methods of `Environment` shadow.
     Text: TypeAlias = str
     Texts: TypeAlias = list[str]
     Whole: TypeAlias = int
@@ -27,7 +27,7 @@ _Default = TypeVar("_Default")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Raises ``ValueError`` for a number outside."""
+    """A validator that raises ``ValueError`` for a number outside of the range."""
 
     min: float
     max: float = math.inf
@@ -44,12 +44,13 @@ class Range:
 
 
 class Environment:
-    """The variables of this process. An empty one counts as unset.
+    """The variables of this process. An empty variable counts as unset.
 
-    ``NAME_FILE`` names a file whose content is the value of ``NAME``; it counts before ``NAME``. Each method returns
-    the default for a variable that is unset or cannot be used. `validate` raises ``ValueError`` to refuse a value.
+    ``NAME_FILE`` names a file whose content is the value of ``NAME``; it has precedence over ``NAME``. Each method
+    returns the default for a variable that is unset or cannot be used. `validate` raises ``ValueError`` to refuse a
+    value.
 
-    `names`: the variables that were asked for. `faults`: a line for each that cannot be used, without its value.
+    `names`: the variables that were read. `faults`: a line for each that cannot be used, without its value.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Environment:
     def list(
         self, name: Text, default: _Default, *, validate: Callable[[Texts], object] | None = None
     ) -> Texts | _Default:
-        """The parts between commas, as they stand there."""
+        """Return the parts between commas, unchanged."""
         return self._read(name, default, _parts, validate)
 
     def int(

@@ -1,28 +1,28 @@
-"""Everything that can go wrong on our side of the wire, and what each class asks for.
+"""The errors of this project, and how to handle each class.
 
     EkycError
-    ├── InvalidInput            what a person or a pipeline gave us is wrong   exit code 2
-    │   └── ConfigError         … in the environment or a file it names
-    │       └── EvidenceUnsuitable  the evidence store does not keep what evidence needs
-    ├── Unavailable             something we stand on does not answer          exit code 1
-    │   ├── LedgerUnavailable       Redis of the ledger
-    │   ├── BrokerUnavailable       the queue a message should go to
+    ├── InvalidInput            wrong input of a person or a pipeline          exit code 2
+    │   └── ConfigError         … in the environment or a file that it names
+    │       └── EvidenceUnsuitable  the evidence store lacks a guarantee that evidence needs
+    ├── Unavailable             a dependency does not answer                   exit code 1
+    │   ├── LedgerUnavailable       the ledger's Redis
+    │   ├── BrokerUnavailable       the queue of a message
     │   ├── EvidenceUnavailable     the evidence store
     │   │   └── StoreAway               … and its circuit breaker is open
-    │   ├── VendorUnavailable       the vendor would not give us a token
+    │   ├── VendorUnavailable       the vendor gives no token
     │   └── ImageUnavailable        the host of an image
-    │       ├── ImageLinkExpired        the link died: a fresh one can be had
-    │       └── ImageHostBusy           no room for it here: enough images are on their way
-    └── Refused                 it answered, and we will not take what it gave
-        ├── ImageRefused            not an image, too large, from where it may not come
-        ├── EvidenceConflict        the evidence store holds other bytes than it should
-        └── EvidenceLost            the evidence store answers, and has not what was kept
+    │       ├── ImageLinkExpired        the link has expired; the vendor can give a fresh link
+    │       └── ImageHostBusy           enough images are being fetched already
+    └── Refused                 the server answered, but we refuse the content
+        ├── ImageRefused            not an image, too large, or from a forbidden origin
+        ├── EvidenceConflict        the evidence store holds other bytes under this name
+        └── EvidenceLost            the evidence store answers, but stored evidence is gone
 
-What the *vendor's answers* mean is no exception but a value: see ``worker.advance.answers``.
+The meaning of the *vendor's answers* is a value, not an exception: see ``worker.advance.answers``.
 
-A class says for itself what is to be done (``retry``, ``quarantine``, ``alarm``), so that nobody needs a
-ladder of ``isinstance``. A message never quotes what a vendor, an image host or a user's document said:
-it ends up in logs and in Flower.
+Each class defines how callers handle it (``retry``, ``quarantine``, ``alarm``), so that no caller needs a
+ladder of ``isinstance``. A message never quotes content of a vendor, an image host or a user's document:
+messages end up in logs and in Flower.
 """
 
 from __future__ import annotations
@@ -33,58 +33,58 @@ from typing import ClassVar
 class EkycError(Exception):
     """The root of all errors of this project."""
 
-    #: Trying again later may succeed.
+    #: A later attempt may succeed.
     retry: ClassVar[bool] = False
-    #: A person has to look at the verification it happened to.
+    #: A person has to look at the verification.
     quarantine: ClassVar[bool] = False
-    #: A person has to act: the fleet cannot fix it alone.
+    #: A person has to act: the fleet cannot fix the cause.
     alarm: ClassVar[bool] = False
-    #: Which of ``worker.policy.backoff.Backoffs`` its countdown comes from.
+    #: The field of ``worker.policy.backoff.Backoffs`` that gives the countdown.
     backoff: ClassVar[str] = "unforeseen"
-    #: What a console command ends with.
+    #: The exit code of a console command.
     exit_code: ClassVar[int] = 1
-    #: The word for it in counters, timelines and logs.
+    #: The word for the error in counters, timelines and logs.
     cause: ClassVar[str] = "ERROR"
-    #: What more there is to say of the cause in a timeline: a server's code, or "".
+    #: A detail of the cause for the timeline: a server's code, or "".
     why: str = ""
 
 
 class InvalidInput(EkycError):
-    """What a person or a pipeline gave us is wrong: the message says what, where, and what to do."""
+    """Raised when the input of a person or a pipeline is wrong. The message names the fault, the place and the fix."""
 
     exit_code = 2
     cause = "INVALID_INPUT"
 
 
 class ConfigError(InvalidInput):
-    """A setting, or a file that a setting names, cannot be used. One line per fault."""
+    """Raised when a setting, or a file that a setting names, cannot be used. One line per fault."""
 
     alarm = True
     cause = "CONFIG"
 
 
 class EvidenceUnsuitable(ConfigError):
-    """The evidence store works, and lacks a guarantee that evidence needs, such as "written once"."""
+    """Raised when the evidence store works but lacks a guarantee that evidence needs, such as "written once"."""
 
     cause = "EVIDENCE_UNSUITABLE"
 
 
 class Unavailable(EkycError):
-    """Something we stand on does not answer now."""
+    """Raised when a dependency does not answer."""
 
     retry = True
     cause = "UNAVAILABLE"
 
 
 class LedgerUnavailable(Unavailable):
-    """Redis, where the ledger lives, cannot be reached or cannot write."""
+    """Raised when the ledger's Redis cannot be reached or cannot write."""
 
     alarm = True
     cause = "LEDGER_UNAVAILABLE"
 
 
 class BrokerUnavailable(Unavailable):
-    """A message could not be put on its queue."""
+    """Raised when a message could not be put on its queue."""
 
     backoff = "delivery"
     cause = "DELIVERY_FAILED"
@@ -95,7 +95,7 @@ class BrokerUnavailable(Unavailable):
 
 
 class EvidenceUnavailable(Unavailable):
-    """The evidence store cannot be read or written now."""
+    """Raised when the evidence store cannot be read or written."""
 
     alarm = True
     backoff = "evidence"
@@ -103,42 +103,42 @@ class EvidenceUnavailable(Unavailable):
 
 
 class StoreAway(EvidenceUnavailable):
-    """The breaker is open: the store was not used, and the vendor not asked. `probed`: this caller has found it so."""
+    """Raised while the store's breaker is open: neither the store nor the vendor was used. `probed`: by this caller."""
 
     def __init__(self, not_for_s: float, *, probed: bool = False) -> None:
-        super().__init__("the evidence store is away")
+        super().__init__("the evidence store is unavailable")
         self.not_for_s = not_for_s
         self.probed = probed
 
 
 class VendorUnavailable(Unavailable):
-    """The vendor would not give us a token."""
+    """Raised when the vendor gives no token."""
 
     backoff = "transient_fault"
     cause = "VENDOR_UNAVAILABLE"
 
 
 class ImageUnavailable(Unavailable):
-    """The host of an image did not give it to us in time."""
+    """Raised when the host of an image did not deliver it in time."""
 
     backoff = "image"
     cause = "IMAGE_UNAVAILABLE"
 
 
 class ImageLinkExpired(ImageUnavailable):
-    """The link of an image no longer works; asking the vendor again yields a fresh one."""
+    """Raised when the link of an image no longer works. The vendor gives a fresh link on request."""
 
     cause = "IMAGE_LINK_EXPIRED"
 
 
 class ImageHostBusy(ImageUnavailable):
-    """As many images as may be are being fetched, of its host or in all: that is no try."""
+    """Raised when the limit of concurrent fetches is reached, for its host or in all. This is not an attempt."""
 
     cause = "IMAGE_HOST_BUSY"
 
 
 class Refused(EkycError):
-    """Something answered, and we will not take what it gave. ``reason`` is a word for machines."""
+    """Raised when a server answered but we refuse the content. ``reason`` is a machine-readable code."""
 
     cause = "REFUSED"
 
@@ -148,13 +148,13 @@ class Refused(EkycError):
 
 
 class ImageRefused(Refused):
-    """An image that is none, is too large, or would come from where images may not come from."""
+    """Raised for content that is not an image or too large, and for a link to a forbidden origin."""
 
     cause = "IMAGE_REFUSED"
 
 
 class EvidenceConflict(Refused):
-    """The evidence store already holds other bytes under a name that is written once."""
+    """Raised when the evidence store already holds other bytes under a name that is written once."""
 
     quarantine = True
     alarm = True
@@ -162,9 +162,9 @@ class EvidenceConflict(Refused):
 
 
 class EvidenceLost(Refused):
-    """The evidence store answers, and evidence that was kept is not there. ``reason`` says what is gone."""
+    """Raised when the evidence store answers but stored evidence is gone. ``reason`` names what is gone."""
 
-    #: The vendor's answer: another one can be asked for.
+    #: The vendor's answer, which can be requested again.
     ANSWER_GONE: ClassVar[str] = "ANSWER_GONE"
     #: Files that a manifest names.
     FILES_GONE: ClassVar[str] = "FILES_GONE"

@@ -1,4 +1,4 @@
-"""What every process of this project does at its start, while it waits, and at its end."""
+"""How every process of this project starts, waits for dependencies, and exits with an error."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 #: The packages that the distribution installs.
 PACKAGES: Final = ("worker", "tasks", "schemas", "sandbox")
 
-#: In bytes. Linux writes no core of such a process; with 0 it still pipes one to a handler that `core_pattern` names.
+#: In bytes. With 1 Linux writes no core dump; with 0 it would still pipe one to a handler in `core_pattern`.
 CORE_LIMIT: Final = 1
 
-#: Between two tries of `await_part`, in seconds.
+#: Seconds between two attempts of `await_part`.
 PAUSE_S: Final = 0.5
 
 
 def refuse_shadows(*first: str) -> None:
-    """Raise ``ConfigError``, one line for each package of ours in whose place another module would be imported.
+    """Raise ``ConfigError`` with one line for each of our packages that another module shadows.
 
     Celery puts the working directory before the installed packages, and so does `python -m`. With a `tasks.py` there a
-    worker would become ready, claim verifications, and have no task for any of them.
+    worker would start, claim verifications, and have no task for any of them.
 
     Parameters:
         first: folders that are searched before `sys.path`.
@@ -53,13 +53,13 @@ def _packages() -> list[Path]:
 
 
 def _found(name: str, path: Sequence[str]) -> Path | None:
-    """The file that `import name` would run; None: none, or a folder without `__init__.py`, which comes last."""
+    """Return the file that `import name` would run. None: no file, or a folder without `__init__.py`, which is last."""
     spec = PathFinder.find_spec(name, list(path))
     return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
 
 
 def forbid_core_dumps() -> None:
-    """Lower both limits of core dumps, for this process and all that it starts. Debuggers such as py-spy still work.
+    """Lower both limits of core dumps for this process and its children. Debuggers such as py-spy still work.
 
     The memory of our processes holds names, images and keys.
     """
@@ -71,27 +71,27 @@ def forbid_core_dumps() -> None:
 
 
 def await_part(reach: Callable[[], object], limit_s: float) -> None:
-    """Call `reach` until it no longer raises ``Unavailable``. A line on stderr says once that the process waits.
+    """Call `reach` until it no longer raises ``Unavailable``. Prints one line on stderr while the process waits.
 
-    Raises what `reach` raised last, once `limit_s` have passed.
+    Raises the last error of `reach` after `limit_s` seconds.
     """
     give_up_at = time.monotonic() + limit_s
-    told = False
+    printed = False
     while True:
         try:
             reach()
         except Unavailable as error:
             if time.monotonic() > give_up_at:
                 raise
-            if not told:
+            if not printed:
                 print(f"ekyc: {error}; waiting up to {limit_s:.0f} s", file=sys.stderr)  # noqa: T201
-                told = True
+                printed = True
             time.sleep(PAUSE_S)
         else:
             return
 
 
 def exit_with_error(error: EkycError) -> NoReturn:
-    """Print what is wrong on stderr, one line per fault, and exit with the error's own code. Raises ``SystemExit``."""
+    """Print the error on stderr, one line per fault, and exit with its exit code. Raises ``SystemExit``."""
     print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
     raise SystemExit(error.exit_code) from None

@@ -1,4 +1,4 @@
-"""Functions that are called with each new client of Redis. To register one imports no redis-py."""
+"""Functions that are called with each new client of Redis. Registering a function imports no redis-py."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-#: Called with each new client: the console command says on which one it waits.
+#: Called with each new client: the console command shows which client it waits for.
 followers: Final[list[Callable[[Redis], None]]] = []

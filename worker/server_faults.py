@@ -1,6 +1,6 @@
-"""What a server that cannot be used has said, in words, and what to do about it: a Redis, or any that is not reached.
+"""Faults of Redis, and of any server that cannot be reached, in plain words, with what to do about each.
 
-Nothing that it sent is quoted, nor any part of a URL.
+The words quote neither the server's reply nor any part of a URL.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`said` follows the server's name, `todo` is an order."""
+    """`said` completes a sentence that begins with the server's name; `todo` is an instruction."""
 
     said: str
     todo: str
@@ -40,17 +40,17 @@ _BY_CLASS: Final = (
     ),
     (
         exceptions.BusyLoadingError,
-        Fault("is still loading its data (LOADING)", "wait: its log says how far it is"),
+        Fault("is still loading its data (LOADING)", "wait: its log shows the progress"),
     ),
 )
 
-#: By a part of what it says. Redis has no word, and redis-py no class, for these.
+#: By a part of the reply. Redis has no error code for these, and redis-py no class.
 _BY_TEXT: Final = (
     (
         "max number of clients",
         Fault(
             "has no connection left (max number of clients reached)",
-            "raise its maxclients, or end clients that are idle",
+            "raise its maxclients, or close idle clients",
         ),
     ),
     (
@@ -65,27 +65,29 @@ _BY_TEXT: Final = (
     ),
     (
         "unknown command",
-        Fault("does not know a command of ours", "is it a Sentinel? Give the address of a primary in {url}"),
+        Fault(
+            "does not know a command that we use", "is it a Sentinel? Give the address of a primary in {url}"
+        ),
     ),
     (
         "Connection closed",
-        Fault("closes the connection", "check the port in {url}; where it speaks TLS, write rediss:// there"),
+        Fault("closes the connection", "check the port in {url}; if it uses TLS, write rediss:// there"),
     ),
 )
 
-#: By the class of what is below it, for a server that is not reached.
+#: By the class of an underlying error, for a server that cannot be reached.
 _BY_CAUSE: Final = (
-    (socket.gaierror, Fault("has a host name that cannot be looked up", "check the host in {url}")),
+    (socket.gaierror, Fault("has a host name that cannot be resolved", "check the host in {url}")),
     (ConnectionRefusedError, Fault("does not answer (connection refused)", _ADDRESS)),
     ((TimeoutError, exceptions.TimeoutError), Fault("does not answer (timed out)", _ADDRESS)),
 )
 
-#: Reasons of OpenSSL for bytes that are not TLS.
+#: OpenSSL's reasons for bytes that are not TLS.
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 
 
 def fault(error: BaseException, url: str = "REDIS_URL") -> Fault:
-    """What is wrong. `url` names the setting that has the server's URL."""
+    """Return the fault that an error shows. `url` names the setting that has the server's URL."""
     found = _fault(error)
     return Fault(found.said.format(url=url), found.todo.format(url=url))
 
@@ -113,7 +115,7 @@ def _password(text: str) -> Fault:
 
 def _other_protocol(text: str) -> Fault:
     begins = text.partition('got "')[2]
-    # What a server sends to a client that does not speak TLS.
+    # A TLS alert, which the server sends to a client that does not use TLS.
     if begins.startswith(("\\x15", "\x15")):
         return Fault("speaks TLS on this port", "write rediss:// in {url}")
     if begins.startswith(("H", "<")):
@@ -139,7 +141,7 @@ def _tls(error: ssl.SSLError) -> Fault:
         return Fault("does not speak TLS on this port", "check the port in {url}, or write it without TLS")
     why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
     return Fault(
-        f"cannot be trusted ({why or 'no TLS'})", "check {url}, and the CA that its ssl_ca_certs names"
+        f"fails TLS verification ({why or 'no TLS'})", "check {url}, and the CA that its ssl_ca_certs names"
     )
 
 
@@ -150,9 +152,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def described(error: BaseException) -> str:
-    """What went wrong, in words of ours: the type of an error, and of one of Redis's that it is Redis's.
+    """Describe an error without its own text, which may hold an address: by its type, and for Redis by name.
 
-    Its own words may hold an address. `OutOfMemoryError` alone would read as if this process had no memory left.
+    `OutOfMemoryError` alone would read as if this process were out of memory.
     """
     for seen in _causes(error):
         match seen:
@@ -166,6 +168,6 @@ def described(error: BaseException) -> str:
 
 
 def word(error: exceptions.ResponseError) -> str:
-    """What Redis calls it (OOM, MISCONF, NOPERM, …); redis-py's class where it has taken the word away."""
+    """Return the error code of Redis (OOM, MISCONF, NOPERM, …), or redis-py's class if it has removed the code."""
     first = str(error).partition(" ")[0]
     return error.status_code or (first if first.isupper() else type(error).__name__)

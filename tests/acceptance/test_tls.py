@@ -58,7 +58,7 @@ def test_a_worker_does_not_trust_whom_nobody_vouches_for(fleet: Fleet, front: Fr
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert variable in ended.stderr
-    assert "cannot be trusted (self-signed certificate)" in ended.stderr
+    assert "fails TLS verification (self-signed certificate)" in ended.stderr
 
 
 def test_who_asks_for_no_proof_gets_none(fleet: Fleet, front: Front) -> None:

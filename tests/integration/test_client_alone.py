@@ -58,7 +58,7 @@ def test_a_pipeline_enqueues_and_nudges_without_any_other_package(redis_url: str
         "nudged": True,
         "id": "signature_id: must be 1 to 64 of letters, digits, - and _",
         "region": "region: unknown region, use one of sg, ph, th, my, vn, global",
-        "unpolled": "region: sg is not in ADVANCE_REGIONS, so nobody would poll it",
+        "unpolled": "region: sg is not in ADVANCE_REGIONS, so no worker would poll it",
     }
 
 

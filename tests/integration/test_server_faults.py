@@ -155,7 +155,7 @@ def answering(line: str) -> Iterator[str]:
 REAL: Final = (
     (tls_on_a_plain_port, "does not answer the TLS handshake"),
     (plain_on_a_tls_port, "TLS"),
-    (nobody_vouches_for_it, "cannot be trusted (self-signed certificate)"),
+    (nobody_vouches_for_it, "fails TLS verification (self-signed certificate)"),
     (http, "is an HTTP server"),
     (database_99, "has no database with the number in"),
     (wrong_password, "refuses our password"),
