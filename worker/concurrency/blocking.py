@@ -1,8 +1,8 @@
 """Waiting and blocking calls from greenlets, without blocking the event loop.
 
-All calls of a process are greenlets of one thread (``worker.concurrency.executor``). What would block that thread
-runs elsewhere, or waits cooperatively, so that the other greenlets keep running. Outside a greenlet, in a command or a
-test, each function here blocks the calling thread.
+All calls of a process are greenlets of one thread (``worker.concurrency.executor``). A function that would block that
+thread runs in another, or waits cooperatively, so that the other greenlets keep running. Outside a greenlet, in a
+command or a test, each function here blocks the calling thread.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def in_greenlet() -> bool:
 
 
 def pause(seconds: float) -> None:
-    """Sleep. In a greenlet the others keep running."""
+    """Sleep. In a greenlet, the other greenlets keep running."""
     (gevent.sleep if in_greenlet() else time.sleep)(seconds)
 
 
 class BlockingPool:
     """Runs a blocking function in a thread pool so that other greenlets keep running. Outside a greenlet: directly.
 
-    Each kind of work has a pool of its own, so that none waits for another's: a function that hangs keeps its thread,
-    also after its caller has given up.
+    Each kind of work has its own pool, so that one kind does not wait for another: a function that hangs keeps its
+    thread, also after its caller has given up.
 
     Parameters:
-      most: threads.
+      most: the number of threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -52,7 +52,7 @@ class BlockingPool:
         self._here = threading.local()
 
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What `function` returns. Raises what it raises. Waits for a thread while all are busy."""
+        """Return what `function` returns, and raise what it raises. Waits for a thread while all are busy."""
         if not in_greenlet():
             return function(*args, **kwargs)
         pool = getattr(self._here, "pool", None)
@@ -65,12 +65,12 @@ class BlockingPool:
         return value
 
 
-#: The blocking pool for evidence, and for everything that has no pool of its own.
+#: The blocking pool for evidence, and for all work without its own pool.
 run_blocking: Final = BlockingPool(256)
 
 
 def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | None, BaseException | None]:
-    # gevent prints what is raised in a thread of its pool, also where the caller catches it.
+    # gevent prints an exception of a pool thread, even if the caller catches it.
     try:
         return function(*args, **kwargs), None
     except BaseException as error:  # noqa: BLE001 - it is raised in the caller
@@ -78,17 +78,17 @@ def _tried(function: Callable[..., _T], args: Any, kwargs: Any) -> tuple[_T | No
 
 
 class Lock:
-    """A lock that a greenlet waits for without blocking the event loop, and a thread as for any lock.
+    """A lock. A greenlet waits for it without blocking the event loop; a thread blocks.
 
-    Not gevent's semaphore: a thread that waits for one whose holder is a thread with a hub, outside a greenlet, waits
-    for ever, whatever its timeout.
+    Not gevent's semaphore: if its holder is a thread with a hub, outside a greenlet, another thread waits for ever,
+    regardless of its timeout.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def acquire(self, timeout_s: float) -> bool:
-        """Whether the lock was acquired in time."""
+        """Return whether the lock was acquired in time."""
         if not in_greenlet():
             return self._lock.acquire(timeout=timeout_s)
         give_up_at = monotonic() + timeout_s

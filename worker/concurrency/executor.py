@@ -1,12 +1,12 @@
 """Concurrent calls: the same function for many verifications at once.
 
-Each call is a greenlet, and all of them run in one thread of the process, the event loop. While one waits for the
+Each call is a greenlet, and all of them run in one thread of the process, the event loop. While one call waits for the
 vendor, an image or the disk, the others keep running, and no threads compete for Python's lock: with a thread for each
-call that took a third of a worker's CPU. Python is not patched: only functions of ``worker.concurrency.blocking`` wait
-cooperatively.
+call, that took a third of a worker's CPU. Python is not monkey-patched: only functions of
+``worker.concurrency.blocking`` wait cooperatively.
 
-Which thread runs what: a Celery pool thread calls `Executor.begin` and the methods of `BatchRun`, and may block. What
-is marked "in the event loop" runs there and may not block.
+Which thread runs what: a Celery pool thread calls `Executor.begin` and the methods of `BatchRun`, and may block. Code
+marked "in the event loop" runs there and may not block.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ def _nothing() -> None:
 
 
 class EventLoop:
-    """The thread in which calls run. It starts with the first call, and lives for as long as the process does."""
+    """The thread in which calls run. It starts with the first call, and lives as long as the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wake: Any = None
-        # Functions that were not called yet, and when each was requested.
+        # Functions that were not called yet, each with the time of its request.
         self._requests: deque[tuple[float, Callable[[], None]]] = deque()
         self._ident: int | None = None
         #: No call makes progress. Set by the watchdog.
         self.is_stuck = False
 
     def begin(self) -> None:
-        """Start the thread, unless it has started. Raises what prevents that."""
+        """Start the thread, unless it runs already. Raises the error of the start."""
         with self._lock:
             if self._wake is None:
                 started: Future[Any] = Future()
@@ -64,9 +64,9 @@ class EventLoop:
         self._wake.send()
 
     def oldest_request(self) -> tuple[float, object] | None:
-        """The oldest request that is not answered, and when it was made; makes one where there is none.
+        """Return the oldest unanswered request with its time; makes a request if there is none.
 
-        None: the thread has not started, or answered its last request just now.
+        None: the thread has not started, or has just answered its last request.
         """
         if self._wake is None:
             return None
@@ -77,12 +77,12 @@ class EventLoop:
         return None
 
     def late_s(self) -> float:
-        """For how long the oldest request has not been answered."""
+        """Return the age of the oldest unanswered request, in seconds."""
         oldest = self.oldest_request()
         return time.monotonic() - oldest[0] if oldest else 0.0
 
     def position(self) -> tuple[str, object]:
-        """Where in the code the thread is now, as `file:line`, and the item whose call this is; None: no item's."""
+        """Return the current position of the thread, as `file:line`, and the item that it works on, or None."""
         frame = sys._current_frames().get(self._ident or 0)  # noqa: SLF001 - public but for its name
         at = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
         while frame is not None and frame.f_code is not BatchRun.do.__code__:
@@ -106,17 +106,17 @@ class EventLoop:
         while self._requests:
             try:
                 self._requests[0][1]()
-            except BaseException:  # noqa: BLE001 - one request's failure is not the next one's
+            except BaseException:  # noqa: BLE001 - a failed request must not stop the next
                 gevent.get_hub().handle_error(self, *sys.exc_info())
             finally:
                 self._requests.popleft()
 
 
 class Executor:
-    """Runs one kind of call: at most `most` at once for one region, and some for the other regions beside it.
+    """Runs one kind of call: at most `most` at once for one region, plus the reserved places of the other regions.
 
-    Regions take turns; of a region the oldest batch comes first. See ``Shares``: a region's part is kept for it while
-    others are busy, which a semaphore for all, or one for each region, cannot do.
+    Regions take turns; within a region the oldest batch comes first. See ``Shares``: each region's part is reserved
+    while others are busy, which neither a common semaphore nor one for each region can do.
     """
 
     def __init__(self, most: int, event_loop: EventLoop, regions: Sequence[str] = ()) -> None:
@@ -127,13 +127,13 @@ class Executor:
     def begin(
         self, each: Callable[[_Item], _Outcome], items: Sequence[_Item], region: str = ""
     ) -> BatchRun[_Item, _Outcome]:
-        """Begin to call `each` with every one of `items`, behind the earlier batches of the region."""
+        """Call `each` for each of `items`, after the earlier batches of the region. Returns at once."""
         self._event_loop.begin()
         run = BatchRun(each, items)
         self._event_loop.soon(partial(self._add, region, run))
         return run
 
-    # All below runs in the event loop.
+    # All methods below run in the event loop.
 
     def _add(self, region: str, run: BatchRun[Any, Any]) -> None:
         self._runs.setdefault(region, deque()).append(run)
@@ -150,7 +150,7 @@ class Executor:
             region, run, item = begun
 
     def _next(self) -> tuple[str, BatchRun[Any, Any], object] | None:
-        """Take a place for the region whose turn it is, and an item. None: no region has both."""
+        """Take a place and an item for the next region in turn. None: no region has both."""
         for region in tuple(self._runs):
             if self._shares.free(region) <= 0:
                 continue
@@ -162,14 +162,14 @@ class Executor:
                 except IndexError:
                     runs.popleft()
                     continue
-                self._runs[region] = runs  # the last in turn from now on
+                self._runs[region] = runs  # at the end of the turn order
                 self._shares.take(region)
                 return region, run, item
         return None
 
 
 class BatchRun(Generic[_Item, _Outcome]):
-    """The calls for one batch. Only the thread that began it may use this, except for `do`."""
+    """The calls for one batch. Only the thread that began it may use its methods, except `do`."""
 
     def __init__(self, each: Callable[[_Item], _Outcome], items: Sequence[_Item]) -> None:
         self._each = each
@@ -178,23 +178,23 @@ class BatchRun(Generic[_Item, _Outcome]):
         self.left = deque(items)
         self._pending = {id(item): item for item in items}
         self._returned: SimpleQueue[tuple[_Item, _Outcome] | BaseException] = SimpleQueue()
-        # Calls that returned, counted in the event loop, and calls that will.
+        # Calls that have returned, counted in the event loop, and calls expected to return.
         self._returns, self._expected = 0, len(items)
         self._ended = threading.Event()
 
     @property
     def pending(self) -> list[_Item]:
-        """The items whose outcome `outcomes` has not returned."""
+        """The items whose outcomes `outcomes` has not returned yet."""
         return list(self._pending.values())
 
     def outcomes(self, *, timeout_s: float, gather_s: Callable[[], float]) -> list[tuple[_Item, _Outcome]]:
-        """The outcomes that came back, at least one unless `timeout_s` passes; then more may join for `gather_s`.
+        """Wait up to `timeout_s` for an outcome, then gather more for `gather_s`. Returns [] after the timeout.
 
         Raises what `each` raised.
         """
         with suppress(Empty):
             returned = [self._returned.get(timeout=timeout_s)]
-            # One wait for all, not one for each: every wake-up of this thread takes Python's lock from the calls.
+            # One wait for all outcomes: every wake-up of this thread takes Python's lock from the calls.
             self._ended.wait(gather_s())
             returned += [self._returned.get_nowait() for _ in range(self._returned.qsize())]
             return [self._settled(each) for each in returned]

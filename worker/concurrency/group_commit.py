@@ -1,4 +1,4 @@
-"""Group commit: one run of a slow function, such as a sync of the disk, serves every caller that waits for it."""
+"""Group commit: one run of a slow function, such as a sync of the disk, serves all waiting callers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class GroupCommit:
-    """Runs a function once for all greenlets of a thread that have called it since its last run began.
+    """Runs a function once for all greenlets of a thread that called it since its last run began.
 
     Parameters:
-        function: it may block.
+        function: may block.
     """
 
     def __init__(self, function: Callable[[], None]) -> None:
@@ -26,7 +26,7 @@ class GroupCommit:
         self._next: AsyncResult | None = None
 
     def __call__(self) -> None:
-        """Return after a run that began after this call. Raises what the function raises, in every waiting greenlet."""
+        """Wait for a run that begins after this call. Raises what the function raises, in every waiting greenlet."""
         if not in_greenlet():
             self._function()
             return

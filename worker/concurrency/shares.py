@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Shares:
-    """Divides a number of places between regions, so that a slow region leaves places to the others.
+    """Divides a number of places between regions, so that a slow region leaves places for the others.
 
-    Each region has the same part for itself; what is left goes to the regions that ask first. Not locked: the owner
-    does that.
+    Each region has a reserved part of the same size; the other places go to the regions that ask first. Not
+    thread-safe: the owner has to lock it.
 
     Parameters:
-        total: places. Half of them are kept for the regions.
-        names: the regions. Another one has no part of its own.
+        total: the number of places. Half of them are reserved for the regions.
+        names: the regions. A region that is not named has no reserved part.
     """
 
     def __init__(self, total: int, names: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class Shares:
 
     @classmethod
     def beside(cls, most: int, names: Sequence[str]) -> Shares:
-        """One region alone may take `most`; half as many again are there for the others beside it."""
+        """Let one region alone take `most`, and add the reserved parts of all other regions."""
         shares = cls(most, names)
         shares.total += shares.kept * max(len(names) - 1, 0)
         return shares
@@ -38,14 +38,14 @@ class Shares:
         self.kept = total // (2 * len(self._names)) if len(self._names) > 1 else 0
 
     def free(self, name: str) -> int:
-        """How many places a region may take now; never less than what is left of its own part."""
+        """Return how many places a region may take now; never less than the rest of its reserved part."""
         used = self._used.get(name, 0)
         others = sum(max(taken, self._own(other)) for other, taken in self._used.items() if other != name)
         own = self._own(name)
         return max(own - used, self.total - used - others, 0)
 
     def _own(self, name: str) -> int:
-        """The part that is kept for a name."""
+        """Return the places that are reserved for a name."""
         return self.kept if name in self._names else 0
 
     def take(self, name: str, count: int = 1) -> None:
@@ -53,6 +53,6 @@ class Shares:
 
     def give(self, name: str, count: int = 1) -> None:
         self._used[name] = self._used.get(name, 0) - count
-        # A message may name any region: those that are none of ours are not remembered.
+        # A message may name any region: do not keep unknown names.
         if not self._used[name] and name not in self._names:
             del self._used[name]
