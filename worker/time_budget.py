@@ -147,7 +147,10 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
 
 
 def lease_inequalities() -> tuple[Inequality, ...]:
-    """Return the inequalities of the default lease. With a shorter one a verification may start, never decide, twice."""
+    """Return the inequalities that hold only for the default lease.
+
+    With a shorter lease a verification may start twice. It is never decided twice.
+    """
     return (
         Inequality(
             "the slowest poll is recorded within a lease that was not renewed",

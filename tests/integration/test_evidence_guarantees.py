@@ -53,7 +53,7 @@ def test_a_bucket_that_replaces_files_is_refused(s3: S3, evidence: Evidence, fau
 
 def test_a_bucket_that_knows_no_conditional_writes_is_refused(s3: S3, evidence: Evidence) -> None:
     s3.refuses = (501, "NotImplemented")
-    with pytest.raises(EvidenceUnsuitable, match="it knows no conditional writes"):
+    with pytest.raises(EvidenceUnsuitable, match="the bucket does not support conditional writes"):
         evidence.check()
 
 
@@ -181,4 +181,4 @@ def test_a_file_system_on_which_nothing_can_be_written_once_is_refused(tmp_path:
     ended = child(CHECK, tmp_path / "evidence", (calls["linkat"], 1), (calls["renameat2"], 22))
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout.startswith("EvidenceUnsuitable EKYC_EVIDENCE_URL: ")
-    assert "neither hard links nor a rename that replaces nothing" in ended.stdout
+    assert "neither hard links nor a rename that never replaces a file" in ended.stdout

@@ -270,9 +270,7 @@ def test_a_table_without_a_documented_pair_is_refused(
     ]
     head = PACKAGED.partition("[[rows]]")[0]
 
-    assert faults(tmp_path, head + "".join(lines)) == [
-        f"rows: there is none for {overall_result} + {error_code}"
-    ]
+    assert faults(tmp_path, head + "".join(lines)) == [f"rows: {overall_result} + {error_code} has no row"]
 
 
 REFUSED: list[tuple[str, str, str]] = [
@@ -322,7 +320,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         'error_code = "USER_TIMEOUT"',
         'error_code = "USER_TIMEOT"',
-        "rows: there is none for INCOMPLETE + USER_TIMEOUT",
+        "rows: INCOMPLETE + USER_TIMEOUT has no row",
     ),
 ]
 

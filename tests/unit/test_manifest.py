@@ -118,7 +118,7 @@ def test_an_unreadable_answer_beside_the_evidence_is_no_fault(evidence: Evidence
 
 def test_a_changed_byte_is_found(evidence: Evidence, folder: Path) -> None:
     (folder / "front.jpg").write_bytes(BODIES["front.jpg"].replace(b"f", b"F"))
-    assert verify(evidence.of(REGION, ID)) == ["front.jpg has other bytes than were kept"]
+    assert verify(evidence.of(REGION, ID)) == ["front.jpg has other bytes than the manifest says"]
 
 
 def test_a_cut_file_is_found(evidence: Evidence, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""Decisions: the table that maps what the vendor says to what the pipeline receives, and its delivery."""
+"""Decisions: the table that maps the vendor's results to decisions, and their delivery to the pipeline."""

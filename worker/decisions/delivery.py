@@ -1,4 +1,4 @@
-"""How a decision reaches the pipeline: as the Celery task `onboarding.<decision>` on the queue `onboarding`."""
+"""Delivery of decisions to the pipeline, as Celery tasks `onboarding.<decision>` on the queue `onboarding`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from schemas.decision import Decision
 
-#: An object, not a name: Celery keeps a list of the queues that it knows by name.
+#: An object, not a name: Celery would add a name to its list of queues.
 QUEUE: Final = Queue(DECISION_QUEUE)
 
-#: Properties of a message that it keeps when it is sent on. Without `expiration`: no decision may expire.
+#: The properties that a forwarded message keeps. Not `expiration`: no decision may expire.
 _KEPT: Final = (
     "correlation_id",
     "reply_to",
@@ -44,7 +44,7 @@ _KEPT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A decision in the form in which it is fixed and delivered: `text` is its JSON, and never changes again."""
+    """A decision as the ledger fixes it and the broker delivers it. `text` is its JSON, which never changes."""
 
     id: str
     name: str
@@ -57,9 +57,9 @@ class Outgoing:
 
 
 def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
-    """Put decisions on the pipeline's queue, in one go where the broker can. A message's id is its decision's.
+    """Put decisions on the pipeline's queue, in one batch if the broker supports it. Messages have the decisions' ids.
 
-    Raises ``BrokerUnavailable``: then some may be there, and the same bytes go there again.
+    Raises ``BrokerUnavailable``. Some decisions may be delivered then; the next attempt sends the same bytes.
     """
     with _pipelines_queue(app) as (producer, options), producer.batch(len(decisions)):
         for outgoing in decisions:
@@ -67,7 +67,7 @@ def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
 
 
 def send_on(app: Celery, message: Message) -> None:
-    """Put a message that lies on another queue on the pipeline's, as it is. Raises ``BrokerUnavailable``."""
+    """Forward a message of another queue to the pipeline's queue, unchanged. Raises ``BrokerUnavailable``."""
     properties: dict[str, Any] = {name: value for name, value in message.properties.items() if name in _KEPT}
     with _pipelines_queue(app) as (producer, options):
         producer.publish(
@@ -84,11 +84,11 @@ def send_on(app: Celery, message: Message) -> None:
 
 @contextmanager
 def _pipelines_queue(app: Celery) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A producer whose broker confirms what it has, once the queue is known to exist; and options for each message.
+    """Yield a producer with publisher confirms, after declaring the queue, and the options for each message.
 
-    Redis confirms every command, RabbitMQ only where it is asked to: by a connection of its own, because on a shared
-    one task events would wait for the confirmations, too. RabbitMQ also confirms what it throws away for want of a
-    queue, unless the message is `mandatory`.
+    Redis confirms every command. RabbitMQ needs a connection with confirms, which is separate: on a shared connection
+    task events would wait for confirms, too. RabbitMQ also confirms messages that it drops because there is no queue,
+    unless they are `mandatory`.
     """
     amqp = urlsplit(app.conf.broker_url).scheme.endswith(("amqp", "amqps"))
     if amqp:
@@ -103,7 +103,7 @@ def _pipelines_queue(app: Celery) -> Iterator[tuple[Any, dict[str, Any]]]:
                 yield producer, {"mandatory": True} if amqp else {}
             except BROKEN:
                 if amqp:
-                    # A confirmation that is still under way would be taken for that of the next message.
+                    # A late confirm would count for the next message.
                     with suppress(Exception):
                         producer.connection.collect()
                 raise
@@ -114,7 +114,7 @@ def _pipelines_queue(app: Celery) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _ensure(producer: Producer) -> None:
-    """Once for each connection: to declare a queue takes a third of what it takes to send."""
+    """Declare the queue once for each connection: a declaration takes a third of the time of a send."""
     channel: Any = producer.channel
     declared = channel.connection.client.declared_entities
     if DECISION_QUEUE not in declared:
@@ -128,11 +128,11 @@ def _send(app: Celery, outgoing: Outgoing, producer: Producer, options: dict[str
         kwargs={"decision": json.loads(outgoing.text)},
         task_id=outgoing.id,
         queue=QUEUE,  # type: ignore[arg-type]
-        # Of its own Celery would declare it with the arguments that it had before.
+        # By default Celery would declare the queue with its earlier arguments.
         declare=[],
         producer=producer,
         ignore_result=True,
-        # The context in it is the pipeline's own: Flower shows the id.
+        # Flower shows the id, not the pipeline's context.
         argsrepr=f"decision {outgoing.id}",
         kwargsrepr="",
         **options,

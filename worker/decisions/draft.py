@@ -1,4 +1,4 @@
-"""A decision table as somebody wrote it, before it may decide anything."""
+"""The check of a decision table before use."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     Pair = tuple[str, str]
 
-#: The one decision that lets a person in, and the one pair that may lead to it.
+#: The only decision that accepts a user, and the only pair that may lead to it.
 APPROVE: Final = "approve"
 APPROVED: Final[Pair] = (OverallResult.PASS, "SUCCESS")
 
-#: Why a verification may be settled without a result.
+#: The reasons for a decision without a result.
 REASONS: Final = ("DEADLINE_PASSED", "SIGNATURE_NOT_EXIST")
 
 _MAX_VERSION_CHARACTERS: Final = 64
 
 
 class Draft:
-    """Takes from a parsed TOML file what can be used, and notes in `faults` whatever cannot, a line each.
+    """The usable parts of a parsed TOML file, and one line in `faults` for each part that cannot be used.
 
-    Only without faults is the rest of it a table.
+    It is a valid table only if `faults` is empty.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class Draft:
         return {name: self._not_approve(f"reasons: {name}", reasons.get(name)) for name in REASONS}
 
     def _contradictions(self, contradictions: Any) -> dict[str, str]:
-        """Tables of earlier versions have none of them: then `otherwise` is the decision."""
+        """Tables of earlier versions have no contradictions: `otherwise` is the decision then."""
         if not isinstance(contradictions, dict):
             self.faults.append("contradictions: must be written under a line [contradictions]")
             return {}
@@ -77,7 +77,7 @@ class Draft:
         for result, codes in DOCUMENTED_CODES.items():
             for code in codes:
                 if (result, code) not in self.rows:
-                    self.faults.append(f"rows: there is none for {result} + {code}")
+                    self.faults.append(f"rows: {result} + {code} has no row")
 
     def _take_row(self, where: str, row: Any) -> None:
         if not isinstance(row, dict):

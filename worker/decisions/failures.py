@@ -1,4 +1,4 @@
-"""Log lines about deliveries that fail: the reason at once, then at most one line a minute, and one at the end."""
+"""Log lines about failed deliveries: the reason at once, then at most one line a minute, and one at recovery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: Between two lines about the same reason, in seconds.
+#: Seconds between two lines with the same reason.
 REPEAT_S: Final = 60.0
 
 
@@ -30,11 +30,11 @@ class Failures:
         self._since: float | None = None
         self._logged_at = 0.0
         self._reason = ""
-        #: Failed tries that no line has counted yet.
+        #: Failed attempts that no line has counted yet.
         self._unlogged = 0
 
     def failed(self, error: BrokerUnavailable, number: int) -> None:
-        """A try to deliver `number` decisions failed."""
+        """Record that an attempt to deliver `number` decisions failed."""
         now, reason = self._clock(), str(error)
         with self._lock:
             if self._since is None:
@@ -47,7 +47,7 @@ class Failures:
         _log.warning("delivery_failed", queue=DECISION_QUEUE, why=reason, failed=failed)
 
     def succeeded(self) -> None:
-        """A try succeeded."""
+        """Record that an attempt succeeded."""
         if self._since is None:
             return
         with self._lock:
@@ -58,5 +58,5 @@ class Failures:
             )
 
 
-#: Of this process.
+#: The instance of this process.
 deliveries: Final = Failures()

@@ -1,4 +1,4 @@
-"""The decision table: from what the vendor says to what the pipeline receives."""
+"""The decision table: from the vendor's result to the decision that the pipeline receives."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _PACKAGED: Final = resources.files("worker.decisions") / "default.toml"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that has been checked: only PASS with SUCCESS can come out of it as `approve`.
+    """A checked decision table: only PASS with SUCCESS can lead to `approve`.
 
     Parameters:
-        version: what every decision carries as its `table`.
+        version: the `table` of every decision.
         rows: decisions by `overallResult` and `errorCode`.
-        reasons: decisions where there is no result, by the reason why there is none, or where the answer
-            contradicts its result, by what contradicts it.
-        otherwise: the decision where nothing fits.
+        reasons: decisions by reason: why there is no result, or which field contradicts it.
+        otherwise: the decision for everything else.
     """
 
     version: str
@@ -37,7 +36,7 @@ class Table:
 
     @classmethod
     def load(cls, path: Path | None) -> Table:
-        """Read a table, None being the packaged one. Raises ``ConfigError`` with a line for each fault."""
+        """Read a table; None: the packaged table. Raises ``ConfigError`` with a line for each fault."""
         draft = Draft(_document(path))
         if draft.faults:
             raise ConfigError("\n".join(f"{path or _PACKAGED.name}: {fault}" for fault in draft.faults))
@@ -46,11 +45,11 @@ class Table:
 
     @property
     def decisions(self) -> frozenset[str]:
-        """Every decision that can come out of it."""
+        """Every decision to which the table can lead."""
         return frozenset({*self.rows.values(), *self.reasons.values(), self.otherwise})
 
     def decide(self, overall_result: str | None, error_code: str | None, reason: str | None) -> str:
-        """The name of the decision. With a `reason`, result and code do not count."""
+        """Return the name of the decision. A `reason` takes precedence over result and code."""
         if reason is not None:
             return self.reasons.get(reason, self.otherwise)
         if overall_result is None or error_code is None:

@@ -1,7 +1,7 @@
-"""What the images that are being fetched may take of a process: bytes of its memory, and calls to one host.
+"""Limits for the images that a process fetches: memory, and concurrent fetches from one host.
 
-Both are shared by regions (``Shares``), and within a region by hosts. An image holds its bytes from before its body is
-read until it is stored, and waits for no second image meanwhile, so that no two can wait for each other.
+Both are divided between regions (``Shares``), and within a region between hosts. An image holds its memory from before
+its body is read until it is stored, and waits for no other image meanwhile, so that there is no deadlock.
 """
 
 from __future__ import annotations
@@ -25,36 +25,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-#: For the bodies of images that one process holds. They may take twice that where a client library copies them, so that
-#: a worker stays below 1 GB with the 220 MB that it takes otherwise; the manifests in deploy/ allow it 2 GB. With six
-#: regions each has 32 MiB for itself, in which the largest image fits.
+#: Memory for the bodies of images in one process. If a client library copies them they take twice as much, so a worker
+#: stays below 1 GB with the 220 MB that it takes otherwise; the manifests in deploy/ allow 2 GB. With six regions, each
+#: has 32 MiB reserved, in which the largest image fits.
 TOTAL_BYTES: Final = 384 * MIB
 
-#: Images that a process fetches at a time, which the regions share: its calls of the stage `archiving`.
+#: Images that a process fetches at a time in all regions: its calls of the stage `archiving`.
 PLACES: Final = 256
 
-#: Of a region's places, what one host may have; the others are for other hosts. More fetches wait for a place, which a
-#: host that is not slow gives back soon. A slow one has fewer, and no fetch waits for it.
+#: The share of a region's places that one host may use; the rest is for other hosts. Further fetches wait for a place,
+#: which a host that is not slow gives back soon. A slow host has fewer places, and no fetch waits for it.
 OF_A_HOST: Final = Fraction(7, 8)
 OF_A_SLOW_HOST: Final = Fraction(1, 2)
 
-#: A host is slow where a fetch takes longer, until one that was quicker has ended. It is also for how long a place is
-#: waited for.
+#: A host is slow after a fetch that takes longer, until a quicker fetch has ended. A fetch waits as long for a place.
 SLOW_S: Final = 2.0
 
-#: How often a fetch that waits looks for a place.
+#: How often a waiting fetch looks for a place.
 LOOK_EVERY_S: Final = 0.02
 
-#: Slow hosts that are remembered. A region has one or two.
+#: The most slow hosts to remember. A region has one or two hosts.
 MAX_SLOW: Final = 1000
 
-#: What the images of one host leave of a region's memory to its other hosts: three images of the largest size.
+#: The part of a region's memory that one host leaves to the others: three images of the largest size.
 FOR_OTHER_HOSTS: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
-    """An image that waits for memory."""
+    """A fetch that waits for memory."""
 
     host: str
     size_bytes: int
@@ -62,13 +61,13 @@ class _Turn:
 
 
 class Admissions:
-    """Admits images of all regions; safe to share between threads.
+    """Admits the images of all regions. Thread-safe.
 
-    Of a region's memory one host leaves some to the others, and the host that holds least is the next one.
+    One host leaves a part of a region's memory to the others, and the host that holds least is next.
 
     Parameters:
-        total_bytes: for the bodies of all; the part of each region must have room for the largest image.
-        places: fetches of all regions at a time.
+        total_bytes: memory for all bodies. The largest image must fit in the part of each region.
+        places: concurrent fetches in all regions.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Admissions:
         self._lock = Lock()
         self._bytes = Shares(total_bytes, regions)
         self._waiting: dict[str, deque[_Turn]] = {}
-        # When the fetches began that are under way, the first one first.
+        # The start times of the fetches in flight, oldest first.
         self._began: dict[tuple[str, str], dict[Admission, float]] = {}
         self._slow: dict[tuple[str, str], None] = {}
         self._held: Counter[tuple[str, str]] = Counter()
@@ -92,11 +91,11 @@ class Admissions:
         self._most_of_host = most - FOR_OTHER_HOSTS if most > 2 * FOR_OTHER_HOSTS else most
 
     def one(self, region: str) -> Admission:
-        """Room for one image: what it takes is given back at the end of the block."""
+        """Return the admission of one image, a context manager that gives everything back at the end of the block."""
         return Admission(self, region)
 
     def enter(self, admission: Admission, region: str, host: str) -> None:
-        """Wait for a place at a host, for a moment. Raises ``ImageHostBusy``."""
+        """Wait up to ``SLOW_S`` for a place at a host. Raises ``ImageHostBusy``."""
         give_up_at = monotonic() + SLOW_S
         while True:
             with self._lock:
@@ -107,11 +106,11 @@ class Admissions:
                     began[admission] = monotonic()
                     return
             if is_slow or monotonic() > give_up_at:
-                raise ImageHostBusy("as many images as may be are being fetched from one host")
+                raise ImageHostBusy("the limit of concurrent fetches from one host is reached")
             pause(LOOK_EVERY_S)
 
     def _is_slow(self, region: str, host: str) -> bool:
-        """Whether a fetch that is under way, or the last that has ended, takes or took long."""
+        """Whether the oldest fetch in flight, or the last that ended, took longer than ``SLOW_S``."""
         first = next(iter(self._began.get((region, host), {}).values()), math.inf)
         return (region, host) in self._slow or monotonic() - first > SLOW_S
 
@@ -128,9 +127,9 @@ class Admissions:
                     del self._slow[next(iter(self._slow))]
 
     def reserve(self, region: str, host: str, size_bytes: int) -> None:
-        """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` where there is none in time."""
+        """Wait for memory, within the caller's `deadline`. Raises ``ImageHostBusy`` if none is free in time."""
         with self._lock:
-            # A plain thread, of a command or a test, is alone: it takes what it needs.
+            # A plain thread, of a command or a test, is alone and needs no limit.
             if not in_greenlet() or (not self._waiting.get(region) and self._fits(region, host, size_bytes)):
                 self._take(region, host, size_bytes)
                 return
@@ -151,7 +150,7 @@ class Admissions:
             self._give(region, host, size_bytes)
 
     def _renounce(self, region: str, turn: _Turn) -> None:
-        """Wait no longer; what has been handed out meanwhile is given back."""
+        """Stop waiting, and give back the memory if it was granted meanwhile."""
         with self._lock:
             if turn in self._waiting[region]:
                 self._waiting[region].remove(turn)
@@ -183,12 +182,12 @@ class Admissions:
         return size_bytes <= self._bytes.free(region) and self._may_hold(region, host, size_bytes)
 
     def _may_hold(self, region: str, host: str, size_bytes: int) -> bool:
-        """Whether that leaves enough to the region's other hosts. Any host may have one image."""
+        """Whether this leaves enough memory for the region's other hosts. Every host may have one image."""
         held = self._held[region, host]
         return not held or held + size_bytes <= self._most_of_host
 
     def _next(self, region: str) -> _Turn | None:
-        """The image whose turn it is: of the host that holds least, the one that has waited longest."""
+        """Return the next image: of the host that holds least, the image that has waited longest."""
         first: dict[str, _Turn] = {}
         for turn in self._waiting[region]:
             first.setdefault(turn.host, turn)
@@ -201,13 +200,13 @@ class Admissions:
 
 
 class Admission:
-    """What one image has taken."""
+    """The place and the memory of one image."""
 
     def __init__(self, admissions: Admissions, region: str) -> None:
         self._admissions = admissions
         self._region = region
         self._host = ""
-        # The host, while a place is taken there.
+        # The host where this has a place now.
         self._at: str | None = None
         self.size_bytes = 0
 
@@ -218,24 +217,24 @@ class Admission:
         self.end()
 
     def enter(self, host: str) -> None:
-        """Take a place at a host, and give back what an earlier fetch took. Raises ``ImageHostBusy``."""
+        """Take a place at a host, after giving back that of an earlier fetch. Raises ``ImageHostBusy``."""
         self.end()
         self._admissions.enter(self, self._region, host)
         self._host = self._at = host
 
     def leave(self) -> None:
-        """Give back the place: the fetch has ended, and its image is still to be stored."""
+        """Give back the place: the fetch has ended, and its image is not stored yet."""
         if self._at is not None:
             host, self._at = self._at, None
             self._admissions.leave(self, self._region, host)
 
     def reserve(self, size_bytes: int) -> None:
-        """Take memory, at the host where a place was taken. Raises ``ImageHostBusy``."""
+        """Take memory for the host of the last `enter`. Raises ``ImageHostBusy``."""
         self._admissions.reserve(self._region, self._host, size_bytes)
         self.size_bytes = size_bytes
 
     def end(self) -> None:
-        """Give back all of it."""
+        """Give back the place and the memory."""
         self.leave()
         size_bytes, self.size_bytes = self.size_bytes, 0
         if size_bytes:

@@ -1,4 +1,4 @@
-"""Archiving: bring the images of a settled verification beside its answer, and seal all with a manifest."""
+"""Archiving: store the images of a settled verification beside its answer, then the manifest."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """How far archiving came.
+    """The progress of archiving.
 
     Parameters:
-        complete: the answer and every image it names are kept.
-        pending: images are still to come, so call again later. Otherwise the manifest is written.
-        files: how many are kept, the manifest not among them; `size_bytes` together.
-        missing: the images that are not kept, and why.
-        busy: some were not asked for, because enough of their host's are on their way.
+        complete: the answer and every image that it names are stored.
+        pending: images are outstanding, so call again later. Otherwise the manifest is written.
+        files: the number of stored files without the manifest; `size_bytes`: their total size.
+        missing: the images that are not stored, and why.
+        busy: some images were not requested, because their host has reached its limit of fetches.
     """
 
     complete: bool
@@ -51,25 +51,25 @@ def archive(
     refresh: Callable[[], Result | None],
     final: bool = False,
 ) -> Archived:
-    """Keep the images that the kept answer names, then the manifest. Doing it again changes nothing.
+    """Store the images that the stored answer names, then the manifest. Repeating it changes nothing.
 
-    An image that is kept is not fetched again. While some cannot be had now there is no manifest, and the next
-    call fetches those; with `final` they are given up, and the manifest says so. A refused image is given up
-    at once. `refresh` asks the vendor for fresh links, at most once; None: not now.
+    A stored image is not fetched again. While an image is unavailable there is no manifest, and the next call fetches
+    it; with `final` it is given up, and the manifest lists it as missing. A refused image is given up at once.
+    `refresh` asks the vendor for fresh links, at most once; it returns None if it cannot ask now.
 
-    Takes up to 15 s beside what the store takes, in the calling thread. Raises ``EvidenceUnavailable``;
-    ``EvidenceLost`` where the store answers and what was kept is gone; ``EvidenceConflict`` where what lies there
-    cannot be what was kept.
+    Takes up to 15 s plus the time of the store, in the calling thread. Raises ``EvidenceUnavailable``;
+    ``EvidenceLost`` if the store answers but stored files are gone; ``EvidenceConflict`` if a stored file has other
+    bytes or cannot be read.
     """
     files = {file.name: file for file in evidence.files()}
     if paths.MANIFEST in files and (manifest := evidence.manifest()):
         if gone := {entry.name for entry in manifest.files} - files.keys():
             raise EvidenceLost(
                 EvidenceLost.FILES_GONE,
-                f"of what the manifest at {evidence.url} names {len(gone)} files are gone: "
+                f"{len(gone)} files that the manifest at {evidence.url} names are gone: "
                 "restore them from a backup of the evidence store",
             )
-        # The process that wrote it may have been killed before its name was on the disk.
+        # The writer may have been killed before the name of the manifest was on the disk.
         evidence.sync()
         return _archived(manifest.files, manifest.missing)
 
@@ -97,7 +97,7 @@ def archive(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The answer that is kept. An id that the vendor does not know has one too, and no result in it."""
+    """The stored answer. For an id that the vendor does not know it has no result."""
 
     entry: FileEntry
     envelope: Envelope
@@ -109,15 +109,15 @@ def _answer(evidence: VerificationEvidence, file: StoredFile | None) -> _Answer:
     if file is None or raw is None:
         raise EvidenceLost(
             EvidenceLost.ANSWER_GONE,
-            f"the answer that was kept at {evidence.url} is gone: check that EKYC_EVIDENCE_URL "
-            "is the same place for all workers, that its disk is mounted, and what was restored or removed there",
+            f"the answer stored at {evidence.url} is gone: check that EKYC_EVIDENCE_URL "
+            "is the same store for all workers, that its disk is mounted, and what was restored or removed there",
         )
     try:
         envelope = load_envelope(raw)
         settled = envelope.code == "SUCCESS" and envelope.data is not None
         result = load_outcome(envelope.data, signature_id=evidence.signature_id) if settled else None
     except SchemaError as error:
-        raise EvidenceConflict("ANSWER_UNREADABLE", f"the answer kept at {evidence.url}: {error}") from None
+        raise EvidenceConflict("ANSWER_UNREADABLE", f"the answer stored at {evidence.url}: {error}") from None
     return _Answer(entry_of(file, raw), envelope, result)
 
 

@@ -1,13 +1,13 @@
-"""The circuit breaker of the evidence store: while it is open, nobody asks the vendor for what cannot be kept.
+"""The circuit breaker of the evidence store: while it is open, the vendor is not asked for answers.
 
-One for each process, because each may have a disk of its own, and for each region, because one folder may be broken or
-refused alone. It is closed, open, or half-open:
+Each process has its own, because each may have its own disk, and each region, because a single folder may be broken or
+denied. It is closed, open, or half-open:
 
-- closed: the store is used. A failure makes one caller probe the store; a failed probe, or several failures in a row
-  whatever the probe finds, trip the breaker.
-- open: callers wait until the next probe is due. One of them makes it. Each probe that fails doubles the wait.
+- closed: callers use the store. After a failure one caller probes the store. A failed probe trips the breaker; so do
+  several failures in a row, even if probes succeed.
+- open: callers wait until the next probe is due. One of them probes. Each failed probe doubles the wait.
 - half-open: the probe has succeeded, and a few callers at a time use the store. A failure trips the breaker again;
-  after a few successes it is closed.
+  after a few successes it closes.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: Failures in a row that trip the breaker although probes succeed, as on a disk that has room for a probe alone.
+#: Failures in a row that trip the breaker although probes succeed, as on a disk with space only for a probe.
 TRIP_AFTER: Final = 3
 
-#: The wait until the first probe, and the longest between two.
+#: The wait until the first probe, and the longest wait between two.
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 15.0
 
-#: Callers that may use the store at a time while the breaker is half-open, and successes after which it is closed.
+#: Callers that may use the store at a time while the breaker is half-open, and successes after which it closes.
 TRIALS: Final = 4
 
-#: For how long a caller waits that meets another's probe, or others' trials.
+#: How long a caller waits while others probe the store, or use all places of the half-open breaker.
 SOON_S: Final = 1.0
 
-#: A breaker that was closed for as long begins with the shortest wait again.
+#: After this time closed, a breaker starts with the shortest wait again.
 FORGOTTEN_AFTER_S: Final = 60.0
 
 
@@ -53,11 +53,11 @@ class State(StrEnum):
 
 
 class Breaker:
-    """Safe to share between the greenlets and threads of a process.
+    """The circuit breaker of one region. Safe to share between the greenlets and threads of a process.
 
     Parameters:
         check: probes the store, and raises ``EvidenceUnavailable`` or ``EvidenceUnsuitable``. It may block.
-        clock: seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, check: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,13 +72,13 @@ class Breaker:
         self._trials = 0
         self._trying = 0
         self._since: float | None = None
-        #: What was logged of this outage.
-        self._told = ""
+        #: The last logged event of this outage.
+        self._logged = ""
         self._closed_at = clock()
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Use the store in the block. Raises ``StoreAway`` where it is away or unfit, and what the block raises."""
+        """Use the store in the block. Raises ``StoreAway`` if it cannot be used, and the block's errors."""
         probe = self._enter()
         try:
             yield
@@ -86,7 +86,7 @@ class Breaker:
             self._failed(error, probe=probe)
             raise
         except EvidenceUnsuitable as error:
-            # A fault of the store, not of the one that it happened to.
+            # A fault of the store, not of this verification.
             self._ended(probe=probe)
             self.trip(error)
             raise StoreAway(FIRST_S, probed=True) from None
@@ -95,14 +95,14 @@ class Breaker:
             raise
         self._worked(probe=probe)
 
-    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable, *, told: bool = False) -> None:
-        """Open the breaker because of `error`, which a probe has raised. `told`: it has been reported already."""
+    def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable, *, logged: bool = False) -> None:
+        """Open the breaker because of `error`, which a probe raised. `logged`: the caller reports it."""
         with self._lock:
-            self._told = _event(error) if told else self._told
+            self._logged = _event(error) if logged else self._logged
             self._open(error)
 
     def _enter(self) -> bool:
-        """Whether the caller is a probe."""
+        """Return whether the caller uses a place of the half-open breaker. Raises ``StoreAway``."""
         with self._lock:
             if self.state is State.CLOSED:
                 return False
@@ -124,7 +124,7 @@ class Breaker:
         return True
 
     def _probe(self) -> bool:
-        """Whether the store works; an open breaker is half-open then. For the one caller that probes."""
+        """Return whether the store works, and set an open breaker to half-open if so. Only one caller probes."""
         try:
             run_blocking(self._check)
         except (EvidenceUnavailable, EvidenceUnsuitable) as error:
@@ -143,7 +143,7 @@ class Breaker:
             self._trying -= probe
             self._failures += 1
             if self.state is State.OPEN:
-                return  # begun before: it says nothing new
+                return  # this use began before the breaker opened
             if probe or self._failures >= TRIP_AFTER:
                 self._open(error)
                 return
@@ -173,8 +173,8 @@ class Breaker:
             if now - self._closed_at > FORGOTTEN_AFTER_S:
                 self._wait_s = FIRST_S
         event = _event(error)
-        if event != self._told:
-            self._told = event
+        if event != self._logged:
+            self._logged = event
             _log.error(event, why=str(error))
         self.state = State.OPEN
         self._failures = 0
@@ -185,7 +185,7 @@ class Breaker:
         self.state = State.CLOSED
         self._closed_at = self._clock()
         since, self._since = self._since, None
-        self._told = ""
+        self._logged = ""
         if since is not None:
             _log.error("evidence_recovered", away_s=round(self._closed_at - since, 1))
 
@@ -198,16 +198,16 @@ class Breakers:
         self._by_region = {region: Breaker(check) for region in regions}
 
     def use(self, region: str) -> AbstractContextManager[None]:
-        """See ``Breaker.use``."""
+        """Use the store for a region: see ``Breaker.use``."""
         breaker = self._by_region.get(region)
         if breaker is None:
             breaker = self._by_region.setdefault(region, Breaker(self._check))
         return breaker.use()
 
     def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable) -> None:
-        """Open all of them because of `error`, which a probe has raised and the caller reports."""
+        """Open all breakers because of `error`, which a probe raised and the caller reports."""
         for breaker in self._by_region.values():
-            breaker.trip(error, told=True)
+            breaker.trip(error, logged=True)
 
 
 def _event(error: Exception) -> str:

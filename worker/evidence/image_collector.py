@@ -1,4 +1,4 @@
-"""Collecting the images that an answer names: from where the vendor keeps them into the evidence store."""
+"""Collecting the images that an answer names: from the vendor's image host into the evidence store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MEDIA_TYPES: Final = {"json": "application/json"} | {
 
 
 class Links:
-    """The links of a document's images. Where one has died, the vendor is asked for fresh ones, once."""
+    """The links of a document's images. If a link has expired, asks the vendor for fresh links, once."""
 
     def __init__(self, result: Result | None, refresh: Callable[[], Result | None]) -> None:
         self._by_side = _links(result)
@@ -39,7 +39,7 @@ class Links:
         self.sides = tuple(self._by_side)
 
     def fetch(self, images: ImagesOfOne, side: str, admission: Admission) -> Image:
-        """The image of one side. Raises as ``ImagesOfOne.fetch``."""
+        """Return the image of one side. Raises the errors of ``ImagesOfOne.fetch``."""
         try:
             return images.fetch(self._by_side[side], admission)
         except ImageLinkExpired:
@@ -65,23 +65,23 @@ def _links(result: Result | None) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Collection:
-    """What there is of one verification by now, and what there is not."""
+    """The stored and the missing images of one verification."""
 
     files: list[FileEntry] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
-    #: Some of what is missing may be had later.
+    #: A missing image may be available later.
     pending: bool = False
-    #: Some of it was not asked for, because enough was on its way from its host.
+    #: A missing image was not requested, because its host has reached its limit of fetches.
     busy: bool = False
 
 
 def collect(
     evidence: VerificationEvidence, images: Images, links: Links, listed: Iterable[StoredFile]
 ) -> Collection:
-    """Fetch and keep the images that are not among the files `listed`.
+    """Fetch and store the images that are not among the files `listed`.
 
-    Every image gets its share of the time that is left, so that a host that hangs on the first does not keep
-    the second from us for ever.
+    Each image gets its share of the time that is left, so that a host that hangs on the first image does not block the
+    second.
     """
     collection = Collection(list(_kept(evidence, listed)))
     wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
@@ -120,7 +120,7 @@ def _bring(
     add: Callable[[FileEntry, bytes], None],
     admission: Admission,
 ) -> FileEntry:
-    # A function of its own, so that the bytes of one image are let go of before the next ones come.
+    # A separate function, so that the bytes of one image are freed before the next image arrives.
     image = links.fetch(images, side, admission)
     name = f"{side}.{paths.EXTENSIONS[image.media_type]}"
     kept_at = rfc3339(datetime.now(UTC))
@@ -130,7 +130,7 @@ def _bring(
 
 
 def _kept(evidence: VerificationEvidence, listed: Iterable[StoredFile]) -> Iterator[FileEntry]:
-    """The images that earlier calls kept."""
+    """Yield the images that earlier calls stored."""
     for file in listed:
         if file.name.partition(".")[0] in paths.SIDES:
             body = evidence.read(file.name)
@@ -139,12 +139,12 @@ def _kept(evidence: VerificationEvidence, listed: Iterable[StoredFile]) -> Itera
 
 
 def entry_of(file: StoredFile, body: bytes) -> FileEntry:
-    """What a manifest says of a file that was kept earlier. Told by its bytes, as an auditor would."""
+    """Return the manifest entry of a stored file, computed from its bytes."""
     role, _, extension = file.name.partition(".")
     digest = hashlib.sha256(body).hexdigest()
     return FileEntry(file.name, role, len(body), digest, _MEDIA_TYPES[extension], rfc3339(file.kept_at))
 
 
 def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, to the millisecond."""
+    """Return a time in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

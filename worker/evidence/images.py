@@ -1,4 +1,4 @@
-"""Fetching the images of a document, from hosts and with bytes that nobody vouches for."""
+"""Fetching the images of a document. Neither the hosts nor the bytes are trusted."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from worker.evidence.admission import Admission
     from worker.http_client.adapter import Connections
 
-#: A photo of a phone has 2 to 8 MB; nothing that is a document needs more than this.
+#: A photo of a phone has 2 to 8 MB; no document needs more than this.
 MAX_BYTES: Final = 20 * MIB
 
-#: Twice what RFC 9110, section 4.1, wants everybody to take. To read one of 2 MB took 46 MB and seconds.
+#: Characters of a link: twice the minimum of RFC 9110, section 4.1. Parsing a link of 2 MB took 46 MB and seconds.
 MAX_LINK: Final = 16_000
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
-#: What a busy host answers. Other 4xx blame the link: 400, too, is how some object stores say it expired.
+#: Statuses of a busy host. Other 4xx concern the link: some object stores answer 400 for an expired link.
 _BUSY: Final = {408, 425, 429}
 
-#: The first bytes of the images there are, `.` for any byte. The brands of HEIF: ISO/IEC 23008-12, annex B.
+#: The first bytes of each image format, `.` for any byte. The brands of HEIF: ISO/IEC 23008-12, annex B.
 _MAGIC: Final = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff", re.DOTALL),
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n", re.DOTALL),
@@ -49,7 +49,7 @@ _MAGIC: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image as it arrived. `media_type` is what its bytes say, never what its host said."""
+    """An image as it arrived. `media_type` comes from its bytes, never from its host's headers."""
 
     body: bytes = field(repr=False)
     media_type: str
@@ -58,12 +58,12 @@ class Image:
 
 
 class Images:
-    """Where images come from; safe to share between threads. Make it after the process has forked.
+    """Fetches images. Thread-safe. Create it after the process has forked.
 
     Parameters:
-        origins: origins that images may come from, each just as it is written: over http and from private
-            addresses, too. None given: any host over https that has a public address.
-        admissions: what images may take of this process.
+        origins: the allowed origins of images, taken literally, so that http and private addresses are possible. Empty:
+            any host over https with a public address.
+        admissions: the limits of this process.
         proxy: see ``worker.http_client``; `ca_bundle` too.
     """
 
@@ -85,26 +85,26 @@ class Images:
         self._http.close()
 
     def for_one(self, expected: int = len(SIDES)) -> ImagesOfOne:
-        """The images of one verification, of which so many are expected: a context manager.
+        """Return a context manager that fetches the images of one verification, `expected` of them.
 
-        Their connections are used by no other verification, and closed with them: bytes that a host sends behind an
-        image would else become the next person's.
+        No other verification uses its connections, which it closes at the end: otherwise bytes that a host sends after
+        an image could become part of the next person's.
         """
         return ImagesOfOne(self, self._http.own_connections(expected))
 
     def fetch(self, url: str, admission: Admission | None = None) -> Image:
-        """As ``ImagesOfOne.fetch``, for a single image."""
+        """Fetch a single image: see ``ImagesOfOne.fetch``."""
         with self.for_one(1) as its:
             return its.fetch(url, admission)
 
     def request(self, url: str) -> PreparedRequest:
-        """What asks for an image. Raises ``ImageRefused``."""
+        """Return the request for an image. Raises ``ImageRefused``."""
         link = tidied(url) if len(url) <= MAX_LINK else None
         if link is None:
             raise ImageRefused("BAD_URL")
         try:
             request = self._http.prepare_get(link)
-            # Judged is what is going to be asked, so that no two readings of one URL differ.
+            # Check the URL of the prepared request, so that two parsers cannot read it differently.
             origin = _origin(str(request.url))
         except (RequestException, ValueError):
             raise ImageRefused("BAD_URL") from None
@@ -127,14 +127,16 @@ class ImagesOfOne:
         self._connections.drop()
 
     def fetch(self, url: str, admission: Admission | None = None) -> Image:
-        """The image behind a link, or in its place. No error quotes the link: who has it can see the document.
+        """Return the image of a link, or the image inlined in its place.
+
+        No error quotes the link: anyone who has it can see the document.
 
         Raises:
-            ImageRefused: there is no use in trying again. Its `reason` is `BAD_URL`, `ORIGIN_NOT_ALLOWED`,
+            ImageRefused: a later attempt would fail, too. Its `reason` is `BAD_URL`, `ORIGIN_NOT_ALLOWED`,
                 `PRIVATE_ADDRESS`, `REDIRECT`, `TOO_LARGE` or `NOT_AN_IMAGE`.
-            ImageLinkExpired: the host does not, or no longer, honour this link.
-            ImageUnavailable: the host did not give the whole image in time.
-            ImageHostBusy: `admission` has no place at this host, which was not asked.
+            ImageLinkExpired: the host does not accept this link, or no longer.
+            ImageUnavailable: the host did not deliver the whole image in time.
+            ImageHostBusy: `admission` has no place or memory for it; with no place, the host was not asked.
         """
         held = inline(url)
         if held is not None:
@@ -172,12 +174,12 @@ def _image(body: bytes) -> Image:
 
 
 def sniff(body: bytes) -> str | None:
-    """The media type that the first bytes speak of, None: of no image that a camera makes."""
+    """Return the media type by the first bytes. None: not a known format of a camera."""
     return next((media_type for media_type, magic in _MAGIC.items() if magic.match(body)), None)
 
 
 def _size(headers: Mapping[str, str]) -> int:
-    """The bytes that a body may take: its length, unless that is not given, or does not count."""
+    """Return the limit for a body: its `Content-Length` if that is given and counts, else ``MAX_BYTES``."""
     length = headers.get("Content-Length", "")
     known = length.isdecimal() and len(length) <= len(str(MAX_BYTES))
     if not known or "Content-Encoding" in headers or "Transfer-Encoding" in headers:
@@ -188,7 +190,7 @@ def _size(headers: Mapping[str, str]) -> int:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORT or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("no plain web address")
+        raise ValueError("not a plain web address")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORT[parts.scheme]}"
 
 

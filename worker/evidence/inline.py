@@ -1,4 +1,4 @@
-"""What stands where the link of an image should: a link to be tidied up, or the image itself."""
+"""The vendor's field for the link of an image: a link to clean up, or the image itself."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-#: `data:image/jpeg;base64`; some senders leave out `data:`, or all but `base64`.
+#: `data:image/jpeg;base64`; some senders omit `data:`, or everything except `base64`.
 _LABEL: Final = re.compile(r"(data:)?[\w.+/;=-]*", re.IGNORECASE | re.ASCII)
 
-#: The longest label there is, so that no expression runs over a whole image.
+#: The longest label, so that no regular expression runs over a whole image.
 _MAX_LABEL: Final = 1000
 
 _LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
 _WHITE_SPACE: Final = str.maketrans("", "", " \t\r\n\f\v")
 _STANDARD_ALPHABET: Final = str.maketrans("-_", "+/")
 
-#: Fewer characters hold no image that a camera made. Such a text is a broken link.
+#: Fewer characters cannot be an image of a camera. Such a text is a broken link.
 _SHORTEST: Final = 64
 
 
 def tidied(link: str) -> str | None:
-    """A link without white space around it and line breaks within; None for one that is suspicious.
+    """Return a link without line breaks and surrounding white space; None for a suspicious link.
 
-    What is merely not encoded, such as a space or a letter beyond ASCII, is left for the HTTP client to encode.
+    Characters that only need encoding, such as a space or a letter outside of ASCII, are left to the HTTP client.
     """
     text = link.strip(" \t\r\n").translate(_LINE_BREAKS)
     authority = text.partition("://")[2].partition("/")[0]
@@ -33,9 +33,9 @@ def tidied(link: str) -> str | None:
 
 
 def inline(text: str) -> bytes | None:
-    """The bytes that a `data:` URL or Base64 stands for; None for what is a link.
+    """Return the bytes of a `data:` URL or of Base64; None for a link.
 
-    Base64 may have any white space in it, either alphabet, and no padding. Bytes that are no Base64 are empty.
+    Base64 may contain white space, use either alphabet, and omit the padding. Invalid Base64 gives no bytes.
     """
     text = text.lstrip()
     before, comma, _ = text[:_MAX_LABEL].partition(",")

@@ -1,10 +1,10 @@
-"""Which ledger this process works for: a Redis that comes back empty, or another Redis, is another ledger.
+"""The identity of a ledger: a Redis that returns empty, or another Redis, is another ledger.
 
-A ledger has an identity, random and written once. The evidence store keeps the identities that were accepted, so that a
-worker that starts knows which one it must find. Keys, per region:
+A ledger has a random identity that is written once. The evidence store keeps the accepted identities, so that a
+starting worker knows which identity to expect. Keys, per region:
 
-    ekyc:{<region>}:ledger            hash: id, the identity; before: those that it was accepted to replace
-    ekyc:{<region>}:ledger:replaced   string `<expected identity>|<since, ms>`, while a dispatcher finds another one
+    ekyc:{<region>}:ledger            hash: id, the identity; before: the identities that it was accepted to replace
+    ekyc:{<region>}:ledger:replaced   string `<expected identity>|<since, ms>`, while a dispatcher finds another
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How often an evidence store that did not answer is asked again.
+#: Seconds between two reads of an evidence store that does not answer.
 ASK_AGAIN_S: Final = 10.0
 
 
@@ -38,9 +38,9 @@ def new_identity() -> str:
 
 
 class LedgerIdentity:
-    """What a worker expects of each region's ledger. Thread-safe.
+    """The identity that a worker expects of each region's ledger. Thread-safe.
 
-    Until the evidence store has answered it expects nothing: a store that is away must not stop the fleet.
+    Until the evidence store has answered it accepts any: an unavailable store must not stop the fleet.
     """
 
     def __init__(self, ledger: Ledger, evidence: Evidence) -> None:
@@ -52,13 +52,13 @@ class LedgerIdentity:
         self._ask_at = 0.0
 
     def expected(self, region: str) -> str:
-        """The identity that a claim must find; empty: any."""
+        """Return the identity that a claim must find; empty: any."""
         if region not in self._expected and time.monotonic() >= self._ask_at:
             threading.Thread(target=self._ask, args=(region,), daemon=True).start()
         return self._expected.get(region, "")
 
     def establish(self, regions: Iterable[str]) -> None:
-        """Read or begin the record of identities. Raises ``EvidenceUnavailable`` and ``LedgerUnavailable``."""
+        """Read or create the record of identities. Raises ``EvidenceUnavailable`` and ``LedgerUnavailable``."""
         for region in regions:
             accepted = self._evidence.ledgers(region)
             if not accepted:
@@ -68,12 +68,12 @@ class LedgerIdentity:
             identity = self._ledger.identify(region)
             newest = accepted[-1]
             if newest in identity.before:
-                # A person accepted it, and the evidence store did not learn of it.
+                # A person accepted it, but the evidence store has no record of it.
                 newest = self._evidence.keep_ledger(region, identity.id)
             self._expected[region] = newest
 
     def found(self, region: str, identity: Identity) -> bool:
-        """A claim found another ledger. Returns whether people have accepted it: claim again. If not, log it once."""
+        """Handle a claim that found another ledger. True: a person accepted it, claim again. False: logged once."""
         if not identity.is_replaced:
             _log.warning("ledger_accepted", region=region, old=identity.expected, new=identity.id)
             self._expected[region] = identity.id
@@ -97,17 +97,20 @@ class LedgerIdentity:
 
 
 class LedgerWatch:
-    """What a process without the evidence store sees: what dispatchers note, and what it saw before. Thread-safe."""
+    """The identity check of a process without the evidence store. Thread-safe.
+
+    It compares with the notes of the dispatchers and with the identity that it saw before.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
-        #: The identity that was seen first, or accepted since, and since when another is seen.
+        #: The identity seen first or accepted since, and since when another is seen.
         self._known: dict[str, str] = {}
         self._since_ms: dict[str, int] = {}
 
     def look(self, region: str) -> Identity:
-        """The identity of a region's ledger, and which is expected. Raises ``LedgerUnavailable``."""
+        """Return the identity of a region's ledger, with the expected one. Raises ``LedgerUnavailable``."""
         seen = self._ledger.identify(region)
         with self._lock:
             known = self._known.get(region, "")
@@ -130,5 +133,5 @@ def log_replaced(region: str, identity: Identity) -> None:
         old=identity.expected,
         new=identity.id or None,
         since=datetime.fromtimestamp(identity.since_ms / 1000, UTC).isoformat(timespec="seconds"),
-        todo="nothing is claimed; find out what became of the old Redis, then run `ekyc ledger accept`",
+        todo="nothing is claimed; find out what happened to the old Redis, then run `ekyc ledger accept`",
     )

@@ -1,4 +1,4 @@
-"""The manifest: what was kept of a verification, and the hashes that prove it."""
+"""The manifest: the stored files of a verification, and the hashes that prove them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file that was kept. `role` is `answer`, `front` or `back`; `kept_at` is RFC 3339 UTC."""
+    """One stored file. `role` is `answer`, `front` or `back`; `kept_at` is RFC 3339 UTC."""
 
     name: str
     role: str
@@ -31,7 +31,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An image that the answer names and that was not kept, and why: `NOT_AN_IMAGE`, `TOO_LARGE`, …"""
+    """An image that the answer names but that is not stored, and why: `NOT_AN_IMAGE`, `TOO_LARGE`, …"""
 
     role: str
     reason: str
@@ -39,13 +39,13 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was kept of one verification. `complete`: every image that the answer names is among `files`."""
+    """The stored evidence of one verification. `complete`: every image that the answer names is among `files`."""
 
     signature_id: str
     region: str
     overall_result: str | None
     error_code: str | None
-    #: Of the answer that was kept: the only handle the vendor's support takes.
+    #: Of the stored answer: the only id that the vendor's support accepts.
     transaction_id: str | None
     #: RFC 3339 UTC.
     archived_at: str
@@ -107,7 +107,7 @@ _SCHEMA = _ManifestSchema()
 
 
 def _members(value: Manifest | FileEntry | Missing) -> dict[str, Any]:
-    # A third of what `asdict` takes, which copies all that it meets.
+    # Takes a third of the time of `asdict`, which copies every value.
     return {name: getattr(value, name) for name in value.__slots__}
 
 
@@ -115,12 +115,12 @@ _JSON = json.JSONEncoder(default=_members, sort_keys=True, separators=(",", ":")
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
-    """The manifest as JSON with sorted keys and no spaces: equal manifests are equal bytes."""
+    """Return the manifest as JSON with sorted keys and no spaces: equal manifests give equal bytes."""
     return f"{_JSON.encode(manifest)}\n".encode()
 
 
 def load_manifest(raw: bytes) -> Manifest:
-    """Read a manifest. Raises ``SchemaError`` with the first field at fault."""
+    """Parse a manifest. Raises ``SchemaError`` with the first invalid field."""
     try:
         manifest: Manifest = _SCHEMA.load(json.loads(raw))
     except ValidationError as error:

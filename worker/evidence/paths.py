@@ -1,4 +1,4 @@
-"""Where the evidence of a verification lies: `<region>/<signature id>/<file>` under the evidence URL."""
+"""The paths of evidence: `<region>/<signature id>/<file>` under the evidence URL."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.errors import InvalidInput
 #: The vendor's answer, byte for byte.
 ANSWER: Final = "answer.json"
 
-#: What was kept and what was not; its being there says that archiving is over.
+#: The list of stored and missing files. Once it exists, archiving has ended.
 MANIFEST: Final = "manifest.json"
 
 #: The sides of a document, in the order they are fetched.
 SIDES: Final = ("front", "back")
 
-#: The ending of an image's name by what its bytes are.
+#: The extension of an image's file name by its media type.
 EXTENSIONS: Final = {
     "image/jpeg": "jpg",
     "image/png": "png",
@@ -26,17 +26,17 @@ EXTENSIONS: Final = {
     "image/heif": "heif",
 }
 
-#: Every name that is evidence. Whatever else lies in the folder is what a killed process left there.
+#: All names of evidence files. Other files in the folder are left over from a killed process.
 FILE_NAME: Final = re.compile(
     rf"answer\.json|manifest\.json|({'|'.join(SIDES)})\.({'|'.join(EXTENSIONS.values())})|unreadable-[0-9a-f]{{16}}\.bin"
 )
 
 
 def folder(region: str, signature_id: str) -> str:
-    """The folder of a verification, relative to the evidence URL.
+    """Return the folder of a verification, relative to the evidence URL.
 
-    Raises ``InvalidInput`` for a region or an id that our borders would have refused: nothing gets near a
-    file name because somebody forgot to check it earlier.
+    Raises ``InvalidInput`` for an invalid region or id. Input is checked at our borders already; this is the second
+    check, before it becomes a file name.
     """
     if region not in REGIONS:
         raise InvalidInput(f"evidence: unknown region, use one of {', '.join(REGIONS)}")
@@ -46,14 +46,14 @@ def folder(region: str, signature_id: str) -> str:
 
 
 def ledger(region: str, number: int) -> str:
-    """The path of the identity of a region's first ledger, its second, …"""
+    """Return the path of the identity of a region's first ledger, its second, …"""
     if region not in REGIONS:
         raise InvalidInput(f"evidence: unknown region, use one of {', '.join(REGIONS)}")
     return f"ledger/{region}/{number:06}"
 
 
 def file_name(name: str) -> str:
-    """`name`, if evidence has a file of this name. Raises ``InvalidInput`` otherwise."""
+    """Return `name` if it is a name of evidence. Raises ``InvalidInput`` otherwise."""
     if not FILE_NAME.fullmatch(name):
-        raise InvalidInput("evidence: this is no name of an evidence file")
+        raise InvalidInput("evidence: this is not the name of an evidence file")
     return name

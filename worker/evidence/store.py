@@ -1,4 +1,4 @@
-"""The evidence store: what is kept of every verification, each file written once."""
+"""The evidence store: the files of every verification, each written once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.evidence.manifest import FileEntry, Manifest
     from worker.evidence.storage.backend import Backend
 
-#: Writers of the probe that begin at once, and its size: about that of an answer.
+#: Concurrent writers of the probe, and its size, about that of an answer.
 PROBE_WRITERS: Final = 4
 PROBE_BYTES: Final = 16 * 1024
 
@@ -41,7 +41,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much evidence there is."""
+    """The amount of evidence."""
 
     files: int
     size_bytes: int
@@ -49,10 +49,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class VerificationEvidence:
-    """The evidence of one verification; made by ``Evidence.of``, safe to share between threads.
+    """The evidence of one verification, created by ``Evidence.of``. Thread-safe.
 
     Each file is written once: writing the same bytes again changes nothing, other bytes are refused.
-    Every method raises ``EvidenceUnavailable`` where the store cannot be read or written.
+    Every method raises ``EvidenceUnavailable`` if the store cannot be read or written.
 
     Parameters:
         folder: its path relative to the evidence URL.
@@ -69,24 +69,24 @@ class VerificationEvidence:
         return f"{self._backend.url}/{self.folder}"
 
     def keep_answer(self, raw: bytes) -> bytes:
-        """Keep the vendor's answer, and return what is kept, which may be an answer that came earlier.
+        """Store the vendor's answer, and return the stored answer, which may be an earlier one.
 
-        Decide on what this returns, never on `raw`: then two workers that got two answers decide alike.
+        Decide by the returned bytes, never by `raw`: then two workers with different answers decide alike.
         """
         return _keep_first(self._backend, self._path(paths.ANSWER), raw)
 
     def keep_unreadable(self, raw: bytes) -> str:
-        """Keep an unreadable answer so that a person can look at it. Returns the name of its file."""
+        """Store an unreadable answer for a person to look at. Returns its file name."""
         name = f"unreadable-{hashlib.sha256(raw).hexdigest()[:16]}.bin"
         self.keep(name, raw)
         return name
 
     @contextmanager
     def adding(self) -> Iterator[Callable[[FileEntry, bytes], None]]:
-        """Keep several files in one block, which costs less than one by one. The answer must be kept before.
+        """Store several files in one block, which costs less than one by one. The answer must be stored before.
 
-        The files are kept at the end of the block. Where the block raises, they may have to be fetched again.
-        Raises ``EvidenceConflict`` at the end where other bytes lie under one of their names.
+        The files are durable at the end of the block. If the block raises, they may have to be fetched again.
+        Raises ``EvidenceConflict`` at the end if the store holds other bytes under one of the names.
         """
         digests: dict[str, str] = {}
         with self._backend.writing(self.folder) as files:
@@ -103,32 +103,32 @@ class VerificationEvidence:
                 raise self._conflict(path)
 
     def keep_manifest(self, manifest: Manifest) -> Manifest:
-        """Keep the manifest beside the answer, and return the one that is kept, which may have come earlier."""
+        """Store the manifest beside the answer, and return the stored manifest, which may be an earlier one."""
         with self._backend.writing(self.folder) as files:
             files.add(paths.MANIFEST, dump_manifest(manifest))
         return self._manifest(_kept(self._backend, self._path(paths.MANIFEST))) if files.taken else manifest
 
     def keep(self, name: str, body: bytes) -> None:
-        """Keep one file. Raises ``EvidenceConflict`` where other bytes lie under its name."""
+        """Store one file. Raises ``EvidenceConflict`` if the store holds other bytes under its name."""
         path = self._path(name)
         if _keep_first(self._backend, path, body) != body:
             raise self._conflict(path)
 
     def answer(self) -> bytes | None:
-        """The vendor's answer as it was kept; None: there is none yet."""
+        """Return the stored answer of the vendor; None: there is none yet."""
         return self.read(paths.ANSWER)
 
     def manifest(self) -> Manifest | None:
-        """The manifest; None: archiving has not ended. Raises ``EvidenceConflict`` where it cannot be read."""
+        """Return the manifest; None: archiving has not ended. Raises ``EvidenceConflict`` if it cannot be parsed."""
         raw = self.read(paths.MANIFEST)
         return None if raw is None else self._manifest(raw)
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of one file; None: it is not there."""
+        """Return the bytes of one file; None: it does not exist."""
         return self._backend.read(self._path(name))
 
     def files(self) -> tuple[StoredFile, ...]:
-        """The files that are kept, sorted by name, without what a killed process left half written."""
+        """Return the stored files, sorted by name, without the temporary files of a killed process."""
         found = (
             StoredFile(file.path.removeprefix(f"{self.folder}/"), file.kept_at)
             for file in self._backend.list(self.folder)
@@ -137,7 +137,7 @@ class VerificationEvidence:
         return tuple(sorted(kept, key=lambda file: file.name))
 
     def sync(self) -> None:
-        """Make every file that is visible survive a power cut, also where another process wrote it."""
+        """Make all visible files durable against a power cut, including those of other processes."""
         self._backend.sync(self.folder)
 
     def _path(self, name: str) -> str:
@@ -154,22 +154,22 @@ class VerificationEvidence:
 
 
 class Evidence:
-    """The evidence of all verifications under one URL; safe to share between threads.
+    """The evidence of all verifications under one URL. Thread-safe.
 
-    Raises ``ConfigError`` for a URL that cannot be used. Every method but `of` raises ``EvidenceUnavailable`` where
-    the store cannot be read or written.
+    Raises ``ConfigError`` for a URL that cannot be used. Every method except `of` raises ``EvidenceUnavailable`` if the
+    store cannot be read or written.
     """
 
     def __init__(self, url: str) -> None:
         self._backend = _backend(url)
 
     def of(self, region: str, signature_id: str) -> VerificationEvidence:
-        """The evidence of one verification. Raises ``InvalidInput`` for an id that could leave its folder."""
+        """Return the evidence of one verification. Raises ``InvalidInput`` for an id that could leave its folder."""
         folder = paths.folder(region, signature_id)
         return VerificationEvidence(region, signature_id, folder, self._backend)
 
     def usage(self) -> Usage:
-        """How much evidence there is. Lists every file: for the demo's report, not for production."""
+        """Return the amount of evidence. Lists every file: for the demo's report, not for production."""
         sizes = [
             file.size_bytes
             for file in self._backend.list()
@@ -178,14 +178,14 @@ class Evidence:
         return Usage(files=len(sizes), size_bytes=sum(sizes))
 
     def ledgers(self, region: str) -> tuple[str, ...]:
-        """Identities of the ledgers that a region had, the newest last. See ``worker.evidence.ledger_identity``."""
+        """Return the identities of a region's ledgers, the newest last. See ``worker.evidence.ledger_identity``."""
         found: list[str] = []
         while (body := self._backend.read(paths.ledger(region, len(found) + 1))) is not None:
             found.append(body.decode(errors="replace"))
         return tuple(found)
 
     def keep_ledger(self, region: str, identity: str) -> str:
-        """Keep the identity of a region's newest ledger, and return what is kept, which may be another's."""
+        """Store the identity of a region's newest ledger, and return the stored one, possibly of another worker."""
         found = self.ledgers(region)
         if found[-1:] == (identity,):
             return identity
@@ -194,10 +194,10 @@ class Evidence:
         return _keep_first(self._backend, path, identity.encode()).decode()
 
     def check(self) -> None:
-        """Prove that files can be written, read back, and are written once; then remove the probe.
+        """Check that files can be written and read back, and are written once; then remove the probe.
 
-        Several writers create one name at once: one of them succeeds. A later writer is refused, and changes nothing.
-        Raises ``EvidenceUnavailable`` where the store does not work, ``EvidenceUnsuitable`` where it replaces files.
+        Several writers create one name at once, and one of them must succeed. A later writer must be refused, without a
+        change. Raises ``EvidenceUnavailable`` if the store does not work, ``EvidenceUnsuitable`` if it replaces files.
         """
         self._backend.prepare()
         path = f"probe-{uuid4().hex}"
@@ -207,14 +207,14 @@ class Evidence:
         try:
             self._prove_written_once(path, bodies, created)
         finally:
-            # A bucket with Object Lock keeps the probe, too, and is fit for evidence.
+            # A bucket with Object Lock does not remove the probe, but is suitable for evidence.
             with suppress(EvidenceUnavailable):
                 self._backend.remove(path)
 
     def _prove_written_once(self, path: str, bodies: Sequence[bytes], created: Sequence[bool]) -> None:
         if created.count(True) > 1:
             raise unsuitable(
-                self._backend.url, "of several writes of one name at once more than one succeeded"
+                self._backend.url, "more than one of several concurrent writes of one name succeeded"
             )
         kept = self._backend.read(path)
         if kept not in bodies or (any(created) and kept != bodies[created.index(True)]):
@@ -231,14 +231,14 @@ def _keep_first(backend: Backend, path: str, body: bytes) -> bytes:
 def _kept(backend: Backend, path: str) -> bytes:
     kept = backend.read(path)
     if kept is None:
-        raise EvidenceUnavailable(f"{backend.url}/{path} is being written or removed by others")
+        raise EvidenceUnavailable(f"another process is writing or removing {backend.url}/{path}")
     return kept
 
 
 def _backend(url: str) -> Backend:
     parts = urlsplit(url)
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError("EKYC_EVIDENCE_URL: give the place alone; secrets belong in the environment")
+        raise ConfigError("EKYC_EVIDENCE_URL: give the location only; secrets belong in the environment")
     if parts.scheme == "file":
         return LocalFolder(url, parts.netloc, parts.path)
     if parts.scheme not in ENVIRONMENT:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def verify(evidence: VerificationEvidence) -> list[str]:
-    """The differences between the store and the manifest, one line each; empty: the evidence is unchanged.
+    """Return the differences between the store and the manifest, one line each; empty: the evidence is unchanged.
 
-    Raises ``EvidenceUnavailable`` where the store cannot be read, which proves nothing either way.
+    Raises ``EvidenceUnavailable`` if the store cannot be read; the evidence is then neither proved nor disproved.
     """
     try:
         manifest = evidence.manifest()
@@ -38,12 +38,12 @@ def _faults(entry: FileEntry, body: bytes | None) -> list[str]:
     if len(body) != entry.size_bytes:
         return [f"{entry.name} has {len(body)} bytes, not {entry.size_bytes}"]
     if hashlib.sha256(body).hexdigest() != entry.sha256:
-        return [f"{entry.name} has other bytes than were kept"]
+        return [f"{entry.name} has other bytes than the manifest says"]
     return []
 
 
 def _strangers(manifest: Manifest, evidence: VerificationEvidence) -> list[str]:
-    # Unreadable answers are kept beside the evidence, before or after the one that counted.
+    # Unreadable answers are stored beside the evidence, before or after the answer that counted.
     known = {paths.MANIFEST, *(entry.name for entry in manifest.files)}
     found = (file.name for file in evidence.files())
     return [

@@ -1,1 +1,1 @@
-"""Where evidence is stored: folders on a disk and buckets, with the same guarantees."""
+"""Evidence storage: local folders and buckets, with the same guarantees."""

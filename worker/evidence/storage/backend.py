@@ -1,4 +1,4 @@
-"""The interface of an evidence backend, which is a local folder or a bucket."""
+"""The interface of an evidence backend: a local folder or a bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that a listing found, its path relative to the URL."""
+    """A file of a listing. `path` is relative to the URL."""
 
     path: str
     size_bytes: int
@@ -24,19 +24,19 @@ class Found:
 
 
 class FolderWriter(Protocol):
-    """Writes files into one folder together."""
+    """Writes several files into one folder."""
 
     #: The names that existed already: those files stay as they are. Complete at the end of the block.
     taken: list[str]
 
     def add(self, name: str, body: bytes) -> None:
-        """Write a file if there is none, whole or not at all."""
+        """Write a file atomically if the name is free."""
 
 
 class Backend(Protocol):
-    """Files under `url`, each written once; safe to share between threads, and made before a fork.
+    """Files under `url`, each written once. Thread-safe, and may be created before a fork.
 
-    Every method raises ``EvidenceUnavailable`` whatever the file system or the bucket raises.
+    Every method raises ``EvidenceUnavailable`` for any error of the file system or the bucket.
     """
 
     url: str
@@ -45,32 +45,32 @@ class Backend(Protocol):
         """Create the root folder if it can be created and did not exist when this process first looked."""
 
     def create(self, path: str, body: bytes) -> bool:
-        """Write a file if there is none, whole or not at all: True; False: there is one already.
+        """Write a file atomically if the name is free. False: the file exists already.
 
-        In both cases the file that exists afterwards survives a power cut.
+        In both cases the existing file is durable against a power cut afterwards.
         """
 
     def writing(self, folder: str) -> AbstractContextManager[FolderWriter]:
-        """Write files, in a block, into a folder in which a file was created.
+        """Write files, in a block, into a folder in which a file was created before.
 
-        They are visible, and survive a power cut, at the end of the block. Where the block raises, they may be lost.
+        They are visible and durable at the end of the block. If the block raises, they may be lost.
         """
 
     def sync(self, folder: str) -> None:
-        """Make every file that is visible in a folder survive a power cut, also where another process wrote it."""
+        """Make all visible files in a folder durable against a power cut, including those of other processes."""
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of a file, None: there is no such file."""
+        """Return the bytes of a file; None: there is no such file."""
 
     def remove(self, path: str) -> None:
-        """Remove a file that is there."""
+        """Remove an existing file."""
 
     def list(self, folder: str = "") -> Iterator[Found]:
-        """Every file under `folder`; without one, under the URL."""
+        """Yield every file under `folder`; without a folder, under the URL."""
 
 
 def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
-    """One line for what went wrong: a library's own words run over many, and may quote a signed URL."""
+    """Return an error of one line: a library's message has many lines, and may quote a signed URL."""
     return EvidenceUnavailable(
         f"evidence cannot be {doing} at {url}: {cause}; "
         "check EKYC_EVIDENCE_URL, the rights of this account and the space left there"
@@ -78,7 +78,7 @@ def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
 
 
 def unsuitable(url: str, why: str) -> EvidenceUnsuitable:
-    """One line for a store on which "written once" does not hold."""
+    """Return an error of one line for a store that does not guarantee "written once"."""
     return EvidenceUnsuitable(
         f"EKYC_EVIDENCE_URL: files at {url} are not written once: {why}; "
         "evidence could be replaced there, so use another store"
@@ -87,9 +87,9 @@ def unsuitable(url: str, why: str) -> EvidenceUnsuitable:
 
 @contextmanager
 def clear(doing: str, url: str) -> Iterator[None]:
-    """Tell in one line what the operating system raises."""
+    """Convert an error of the operating system into ``EvidenceUnavailable`` with one line."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a zero byte in a path
-        cause = getattr(error, "strerror", None) or "there can be no such path"
+        cause = getattr(error, "strerror", None) or "such a path cannot exist"
         raise unavailable(doing, url, cause.lower()) from None

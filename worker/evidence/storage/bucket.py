@@ -1,4 +1,4 @@
-"""Evidence in a bucket of S3, Google or Azure, by way of obstore."""
+"""Evidence in a bucket of S3, Google or Azure, through obstore."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from obstore.store import ClientConfig, RetryConfig
 
-#: A bucket that hangs must not eat the lease of 20 s: obstore alone would wait 30 s, and try for 3 minutes.
+#: A bucket that hangs must not use up the lease of 20 s: by default obstore waits 30 s, and retries for 3 minutes.
 CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=8)}
 RETRY: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
 
-#: Sent with every object: a bucket with Object Lock refuses what comes without a checksum, and others check it.
+#: Sent with every object: a bucket with Object Lock requires a checksum, and other buckets check it.
 CHECKSUM: Final = "SHA256"
 
-#: What a bucket answers that knows no conditional writes.
+#: The code of a bucket without conditional writes.
 _UNKNOWN_FEATURE: Final = {"NotImplemented"}
 
-#: The codes that say that the bucket itself is not there: of S3 and Google, and of Azure.
+#: The codes for a missing bucket: of S3 and Google, and of Azure.
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
 
-#: What the codes of a refusal mean for the setup of the bucket.
+#: The codes of a refusal, as faults in the setup of the bucket.
 _MEANINGS: Final = {
     "AccessDenied": "permission denied",
     "AuthorizationHeaderMalformed": "the bucket is in another region than AWS_REGION says",
@@ -46,7 +46,7 @@ _MEANINGS: Final = {
     **dict.fromkeys(_NO_BUCKET, "there is no such bucket"),
 }
 
-#: What obstore itself says, and what is raised where the server gives no code.
+#: Texts in obstore's own errors, and its classes for an error without a code of the server.
 _WORDS: Final = {
     "redirect without LOCATION": _MEANINGS["PermanentRedirect"],
     "169.254.169.254": "no credentials were found in the environment",
@@ -57,24 +57,23 @@ _KINDS: Final = {
     PermissionDeniedError: "permission denied",
 }
 
-#: How the variables begin in which obstore looks for a bucket's credentials.
+#: The prefixes of the variables in which obstore looks for a bucket's credentials.
 ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
 
 class Bucket(Backend):
-    """The objects under a URL of a bucket, which answers only when it has kept what it was given.
+    """The objects under a URL of a bucket. A bucket answers a write only after it has stored the object.
 
-    Made before a fork it works after it; used before a fork it does not. It is not asked before it is needed.
-    Raises ``ConfigError`` for a URL, or credentials, of which no bucket can be made.
+    It may be created before a fork, but must not be used before. Creating it makes no request.
+    Raises ``ConfigError`` if the URL or the credentials cannot be used.
     """
 
-    #: The process that obstore's threads run in. They do not survive a fork: the child would wait for ever.
+    #: The process of obstore's threads. They do not survive a fork: a child would wait for ever.
     _process: ClassVar[int | None] = None
 
     def __init__(self, url: str, scheme: str) -> None:
         self.url = url.rstrip("/")
-        # Options given here take the place of those in the environment, so the one that local buckets need is
-        # carried over.
+        # Options given here replace those of the environment, so copy the option that local buckets need.
         plain = os.environ.get(f"{ENVIRONMENT[scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
         options: ClientConfig = {**CLIENT, "allow_http": plain}
         checksum = os.environ.get("AWS_CHECKSUM_ALGORITHM") or CHECKSUM
@@ -86,11 +85,11 @@ class Bucket(Backend):
             )
         except (BaseError, ValueError):
             raise ConfigError(
-                f"EKYC_EVIDENCE_URL: no bucket can be made of this URL and the {ENVIRONMENT[scheme]}_… variables"
+                f"EKYC_EVIDENCE_URL: this URL and the {ENVIRONMENT[scheme]}_… variables do not describe a bucket"
             ) from None
 
     def prepare(self) -> None:
-        """A bucket is created together with the rights to it, and never here."""
+        """Do nothing: a bucket is created together with the rights to it, not here."""
 
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):
@@ -105,7 +104,7 @@ class Bucket(Backend):
         yield _Puts(self, folder)
 
     def sync(self, folder: str) -> None:
-        """Nothing to do: a bucket answers only when it has kept an object."""
+        """Do nothing: a bucket answers a write only after it has stored the object."""
 
     def read(self, path: str) -> bytes | None:
         with self._use("read"):
@@ -130,18 +129,18 @@ class Bucket(Backend):
     @contextmanager
     def _use(self, doing: str) -> Iterator[None]:
         if Bucket._process not in {None, os.getpid()}:
-            raise RuntimeError("evidence was in use before this process was forked: use it after only")
+            raise RuntimeError("evidence was used before this process was forked: use it only after the fork")
         Bucket._process = os.getpid()
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
             if doing == "written" and _code(error) in _UNKNOWN_FEATURE:
-                raise unsuitable(self.url, "it knows no conditional writes") from None
+                raise unsuitable(self.url, "the bucket does not support conditional writes") from None
             raise unavailable(doing, self.url, _cause(error)) from None
 
 
 class _Puts(FolderWriter):
-    """Puts each file at once: nothing is left to do at the end of the block."""
+    """Puts each file at once, so that the end of the block has nothing to do."""
 
     def __init__(self, bucket: Bucket, folder: str) -> None:
         self.taken = []
@@ -154,7 +153,7 @@ class _Puts(FolderWriter):
 
 
 def _code(error: Exception) -> str:
-    """The word for the refusal in the server's answer; empty: there is none."""
+    """Return the error code in the server's answer; empty: there is none."""
     code = re.search(r"<Code>([A-Za-z0-9.]{1,64})</Code>", str(error))
     return code[1] if code else ""
 

@@ -1,8 +1,8 @@
-"""Durability: how what was written to local evidence reaches the disk, by one of two strategies.
+"""Durability: two strategies by which written files of local evidence reach the disk.
 
 Under load hundreds of files wait at a time until they are on the disk. One sync of the file system (`syncfs`) serves
-all of them and costs a fraction of one `fsync` for each (docs/adr/0007-durable-files.md). It also waits for what other
-programs write there, and only some file systems report all failures by it: elsewhere each file is synced by itself.
+all of them and costs a fraction of one `fsync` for each (docs/adr/0007-durable-files.md). It also waits for writes of
+other programs, and only some file systems report all failures through it: on others each file is synced by itself.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: Where `syncfs` is known to wait for everything, and writing does not wait for a network or another program.
+#: File systems whose `syncfs` waits for everything, and whose writes wait for no network and no other program.
 _DISKS: Final = frozenset({"ext2", "ext3", "ext4", "xfs"})
 
-#: The first kernel whose `syncfs` reports every failure: of data since 5.8, of the file system itself since 5.17, by
-#: its source.
+#: The first kernel whose `syncfs` reports every failure, by its source: of data since 5.8, of the file system itself
+#: since 5.17.
 _SINCE: Final = (5, 17)
 
 
 class Durability(Protocol):
     """How files and names under one folder reach the disk. Every method raises ``OSError``."""
 
-    #: Syncs that failed for files of other callers, too. Read it before writing, and pass it to `sync`.
+    #: Failed syncs that several callers shared. Read it before writing, and pass it to `sync`.
     failures: int
 
     def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run system calls on files: in the blocking pool where they may take as long as a network."""
+        """Run system calls on files, in the blocking pool if they may be as slow as a network."""
 
     def sync(self, *descriptors: int, since: int) -> None:
-        """Return once the files, or the names in the folders, behind `descriptors` are on the disk.
+        """Wait until the files, or the names in the folders, behind `descriptors` are on the disk.
 
         Parameters:
-          since: `failures` as it was before anything was written.
+          since: `failures` before the first write.
         """
 
     def sync_folder(self, path: str) -> None:
-        """Return once the names in a folder that many verifications share are on the disk."""
+        """Wait until the names in a folder that many verifications share are on the disk."""
 
 
 def choose(root: str) -> Durability:
-    """The strategy for the file system that a folder is on. Call it in the process that uses it. Raises ``OSError``."""
+    """Return the strategy for the file system of a folder. Call it in the process that uses it. Raises ``OSError``."""
     device = Path(root).stat().st_dev
     if _is_disk(file_system(root)):
         folder = _Folder(root)
-        if folder.device == device:  # nothing was mounted there meanwhile
+        if folder.device == device:  # no mount has changed meanwhile
             return FileSystemSync(folder)
     return FileSync()
 
 
 class FileSync(Durability):
-    """Syncs each file and each folder by itself (`fsync`), in the blocking pool. Right on every file system."""
+    """Syncs each file and each folder by itself (`fsync`), in the blocking pool. Works on every file system."""
 
     failures = 0
 
@@ -86,14 +86,14 @@ class FileSync(Durability):
 
 
 class FileSystemSync(Durability):
-    """Syncs the whole file system (`syncfs`), once for all callers that wait. System calls run in the event loop.
+    """Syncs the whole file system (`syncfs`), once for all waiting callers. System calls run in the event loop.
 
-    What lies on another file system, such as a region's folder that is a mount of its own, is left to ``FileSync``. If
-    another file system is mounted over the root later, that is so for everything until the process restarts.
+    Files on another file system, such as a mounted folder of a region, use ``FileSync``. If another file system is
+    mounted over the root later, all files use ``FileSync`` until the process restarts.
     """
 
     def __init__(self, root: _Folder) -> None:
-        # It stays open: the kernel reports a failure once to each open descriptor.
+        # Keep it open: the kernel reports a failure once to each open descriptor.
         self._root = root
         self._commit = GroupCommit(self._sync_all)
         self._file_sync = FileSync()
@@ -109,19 +109,19 @@ class FileSystemSync(Durability):
             self._file_sync.sync(*descriptors, since=since)
             return
         self._commit()
-        # The kernel reports a failure once, without saying whose: it may have been a file of this caller.
+        # The kernel reports a failure once, without the file: it may be a file of this caller.
         if self.failures != since:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def sync_folder(self, path: str) -> None:
-        """A folder on this file system was synced with the file that was created below it."""
+        """Sync a folder only if it is on another file system: here it was synced with the file below it."""
         if self.run(os.stat, path).st_dev != self._root.device:
             self._file_sync.sync_folder(path)
 
     def _sync_all(self) -> None:
         try:
             syncfs(self._root.descriptor)
-            # ext4 without a journal writes inodes after it has told the disk to empty its cache: so once more.
+            # ext4 without a journal writes inodes after the flush of the disk's cache, so flush again.
             os.fsync(self._root.descriptor)
         except OSError:
             self.failures += 1
@@ -129,39 +129,39 @@ class FileSystemSync(Durability):
 
 
 class _Folder:
-    """An open folder, closed when it is no longer referenced."""
+    """An open folder. It is closed when it is no longer referenced."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self.device = os.fstat(self.descriptor).st_dev
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # it could not be opened
+        with suppress(AttributeError):  # the open failed
             os.close(self.descriptor)
 
 
 def file_system(path: str) -> str | None:
-    """The kind of file system that a path is on; None: unknown."""
+    """Return the type of the file system of a path; None: unknown."""
     device = Path(path).stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     except (FileNotFoundError, PermissionError):
         return None
-    # proc(5): the third field is the device; behind a lone dash comes the kind.
+    # proc(5): the third field is the device; the type follows a separate dash.
     kinds = {mount.partition(" - ")[2].split()[0] for mount in mounts if mount.split()[2] == number}
     return kinds.pop() if len(kinds) == 1 else None
 
 
 def syncfs(descriptor: int) -> None:
-    """Write what is not written yet of the file system behind `descriptor`. Raises ``OSError``."""
+    """Write all pending data of the file system behind `descriptor` to the disk. Raises ``OSError``."""
     if _libc.syncfs(descriptor):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def sync(folder: str | Path) -> None:
-    """Sync the names in one folder. Raises ``OSError``."""
+    """Sync the names in a folder. Raises ``OSError``."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Evidence in a local folder: files that appear whole or not at all, survive a power cut, and are private."""
+"""Evidence in a local folder: files that are atomic, durable against a power cut, and private."""
 
 from __future__ import annotations
 
@@ -30,40 +30,38 @@ if TYPE_CHECKING:
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
-#: The flag that opens a file without a name, which gets one later by way of `/proc`; 0: this system has no such files.
+#: The flag that opens a file without a name, which gets its name later through `/proc`; 0: not supported here.
 _NAMELESS: Final[int] = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_dir() else 0
 
-#: The errors of a file system that has no files without a name, such as NFS.
+#: The errors of a file system without nameless files, such as NFS.
 _KNOWS_NONE: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
 
 #: The errors of a file system that cannot rename without replacing.
 _CANNOT_RENAME: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
-#: The errors of a file system that has no hard links.
+#: The errors of a file system without hard links.
 _KNOWS_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class LocalFolder(Backend):
-    """Files in a folder, put there durably: a name that is visible has all its bytes on the disk.
+    """Files in a folder, written durably: a visible name has all its bytes on the disk.
 
-    A file is written without a name, synced, and only then linked to its own; then its folder is synced, and the way
-    to that folder. All by system calls: by way of obstore each took three times the processor time.
+    A file is written without a name, synced, and only then linked to its name; then its folder is synced, and the
+    folders above. It uses system calls: through obstore each file took three times the processor time.
     """
 
     def __init__(self, url: str, host: str, path: str) -> None:
         self.url = url.rstrip("/")
         root = Path(unquote(path))
         if host or not root.is_absolute():
-            raise ConfigError(
-                "EKYC_EVIDENCE_URL: a local folder is given as file:///path, with three slashes"
-            )
+            raise ConfigError("EKYC_EVIDENCE_URL: give a local folder as file:///path, with three slashes")
         #: Folders of regions that this process has synced into the root.
         self._synced: set[str] = set()
         self._root = str(root.resolve()).rstrip("/")
         self._chosen: Durability | None = None
         self._choosing = threading.Lock()
         self._prepared = False
-        # A disk that is full or not mounted may come back while this process lives: every use reports it.
+        # A disk that is full or not mounted may recover while this process runs; until then every use raises.
         with suppress(EvidenceUnavailable):
             self.prepare()
 
@@ -107,7 +105,7 @@ class LocalFolder(Backend):
             try:
                 return self._durability.run(Path(f"{self._root}/{path}").read_bytes)
             except FileNotFoundError:
-                self._durability.run(os.stat, self._root)  # a root that is gone says nothing of one file
+                self._durability.run(os.stat, self._root)  # raises if the root is gone, not only the file
                 return None
 
     def remove(self, path: str) -> None:
@@ -123,7 +121,7 @@ class LocalFolder(Backend):
 
     @property
     def _durability(self) -> Durability:
-        """The strategy of this process, chosen at its first use. Raises ``OSError`` where the root is away."""
+        """The strategy of this process, chosen at its first use. Raises ``OSError`` if the root is missing."""
         return self._chosen or run_blocking(self._choose)
 
     def _choose(self) -> Durability:
@@ -138,25 +136,25 @@ class LocalFolder(Backend):
                 if entry.is_dir():
                     yield from self._found(path)
                     continue
-                with suppress(FileNotFoundError):  # it was called `staged-…`
+                with suppress(FileNotFoundError):  # a `staged-…` file that is gone by now
                     status = entry.stat()
                     yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _make(self, folder: str) -> None:
-        """Make the folder of a verification, and that of its region."""
+        """Create the folder of a verification, and the folder of its region."""
         made = Path(f"{self._root}/{folder}")
         with suppress(FileExistsError):
             try:
                 made.mkdir(FOLDER_MODE)
             except FileNotFoundError:
-                # Not the root, too: where that is gone, as when its disk is not mounted, another would only hide it.
+                # Not the root: if it is gone, for example not mounted, a new folder would only hide that.
                 with suppress(FileExistsError):
                     made.parent.mkdir(FOLDER_MODE)
                 self._synced.discard(made.parent.name)
                 made.mkdir(FOLDER_MODE)
 
     def _sync_parents(self, folder: str) -> None:
-        """Make the folder itself survive a power cut. The process that made it may have been killed before it did."""
+        """Make the folder itself durable: the process that created it may have been killed before its sync."""
         region, _, _ = folder.rpartition("/")
         self._durability.sync_folder(f"{self._root}/{region}")
         if region not in self._synced:
@@ -166,21 +164,21 @@ class LocalFolder(Backend):
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A file that has its bytes and not its name yet."""
+    """A file that has its bytes but not its name yet."""
 
     name: str
     descriptor: int
-    #: The way to its bytes.
+    #: A path to its bytes.
     path: str
-    #: It has a temporary name.
+    #: Whether it has a temporary name.
     staged: bool = False
 
 
 class _Drafts(FolderWriter):
-    """Drafts for one folder. At the end of the block, and after a kill, those that were not published are gone.
+    """Drafts for one folder. At the end of the block, and after a kill, unpublished drafts are gone.
 
-    Where the file system has no files without a name, a kill leaves one that is called `staged-…` beside the evidence,
-    which goes when that folder goes.
+    On a file system without nameless files, a kill leaves a file `staged-…` beside the evidence, which is removed
+    with the folder.
     """
 
     def __init__(self, folder: str, url: str, disk: Durability) -> None:
@@ -196,13 +194,13 @@ class _Drafts(FolderWriter):
             self._disk.run(self._write, name, body)
 
     def publish(self) -> None:
-        """Give all drafts their names once their bytes are on the disk; then bring the names to the disk, too."""
+        """Sync the bytes of all drafts, give them their names, and sync the names."""
         with clear("written", self._url):
             if self._drafts:
                 self._disk.sync(*(draft.descriptor for draft in self._drafts), since=self._since)
             with _opened(self._disk, self._folder) as folder:
                 self._disk.run(self._name, folder)
-                # Also where all were taken: the process that wrote those may have been killed before this line.
+                # Even if all names were taken: their writer may have been killed before this line.
                 self._disk.sync(folder, since=self._since)
 
     def _write(self, name: str, body: bytes) -> None:
@@ -220,7 +218,7 @@ class _Drafts(FolderWriter):
                 self.taken.append(draft.name)
 
     def _link(self, draft: _Draft, folder: int) -> None:
-        """Give a draft its name, if that is free. Raises ``FileExistsError`` where it is not, and ``OSError``."""
+        """Give a draft its name. Raises ``FileExistsError`` if the name is taken, and ``OSError``."""
         try:
             os.link(draft.path, draft.name, dst_dir_fd=folder)
         except OSError as error:
@@ -231,7 +229,7 @@ class _Drafts(FolderWriter):
             except OSError as other:
                 if other.errno not in _CANNOT_RENAME:
                     raise
-                why = "its file system has neither hard links nor a rename that replaces nothing"
+                why = "its file system has neither hard links nor a rename that never replaces a file"
                 raise unsuitable(self._url, why) from None
 
     def _open(self, name: str) -> _Draft:
@@ -256,7 +254,7 @@ class _Drafts(FolderWriter):
 
     def _drop(self) -> None:
         for draft in self._drafts:
-            # NFS writes when a file is closed, and reports failures then; what was published is synced.
+            # NFS reports write errors at close; published files are synced already.
             with suppress(OSError):
                 os.close(draft.descriptor)
             if draft.staged:
@@ -266,7 +264,7 @@ class _Drafts(FolderWriter):
 
 @contextmanager
 def _opened(disk: Durability, folder: str) -> Iterator[int]:
-    """The descriptor of a folder, for a block."""
+    """Open a folder for a block, and yield its descriptor."""
     descriptor = disk.run(os.open, folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -275,9 +273,9 @@ def _opened(disk: Durability, folder: str) -> Iterator[int]:
 
 
 def _rename_once(path: str, name: str, folder: int) -> None:
-    """Give a file its name in the folder behind a descriptor. Raises ``FileExistsError`` where there is one.
+    """Rename a file into the folder behind a descriptor. Raises ``FileExistsError`` if the name is taken.
 
-    For file systems without hard links, such as vfat. Raises ``OSError``, also where this cannot be done either.
+    For file systems without hard links, such as vfat. Raises ``OSError``, also if the system cannot do this.
     """
     if _rename is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
