@@ -1,10 +1,10 @@
-"""HTTP to the world: `requests`, with a total deadline that holds and nothing taken from the environment.
+"""The HTTP client: `requests` over libcurl, with a strict total deadline and nothing from the environment.
 
     http = session()
     with deadline(10.0), http.get(url, stream=True) as response:
         body = read_bounded(response, 2 * MIB)
 
-A session may be used by many threads at once. Make it after the process has forked.
+A session is thread-safe. Create it after the process has forked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Between a session of `requests` and libcurl: how a request is put, over which connection, and what is raised."""
+"""The adapter between a session of `requests` and libcurl: requests, connections and errors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-#: Many NATs and load balancers forget a connection that was idle for a minute, some sooner, and tell nobody.
+#: Many NATs and load balancers silently drop a connection that was idle for a minute, some sooner.
 MAX_IDLE_S: Final = 25
 
-#: A connection is not used for ever, so that a host that moves is found again.
+#: A connection has a maximum age, so that DNS is asked again when a host moves.
 MAX_AGE_S: Final = 600
 
-#: On a connection that was idle for longer than the first, an answer that has not begun after the second is not waited
-#: for: a NAT may have forgotten it. The request, which changes nothing, is sent once more on a fresh one.
+#: A connection that was idle for longer is suspect: a NAT may have dropped it. If no byte arrives within
+#: `FIRST_BYTE_S`, the request, which changes nothing, is sent again on a fresh connection.
 SUSPECT_AFTER_S: Final = 1.0
 _WITHOUT_BODY: Final = {"GET", "HEAD"}
 _NO_SOCKET: Final[int] = pycurl.SOCKET_BAD
@@ -49,7 +49,7 @@ _MAY_HAVE_BEEN_DEAD: Final = {
     92,
 }
 
-#: By what libcurl keeps connections apart: `ADDRESS_SCOPE` is part of what two uses of one connection must agree in.
+#: Tags that keep connections apart: libcurl reuses a connection only for the same `ADDRESS_SCOPE`.
 _tags: Final = count(1)
 
 
@@ -58,9 +58,9 @@ class Options:
     """How a session reaches its hosts.
 
     Parameters:
-        public: dial public addresses alone.
-        proxy: its URL; empty: none. A proxy resolves the names, and has to filter addresses itself.
-        ca_bundle: a file of certificates that are trusted; empty: those of `certifi`.
+        public: dial only public addresses.
+        proxy: its URL; empty: none. A proxy resolves names, and has to filter addresses itself.
+        ca_bundle: a file of trusted certificates; empty: those of `certifi`.
     """
 
     connect_timeout_s: float = CONNECT_S
@@ -70,7 +70,7 @@ class Options:
 
 
 class Pool:
-    """The engines of one session: one on each gevent loop, and as many for plain threads as are in use at once."""
+    """The engines of one session: one for each gevent loop, and one for each plain thread that sends at a time."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -80,7 +80,7 @@ class Pool:
         self._every: list[Engine] = []
 
     def handle(self) -> Handle:
-        """An idle handle of the engine to use here."""
+        """Return an idle handle of the engine for this thread."""
         engine = self._engine()
         return engine.handles.pop() if engine.handles else Handle(engine, self.options)
 
@@ -132,21 +132,21 @@ class Pool:
 
 
 class Connections:
-    """Connections for the exclusive use of one caller. Closed with this, or by `drop`."""
+    """Connections for the exclusive use of one caller. The end of the block, or `drop`, closes them."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._tag = next(_tags)
-        # By engine, and by libcurl's number. The connections of a session are many, and need no second look.
+        # Pairs of engine and libcurl's number. None: the many connections of a session are not checked.
         self._opened: set[tuple[int, int]] | None = None
         self._exchanges_left = 0
 
     @classmethod
     def of_one(cls, pool: Pool, exchanges: int) -> Connections:
-        """Connections for few exchanges: each is checked to have been opened here.
+        """Return connections for few exchanges, each checked to have been opened here.
 
         Parameters:
-            exchanges: how many are expected. From the last one on, a connection is closed as soon as it has served.
+            exchanges: the expected number. From the last exchange on, a connection is closed right after use.
         """
         connections = cls(pool)
         connections._opened = set()
@@ -162,20 +162,20 @@ class Connections:
         self.drop()
 
     def drop(self) -> None:
-        """Close the connections that are idle, and use none again that is in use."""
+        """Close the idle connections, and do not reuse those in use."""
         tag, self._tag = self._tag, next(_tags)
         self._pool.close_idle(tag)
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
-        """Send what a session has prepared, and return once the head of the response is there.
+        """Send a prepared request, and return once the head of the response has arrived.
 
-        Every request of ours may be sent twice: where a connection that was used before turns out to be dead, it is.
+        A request is sent twice if a reused connection turns out to be dead. All our requests may be sent twice.
         """
         asked = _Asked.of(request, self._pool.options)
         self._exchanges_left -= 1
         transfer = self._try(asked, fresh=self._needs_fresh(asked)) or self._try(asked, fresh=True)
         if transfer is None or not self._is_ours(transfer):
-            raise requests.ConnectionError("a connection that is somebody else's")
+            raise requests.ConnectionError("the connection belongs to another caller")
         response = requests.Response.__new__(requests.Response)
         response.__dict__.update(_BLANK)
         response.status_code, response.headers = transfer.status, cast("Any", transfer.headers)
@@ -184,7 +184,7 @@ class Connections:
         return response
 
     def _try(self, asked: _Asked, *, fresh: bool) -> Transfer | None:
-        """The transfer, once its head has come; None where it has to be tried on a fresh connection."""
+        """Return the transfer once its head has arrived; None if it needs another attempt on a fresh connection."""
         left_s = time_left_s()
         if not left_s:
             raise _late()
@@ -202,32 +202,32 @@ class Connections:
         self._leave(transfer)
         if error is not None and not dead:
             raise error
-        self.drop()  # what forgot one connection forgot the others that were idle
+        self.drop()  # a NAT that dropped one connection has dropped the other idle ones
         return None
 
     def _head_comes(self, transfer: Transfer, left_s: float, *, fresh: bool) -> bool:
-        """False where it does not: the transfer has ended, or its connection is suspect."""
+        """Return whether the head arrives. False: the transfer has ended, or its connection is suspect."""
         engine = transfer.engine
         engine.start(transfer)
-        patience_s = left_s + GUARD_S if fresh or left_s <= FIRST_BYTE_S else FIRST_BYTE_S
+        wait_s = left_s + GUARD_S if fresh or left_s <= FIRST_BYTE_S else FIRST_BYTE_S
         while not transfer.ended and not transfer.has_head:
-            if engine.wait(transfer, patience_s):
+            if engine.wait(transfer, wait_s):
                 continue
-            if patience_s == FIRST_BYTE_S and _is_suspect(transfer):
+            if wait_s == FIRST_BYTE_S and _is_suspect(transfer):
                 return False
-            patience_s = time_left_s() + GUARD_S
-            if patience_s <= GUARD_S:
+            wait_s = time_left_s() + GUARD_S
+            if wait_s <= GUARD_S:
                 raise _late()
         return transfer.has_head
 
     def _needs_fresh(self, asked: _Asked) -> bool:
-        """Whether libcurl would find no connection, or another's: to a proxy that is asked over http, all are alike."""
+        """Whether libcurl would find no connection, or another caller's: with a proxy, http connections look alike."""
         if self._opened is None:
             return False
         return not self._opened or (bool(self._pool.options.proxy) and asked.url.startswith("http:"))
 
     def _is_ours(self, transfer: Transfer) -> bool:
-        """Whether libcurl kept connections apart, as it does by their tag."""
+        """Whether libcurl has used one of our connections, as the tag should ensure."""
         if self._opened is None:
             return True
         connection = (id(transfer.engine), transfer.connection_id)
@@ -251,7 +251,7 @@ class Connections:
             self._pool.give_back(handle)
 
 
-#: What `requests` sets in each response. To make its jar of cookies, which stays empty, takes 15 µs a response.
+#: The attributes of an empty response. Creating its cookie jar, which stays empty, takes 15 µs a response.
 _BLANK: Final = vars(requests.Response())
 
 
@@ -270,7 +270,7 @@ def _may_have_been_dead(transfer: Transfer) -> bool:
 
 
 def _is_suspect(transfer: Transfer) -> bool:
-    """Whether no byte came on a connection that had been idle for long enough to be forgotten."""
+    """Whether no byte has arrived on a connection that was idle long enough for a NAT to drop it."""
     if transfer.touched or transfer.curl.getinfo(pycurl.NUM_CONNECTS):
         return False
     return transfer.engine.idled_s(transfer.curl.getinfo(pycurl.ACTIVESOCKET)) > SUSPECT_AFTER_S
@@ -287,10 +287,10 @@ class _Asked:
 
     @classmethod
     def of(cls, request: requests.PreparedRequest, options: Options) -> _Asked:
-        # The vendor's are few and always the same; a link to an image is not to be remembered.
+        # Cache the URLs of the vendor, which are few; a link to an image must not be cached.
         url, host = (_known_url if request.method == "POST" else _url)(str(request.url))
         if options.public and options.proxy and not _may_be_public(host):
-            # Without a proxy that is decided by what is dialled.
+            # Without a proxy the dialled address decides.
             raise requests.ConnectionError from AddressNotPublic("no public address")
         body: Any = request.body or b""
         raw = body.encode() if isinstance(body, str) else bytes(body)
@@ -298,11 +298,11 @@ class _Asked:
 
 
 def _url(url: str) -> tuple[str, str]:
-    """A URL as it is asked for, without a user or a fragment, and its host."""
+    """Return the URL to request, without user and fragment, and its host."""
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     if parts.scheme not in {"http", "https"} or not netloc:
-        raise InvalidURL("no URL of the web")
+        raise InvalidURL("not an HTTP URL")
     return urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), parts.hostname or ""
 
 
@@ -315,7 +315,7 @@ def _may_be_public(host: str) -> bool:
     return is_public(str(ip)) if ip is not None else name != "localhost" and not name.endswith(".localhost")
 
 
-#: Headers as libcurl takes them, which are the same in most calls of a session.
+#: A cache of headers in libcurl's form, which are the same in most calls of a session.
 _known_lines: Final[dict[tuple[Any, ...], tuple[bytes, ...]]] = {}
 _MAX_KNOWN_LINES: Final = 32
 
@@ -340,7 +340,7 @@ def _written(headers: Any, *, has_body: bool) -> tuple[bytes, ...]:
     ]
     joined = "".join(lines)
     if "\r" in joined or "\n" in joined or "\0" in joined:
-        raise InvalidHeader("a line break within a header")
+        raise InvalidHeader("a header contains a line break")
     if "accept" not in names:
         lines.append("Accept:")
     if has_body:
@@ -349,14 +349,14 @@ def _written(headers: Any, *, has_body: bool) -> tuple[bytes, ...]:
 
 
 class Handle:
-    """An easy handle of libcurl with what is the same for every request of a session."""
+    """An easy handle of libcurl, with the options that all requests of a session share."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine = engine
         self._options = options
         self._transfer: Any = None
         self._custom = False
-        # What the handle was last told: to tell it again costs more than to compare.
+        # The last options of the handle: setting an option costs more than comparing it.
         self._method, self._url = "", ""
         self._headers: tuple[bytes, ...] = ()
         self._tag = 0
@@ -391,7 +391,7 @@ class Handle:
         if last is not self._last:
             self._last = last
             curl.setopt(pycurl.FORBID_REUSE, int(last))
-        # A body makes libcurl send a POST, so the next request has to name its method again.
+        # A body makes libcurl send a POST, so the next request has to set its method again.
         self._method = asked.method if not asked.body or asked.method == "POST" else ""
         curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))
         self._transfer = transfer = Transfer(self, is_tls=asked.url.startswith("https:"))
@@ -444,7 +444,7 @@ def _fixed(options: Options) -> dict[int, Any]:
         pycurl.FOLLOWLOCATION: 0,
         pycurl.NOSIGNAL: 1,
         pycurl.NETRC: pycurl.NETRC_IGNORED,
-        # An empty text is none, also where the environment names one.
+        # An empty text means no proxy, even if the environment names one.
         pycurl.PROXY: options.proxy,
         pycurl.NOPROXY: "",
         _SUPPRESS_CONNECT_HEADERS: 1,

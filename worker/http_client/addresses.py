@@ -1,4 +1,4 @@
-"""Which addresses are public: an allow list, so that what nobody has assigned yet is refused."""
+"""The public addresses: an allow list, so that unassigned addresses are refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-#: IPv4 outside of global unicast: the registry of special-purpose addresses of IANA, multicast, and class E.
+#: IPv4 outside of global unicast: IANA's registry of special-purpose addresses, multicast, and class E.
 _REFUSED_V4: Final = tuple(
     ip_network(block)
     for block in (
@@ -32,7 +32,7 @@ _REFUSED_V4: Final = tuple(
     )
 )
 
-#: What IANA has assigned of 2000::/3 to registries. Teredo, ORCHID and 6to4 lie outside of these blocks.
+#: The blocks of 2000::/3 that IANA has assigned to registries. Teredo, ORCHID and 6to4 lie outside of them.
 _ALLOWED_V6: Final = tuple(
     ip_network(block)
     for block in (
@@ -62,12 +62,12 @@ _ALLOWED_V6: Final = tuple(
     )
 )
 
-#: Special blocks within those: documentation, and AS112.
+#: Special blocks within them: documentation, and AS112.
 _REFUSED_V6: Final = (ip_network("2001:db8::/32"), ip_network("2620:4f:8000::/48"))
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, as a name server or a URL gives it, may be dialled by a public session."""
+    """Whether a public session may dial an address, in the notation of a name server or a URL."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -78,7 +78,7 @@ def is_public(address: str) -> bool:
 
 
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that the host of a URL is, in any notation that a resolver takes; None for a name."""
+    """Return the address in the host of a URL, in any notation that a resolver accepts; None for a name."""
     try:
         return ip_address(host.strip("[]").partition("%")[0])
     except ValueError:

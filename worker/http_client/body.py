@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 
-#: What servers use that pack although nobody asked; zlib goes by the name of deflate.
+#: Codings of servers that compress without a request for it; `deflate` means zlib.
 _PACKED: Final = {"gzip", "x-gzip", "deflate"}
 
-#: Codings that exist and that we cannot undo. Whatever else is named is none, and leaves the bytes as they are.
+#: Known codings that we cannot decode. Any other name is not a coding, and the bytes are used as they are.
 _UNKNOWN: Final = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
 
-#: Parts of one gzip body. Programs that compress in parallel make one for each 128 kB or so.
+#: The most members of a gzip body. Programs that compress in parallel create one for each 128 kB or so.
 MAX_MEMBERS: Final = 1000
 
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 
 
 class BodyTooLarge(requests.RequestException):
-    """A body is, or unpacks to, more than it may be."""
+    """Raised when a body exceeds its limit, compressed or decompressed."""
 
 
 def read_bounded(response: requests.Response, max_bytes: int) -> bytes:
-    """The whole body of a response of our sessions: at most `max_bytes`, on the wire as well as unpacked.
+    """Return the whole body of a response of our sessions: at most `max_bytes`, on the wire and decompressed.
 
-    Every byte that came is part of it, or it is not whole. Raises ``BodyTooLarge``, and another
-    ``requests.RequestException`` where the body does not arrive whole.
+    A body with surplus bytes counts as broken. Raises ``BodyTooLarge``, and another ``requests.RequestException`` if
+    the body does not arrive whole.
     """
     body, error = read_what_comes(response, max_bytes)
     if error is not None:
@@ -45,7 +45,7 @@ def read_bounded(response: requests.Response, max_bytes: int) -> bytes:
 def read_what_comes(
     response: requests.Response, max_bytes: int
 ) -> tuple[bytes, requests.RequestException | None]:
-    """As ``read_bounded``; where a body does not arrive whole, what came of it, and what would be raised."""
+    """Read as ``read_bounded``, but return the part of the body that arrived, and the error instead of raising it."""
     headers = response.headers
     try:
         body = Body(max_bytes, headers.get("Content-Encoding", ""), headers.get("Content-Length"))
@@ -58,18 +58,18 @@ def read_what_comes(
 
 
 class Body:
-    """A body as it comes, unpacked on the way.
+    """A body, decompressed as it arrives.
 
     Parameters:
         coding: the header `Content-Encoding`.
-        length: the header `Content-Length`, where there is one.
+        length: the header `Content-Length`, if there is one.
     """
 
     def __init__(self, max_bytes: int, coding: str, length: str | None) -> None:
         names = [name.strip() for name in coding.lower().split(",")] if coding else []
         packings = [name for name in names if name in _PACKED]
         if len(packings) > 1 or not _UNKNOWN.isdisjoint(names):
-            raise ContentDecodingError("packed in a way that nobody asked for")
+            raise ContentDecodingError("the coding is not supported")
         if length is not None and length.isdecimal() and int(length[:18]) > max_bytes:
             raise BodyTooLarge
         self._max_bytes = max_bytes
@@ -83,7 +83,7 @@ class Body:
         self._buffer = BytesIO()
 
     def add(self, data: bytes) -> None:
-        """Raises ``BodyTooLarge`` and ``ContentDecodingError``."""
+        """Add bytes from the wire. Raises ``BodyTooLarge`` and ``ContentDecodingError``."""
         self._received += len(data)
         if self._received > self._max_bytes:
             raise BodyTooLarge
@@ -93,13 +93,13 @@ class Body:
             self._unpack(data)
 
     def whole(self) -> bytes:
-        """All of it. Raises ``ContentDecodingError`` where it is cut off."""
+        """Return the whole body. Raises ``ContentDecodingError`` if it is cut off."""
         if self._unpacker is not None and not self._between:
-            raise ContentDecodingError("packed, and cut off")
+            raise ContentDecodingError("the compressed body is cut off")
         return self.so_far()
 
     def so_far(self) -> bytes:
-        """What has come and could be unpacked, within the limit."""
+        """Return the bytes that have arrived and could be decompressed, within the limit."""
         self._buffer.truncate(min(self._size, self._max_bytes))
         return self._buffer.getvalue()
 
@@ -110,7 +110,7 @@ class Body:
             try:
                 unpacked = self._unpacker.decompress(data, self._max_bytes - self._size + 1)
             except zlib.error as error:
-                raise ContentDecodingError("packed, and broken") from error
+                raise ContentDecodingError("the compressed body is broken") from error
             self._keep(unpacked)
             self._between = self._unpacker.eof
             data = self._unpacker.unused_data if self._between else self._unpacker.unconsumed_tail
@@ -120,7 +120,7 @@ class Body:
         if self._members >= MAX_MEMBERS:
             raise BodyTooLarge
         if self._packing == "deflate":
-            raise ContentDecodingError("bytes behind what was packed")
+            raise ContentDecodingError("bytes follow the compressed body")
         self._unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         self._between = False
 
@@ -129,7 +129,7 @@ class Body:
         if self._size > self._max_bytes:
             raise BodyTooLarge
         if self._size > self._room and self._size > MIB:
-            # A buffer that grows by itself takes an eighth more than it may. Pages that are not written cost nothing.
+            # A growing buffer takes an eighth more than the limit. Unwritten pages of a full-size buffer cost nothing.
             self._buffer, grown = BytesIO(bytes(self._max_bytes)), self._buffer
             self._buffer.write(grown.getbuffer())
             self._room = self._max_bytes

@@ -1,4 +1,4 @@
-"""libcurl, loaded without what the environment may ask of it."""
+"""libcurl, loaded without the variables of the environment that change its behaviour."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Read when libcurl is loaded: which TLS to use, and how.
+#: Read when libcurl is loaded: the TLS library and its configuration.
 READ_AT_START: Final = ("CURL_SSL_BACKEND", "OPENSSL_CONF")
 
-#: Read at the first connection: a file to which the keys of every TLS session are written.
+#: Read at the first connection: a file that receives the keys of every TLS session.
 KEY_LOG: Final = "SSLKEYLOGFILE"
 
 
@@ -25,7 +25,7 @@ def _hidden(names: tuple[str, ...]) -> Iterator[None]:
         os.environ.update(values)
 
 
-os.environ.pop(KEY_LOG, None)  # for the whole life of the process: there is no later moment to hide it in
+os.environ.pop(KEY_LOG, None)  # for the life of the process: it cannot be hidden only at the first connection
 with _hidden(READ_AT_START):
     import pycurl
 

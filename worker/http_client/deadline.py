@@ -1,4 +1,4 @@
-"""The moment at which an exchange must be over, whatever it is doing by then."""
+"""The deadline of an exchange, which holds in all its phases."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: By `time.monotonic()`; each thread and each greenlet has its own.
+#: In terms of `time.monotonic()`; each thread and each greenlet has its own.
 _ends_at: Final[ContextVar[float]] = ContextVar("ends_at")
 
 
 @contextmanager
 def deadline(total_s: float) -> Iterator[None]:
-    """End every exchange of this thread or greenlet in the block after `total_s`; of nested ones the first counts."""
+    """End each exchange of this thread or greenlet in the block after `total_s`. Nested: the earliest one counts."""
     reset = _ends_at.set(min(monotonic() + total_s, _ends_at.get(math.inf)))
     try:
         yield
@@ -26,5 +26,5 @@ def deadline(total_s: float) -> Iterator[None]:
 
 
 def time_left_s() -> float:
-    """Seconds until the deadline, 0 once it has passed. Raises ``LookupError`` outside of any `deadline`."""
+    """Return the seconds until the deadline, 0 after it. Raises ``LookupError`` outside of any `deadline`."""
     return max(_ends_at.get() - monotonic(), 0.0)

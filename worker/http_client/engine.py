@@ -1,7 +1,7 @@
-"""Driving libcurl: on gevent's loop for greenlets, and by the thread itself outside of one.
+"""Engines that drive libcurl: on gevent's loop for greenlets, and by the calling thread outside of a greenlet.
 
-Both keep the sockets of idle connections in sight: by their tag, which is what one verification or one generation of
-connections to the vendor has in common, and by how long they were idle before they were used again.
+Both track the sockets of idle connections: by tag, which one verification, or one generation of connections to the
+vendor, has in common, and by the idle time before reuse.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     from worker.http_client.adapter import Handle
     from worker.http_client.transfer import Transfer
 
-#: Idle connections that are kept: as many as a process has calls in flight.
+#: The most idle connections: as many as a process has calls in flight.
 MAX_CONNECTIONS: Final = 512
 
-#: After so long without an acknowledgement of what was sent, the kernel ends a connection: a NAT that forgot it
-#: answers nothing. The probes find out the same about a connection that waits for an answer.
+#: The kernel ends a connection when sent data stays unacknowledged for so long: a NAT that dropped it does not answer.
+#: The keep-alive probes detect the same on a connection that waits for an answer.
 UNACKNOWLEDGED_MS: Final = 5000
 PROBE_AFTER_S: Final = 10
 PROBE_EVERY_S: Final = 5
 PROBES: Final = 3
 
-#: How long libcurl may pass on what has come before others have their turn. It would go on for as long as more comes.
+#: How long libcurl may deliver data before other greenlets run. Otherwise it would continue while data arrives.
 TURN_S: Final = 0.002
 
-#: How often a loop looks for transfers that were waited for too long. libcurl ends most of them itself, before that.
+#: How often a loop looks for waits that are over. libcurl ends most transfers itself before that.
 LOOK_EVERY_S: Final = 0.1
 
 _TIMED_OUT: Final = 28  # CURLE_OPERATION_TIMEDOUT
 
-#: libcurl, libev and `select` number these alike.
+#: libcurl, libev and `select` use the same numbers for these.
 _READ, _WRITE = pycurl.CSELECT_IN, pycurl.CSELECT_OUT
 _NOTHING: Final = (pycurl.POLL_REMOVE, pycurl.POLL_NONE)
 _NEWS: Final = select.EPOLLIN | select.EPOLLET
 
 
 class Engine:
-    """A multi handle of libcurl, its transfers and its sockets. Belongs to one thread, but for `close_idle`."""
+    """A multi handle of libcurl, its transfers and its sockets. Used by one thread only, except `close_idle`."""
 
     def __init__(self) -> None:
         self._multi = pycurl.CurlMulti()
@@ -66,28 +66,27 @@ class Engine:
         self._ended = False
         #: Easy handles that no transfer uses.
         self.handles: list[Handle] = []
-        #: Transfers whose head has come while somebody waits for it.
+        #: Transfers whose waiters are to be woken: their head has arrived, or they have ended.
         self.noted: list[Transfer] = []
-        # Transfers that have had their turn, and go on in the next one.
+        # Transfers that have used up their turn, and continue in the next turn.
         self._resting: list[Transfer] = []
         self._turn_ends_at = 0.0
-        #: Transfers of which libcurl may not pass on more for now, since it was last called.
+        #: Transfers that have paused since libcurl was last called.
         self.paused: list[Transfer] = []
-        # The tag of each socket that libcurl was given, and the inode of those that have been idle: numbers of files
-        # are used again.
+        # The tag of each socket of libcurl, and the inode of each that has been idle: file descriptors are reused.
         self._sockets: dict[int, int] = {}
         self._inodes: dict[int, int] = {}
         self._idle_since: dict[int, float] = {}
         self._idled_s: dict[int, float] = {}
         self._by_tag: dict[int, set[int]] = {}
-        # What libcurl waits for on each socket.
+        # The events that libcurl waits for on each socket.
         self._wanted: dict[int, int] = {}
-        # Idle connections of HTTP/1.1, on which nothing may come.
+        # Idle connections of HTTP/1.1, on which no data may arrive.
         self._silent: set[int] = set()
-        # The sockets that have been idle, told by edges: to arm one takes one system call, and to use it again none.
+        # The sockets that have been idle, edge-triggered: arming one takes one system call, reusing it none.
         self._spoken = select.epoll()
         self._has_new = False
-        #: A lookup may hang in a thread of libcurl, which waits for its threads where it is closed.
+        #: A DNS lookup may hang in a thread of libcurl, and closing libcurl waits for its threads.
         self._lookup_may_hang = False
         _engines.add(self)
 
@@ -97,7 +96,7 @@ class Engine:
         self._multi.add_handle(transfer.curl)
 
     def stop(self, transfer: Transfer) -> None:
-        """Abandon a transfer that has not ended; its connection is closed, or its stream is reset."""
+        """Abandon a transfer that has not ended. Closes its connection, or resets its stream."""
         if self._transfers.pop(transfer.curl, None):
             if not transfer.connected:
                 self._lookup_may_hang = True
@@ -110,7 +109,7 @@ class Engine:
         self.noted.append(transfer)
 
     def wait(self, transfer: Transfer, seconds: float) -> bool:
-        """Wait until something has become of the transfer. False after `seconds`."""
+        """Wait until the transfer has its head or has ended. False after `seconds`."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -124,7 +123,7 @@ class Engine:
         self._spoken.close()
 
     def open_socket(self, tag: int, family: int, kind: int, protocol: int) -> int:
-        """The number of a new socket, ready to be connected. Raises ``OSError``."""
+        """Return the descriptor of a new socket, not connected yet. Raises ``OSError``."""
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _TCP_OPTIONS:
@@ -136,7 +135,7 @@ class Engine:
         return number
 
     def close_idle(self, tag: int) -> None:
-        """Shut down the connections of this tag that no transfer uses; libcurl forgets them when it next looks."""
+        """Shut down the idle connections of this tag; libcurl removes them at its next check."""
         for number in tuple(self._by_tag.get(tag, ())):
             if number in self._idle_since:
                 inode = self._inodes[number]
@@ -144,7 +143,7 @@ class Engine:
                 _shut_down(number, inode)
 
     def _forget(self, number: int) -> None:
-        """A socket of this number is no longer ours: libcurl closed it, or it was shut down."""
+        """Forget a socket that libcurl has closed, or that was shut down."""
         self._idled_s.pop(number, None)
         self._idle_since.pop(number, None)
         self._silent.discard(number)
@@ -156,15 +155,15 @@ class Engine:
             if not of_tag:
                 self._by_tag.pop(tag, None)
 
-    def _shut_what_speaks_unasked(self) -> None:
-        """What came on an idle connection would be read as the answer to the next request."""
+    def _shut_down_unsolicited(self) -> None:
+        """Shut down idle connections that received data: it would be read as the answer to the next request."""
         for number, _ in self._spoken.poll(0):
             if number in self._silent:
                 self._silent.discard(number)
                 _shut_down(number, self._inodes[number])
 
     def idled_s(self, number: int) -> float:
-        """How long the connection on this socket was idle before its present use."""
+        """Return how long the connection of this socket was idle before its current use, in seconds."""
         return self._idled_s.get(number, 0.0)
 
     @property
@@ -172,12 +171,12 @@ class Engine:
         return monotonic() > self._turn_ends_at
 
     def rest(self, transfer: Transfer) -> None:
-        """Let a transfer that is paused go on in the next turn."""
+        """Resume a paused transfer in the next turn."""
         self._resting.append(transfer)
         self._resume_later()
 
     def _resume(self) -> None:
-        """Let the transfers go on that have had their turn."""
+        """Resume the transfers that have used up their turn."""
         resting, self._resting = self._resting, []
         self._turn_ends_at = monotonic() + TURN_S
         for transfer in resting:
@@ -187,13 +186,13 @@ class Engine:
 
     def _act(self, number: int, events: int) -> None:
         if self._has_new:
-            # Here libcurl chooses the connections of transfers that have been started.
+            # Before libcurl chooses connections for the new transfers.
             self._has_new = False
-            self._shut_what_speaks_unasked()
+            self._shut_down_unsolicited()
         self._turn_ends_at = monotonic() + TURN_S
         self._multi.socket_action(number, events)
         if self.paused:
-            # Where an answer is there at once, libcurl waits for nothing between the request and the pause.
+            # If an answer is there at once, libcurl does not watch the socket between the request and the pause.
             paused, self.paused = self.paused, []
             for transfer in paused:
                 if transfer.curl in self._transfers:
@@ -222,9 +221,9 @@ class Engine:
         self.noted.append(transfer)
 
     def leak_if_a_lookup_may_hang(self) -> None:
-        """At the end of the process nobody waits for a name server."""
+        """Leak the multi handle if closing it may hang, so that the process exits without waiting for DNS."""
         if self._lookup_may_hang or any(not transfer.connected for transfer in self._transfers.values()):
-            _immortal(self._multi)
+            _leak(self._multi)
 
     def _on_notify(self, *_: Any) -> None:
         self._ended = True
@@ -245,7 +244,7 @@ class Engine:
             self._silent.discard(number)
 
     def _is_idle_now(self, transfer: Transfer) -> None:
-        """Note the connection of a transfer that has ended, where it is kept. One that is paused is not idle."""
+        """Record the connection of an ended transfer as idle, if it is kept and has no paused transfer."""
         number = transfer.curl.getinfo(pycurl.ACTIVESOCKET)
         if number not in self._sockets or number in self._wanted:
             return
@@ -257,7 +256,7 @@ class Engine:
             self._silent.add(number)
             arm = self._spoken.modify if was_idle else self._spoken.register
             try:
-                arm(number, _NEWS)  # it tells again what has come and was not read
+                arm(number, _NEWS)  # reports unread data again
             except OSError:
                 _shut_down(number, self._inodes[number])
 
@@ -278,7 +277,7 @@ class Engine:
 
 
 class LoopEngine(Engine):
-    """On gevent's loop: a greenlet waits for its transfer, and the others go on."""
+    """Drives libcurl on gevent's loop: a greenlet waits for its transfer while the others keep running."""
 
     def __init__(self) -> None:
         self._loop = get_hub().loop
@@ -286,9 +285,9 @@ class LoopEngine(Engine):
         self._next_turn: Any = None
         self._due = 0.0
         self._at_once = False
-        # By socket: a watcher is stopped and started again, which costs less than a new one.
+        # By socket: restarting a watcher costs less than creating a new one.
         self._watchers: dict[int, Any] = {}
-        # Until when each transfer is waited for. One timer for all of them is cheaper than one for each.
+        # The end of the wait for each transfer. One timer for all costs less than one for each.
         self._waited_for: dict[Transfer, float] = {}
         self._look: Any = self._loop.timer(LOOK_EVERY_S, LOOK_EVERY_S)
         super().__init__()
@@ -311,7 +310,7 @@ class LoopEngine(Engine):
             return
         now = monotonic()
         for transfer in [each for each, until in self._waited_for.items() if until <= now]:
-            self._tell(transfer, in_time=False)
+            self._switch_to_waiter(transfer, in_time=False)
 
     def close(self) -> None:
         super().close()
@@ -325,7 +324,7 @@ class LoopEngine(Engine):
 
     def _resume_later(self) -> None:
         if self._next_turn is None:
-            # A timer comes after whatever else is ready; a callback of the loop would come before it.
+            # A timer runs after all other ready events; a callback of the loop would run before them.
             self._next_turn = self._loop.timer(0.0001)
             self._next_turn.start(self._take_turn)
 
@@ -338,10 +337,10 @@ class LoopEngine(Engine):
         self._loop.run_callback_threadsafe(self.close)
 
     def _wake(self, transfer: Transfer) -> None:
-        self._tell(transfer, in_time=True)
+        self._switch_to_waiter(transfer, in_time=True)
 
-    def _tell(self, transfer: Transfer, *, in_time: bool) -> None:
-        # Only the hub runs this, so the greenlet may go on at once.
+    def _switch_to_waiter(self, transfer: Transfer, *, in_time: bool) -> None:
+        # Only the hub runs this, so it may switch to the greenlet at once.
         if transfer.waiter is not None:
             waiter, transfer.waiter = transfer.waiter, None
             waiter.switch(in_time)
@@ -353,13 +352,13 @@ class LoopEngine(Engine):
         elif watcher.active and watcher.events == events:
             return
         else:
-            # To set them, also where they are the same, has libev look whether the number means another file by now.
+            # Setting the events, even the same ones, makes libev check whether the descriptor is another file now.
             watcher.stop()
             watcher.events = events
         watcher.start(self._ready, number, pass_events=True)
 
     def _unwatch(self, number: int) -> None:
-        # libcurl may close the socket now, and libev aborts where it finds that out.
+        # libcurl may close the socket now, and libev aborts on a closed socket.
         self._watchers[number].stop()
 
     def _ready(self, events: int, number: int) -> None:
@@ -368,7 +367,7 @@ class LoopEngine(Engine):
 
     def _on_timer(self, milliseconds: int) -> None:
         if milliseconds < 0:
-            return  # a timer that comes for nothing costs less than one that is stopped and made again
+            return  # a spurious timeout costs less than stopping and recreating the timer
         if milliseconds == 0:
             if not self._at_once:
                 self._at_once = True
@@ -397,7 +396,7 @@ class LoopEngine(Engine):
 
 
 class ThreadEngine(Engine):
-    """Driven by the thread that waits: for commands, and for what runs on a thread aside."""
+    """Drives libcurl in the waiting thread: for commands, and for functions in a blocking pool."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -429,7 +428,7 @@ class ThreadEngine(Engine):
         return True
 
     def _resume_later(self) -> None:
-        """This thread drives one transfer: `wait` sees at once whether it is paused."""
+        """Do nothing: this thread drives one transfer, and `wait` checks whether it is paused."""
 
     def _wake(self, transfer: Transfer) -> None:
         self._woken.add(transfer)
@@ -462,17 +461,17 @@ _engines: Final[WeakSet[Engine]] = WeakSet()
 
 
 def _shut_down(number: int, inode: int) -> None:
-    # A copy, so that the number cannot come to mean another file between the check and the end.
+    # A duplicate, so that the descriptor cannot become another file between the check and the shutdown.
     with suppress(OSError), socket.socket(fileno=os.dup(number)) as ours:
         if os.fstat(ours.fileno()).st_ino != inode:
             return
         ours.shutdown(socket.SHUT_RDWR)
-        while ours.recv(65_536):  # what has come is not to be read by libcurl
+        while ours.recv(65_536):  # so that libcurl cannot read it
             pass
 
 
-def _immortal(thing: object) -> None:
-    import ctypes  # noqa: PLC0415 - at the end of a process, and only of one whose lookup hangs
+def _leak(thing: object) -> None:
+    import ctypes  # noqa: PLC0415 - only at the exit of a process with a hanging lookup
 
     if sys.implementation.name == "cpython":
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

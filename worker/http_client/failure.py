@@ -1,4 +1,4 @@
-"""What is raised for a transfer of libcurl that failed: the exceptions of `requests`, with the cause behind them."""
+"""The exceptions for a failed transfer of libcurl: those of `requests`, chained to the cause."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ _LOST: Final = {pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 
 
 class AddressNotPublic(OSError):
-    """A name, or a URL, leads to addresses that a public session does not dial."""
+    """Raised when a name or a URL leads only to addresses that a public session does not dial."""
 
 
 def failure(transfer: Transfer) -> requests.RequestException:
-    """What to raise for a transfer that ended with an error. It never holds what a server said."""
+    """Return the exception for a failed transfer. It never quotes the server."""
     code = transfer.code
     if isinstance(transfer.error, requests.RequestException):
         return transfer.error
     if code == pycurl.E_OPERATION_TIMEDOUT:
         kind = requests.ConnectionError if transfer.connected else requests.ConnectTimeout
-        return _because(kind, TimeoutError("it takes too long"))
+        return _because(kind, TimeoutError("timed out"))
     if code == pycurl.E_URL_MALFORMAT:
-        return _because(InvalidURL, ValueError("no URL"))
+        return _because(InvalidURL, ValueError("not a URL"))
     if code in _TLS:
         return _because(SSLError, OSError("TLS failed"))
     if transfer.curl.getinfo(pycurl.HTTP_CONNECTCODE) >= 300 or code == _PROXY:  # noqa: PLR2004 - HTTP
@@ -83,11 +83,11 @@ def _cause(transfer: Transfer) -> Exception:
 
 
 def _lost(transfer: Transfer) -> Exception:
-    """The connection ended, or what came on it is no HTTP."""
+    """Return the cause for a connection that ended, or that received something other than HTTP."""
     if not transfer.touched:
         return ConnectionResetError(errno.ECONNRESET, "closed without an answer")
     if transfer.code == pycurl.E_RECV_ERROR and not transfer.curl.getinfo(pycurl.OS_ERRNO):
-        return HTTPException("no HTTP")  # such as a chunk without a size
+        return HTTPException("not HTTP")  # such as a chunk without a size
     return IncompleteRead(b"")
 
 

@@ -1,4 +1,4 @@
-"""One word for what went wrong between us and a server."""
+"""A code for the fault of an exchange with a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.http_client.failure import AddressNotPublic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What may lie at the root of it; the first that fits counts.
+#: The codes by the class of an error in the chain of causes; the first match counts.
 _WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (BodyTooLarge, "BODY_TOO_LARGE"),
     (ContentDecodingError, "BODY_UNPACKABLE"),
@@ -32,7 +32,7 @@ _WORDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 
 def fault(error: BaseException) -> str:
-    """The word for a failed exchange, for logs and counters. It never holds what a server said."""
+    """Return the code of a failed exchange, for logs and counters. It never quotes the server."""
     chain = tuple(_chain(error))
     return next((word for kind, word in _WORDS for link in chain if isinstance(link, kind)), "NETWORK")
 

@@ -1,4 +1,4 @@
-"""The headers of a response, as libcurl passes them on: parsed all at once, and told apart without regard to case."""
+"""The headers of a response: a case-insensitive mapping, parsed from libcurl's lines all at once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: One line with a name of RFC 9110, section 5.1. Nothing in it is tried twice, so it takes linear time.
+#: A header line with a name of RFC 9110, section 5.1. Possessive quantifiers prevent backtracking: linear time.
 _FIELD: Final = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\r\n]*+)\r?\n", re.MULTILINE)
 
 
 class Headers(Mapping[str, str]):
-    """Headers, with names in lower case. What stands several times is joined by commas.
+    """Headers with names in lower case. Repeated headers are joined by commas.
 
-    It is made for each response: the dictionary of `requests` takes ten times as long.
+    One is created for each response: the dictionary of `requests` takes ten times as long.
     """
 
     __slots__ = ("_values",)
@@ -26,7 +26,7 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def of(cls, lines: list[bytes]) -> tuple[Headers, bool]:
-        """The headers on some lines, and whether each line holds one."""
+        """Return the headers of some lines, and whether every line is a valid header."""
         fields = _FIELD.findall(b"".join(lines).decode("latin-1"))
         values = {name.lower(): value.strip(" \t") for name, value in fields}
         if len(values) < len(fields):

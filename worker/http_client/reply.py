@@ -1,4 +1,4 @@
-"""What `requests` calls the raw side of a response: the transfer behind it, to be read or left."""
+"""The `raw` attribute of a response of `requests`: its transfer, to be read or closed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from worker.http_client.body import Body
     from worker.http_client.transfer import Transfer
 
-#: libcurl ends a transfer at the deadline; should it not, its greenlet does so this much later.
+#: libcurl ends a transfer at the deadline. If it does not, the greenlet ends it this much later.
 GUARD_S: Final = 0.1
 
 
 class Reply:
-    """The body of one response. `done` is called once, when the transfer is no longer needed."""
+    """The body of one response. Calls `done` once, when the transfer is no longer needed."""
 
     def __init__(self, transfer: Transfer, done: Callable[[Transfer], None]) -> None:
-        #: Nothing was asked over this connection before.
+        #: Whether this is the first request on its connection.
         self.fresh = bool(transfer.curl.getinfo(pycurl.NUM_CONNECTS))
         self._transfer: Transfer | None = transfer
         self._done = done
 
     def read(self, body: Body) -> bytes:
-        """The whole body. Raises ``requests.RequestException``."""
+        """Return the whole body. Raises ``requests.RequestException``."""
         transfer = self._transfer
         if transfer is None:
-            raise requests.ConnectionError("this body was read or left")
+            raise requests.ConnectionError("this body was already read or closed")
         try:
             transfer.allow(body)
             while not transfer.ended:
@@ -48,7 +48,7 @@ class Reply:
             self.close()
 
     def close(self) -> None:
-        """Leave the rest of it: a transfer that has not ended is ended."""
+        """Abandon the rest of the body, and end the transfer."""
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             transfer.engine.stop(transfer)

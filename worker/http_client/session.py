@@ -1,4 +1,4 @@
-"""The sessions of `requests` that the rest of us uses."""
+"""The sessions of `requests` for all other packages."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
         def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response: ...
 
 
-#: Answers are of a kilobyte or two and images are packed already: nothing to win by packing.
+#: Answers have one or two kilobytes, and images are compressed already: compression gains nothing.
 _HEADERS: Final = {"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"}
 
 
 def session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
-    """A session for hosts that the configuration trusts. Use it within `deadline`, and ``read_bounded`` for bodies.
+    """Return a session for hosts that the configuration trusts. Use `deadline`, and ``read_bounded`` for bodies.
 
-    It takes nothing from the environment, follows no redirect, keeps no cookie, and raises nothing but
-    ``requests.RequestException`` for what a network or a server does. `connect_timeout_s` is for the lookup of the
-    name, TCP and TLS.
+    It takes nothing from the environment, follows no redirect, keeps no cookie, and raises only
+    ``requests.RequestException`` for faults of a network or a server. `connect_timeout_s` covers DNS lookup, TCP and
+    TLS.
     """
     return Session(Options(connect_timeout_s, proxy=proxy, ca_bundle=ca_bundle))
 
 
 def public_session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
-    """The same for hosts that others name: it dials public addresses alone, however a name resolves.
+    """Return a session for untrusted hosts: it dials only public addresses, regardless of how a name resolves.
 
-    With a proxy the proxy resolves names and dials: it has to refuse what is not public.
+    A proxy resolves names and dials itself: it has to refuse addresses that are not public.
     """
     return Session(Options(connect_timeout_s, public=True, proxy=proxy, ca_bundle=ca_bundle))
 
 
 class Session(requests.Session):
-    """What `requests` does beside asking is left out: cookies, redirects, hooks, authentication.
+    """A session without cookies, redirects, hooks and authentication.
 
-    Looking for them takes `Session.send` 77 µs of CPU a call, and `Session.prepare_request` 50, when there are none.
+    Checking for them takes `Session.send` 77 µs of CPU a call, and `Session.prepare_request` 50 µs, if there are none.
     """
 
     def __init__(self, options: Options) -> None:
@@ -63,14 +63,14 @@ class Session(requests.Session):
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
         prepared.prepare_method(request.method)
-        prepared.prepare_url(request.url, request.params or None)  # to encode none takes 12 µs
+        prepared.prepare_url(request.url, request.params or None)  # encoding empty parameters takes 12 µs
         prepared.prepare_headers({**self.headers, **request.headers})
         prepared.prepare_body(request.data, None, request.json)
         prepared.headers["Host"] = urlsplit(str(prepared.url)).netloc.rpartition("@")[2]
         return prepared
 
     def prepare_get(self, url: str) -> requests.PreparedRequest:
-        """As `prepare_request` prepares a GET. Raises ``requests.RequestException``."""
+        """Prepare a GET, as `prepare_request` does. Raises ``requests.RequestException``."""
         prepared = requests.PreparedRequest()
         prepared.method = "GET"
         prepared.prepare_url(url, None)
@@ -78,26 +78,26 @@ class Session(requests.Session):
         return prepared
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        response = self._connections.send(request)  # without a look for the adapter: there is one
+        response = self._connections.send(request)  # without looking up the adapter: there is only one
         if not kwargs.get("stream"):
-            response.close()  # who does not want the body gets the head
+            response.close()  # without `stream` the caller gets only the head
         return response
 
     def own_connections(self, exchanges: int = 1) -> Connections:
-        """Connections of one caller, closed at the end of the block: a context manager that sends.
+        """Return a context manager that sends over connections of its own, closed at the end of the block.
 
         Parameters:
-            exchanges: how many are expected; more are none the worse, but share no connection.
+            exchanges: the expected number. More exchanges work, but share no connection.
         """
         return Connections.of_one(self._pool, exchanges)
 
     def drop_connections(self) -> None:
-        """Close every connection that is kept, and use none again that is in use."""
+        """Close all idle connections, and do not reuse those in use."""
         self._connections.drop()
 
 
 class _Adapter(BaseAdapter):
-    """What `requests` calls a transport adapter."""
+    """A transport adapter of `requests`."""
 
     def __init__(self, pool: Pool, connections: Connections) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One exchange over libcurl: its head as it comes, and its body once somebody says how much it may be."""
+"""One exchange over libcurl: its head as it arrives, and its body once the caller has set a limit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from worker.http_client.adapter import Handle
     from worker.http_client.body import Body
 
-#: Headers above a body, or trailers below it; `http.client` takes as many.
+#: The most headers before a body, or trailers after it; the same as in `http.client`.
 MAX_FIELDS: Final = 100
 
-#: Informational responses before the one that counts.
+#: The most informational responses before the final response.
 MAX_INFORMATIONAL: Final = 100
 
-#: What is taken of a body before somebody says how large it may be.
+#: Bytes of a body that are buffered before the caller sets its limit.
 BEFORE_LIMIT: Final = 65_536
 
 _BLANK: Final = (b"\r\n", b"\n")
@@ -30,30 +30,30 @@ _NOT_YET: Final[int] = pycurl.WRITEFUNC_PAUSE
 
 
 class Transfer:
-    """What has come of one exchange. Its callbacks run within libcurl: they take notes and wait for nothing."""
+    """The state of one exchange. Its callbacks run within libcurl: they only record data and never block."""
 
     def __init__(self, handle: Handle, *, is_tls: bool) -> None:
         self.is_tls = is_tls
         self.handle: Handle | None = handle
         self.engine = handle.engine
         self.curl = handle.curl
-        #: The greenlet that waits for it, on gevent's loop.
+        #: The waiter of the greenlet that waits for it, on gevent's loop.
         self.waiter: Any = None
         self.status = 0
         self.headers = _NO_HEADERS
         self.has_head = False
         self._connected = False
-        #: Whether an address was dialled, and whether one was refused.
+        #: Whether any address was dialled, and whether any was refused.
         self.dialled = False
         self.refused_addresses = False
-        #: Two readers may see two ends: the connection is not used again.
+        #: Two parsers may see different ends of the response: the connection is not reused.
         self.unclear = False
-        #: Over HTTP/2: what is behind a response belongs to no other one.
+        #: Over HTTP/2, where bytes after a response cannot belong to another.
         self.multiplexed = False
         self.code: int | None = None
         self.error: Exception | None = None
         self.body: Body | None = None
-        # Of the head that is coming: its status, and a line for each header. After the head: the trailers.
+        # The arriving head: the status line, and a line for each header. After the head: the trailers.
         self._lines: list[bytes] = []
         self._informational = 0
         self._early = bytearray()
@@ -67,15 +67,15 @@ class Transfer:
 
     @property
     def may_hide_bytes(self) -> bool:
-        """Whether bytes behind the body may lie decrypted within TLS, where nobody sees them.
+        """Whether decrypted bytes after the body may be in the TLS layer, where no check sees them.
 
-        libcurl reads chunks to the end of their record, and a body with a length not a byte further.
+        libcurl reads chunks to the end of their record, but a body with a length only to its last byte.
         """
         return self.is_tls and not self.multiplexed and "Transfer-Encoding" not in self.headers
 
     @property
     def touched(self) -> bool:
-        """Whether a single line has come."""
+        """Whether any line has arrived."""
         return self.has_head or bool(self._lines) or self._informational > 0
 
     @property
@@ -86,7 +86,7 @@ class Transfer:
         lines = self._lines
         lines.append(line)
         if len(line) > _LONGEST_BLANK and len(lines) <= MAX_FIELDS:
-            return None  # as nearly all of them: they are read at the end of the head
+            return None  # the common case: lines are parsed at the end of the head
         if line not in _BLANK:
             return self._refuse_too_many()
         return None if self.has_head else self._end_head()
@@ -98,7 +98,7 @@ class Transfer:
         return self._on_early(data) if self.body is None else self._take(data)
 
     def allow(self, body: Body) -> None:
-        """Take the body, and what has come of it already."""
+        """Set the body, and pass it the bytes that have arrived already."""
         self.body = body
         early, self._early = bytes(self._early), bytearray()
         if early and self._take(early) is _REFUSED:
@@ -117,16 +117,16 @@ class Transfer:
         self._resting = False
         try:
             self.curl.pause(pycurl.PAUSE_CONT)
-        except pycurl.error:  # what had come meanwhile was refused
+        except pycurl.error:  # a callback refused data that arrived meanwhile
             self.engine.fail(self, pycurl.E_WRITE_ERROR)
 
     @property
     def connection_id(self) -> int:
-        """The number of the connection, which libcurl forgets with a transfer that has closed it."""
+        """The number of the connection, stored at the end: libcurl forgets it if the transfer closed the connection."""
         return self.curl.getinfo(pycurl.CONN_ID) if self._connection_id is None else self._connection_id
 
     def end(self, code: int) -> None:
-        """Called by the engine."""
+        """Set the result code. Called by the engine."""
         self._connection_id = self.curl.getinfo(pycurl.CONN_ID)
         self._connected = self.touched or self.curl.getinfo(pycurl.CONNECT_TIME) > 0
         self.code = code
@@ -134,7 +134,7 @@ class Transfer:
     def _refuse_too_many(self) -> int | None:
         if self.has_head and len(self._lines) > MAX_FIELDS:
             return self._refuse(HTTPException("too many trailers"))
-        if len(self._lines) > MAX_FIELDS + 1:  # the status stands above the headers
+        if len(self._lines) > MAX_FIELDS + 1:  # plus the status line
             return self._refuse(HTTPException("too many headers"))
         return None
 

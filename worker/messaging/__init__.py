@@ -1,1 +1,1 @@
-"""Messages: kombu's transports as this project needs them, publishing, queues and redaction."""
+"""Messages: kombu's transports, adapted to this project, publishing, queues and redaction."""

@@ -1,4 +1,4 @@
-"""What is wrong with a broker that cannot be used, and what to do about it."""
+"""Faults of the broker in plain words, with what to do about each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from amqp.exceptions import AccessRefused, NotAllowed
 
 from worker.server_faults import Fault, fault
 
-#: Where the broker's URL stands.
+#: The setting of the broker's URL.
 _BROKER_URL: Final = "CELERY_BROKER_URL, or in REDIS_URL where that is not set"
 
 
 def broker_fault(error: BaseException, url: str = _BROKER_URL) -> Fault:
-    """What is wrong with the broker, and what to do. `url` names the setting that has its URL."""
+    """Return the fault of a broker that an error shows. `url` names the setting that has its URL."""
     match error:
         case AccessRefused():
             return Fault("refuses our password", f"check the user and the password in {url}")

@@ -1,4 +1,4 @@
-"""The Celery application: its configuration, for the process that sends and for the worker alike."""
+"""The Celery application and its configuration, for sending processes and for workers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from worker.messaging import decompression, redis_transport
 from worker.settings import current
 from worker.time_budget import BROKER_CALL_S, BROKER_RESTORE_S, BROKER_VISIBILITY_S
 
-#: Batches that one process works on at a time. A thread of the pool waits for each; its calls run on the event loop of
-#: `worker.runtime.services`, and the dispatcher claims nothing while as many calls run there as it takes.
+#: Batches that one process works on at a time. A pool thread waits for each; its calls run on the event loop of
+#: `worker.runtime.services`, and the dispatcher claims nothing while all places for calls are in use.
 CONCURRENCY: Final = 64
 
 
 def configuration() -> dict[str, Any]:
-    """Celery's settings. Raises ``ConfigError``."""
+    """Return Celery's settings. Raises ``ConfigError``."""
     settings = current()
     return {
         "broker_url": settings.broker_url,
         "broker_use_ssl": redis_transport.tls(settings.broker_url),
         "broker_connection_retry_on_startup": True,
-        # However long Redis is away: a fleet that has ended by itself would not come back with it.
+        # No limit: a worker that has exited would not return when Redis recovers.
         "broker_connection_max_retries": None,
-        # So it is with one that answers, and refuses: a replica after a failover, a Redis whose disk is full.
+        # Also for a Redis that refuses commands: a replica after a failover, or one with a full disk.
         "broker_channel_error_retry": True,
         "broker_transport_options": {
             "visibility_timeout": BROKER_VISIBILITY_S,
@@ -38,10 +38,10 @@ def configuration() -> dict[str, Any]:
             "read_timeout": BROKER_CALL_S,
             "write_timeout": BROKER_CALL_S,
         },
-        # What became of a verification stands in the ledger.
+        # The ledger has the result of each verification.
         "result_backend": None,
         "task_ignore_result": True,
-        # JSON only: nothing that comes off a queue can be code.
+        # JSON only: a message from a queue cannot contain code.
         "accept_content": ["json"],
         "task_serializer": "json",
         "event_serializer": "json",
@@ -52,7 +52,7 @@ def configuration() -> dict[str, Any]:
         "worker_pool": "threads",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
-        # To restore a reduced count, threads of the pool and the main thread wait for each other on RabbitMQ, for ever.
+        # On RabbitMQ, pool threads and the main thread deadlock when Celery restores a reduced count.
         "worker_enable_prefetch_count_reduction": False,
         "worker_consumer": "worker.runtime.consumer:Consumer",
         "worker_hijack_root_logger": False,
@@ -62,7 +62,7 @@ def configuration() -> dict[str, Any]:
 
 
 def make_app() -> Celery:
-    """An application that can send. A worker's has more: see ``worker.runtime.app``."""
+    """Return an application that can send. A worker's application has more: see ``worker.runtime.app``."""
     redis_transport.install()
     decompression.install()
     app = Celery("ekyc", task_cls="worker.messaging.redaction:Task")

@@ -1,4 +1,4 @@
-"""Compressed messages, unpacked up to a limit: kombu unpacks whatever a message names, however large it becomes."""
+"""Decompression of messages up to a limit: kombu decompresses every coding, without a limit of size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kombu import compression
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The most that a message may hold. `tasks.enqueue` has an id and 4 KB of context, a batch 1,000 ids.
+#: The largest decompressed message. `tasks.enqueue` has an id and 4 KB of context, a batch 1,000 ids.
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
-#: An LZMA stream names the memory that its reader needs: up to 4 GB.
+#: The memory limit of an LZMA decoder: a stream can demand up to 4 GB.
 _LZMA_MEMORY_BYTES: Final = 64 * 1024 * 1024
 
 
 def install() -> None:
-    """Replace kombu's decoders of all compressions in this process. What has none that is bounded is refused."""
+    """Replace kombu's decoders in this process by bounded ones, and refuse all other compressions."""
     for content_type in compression.encoders():
         encoding: Any = compression.get_encoder(content_type)
         compression.register(encoding[0], _DECODERS.get(content_type, _refuse), content_type)
@@ -47,7 +47,7 @@ def _bounded(decompressor: Any, body: bytes) -> bytes:
 
 def _refuse(body: bytes) -> bytes:
     del body
-    raise ValueError("messages of this compression are not read")
+    raise ValueError("this compression is not supported")
 
 
 _DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {

@@ -1,4 +1,4 @@
-"""The Celery messages between our own tasks: hints with ids, and how they look in Flower."""
+"""The Celery messages between our own tasks, which are hints with ids, and their display in Flower."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from worker.ledger.models import Batch
 
-#: The task that a stage needs. Celery finds tasks by name, and so do we.
+#: The task of each stage, by name: Celery finds tasks by name, too.
 TASKS: Final = {
     Stage.POLLING: "tasks.get_result",
     Stage.ARCHIVING: "tasks.archive_images",
     Stage.ROUTING: "tasks.route_decision",
 }
 
-#: The task by which pipelines enqueue.
+#: The task with which pipelines enqueue.
 ENQUEUE: Final = "tasks.enqueue"
 
 
 def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
-    """The options that make a message readable in Flower: `ph · 3 verifications · f302f5d2454a85c2…`."""
+    """Return the options that make a message readable in Flower: `ph · 3 verifications · f302f5d2454a85c2…`."""
     count = len(signature_ids)
     noun = "verification" if count == 1 else "verifications"
     more = "…" if count > 1 else ""
@@ -42,19 +42,19 @@ def described(region: str, signature_ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-#: What a broker that is away raises through Celery and kombu, Redis or RabbitMQ.
+#: The errors of an unavailable broker through Celery and kombu, for Redis and RabbitMQ.
 BROKEN: Final = (KombuError, AMQPError, MessageNacked, RedisError, OSError)
 
 
 def unavailable(queue: str, error: Exception) -> BrokerUnavailable:
-    """Why a queue of ours cannot be used, in the broker's terms, made of one of ``BROKEN``."""
+    """Return the error for a queue of ours that cannot be used, from one of ``BROKEN``, in the broker's terms."""
     return BrokerUnavailable(
         f"the queue {queue} cannot be used: {queues.explained(error)}; run `ekyc doctor`", queues.why(error)
     )
 
 
 def send(app: Celery, batch: Batch, producer: Producer) -> None:
-    """Put a claimed batch on the queue, for whichever worker has hands free."""
+    """Put a claimed batch on the queue, for any worker with free slots."""
     app.send_task(
         TASKS[batch.stage],
         args=(batch.region, batch.id, batch.signature_ids),

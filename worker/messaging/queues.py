@@ -1,6 +1,6 @@
-"""The queues of a broker, Redis or RabbitMQ: used as they are where they exist, declared where they do not.
+"""The queues of a broker, Redis or RabbitMQ: existing queues are used as they are, missing queues are declared.
 
-Nothing here needs Celery, so that `web` can count what waits.
+This module does not need Celery, so that `web` can count waiting messages.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
     from kombu import Queue
 
-# Kombu's own transport sends MULTI, which a full Redis and the least account refuse.
+# Kombu's own transport sends MULTI, which a Redis at its memory limit and a minimal account refuse.
 redis_transport.install()
 
 #: More arguments than RabbitMQ knows for a queue.
 MOST_ARGUMENTS: Final = 24
 
-#: Characters of a broker's reply that are shown.
+#: The most characters of a broker's reply to show.
 MOST_TEXT: Final = 200
 
-#: Text of RabbitMQ's 406: which argument differs, and what the queue has instead.
+#: Text of RabbitMQ's 406: the argument that differs, and its value in the existing queue.
 _INEQUIVALENT: Final = re.compile(
     r"inequivalent arg '([a-z_-]+)' for queue .*: received .* but current is "
     r"(?:the value '([^']*)' of type '(\w+)'|'(true|false)'|none)",
     re.DOTALL,
 )
 
-#: Fields of a queue that are no `x-` arguments.
+#: Fields of a queue that are not `x-` arguments.
 _FIELDS: Final = ("durable", "auto_delete", "exclusive")
 
 
 @contextmanager
 def connected(url: str, timeout_s: int) -> Iterator[Connection]:
-    """A connection to the broker at `url` whose every call ends after `timeout_s`."""
-    # Kombu keeps the first transport that it resolved, and its own needs MULTI, which a full Redis refuses.
+    """Connect to the broker at `url` for a block. Every call ends after `timeout_s`."""
+    # Kombu caches the first transport that it resolves, and its own sends MULTI.
     redis_transport.install()
     options = dict.fromkeys(
         ("socket_timeout", "socket_connect_timeout", "read_timeout", "write_timeout"), timeout_s
@@ -53,7 +53,7 @@ def connected(url: str, timeout_s: int) -> Iterator[Connection]:
     with Connection(
         url, connect_timeout=timeout_s, ssl=redis_transport.tls(url) or False, transport_options=options
     ) as connection:
-        # Once each, where the URL names several.
+        # One attempt for each broker in the URL.
         connection.ensure_connection(
             max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
         )
@@ -61,14 +61,14 @@ def connected(url: str, timeout_s: int) -> Iterator[Connection]:
 
 
 def ensure(queue: Queue, channel: Any) -> None:
-    """Declare `queue` if it does not exist; if it exists with other arguments, `queue` takes these over.
+    """Declare `queue` if it does not exist. If it exists with other arguments, set these in `queue`.
 
-    Raises what the broker's driver raises where the queue cannot be used.
+    Raises the error of the broker's driver if the queue cannot be used.
     """
     if not _is_amqp(channel):
         queue.bind(channel).declare()
         return
-    # A fault closes a channel, and with it what is consumed there.
+    # An error closes a channel together with its consumers, so use a separate channel.
     with _channel(channel) as probe:
         try:
             _declare(
@@ -89,9 +89,9 @@ def ensure(queue: Queue, channel: Any) -> None:
 
 
 def arguments(channel: Any, name: str) -> dict[str, Any]:
-    """The arguments of an existing queue of RabbitMQ that are not the usual ones, as far as it shows them.
+    """Return the unusual arguments of an existing queue of RabbitMQ, as far as RabbitMQ shows them.
 
-    RabbitMQ has no call for this, but names the first difference when a queue is declared again.
+    RabbitMQ has no call for this, but its error names the first difference when a queue is declared again.
     """
     found: dict[str, Any] = {}
     for _ in range(MOST_ARGUMENTS):
@@ -117,34 +117,34 @@ def arguments(channel: Any, name: str) -> dict[str, Any]:
 
 
 def size(channel: Any, name: str) -> int:
-    """How many messages wait in a queue that exists. Messages that a consumer has taken are not counted."""
-    # On Redis an empty queue is no key, and a passive declaration of it fails.
+    """Return the number of messages in an existing queue, without those that a consumer has taken."""
+    # On Redis an empty queue has no key, and a passive declaration of it fails.
     declared = channel.queue_declare(queue=name, passive=_is_amqp(channel), durable=True, auto_delete=False)
     return int(declared.message_count)
 
 
 def why(error: BaseException) -> str:
-    """What the broker replied, as a code and a word: `406 PRECONDITION_FAILED`, `WRONGTYPE`; else the fault's type."""
+    """Return the broker's error code, such as `406 PRECONDITION_FAILED` or `WRONGTYPE`; else the error's type."""
     error = _of_the_driver(error)
     if isinstance(error, AMQPError) and error.reply_code:
         found = re.match(r"[A-Z_]+", error.reply_text or "")
         return f"{error.reply_code} {found[0] if found else type(error).__name__}"
     if isinstance(error, ResponseError):
-        # Never its whole text: of a pipeline redis-py quotes the command that failed, and so the message.
+        # Never the whole text: for a pipeline redis-py quotes the failed command, and so the message.
         found = re.match(r"[A-Z]{2,32}\b", str(error).rpartition(" of pipeline caused error: ")[2])
         return found[0] if found else word(error)
     return type(error).__name__
 
 
 def explained(error: BaseException) -> str:
-    """As `why`, with the text of RabbitMQ's reply, which quotes names of ours and no message."""
+    """Return `why` with the text of RabbitMQ's reply, which quotes our names but no message."""
     error = _of_the_driver(error)
     text = (error.reply_text or "") if isinstance(error, AMQPError) else ""
     return f"{error.reply_code} {' '.join(text.split())[:MOST_TEXT]}" if text else why(error)  # type: ignore[attr-defined]
 
 
 def _of_the_driver(error: BaseException) -> BaseException:
-    """The fault of the driver, where kombu has put it into one of its own."""
+    """Return the error of the driver, if kombu has wrapped it."""
     while isinstance(error, KombuError) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -156,7 +156,7 @@ def _is_amqp(channel: Any) -> bool:
 
 @contextmanager
 def _channel(beside: Any) -> Iterator[Any]:
-    """A channel of its own on the connection of another."""
+    """Open a new channel on the connection of another channel."""
     channel = beside.connection.channel()
     try:
         yield channel
@@ -176,18 +176,18 @@ def _take_over(queue: Queue, found: Mapping[str, Any]) -> None:
 
 
 def _bind(queue: Queue, channel: Any) -> None:
-    """Bind it to its exchange, of whatever type that is: others may publish there. We publish to the queue."""
+    """Bind the queue to its exchange, of any type: others may publish there. We publish to the queue."""
     with _channel(channel) as probe:
         try:
             queue.exchange.bind(probe).declare()
         except PreconditionFailed:
-            # Celery declares it once more by itself.
+            # Celery declares the exchange again; passive avoids the same error.
             queue.exchange.passive = True
         queue.bind(probe).queue_bind()
 
 
 def _value(differs: re.Match[str]) -> Any:
-    """The value in RabbitMQ's text, as the type that it names."""
+    """Return the value in RabbitMQ's text, as the type that the text names."""
     _, text, kind, flag = differs.groups()
     if flag is not None or kind == "bool":
         return (flag or text) == "true"

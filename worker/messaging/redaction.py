@@ -1,4 +1,4 @@
-"""How messages from outside, and errors, look in Flower, in `inspect` and in logs: never in the words of others."""
+"""Redaction of external messages and of errors in Flower, `inspect` and logs: no text of others is shown."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from worker.server_faults import described
 if TYPE_CHECKING:
     from logging import LogRecord
 
-#: Arguments that may be `null`, and what they are then.
+#: Arguments that may be `null`, and their default.
 _ABSENT: Final = {"args": list, "kwargs": dict}
 
 #: Headers that may be an empty text.
 _MOMENTS: Final = ("eta", "expires")
 
-#: The body of protocol 2: arguments, keyword arguments, and what Celery embeds.
+#: The body of protocol 2: arguments, keyword arguments, and embedded options.
 _PARTS: Final = 3
 
 _SENDER: Final = re.compile(r"[A-Za-z0-9_.@-]{1,200}")
 
-#: What is known of its types is less than there is.
+#: Its stubs are incomplete.
 _TASK: Any = _CelerysTask
 
 
 class Discreet(request.Request):
-    """A request for `tasks.enqueue`. Its sender put the whole context into the description; here it is an id."""
+    """A request for `tasks.enqueue`. Its description shows the id; the sender's would show the whole context."""
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **_completed(message, options))
         try:
             request_line = _request_line(self.args, self.kwargs)
-        except Exception:  # noqa: BLE001 - whatever is in a body: it ends this message, and not the worker
+        except Exception:  # noqa: BLE001 - any body may only end this message, not the worker
             raise InvalidTaskError("the body is not that of a task") from None
-        # Where Flower's page of tasks has its column, as with `worker.messaging.publish.described`.
+        # The column of Flower's page of tasks, as in `worker.messaging.publish.described`.
         self._argsrepr, self._kwargsrepr = request_line, ""
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
 
@@ -53,9 +53,9 @@ class Discreet(request.Request):
 
 
 def fill_absent(message: Any) -> None:
-    """Give a message of protocol 1 the arguments that its sender left `null`: Celery takes them for a fault.
+    """Replace `null` arguments in a message of protocol 1 by empty ones: Celery would refuse them.
 
-    What cannot be decoded stays as it is; Celery refuses it a moment later.
+    Leaves a message that cannot be decoded unchanged; Celery refuses it afterwards.
     """
     with suppress(Exception):
         payload = message.payload
@@ -64,12 +64,12 @@ def fill_absent(message: Any) -> None:
 
 
 def sender(origin: Any) -> str | None:
-    """The process and host that a message says it comes from, `gen123@host`, if it looks like one."""
+    """Return the sender that a message names, process and host as `gen123@host`; None if it has another form."""
     return origin if isinstance(origin, str) and _SENDER.fullmatch(origin) else None
 
 
 def _completed(message: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a request, with what clients in other languages write for nothing read as absent."""
+    """Return the options of a request, with the empty values of clients in other languages read as absent."""
     headers = dict(options.get("headers") or message.headers)
     headers |= {name: None for name in _MOMENTS if headers.get(name) == ""}
     payload = options.get("body") if options.get("decoded") else message.payload
@@ -77,23 +77,23 @@ def _completed(message: Any, options: dict[str, Any]) -> dict[str, Any]:
         args, kwargs, embedded = payload
         embedded = {} if embedded is None else embedded
         if not isinstance(embedded, dict) or not all(map(_can_be_embedded, embedded.values())):
-            # Celery finds out only after the task, and then does not acknowledge the message.
-            raise InvalidTaskError("what follows the task cannot be read")
+            # Celery detects this only after the task, and then does not acknowledge the message.
+            raise InvalidTaskError("the embedded tasks cannot be read")
         body = ([] if args is None else args, {} if kwargs is None else kwargs, embedded)
         options |= {"body": body, "decoded": True}
     return options | {"headers": headers}
 
 
 def _can_be_embedded(follows: Any) -> bool:
-    """Whether it can be one task that follows, or several."""
-    several = follows if isinstance(follows, list) else [follows]
-    return all(one is None or isinstance(one, dict) for one in several)
+    """Whether the value can be one embedded task, or several."""
+    tasks = follows if isinstance(follows, list) else [follows]
+    return all(task is None or isinstance(task, dict) for task in tasks)
 
 
 class Task(_TASK):  # type: ignore[misc]
-    """A task of ours: what others raise leaves it with its type and place, and without its words.
+    """A task of ours: errors of other packages leave it with type and traceback, but without their text.
 
-    Celery logs them, and tells Flower. They may quote what was being worked on, and that may be a person.
+    Celery logs errors and sends them to Flower. Their text may quote data of a person.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,20 +101,20 @@ class Task(_TASK):  # type: ignore[misc]
             return super().__call__(*args, **kwargs)
         except (EkycError, TaskPredicate):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            wordless = _wordless(error).with_traceback(error.__traceback__)
-        raise wordless
+        except Exception as error:  # noqa: BLE001 - any error
+            redacted = _redacted(error).with_traceback(error.__traceback__)
+        raise redacted
 
 
 class Wordless(Exception):
-    """Stands for an error of a kind that cannot be made of nothing, or of Redis; its text says which."""
+    """Replaces an error of Redis, or of a class that needs arguments. Its text names the class."""
 
 
-def _wordless(error: Exception) -> Exception:
-    """An error of the same kind, without its arguments."""
+def _redacted(error: Exception) -> Exception:
+    """Return an error of the same class, without its arguments."""
     kind = type(error)
     if isinstance(error, RedisError):
-        # Its name alone, such as `OutOfMemoryError`, would read as a fault of this process.
+        # The name alone, such as `OutOfMemoryError`, would read as a fault of this process.
         return Wordless(described(error))
     with suppress(Exception):
         bare = kind.__new__(kind)
@@ -124,14 +124,14 @@ def _wordless(error: Exception) -> Exception:
 
 
 def without_traceback(record: LogRecord) -> bool:
-    """A filter for Celery's log: what is foreseen, as a ledger that is away or a message that goes back, is a line."""
+    """A filter for Celery's log: an expected error, such as an unavailable ledger, is logged without its traceback."""
     if record.exc_info and isinstance(record.exc_info[1], (Reject, EkycError)):
         record.exc_info = None
     return True
 
 
 def _request_line(args: Any, kwargs: Any) -> str:
-    """Raises whatever it likes where these are not the arguments of a task."""
+    """Return the description of a request. Raises any error if these are not the arguments of a task."""
     given = dict(zip(("signature_id", "region", "context"), args, strict=False)) | kwargs
     try:
         accepted = load_enqueue(given)

@@ -1,12 +1,12 @@
-"""Kombu's Redis transport, so that a Redis at its memory limit loses no message and ends no worker.
+"""Kombu's Redis transport, changed so that a Redis at its memory limit loses no message and stops no worker.
 
-At `maxmemory` with `noeviction` Redis refuses each command that may need room. Kombu takes a message off its list,
-which is allowed, and then notes that it is unacknowledged, which is not: the message is gone, and the worker ends. But
-Redis lets a script finish that has begun to write, and so the scripts here begin with a command that is allowed. What
-they write was in another key until then, or is a name that a worker has once.
+At `maxmemory` with `noeviction` Redis refuses each command that may need memory. Kombu takes a message off its list,
+which is allowed, and then stores it as unacknowledged, which is not: the message is lost, and the worker exits. But
+Redis lets a script finish once it has begun to write, so the scripts here begin with an allowed command. Their data was
+in another key before, or is a name that a worker writes once.
 
-Redis, unlike Valkey, then also refuses every command inside MULTI, a read and a delete included. So the clients here
-send their pipelines without MULTI, and what has to happen as a whole is a script.
+Redis, unlike Valkey, then also refuses every command inside MULTI, even reads and deletes. So the clients here send
+pipelines without MULTI, and atomic operations are scripts.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: What is known of its types is less than there is.
+#: Its stubs are incomplete.
 _kombus: Any = redis
 
-#: The most characters of a body in its envelope: what is larger is not noted as taken, and not decoded.
+#: The most characters of a body in its envelope: a larger message is neither stored as unacknowledged nor decoded.
 MAX_ENVELOPE_CHARACTERS: Final = 8 * 1024 * 1024
 
-#: What kombu raises over a message that is not in its envelope: no JSON, no body in base64, a name that is missing.
+#: Kombu's errors for a message without its envelope: not JSON, a body that is not base64, a missing name.
 _NO_ENVELOPE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
-#: Notes a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag, time, message.
+#: Stores a message as unacknowledged. KEYS: the tags by time, the messages. ARGV: tag, time, message.
 TAKE: Final = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 """
 
-#: Forgets a message that has been taken. KEYS: the tags by time, the messages. ARGV: tag.
+#: Removes an unacknowledged message. KEYS: the tags by time, the messages. ARGV: tag.
 FORGET: Final = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 """
 
-#: Puts a message that has been taken, and not acknowledged, on its queues again. KEYS: the tags by time, the messages,
-#: the queues. ARGV: tag, LPUSH or RPUSH, message.
+#: Puts an unacknowledged message back on its queues. KEYS: the tags by time, the messages, the queues. ARGV: tag, LPUSH
+#: or RPUSH, message.
 GIVE_BACK: Final = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then
@@ -63,7 +63,7 @@ if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then
 end
 """
 
-#: Notes a queue in the tables of an exchange. KEYS: the tables. ARGV: the queue's entry.
+#: Adds a queue to the tables of an exchange. KEYS: the tables. ARGV: the queue's entry.
 BIND: Final = """
 for _, key in ipairs(KEYS) do
     redis.call('SREM', key, ARGV[1])
@@ -71,12 +71,13 @@ for _, key in ipairs(KEYS) do
 end
 """
 
-#: Kombu's own, for the queue on which a worker is asked how it is. Refused, it is tried and complained of each second.
+#: Kombu's own script, for the queue of a worker's remote control. If Redis refused it, kombu would retry and log it
+#: each second.
 REFRESH: Final = f"redis.call('SREM', KEYS[1], ARGV[1])\n{_kombus.REFRESH_BINDING}"
 
 
 class QoS(_kombus.QoS):  # type: ignore[misc]
-    """What is taken and not acknowledged."""
+    """The unacknowledged messages."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         route = message.delivery_info
@@ -107,20 +108,20 @@ class QoS(_kombus.QoS):  # type: ignore[misc]
         return [self.unacked_index_key, self.unacked_key]
 
     def restore_visible(self, *args: Any, **options: Any) -> None:
-        """Put back what others took and did not acknowledge; they lock it first, which waits until there is room."""
+        """Redeliver unacknowledged messages of other workers. Does nothing while Redis has no memory for the lock."""
         with suppress(OutOfMemoryError):
             super().restore_visible(*args, **options)
 
 
 class Client(_kombus.redis.Redis):  # type: ignore[misc]
-    """A client whose pipelines are sent without MULTI, unless it is asked for."""
+    """A client that sends pipelines without MULTI by default."""
 
     def pipeline(self, transaction: bool = False, shard_hint: Any = None) -> Any:  # noqa: FBT001, FBT002 - redis-py's
         return super().pipeline(transaction, shard_hint)
 
 
 class PrefixedClient(_kombus.PrefixedStrictRedis):  # type: ignore[misc]
-    """The same for the option `global_keyprefix`."""
+    """``Client`` for the option `global_keyprefix`."""
 
     def pipeline(self, transaction: bool = False, shard_hint: Any = None) -> Any:  # noqa: FBT001, FBT002 - redis-py's
         return super().pipeline(transaction, shard_hint)
@@ -136,7 +137,7 @@ class Message(virtual.Message):
 
 
 class Channel(_kombus.Channel):  # type: ignore[misc]
-    """A channel of kombu's, with our scripts."""
+    """Kombu's channel with our scripts."""
 
     QoS = QoS
     Message = Message
@@ -144,7 +145,7 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
     _kept_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
-        """A client of the pool, kept: kombu makes one for each command, and to make one takes longer than a command."""
+        """Return a cached client of the pool: kombu creates one for each command, which takes longer than sending it."""
         if asynchronous:
             return super()._create_client(asynchronous)
         if self._kept_client is None or self._kept_client.connection_pool is not self.pool:
@@ -152,29 +153,29 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
         return self._kept_client
 
     def _brpop_read(self, **options: Any) -> Any:
-        """Read one message. One without kombu's envelope has been taken off its list: it ends here, not the worker."""
+        """Read one message. Drops a message without kombu's envelope, which would end the worker, and logs it."""
         try:
             return super()._brpop_read(**options)
         except _NO_ENVELOPE as error:
-            _log.error("message_refused", why="it has no envelope of Celery's", error=type(error).__name__)
+            _log.error("message_refused", why="it has no Celery envelope", error=type(error).__name__)
             return True
 
     def run(self, script: str, keys: list[str], args: list[Any], client: Any = None) -> None:
-        """Run one of our scripts. Every key is prefixed, as the keys of kombu's own commands are."""
+        """Run one of our scripts, with a prefix on every key, as for kombu's own commands."""
         with self.conn_or_acquire(client) as redis_:
-            # Kombu's client prefixes the first key of a script and no other.
+            # Kombu's client prefixes only the first key of a script.
             first, *others = keys
             self._scripts[script](
                 keys=[first, *(self.global_keyprefix + key for key in others)], args=args, client=redis_
             )
 
     def destinations(self, message: Any, exchange: str, routing_key: str) -> tuple[list[str], str]:
-        """The lists on which a message that was taken belongs, and the message, marked as redelivered."""
+        """Return the lists of an unacknowledged message, and the message, marked as redelivered."""
         with suppress(KeyError, TypeError):
             message["headers"]["redelivered"] = True
             message["properties"]["delivery_info"]["redelivered"] = True
         priority = self._get_message_priority(message, reverse=False)
-        # Kombu's own method drops a message for which this fails, and logs all of it.
+        # If this fails, kombu's own method drops the message and logs all of it.
         queues = self._lookup(exchange, routing_key)
         return [self._q_for_pri(queue, priority) for queue in queues], dumps(message)
 
@@ -199,7 +200,7 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
         try:
             super()._queue_bind(exchange, routing_key, pattern, queue)
         except OutOfMemoryError:
-            # A worker that connects again would not get its queues, and end.
+            # Otherwise a worker that reconnects would not get its queues, and would exit.
             keys = [self.keyprefix_queue % (exchange,), self.keyprefix_binding_permanent % (exchange,)]
             self.run(BIND, keys, [self.sep.join([routing_key or "", pattern or "", queue or ""])])
 
@@ -210,29 +211,30 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
 
 
 class Transport(_kombus.Transport):  # type: ignore[misc]
-    """What `install` has kombu use."""
+    """The transport that `install` registers."""
 
     Channel = Channel
 
 
 def install() -> None:
-    """From now on a URL of `redis:` or `rediss:` means this transport, also where it is one of several."""
+    """Register this transport for URLs of `redis:` and `rediss:`, also in a list of several."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))
 
 
 def tls(urls: str) -> dict[str, Any] | None:
-    """How a broker at `rediss:` proves who it is: by a certificate, unless its URL says otherwise. None for others.
+    """Return the TLS options of a broker at `rediss:`: its certificate is verified by default. None for others.
 
-    Kombu by itself asks for no proof, and Flower's page of the broker reads none of the URL. Raises ``ConfigError``.
+    Kombu alone verifies nothing, and Flower's page of the broker ignores the options in the URL. Raises
+    ``ConfigError``.
     """
     url = urls.partition(";")[0].strip()
     if not url.lower().startswith("rediss:"):
         return None
     try:
-        said = parse_url(url).get("ssl", {})
+        given = parse_url(url).get("ssl", {})
     except (ValueError, KeyError):
         raise ConfigError(
             "CELERY_BROKER_URL, or REDIS_URL where that is not set, cannot be used: "
-            "of ssl_cert_reqs it takes required, optional or none"
+            "ssl_cert_reqs must be required, optional or none"
         ) from None
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **said}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **given}

@@ -1,4 +1,4 @@
-"""How many decisions wait in the pipeline's queue. Needs no Celery: `web` counts them, too."""
+"""The number of decisions in the pipeline's queue. Needs no Celery, because `web` counts them, too."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from worker.settings import DECISION_QUEUE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How long each call of the broker may take, in seconds.
+#: Seconds that each call of the broker may take.
 TIMEOUT_S: Final = 2
 
-#: Between two counts, in seconds: a broker is asked no more often, however often it is scraped.
+#: Seconds between two counts, regardless of how often the metrics are scraped.
 EVERY_S: Final = 5.0
 
-#: How long a count is believed, in seconds.
+#: Seconds for which a count is valid.
 FRESH_S: Final = 60.0
 
-#: How long a reader waits for a count that is under way, in seconds, if the one before succeeded.
+#: Seconds that a reader waits for a running count, if the count before succeeded.
 WAIT_S: Final = 1.0
 
 
 def count(broker_url: str, timeout_s: int = TIMEOUT_S) -> int | None:
-    """Decisions that wait in the queue; None where the broker does not say within some seconds."""
+    """Return the number of decisions in the queue; None if the broker does not answer within some seconds."""
     try:
         with queues.connected(broker_url, timeout_s) as connection:
             return queues.size(connection.default_channel, DECISION_QUEUE)
     except NotFound:
-        # A queue that nobody has declared yet holds nothing.
+        # A queue that is not declared yet is empty.
         return 0
-    except Exception:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
+    except Exception:  # noqa: BLE001 - kombu passes on any error of its drivers
         return None
 
 
 class Unread:
-    """The newest count, taken in the background, so that a broker that hangs delays no reader. Thread-safe."""
+    """The latest count, taken in the background, so that a broker that hangs delays no reader. Thread-safe."""
 
     def __init__(self, broker_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = broker_url
@@ -49,21 +49,21 @@ class Unread:
         self._counting: threading.Thread | None = None
         self._count: int | None = None
         self._counted_at: float | None = None
-        #: Whether the newest count that ended succeeded.
+        #: Whether the last finished count succeeded.
         self._answered = True
 
     def read(self) -> int | None:
-        """Decisions that wait; None where the broker has not said lately."""
+        """Return the number of waiting decisions; None if there is no recent count."""
         with self._lock:
-            counting, patient = self._counting, self._answered
+            counting, answered = self._counting, self._answered
             if counting is None and (self._counted_at is None or self._clock() >= self._counted_at + EVERY_S):
                 counting = self._counting = threading.Thread(target=self._look, name="unread", daemon=True)
                 counting.start()
-        if counting is not None and patient:
+        if counting is not None and answered:
             counting.join(WAIT_S)
         with self._lock:
             if counting is not None and self._counting is counting:
-                # It hangs: the next reader does not wait for it.
+                # The count hangs: the next reader does not wait for it.
                 self._answered = False
             fresh = self._counted_at is not None and self._clock() < self._counted_at + FRESH_S
             return self._count if fresh else None
