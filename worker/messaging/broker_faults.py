@@ -9,7 +9,7 @@ from amqp.exceptions import AccessRefused, NotAllowed
 from worker.server_faults import Fault, fault
 
 #: The setting of the broker's URL.
-_BROKER_URL: Final = "CELERY_BROKER_URL, or in REDIS_URL where that is not set"
+_BROKER_URL: Final = "CELERY_BROKER_URL, or in REDIS_URL if that is not set"
 
 
 def broker_fault(error: BaseException, url: str = _BROKER_URL) -> Fault:

@@ -145,7 +145,7 @@ class Channel(_kombus.Channel):  # type: ignore[misc]
     _kept_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
-        """Return a cached client of the pool: kombu creates one for each command, which takes longer than sending it."""
+        """Return a cached client of the pool: kombu creates one for each command, which costs more than the command."""
         if asynchronous:
             return super()._create_client(asynchronous)
         if self._kept_client is None or self._kept_client.connection_pool is not self.pool:
@@ -234,7 +234,7 @@ def tls(urls: str) -> dict[str, Any] | None:
         given = parse_url(url).get("ssl", {})
     except (ValueError, KeyError):
         raise ConfigError(
-            "CELERY_BROKER_URL, or REDIS_URL where that is not set, cannot be used: "
+            "CELERY_BROKER_URL, or REDIS_URL if that is not set, cannot be used: "
             "ssl_cert_reqs must be required, optional or none"
         ) from None
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **given}
