@@ -73,7 +73,7 @@ def test_an_alert_says_whom_to_wake_what_it_means_and_where_to_read_on(name: str
 
 
 def test_there_is_a_runbook_for_each_alert_in_the_rules_order_and_no_other() -> None:
-    assert list(RUNBOOKS) == ["Whatever rang", *ALERTS]
+    assert list(RUNBOOKS) == ["First steps", *ALERTS]
 
 
 @each_alert
