@@ -17,7 +17,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: The vendor's six hosts by region; `global` is the host `api`, which the vendor's tabs label Indonesia.
+#: Names of the vendor's hosts, whose addresses are in `worker.advance.regions`. `global` is the host `api`, which the
+#: vendor's tabs label Indonesia.
 REGIONS: Final = ("sg", "ph", "th", "my", "vn", "global")
 
 #: Other names for a region that people may use.

@@ -1,11 +1,11 @@
-"""The vendor's URLs: six hosts and two paths, as its own pages name them."""
+"""The vendor's URLs: its hosts and two paths, as its own pages name them."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import Final
 
-#: By region. The vendor's tabs label `api` Indonesia; `global` uses it.
+#: By region, as `worker.enqueue_request.REGIONS` names them. The vendor's tabs label `api` Indonesia; `global` uses it.
 HOSTS: Final = MappingProxyType(
     {
         "sg": "sg-api.advance.ai",
@@ -22,12 +22,12 @@ RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
 
 
 def token_url(region: str, base_url: str = "") -> str:
-    """Return the URL for a token of `region`. `base_url` is one origin instead of all six hosts."""
+    """Return the URL for a token of `region`. `base_url` is one origin instead of all hosts."""
     return _origin(region, base_url) + TOKEN_PATH
 
 
 def get_result_url(region: str, base_url: str = "") -> str:
-    """Return the URL for a result of `region`. `base_url` is one origin instead of all six hosts."""
+    """Return the URL for a result of `region`. `base_url` is one origin instead of all hosts."""
     return _origin(region, base_url) + RESULT_PATH
 
 

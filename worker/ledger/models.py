@@ -76,7 +76,7 @@ class Verification:
     context: str | None = None
     overall_result: str | None = None
     error_code: str | None = None
-    #: Why it was settled without a result: `DEADLINE_PASSED`, `SIGNATURE_NOT_EXIST`.
+    #: Why it was settled without a result (`DEADLINE_PASSED`, `SIGNATURE_NOT_EXIST`), or what contradicts its result.
     reason: str | None = None
     settled_at_ms: int | None = None
     #: None: not archived yet.

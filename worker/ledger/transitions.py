@@ -2,7 +2,7 @@
 
 polling ──retry──► polling          archiving ──retry──► archiving         routing ──decide──► routing
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
-polling ──give_up► routing          archiving ──finish──► done             routing ──deliver─► archiving
+polling ─unsettled► routing         archiving ──finish──► done             routing ──deliver─► archiving
 any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
 polling ──finish─► done             archiving ──ask_again─► polling
 """

@@ -65,8 +65,8 @@ class Backoffs:
     refused: Backoff = Backoff(10.0, 2.0, 600.0, limit=8)
     #: An envelope code that is not documented.
     unknown_code: Backoff = Backoff(5.0, 2.0, 60.0, limit=5)
-    #: The host of an image is down. After `DECIDE_FIRST_AFTER` tries the decision goes first. Links expire within the
-    #: hour, and each try may fail for another reason: a dozen tries in five minutes.
+    #: The host of an image is down, or refuses a fresh link too. After `DECIDE_FIRST_AFTER` tries the decision
+    #: goes first. Links expire within the hour, and each try may fail for its own reason: a dozen tries in 5 minutes.
     image: Backoff = Backoff(2.0, 1.5, 300.0)
     #: The pipeline's queue cannot be written.
     delivery: Backoff = Backoff(1.0, 2.0, 60.0)
