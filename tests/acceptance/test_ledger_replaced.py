@@ -74,7 +74,7 @@ def test_running_processes_notice_that_redis_was_emptied(fleet: Fleet, unused_po
     assert "in place of" in fleet.run("worker.cli", "doctor").stdout
     why = "claim nothing, because Redis was replaced; see `ekyc doctor`"
     assert why in fleet.run("worker.cli", "status", "pass-2").stdout
-    assert "claim nothing of ph" in fleet.run("worker.cli", "stats").stdout
+    assert "claim nothing from ph" in fleet.run("worker.cli", "stats").stdout
     assert "ph" in json.loads(fleet.run("worker.cli", "stats", "--json").stdout)["ledger_replaced"]
     refused = fleet.run(*ACCEPT)
     assert refused.returncode == 2

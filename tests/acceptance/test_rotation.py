@@ -82,7 +82,7 @@ def test_the_vendors_keys_change_and_with_a_second_pair_nobody_is_held_up(
     renewed.worker("second")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=30) == 0
-    assert "gives us a token" in renewed.run("worker.cli", "doctor").stdout
+    assert "issues a token" in renewed.run("worker.cli", "doctor").stdout
     del account.pairs[ACCESS_KEY]
     account.end_tokens_of(ACCESS_KEY)
     enqueue(fleet, first=20)
@@ -110,7 +110,7 @@ def test_where_the_vendor_has_but_one_pair_the_region_rests_and_nobody_is_lost(
     renewed.worker("second")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=30) == 0
-    assert "gives us a token" in renewed.run("worker.cli", "doctor").stdout
+    assert "issues a token" in renewed.run("worker.cli", "doctor").stdout
     assert renewed.run("worker.cli", "resume", "ph").returncode == 0
     fleet.await_done(20)
     assert fleet.stats().counts("ph").quarantined == 0

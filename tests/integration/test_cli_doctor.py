@@ -172,7 +172,7 @@ def test_settings_that_cannot_be_read_are_all_it_says(ekyc: Ekyc) -> None:
     found = findings(ekyc.with_env(EKYC_RATE="fast"), code=1)
     assert found["settings"]["level"] == "error"
     assert "EKYC_RATE" in found["settings"]["said"]
-    assert set(found) == {"settings", "the rest"}
+    assert set(found) == {"settings", "all else"}
 
 
 def test_a_redis_that_is_down_hides_nothing_else(ekyc: Ekyc) -> None:
@@ -214,8 +214,8 @@ def test_without_an_append_only_file_it_says_what_is_lost(ekyc: Ekyc, server: Re
 @pytest.mark.parametrize(
     ("fsync", "level", "said"),
     [
-        ("always", "ok", "a power cut takes nothing"),
-        ("everysec", "warning", "takes the last second or two"),
+        ("always", "ok", "a power cut loses nothing"),
+        ("everysec", "warning", "loses the last second or two"),
         ("no", "warning", "half a minute"),
     ],
 )
@@ -316,16 +316,16 @@ def test_a_redis_of_the_brokers_own_is_asked_whether_it_keeps_decisions(
     found = findings(ekyc.with_env(CELERY_BROKER_URL=f"redis://127.0.0.1:{valkey.port}/0"), code=0)
     assert found["broker"]["said"] == "redis at 127.0.0.1, a server of its own"
     assert found["broker file"]["level"] == "warning"
-    assert "decisions that the pipeline has not taken yet" in found["broker file"]["said"]
+    assert "decisions that the pipeline has not read yet" in found["broker file"]["said"]
     assert (found["broker eviction"]["level"], found["broker memory"]["level"]) == ("ok", "ok")
 
 
 def test_it_says_what_an_enqueue_by_name_is_worth(ekyc: Ekyc) -> None:
     found = findings(ekyc, code=0)["enqueue by name"]
     assert found["level"] == "ok"
-    assert "a killed worker may take a message with it" in found["said"]
+    assert "a killed worker may lose one message" in found["said"]
     by_memory = findings(ekyc.with_env(CELERY_BROKER_URL="memory://"), code=0)
-    assert by_memory["enqueue by name"]["said"] == "as safe as memory keeps its messages"
+    assert by_memory["enqueue by name"]["said"] == "as safe as messages in memory are"
 
 
 def test_a_broker_that_cannot_be_used_is_an_error_without_its_password(ekyc: Ekyc) -> None:
@@ -364,8 +364,8 @@ def test_a_folder_for_evidence_that_is_not_there_is_not_made(ekyc: Ekyc, tmp_pat
     for name in ("later", "some/where/later"):
         found = findings(ekyc.with_env(EKYC_EVIDENCE_URL=(tmp_path / name).as_uri()), code=0)["evidence"]
         assert found["level"] == "warning"
-        assert found["said"] == f"{tmp_path / name} is not there yet: a worker makes it when it starts"
-        assert "see that its disk is mounted" in found["todo"]
+        assert found["said"] == f"{tmp_path / name} does not exist yet: a worker creates it when it starts"
+        assert "check that its disk is mounted" in found["todo"]
     assert [path.name for path in tmp_path.iterdir()] == ["evidence"]
 
 
@@ -405,7 +405,7 @@ def test_a_token_that_is_refused_says_by_which_code_and_what_to_do(
     vendor.code = code
     found = findings(ekyc, code=1 if level == "error" else 0)["vendor ph"]
     assert found["level"] == level
-    assert "gives us no token" in found["said"]
+    assert "issues no token" in found["said"]
     assert todo in found["todo"]
     assert "transaction t-1" in found["todo"]
 

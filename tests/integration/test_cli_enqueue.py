@@ -62,13 +62,13 @@ def test_the_region_may_be_left_out_where_there_is_only_one(ekyc: Ekyc, redis: R
 
     ended = ekyc("enqueue", "one")
     assert (ended.code, len(ended.err_lines)) == (2, 1)
-    assert "which region? Give --region, one of sg, ph, th, my, vn, global" in ended.err
+    assert "which region? Pass --region, one of sg, ph, th, my, vn, global" in ended.err
 
 
 def test_a_region_that_nobody_polls_is_refused(ekyc: Ekyc, redis: Redis) -> None:
     ended = ekyc.with_env(ADVANCE_REGIONS="sg,my")("enqueue", "one", "--region", "ph")
     assert (ended.code, len(ended.err_lines)) == (2, 1)
-    assert "ADVANCE_REGIONS names only sg, my, so nobody would poll it" in ended.err
+    assert "ADVANCE_REGIONS names only sg, my, so no worker would poll it" in ended.err
     assert enqueued(redis) == 0
 
 
@@ -110,7 +110,7 @@ def test_a_context_that_cannot_be_kept_is_one_line_without_the_context(
     [
         ([], "give either signature ids or --from FILE"),
         (["one", "--from", "-"], "give either signature ids or --from FILE"),
-        (["one", "--strict"], "--strict goes with --from"),
+        (["one", "--strict"], "--strict needs --from"),
     ],
 )
 def test_ids_and_a_file_exclude_each_other(ekyc: Ekyc, arguments: list[str], problem: str) -> None:
@@ -187,7 +187,7 @@ def test_strict_enqueues_a_file_in_which_every_row_is_good(
         (b"", "line 1 must be the header"),
         (b"id;region\n1;ph\n", "line 1 must be the header"),
         (b"f302f5d2454a85c2,ph\n", "line 1 must be the header"),
-        (b"\x7fELF\x02\x01\x01\0\0\0", "this is no CSV file in UTF-8"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "this is not a CSV file in UTF-8"),
         (b"\0" * 2_000_000, "line 1 is longer than"),
     ],
 )
@@ -233,7 +233,7 @@ def test_ctrl_c_says_how_far_it_came_and_that_the_same_again_is_safe(ekyc: Ekyc,
         "ekyc: so far: enqueued 1000, already known 0, skipped 0",
         "ekyc: so far: enqueued 0, already known 0, skipped 0, and 1000 sent without an answer",
     }
-    assert again == "ekyc: enqueue the same again to go on: what is known changes nothing"
+    assert again == "ekyc: to continue, enqueue the same input again: known ids change nothing"
     assert ekyc("enqueue", "--from", "-", stdin=HEADER + many(1500)).out == (
         "enqueued 500, already known 1000, skipped 0\n"
     )
@@ -281,7 +281,7 @@ def test_a_redis_that_goes_away_in_the_middle_says_how_far_it_came(tmp_path: Pat
     assert process.returncode == 1
     so_far, again, fault = err.splitlines()
     assert so_far.startswith("ekyc: so far: enqueued 1000, already known 0, skipped 0")
-    assert again.startswith("ekyc: enqueue the same again")
+    assert again.startswith("ekyc: to continue, enqueue the same input")
     assert fault.startswith("ekyc: Redis does not answer")
 
 

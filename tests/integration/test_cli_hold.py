@@ -74,7 +74,7 @@ def test_a_rest_that_ends_later_stays_and_the_answer_says_so(ekyc: Ekyc, redis: 
     Ledger(redis).hold("ph", for_s=3600, reason="ACCOUNT_DISABLED")
     ended = ekyc("hold", "ph", "--for", "10m", "--why", "maintenance")
     assert ended.code == 0
-    assert ended.out.endswith("Z: ACCOUNT_DISABLED, as before: a hold that ends later stays\n")
+    assert ended.out.endswith("Z: ACCOUNT_DISABLED, as before: a hold that ends later is kept\n")
     assert left_s(redis) > 3000
 
 
@@ -97,7 +97,7 @@ def test_a_region_on_trial_is_shown_as_one(ekyc: Ekyc, redis: Redis) -> None:
     ledger.enqueue([EnqueueRequest("one", "ph"), EnqueueRequest("other", "ph")])
     redis.hset(f"{prefix('ph')}health", mapping={"trips": 1, "reason": "VENDOR_DOWN"})
     ledger.claim("ph", limit=1)
-    said = "ph is half-open, one verification alone asks the vendor: VENDOR_DOWN"
+    said = "ph is half-open, a single verification probes the vendor: VENDOR_DOWN"
     assert said in ekyc("stats").out
     (hold,) = json.loads(ekyc("stats", "--json").out)["holds"]
     assert (hold["region"], hold["reason"], hold["half_open"]) == ("ph", "VENDOR_DOWN", True)
@@ -171,10 +171,10 @@ def test_a_reason_in_any_language_is_shown_where_there_is_only_ascii(ekyc: Ekyc)
         (["resume", "mars"], "unknown region, use one of sg, ph,"),
         (["hold", "ph", "--for", "1m"], "Missing option '--why'"),
         (["hold", "ph", "--why", "x"], "Missing option '--for'"),
-        (["hold", "ph", "--for", "soon", "--why", "x"], "must be such as 30s, 10m or 2h"),
-        (["hold", "ph", "--for", "-1", "--why", "x"], "must be such as 30s, 10m or 2h"),
-        (["hold", "ph", "--for", "0", "--why", "x"], "must be more than nothing and at most 720h"),
-        (["hold", "ph", "--for", "721h", "--why", "x"], "must be more than nothing and at most 720h"),
+        (["hold", "ph", "--for", "soon", "--why", "x"], "must be a time such as 30s, 10m or 2h"),
+        (["hold", "ph", "--for", "-1", "--why", "x"], "must be a time such as 30s, 10m or 2h"),
+        (["hold", "ph", "--for", "0", "--why", "x"], "must be more than 0 and at most 720h"),
+        (["hold", "ph", "--for", "721h", "--why", "x"], "must be more than 0 and at most 720h"),
         (["hold", "ph", "--for", "1m", "--why", " \n"], "must be 1 to 200 characters of plain text"),
         (
             ["hold", "ph", "--for", "1m", "--why", "x", "--who", ""],

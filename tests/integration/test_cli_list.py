@@ -100,7 +100,7 @@ def test_a_list_ends_at_its_limit_and_says_that_there_are_more(ekyc: Ekyc, ledge
     ledger.enqueue([EnqueueRequest(f"n{number}", "ph") for number in range(30)])
     found = json.loads(ekyc("list", "--json", "--limit", "7").out)
     assert (len(found["verifications"]), found["more"]) == (7, True)
-    assert "there are more: give --limit" in ekyc("list", "--limit", "7", "--stage", "polling").out
+    assert "there are more: pass --limit" in ekyc("list", "--limit", "7", "--stage", "polling").out
     assert json.loads(ekyc("list", "--json", "--limit", "30").out)["more"] is False
 
 
@@ -303,7 +303,7 @@ def test_ages_are_by_the_ledgers_clock(ekyc: Ekyc, ledger: Ledger, redis: Redis)
     decided(ledger, "done-1", "approve", "{}")
     quarantined(ledger, "stuck-1")
     ledger.enqueue([EnqueueRequest("new-1", "ph")])
-    assert "none is found" in ekyc("list", "--older-than", "1h").out
+    assert "no verification found" in ekyc("list", "--older-than", "1h").out
     listed = json.loads(ekyc("list", "--json").out)["verifications"]
     assert max(each["age_s"] for each in listed) < 600
     (entry,) = json.loads(ekyc("quarantine", "list", "--json").out)["verifications"]

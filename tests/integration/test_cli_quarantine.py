@@ -126,7 +126,7 @@ def test_a_limit_cuts_the_list_and_not_the_counts(ekyc: Ekyc, ledger: Ledger) ->
     found = json.loads(ekyc("quarantine", "list", "--json", "--limit", "2").out)
     assert (found["quarantined"], len(found["verifications"])) == (5, 2)
     shown = ekyc("quarantine", "list", "--limit", "2").out
-    assert "and 3 that came later: give --limit 5 to see all" in shown
+    assert "and 3 that came later: pass --limit 5 to see all" in shown
     assert "three" not in shown
 
 
@@ -143,9 +143,9 @@ def test_people_see_fifty_unless_they_ask_for_more(ekyc: Ekyc, redis: Redis) -> 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "nobody is in quarantine in ph or sg"),
-        (["--region", "sg"], "nobody is in quarantine in sg"),
-        (["--reason", "UNFORESEEN"], "nobody is in quarantine for UNFORESEEN in ph or sg"),
+        ([], "nothing is in quarantine in ph or sg"),
+        (["--region", "sg"], "nothing is in quarantine in sg"),
+        (["--reason", "UNFORESEEN"], "nothing is in quarantine for UNFORESEEN in ph or sg"),
     ],
 )
 def test_an_empty_quarantine_says_so(ekyc: Ekyc, options: list[str], said: str) -> None:
@@ -171,12 +171,12 @@ def test_show_tells_the_story_where_the_answer_lies_and_what_can_be_done(
     ended = ekyc("quarantine", "show", "one", "--region", "ph")
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("ph/one: in quarantine (UNREADABLE): a person has to look\n")
+    assert ended.out.startswith("ph/one: in quarantine (UNREADABLE): a person must look at it\n")
     for told in (
         "refused        data: no",
         "transaction id  t-1",
         f"  {place}/ph/one/{name}",
-        "UNREADABLE: the vendor calls it a success",
+        "UNREADABLE: the vendor answered with success",
         "ekyc quarantine retry --region ph -- one",
         "ekyc quarantine drop --why TEXT --region ph -- one",
     ):
@@ -207,7 +207,7 @@ def test_show_says_that_nothing_is_kept_or_that_nobody_knows_where(
     ekyc: Ekyc, ledger: Ledger, tmp_path: Path
 ) -> None:
     arguments = ("quarantine", "show", "one", "--region", "ph")
-    assert "No answer of the vendor is kept of it." in ekyc(*arguments).out
+    assert "The evidence store has no answer of the vendor for it." in ekyc(*arguments).out
     assert not (tmp_path / "evidence").exists(), (
         "whoever looks makes no folder that the workers could not write to"
     )
@@ -273,7 +273,7 @@ def test_what_left_quarantine_keeps_its_history(ekyc: Ekyc, ledger: Ledger) -> N
     told = [line.split()[3:] for line in ended.out.splitlines() if line.startswith("  20")]
     assert [words[0] for words in told] == ["enqueued", "refused", "quarantined", "retried"]
     assert told[-1] == ["retried", "UNREADABLE", "juan", "of", "night"]
-    assert "which is when its deadline started over" in ended.out
+    assert "ago, when its deadline started over" in ended.out
 
 
 def test_a_retry_by_reason_means_all_regions_or_the_one_that_is_given(
@@ -306,7 +306,7 @@ def test_more_than_one_round_trip_is_retried(ekyc: Ekyc, redis: Redis) -> None:
 def test_where_nobody_is_there_is_nothing_to_ask(ekyc: Ekyc, ledger: Ledger) -> None:
     for act in (["retry"], ["drop", "--why", "tested"]):
         ended = ekyc("quarantine", *act, "--reason", "UNFORESEEN")
-        assert (ended.code, ended.out) == (0, "nobody is in quarantine for UNFORESEEN in ph or sg\n")
+        assert (ended.code, ended.out) == (0, "nothing is in quarantine for UNFORESEEN in ph or sg\n")
     ended = ekyc("quarantine", "retry", "--reason", "UNFORESEEN", "--json")
     assert (ended.code, json.loads(ended.out)) == (0, {"retried": 0, "not_in_quarantine": 0})
 
@@ -318,7 +318,10 @@ def test_where_nobody_is_there_is_nothing_to_ask(ekyc: Ekyc, ledger: Ledger) -> 
         (["retry", "one", "--all"], "give either signature ids, or --reason, or --all"),
         (["retry", "--all", "--reason", "UNREADABLE"], "give either signature ids, or --reason, or --all"),
         (["retry", "--reason", "not a word"], "must be one word, such as UNREADABLE"),
-        (["retry", "--all", "--region", "th"], "ADVANCE_REGIONS names only ph, sg, so nobody would poll it"),
+        (
+            ["retry", "--all", "--region", "th"],
+            "ADVANCE_REGIONS names only ph, sg, so no worker would poll it",
+        ),
         (["retry", "one", "--region", "ph", "--who", " "], "must be 1 to 200 characters of plain text"),
         (
             ["retry", "one", "--region", "ph", "--who", "caf\udce9"],
@@ -412,8 +415,8 @@ def test_without_a_terminal_nothing_is_done_before_somebody_says_yes(
 ) -> None:
     ended = ekyc("quarantine", *act, "--reason", "UNREADABLE", stdin="y\n")
     assert (ended.code, ended.out, len(ended.err_lines)) == (2, "", 1)
-    assert "3 in quarantine: UNREADABLE 3 (ph 2, sg 1); nobody is here to be asked" in ended.err
-    assert "give --yes" in ended.err
+    assert "3 in quarantine: UNREADABLE 3 (ph 2, sg 1); stdin is not a terminal" in ended.err
+    assert "pass --yes" in ended.err
     assert counts(redis).quarantined == 3
 
 

@@ -126,7 +126,7 @@ def test_a_region_that_rests_is_named_with_its_reason(ekyc: Ekyc, desk: Desk) ->
 def test_one_that_is_being_worked_on_names_its_batch_and_for_how_long_at_most(ekyc: Ekyc, desk: Desk) -> None:
     (batch,) = desk.ledger.claim("ph", limit=1).batches
     text, document = story(ekyc)
-    assert text.startswith("ph/one: a worker is at it (polling), for at most ")
+    assert text.startswith("ph/one: a worker processes it (polling), for at most ")
     assert (document["batch"], document["due_at"]) == (batch.id, None)
     assert document["leased_until"] > document["now"]
 
@@ -158,7 +158,7 @@ def test_one_that_is_done_tells_its_whole_way_and_its_decision_without_the_conte
 def test_one_in_quarantine_says_why_and_where_the_evidence_lies(ekyc: Ekyc, desk: Desk) -> None:
     desk.write(lambda one: transitions.quarantine(one, reason="UNREADABLE", detail="data.overallResult"))
     text, document = story(ekyc)
-    assert text.startswith("ph/one: in quarantine (UNREADABLE): a person has to look\n")
+    assert text.startswith("ph/one: in quarantine (UNREADABLE): a person must look at it\n")
     assert (document["stage"], document["quarantine_reason"]) == ("quarantined", "UNREADABLE")
     assert document["evidence"]["url"] == "s3://kept/ph/one"
     assert [event["event"] for event in document["timeline"]] == ["refused", "quarantined"]

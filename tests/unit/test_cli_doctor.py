@@ -34,11 +34,11 @@ def test_a_file_that_cannot_be_written_is_as_bad_as_none() -> None:
 @pytest.mark.parametrize(
     ("fsync", "level", "said"),
     [
-        ("always", Level.OK, "a power cut takes nothing"),
+        ("always", Level.OK, "a power cut loses nothing"),
         (
             "everysec",
             Level.WARNING,
-            "a kill on a busy machine, takes the last second or two of verifications",
+            "a kill on a busy machine, loses the last second or two of verifications",
         ),
         ("no", Level.WARNING, "half a minute"),
         (None, Level.OK, "how often it is synced cannot be read"),
@@ -93,7 +93,7 @@ def test_only_a_primary_by_itself_will_do(info: dict[str, Any], level: Level, sa
 
 
 def test_what_is_lost_is_not_the_same_in_the_ledger_and_in_the_broker() -> None:
-    for stake, what in ((LEDGER, "verifications"), (BROKER, "decisions that the pipeline has not taken")):
+    for stake, what in ((LEDGER, "verifications"), (BROKER, "decisions that the pipeline has not read")):
         for found in (
             keeping.append_only({"aof_enabled": 0}, None, stake),
             keeping.append_only({"aof_enabled": 1}, "everysec", stake),
@@ -114,7 +114,7 @@ def test_a_folder_for_evidence_that_this_account_cannot_make_is_an_error() -> No
         if root:
             os.seteuid(0)
     assert found.level is Level.ERROR
-    assert found.said == "/nowhere/evidence is not there, and this account cannot make it in /"
+    assert found.said == "/nowhere/evidence does not exist, and this account cannot create it in /"
 
 
 class SlowClock:
@@ -128,7 +128,7 @@ def test_a_clock_that_differs_from_redis_is_a_warning() -> None:
     (found,) = ledger._clock(SlowClock())  # type: ignore[arg-type]
     assert found.level is Level.WARNING
     assert "ahead of Redis" in found.said
-    assert "people wait that much longer" in found.said
+    assert "polls come that much later" in found.said
 
 
 def own_table(tmp_path: Path, **changes: str) -> Table:
@@ -165,7 +165,10 @@ def test_a_copy_and_a_table_with_a_version_of_its_own_are_no_warning(tmp_path: P
 
 @pytest.mark.parametrize(
     ("skew_s", "level", "said"),
-    [(120.0, Level.WARNING, "everyone in ph would wait"), (-900.0, Level.ERROR, "then everyone in ph waits")],
+    [
+        (120.0, Level.WARNING, "then all verifications of ph wait"),
+        (-900.0, Level.ERROR, "then all verifications of ph wait"),
+    ],
 )
 def test_a_clock_that_the_vendor_may_refuse_is_told_as_people_who_wait(
     skew_s: float, level: Level, said: str

@@ -71,9 +71,8 @@ def test_it_prints_each_poll_of_the_defaults_and_asks_nobody(ekyc: Ekyc) -> None
     assert lines[1].split() == ["1", "0", "s", "0", "s"]
     assert lines[2].split("  ")[-1].strip() == "1.5 s (1.0 s to 2.0 s)"
     assert "9.0 s (6.0 s to 12 s)" in lines[2]
-    assert (
-        lines[-1]
-        == "At the deadline, 2 h 0 min after the enqueue, it is polled for the last time and decided."
+    assert lines[-1] == (
+        "At the deadline, 2 h 0 min after the enqueue, a verification is polled for the last time and decided."
     )
 
 
@@ -148,7 +147,7 @@ def test_a_rate_that_is_too_small_for_the_load_is_one_line_and_exit_code_1(ekyc:
 def test_where_nobody_is_answered_before_the_deadline_it_says_so(ekyc: Ekyc) -> None:
     short = ekyc.with_env(EKYC_POLL_DEADLINE="60")
     ended = short("poll-plan", "--per-second", "1", "--abandoned", "100")
-    assert "nobody is answered before the deadline" in ended.out
+    assert "the vendor answers no verification before the deadline" in ended.out
     assert plan(short, "--per-second", "1", "--abandoned", "100")["load"]["delay_median_s"] is None
 
 
@@ -159,8 +158,8 @@ def test_where_nobody_is_answered_before_the_deadline_it_says_so(ekyc: Ekyc) -> 
         (("--per-day", "nan"), "Invalid value for '--per-day': must be above 0"),
         (("--per-second", "many"), "Invalid value for '--per-second'"),
         (("--per-second", "1", "--per-day", "1"), "give --per-second or --per-day, not both"),
-        (("--user", "soon"), "Invalid value for '--user': must be such as 30s, 10m or 2h"),
-        (("--vendor", "25h"), "Invalid value for '--vendor': must be a day at most"),
+        (("--user", "soon"), "Invalid value for '--user': must be a time such as 30s, 10m or 2h"),
+        (("--vendor", "25h"), "Invalid value for '--vendor': must be at most a day"),
         (("--abandoned", "101"), "Invalid value for '--abandoned': must be 0 to 100"),
         (("--poll-ms", "inf"), "Invalid value for '--poll-ms': must be above 0"),
     ],

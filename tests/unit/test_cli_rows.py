@@ -70,7 +70,7 @@ def test_empty_lines_and_the_empty_rows_that_spreadsheets_leave_are_no_rows() ->
         (f"{'a' * 65},ph,", "signature_id: must be 1 to 64 of letters, digits, - and _"),
         (",ph,", "signature_id: must be 1 to 64 of letters, digits, - and _"),
         ("a,mars,", "region: unknown region, use one of sg, ph, th, my, vn, global"),
-        ("a,th,", "region: is none of ADVANCE_REGIONS (ph, sg): nobody would poll it"),
+        ("a,th,", "region: is not in ADVANCE_REGIONS (ph, sg): no worker would poll it"),
         ("a,ph,{", "context: must be JSON"),
         ("a,ph,NaN", "context: must be JSON"),
         (f"a,ph,{'[' * 100_000}", "context: must be JSON"),
@@ -79,7 +79,7 @@ def test_empty_lines_and_the_empty_rows_that_spreadsheets_leave_are_no_rows() ->
         (f'a,ph,"""{"x" * 5000}"""', "context: must be at most 4096 bytes of JSON, is 5002"),
         ('a,ph,{"m": 1, "n": 2}', "has 4 columns, the header 3: is a comma not quoted?"),
         ("a\0,ph,", "signature_id: must be text without NUL, in UTF-8 or UTF-16"),
-        ('"a"b,ph,', "is no CSV: ',' expected after '\"'"),
+        ('"a"b,ph,', "is not CSV: ',' expected after '\"'"),
         (f"a,ph,{'x' * 200_000}", "has a field of more than 131,072 characters; is a quote left open?"),
     ],
 )
@@ -100,7 +100,7 @@ def test_bytes_that_are_no_utf_8_spoil_their_row_only() -> None:
 
 def test_a_row_without_any_region_says_where_one_may_come_from() -> None:
     assert problems("signature_id,region\na,\n", NO_REGION) == [
-        "line 2: region: is empty, and there is no --region"
+        "line 2: region: is empty, and --region is not given"
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_row_of_several_lines_that_cannot_be_used_counts_once() -> None:
 
 def test_a_quote_that_is_never_closed_names_all_lines_that_it_swallowed_and_counts_each() -> None:
     (bad,) = rows('signature_id,context\na,"{\nb,\nc,\n')
-    assert str(bad) == "lines 2 to 4: is no CSV: a quote is opened and never closed"
+    assert str(bad) == "lines 2 to 4: is not CSV: a quote is opened and never closed"
     assert isinstance(bad, BadRow)
     assert bad.rows == 3
 
@@ -129,14 +129,14 @@ def test_a_quote_that_is_never_closed_names_all_lines_that_it_swallowed_and_coun
         (b"", "signature_id is missing"),
         (b"\n\n", "signature_id is missing"),
         (b"region,context\n", "signature_id is missing"),
-        (b"f302f5d2454a85c2,ph\n", "column 1 is none of signature_id,region,context"),
-        (b"signature_id:region\n", "column 1 is none of signature_id,region,context"),
-        (b"signature_id,region,name\n", "column 3 is none of signature_id,region,context"),
-        (b"signature_id,region,region\n", "column 3 comes twice"),
-        ("signature_id\ud800\r\na\r\n".encode("utf-16", "surrogatepass"), "no CSV file in UTF-8"),
-        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", "no CSV file in UTF-8"),
-        (b"\x89PNG\r\n\x1a\n", "no CSV file in UTF-8"),
-        (b'"signature_id', "line 1: is no CSV: a quote is opened and never closed"),
+        (b"f302f5d2454a85c2,ph\n", "column 1 is not one of signature_id,region,context"),
+        (b"signature_id:region\n", "column 1 is not one of signature_id,region,context"),
+        (b"signature_id,region,name\n", "column 3 is not one of signature_id,region,context"),
+        (b"signature_id,region,region\n", "column 3 is repeated"),
+        ("signature_id\ud800\r\na\r\n".encode("utf-16", "surrogatepass"), "not a CSV file in UTF-8"),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0", "not a CSV file in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n", "not a CSV file in UTF-8"),
+        (b'"signature_id', "line 1: is not CSV: a quote is opened and never closed"),
         (b"\0" * 2_000_000, "line 1 is longer than 1,000,000 characters"),
         (b"signature_id\n" + b"a" * 2_000_000, "line 2 is longer than 1,000,000 characters"),
     ],

@@ -81,7 +81,7 @@ def test_a_row_with_too_many_cells_names_the_separator_that_is_not_quoted() -> N
 
 def test_a_separator_that_is_not_what_sep_says_is_named() -> None:
     assert refusal("sep=,\nsignature_id;region\na;sg\n") == (
-        "line 1 says that commas separate, and line 2 is separated by semicolons: correct or delete line 1"
+        "line 1 names commas as separators, but line 2 is separated by semicolons: correct or delete line 1"
     )
 
 
@@ -96,7 +96,7 @@ def test_a_separator_that_cannot_be_one_is_refused(text: str) -> None:
 def test_a_header_under_no_known_separator_asks_for_the_separator(separator: str) -> None:
     assert refusal(f"signature_id{separator}region\na{separator}sg\n") == (
         "line 1 must be the header, such as signature_id,region,context, separated by commas, semicolons, tabs "
-        "or |: column 1 is none of signature_id,region,context"
+        "or |: column 1 is not one of signature_id,region,context"
     )
 
 

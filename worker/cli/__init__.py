@@ -1,6 +1,6 @@
-"""The console command `ekyc`. One module a command, imported when the command is run.
+"""The console command `ekyc`. Each command has a module, which is imported when the command runs.
 
-Exit status of `ekyc`: 0 all is well, 1 something failed or was left out, 2 what was given is wrong, 130 Ctrl-C.
+Exit status of `ekyc`: 0 success, 1 a failure or skipped input, 2 invalid input, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ INTERRUPTED = 130
 )
 @click.version_option(package_name="ekyc-worker", message="ekyc %(version)s")
 def ekyc() -> None:
-    """Bring identity verifications to a decision, and see what became of them."""
+    """Bring identity verifications to a decision, and watch over them."""
 
 
 def main() -> None:
     """The console command. Ends the process."""
     forbid_core_dumps()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # The record holds what people wrote; a terminal that knows only ASCII shows it all the same.
+        # The ledger holds text that people wrote; a terminal limited to ASCII must still be able to show it.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        # Its disk is full or its reader gone, and `run` has said so: Python need not find out again at its exit.
+        # The disk is full or the reader is gone, and `run` has reported it: keep Python from failing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line. Returns what the process should end with; a fault is a line or more on stderr."""
+    """Run one command line. Returns the exit status; an error is printed to stderr in one or more lines."""
     watch_clients()
-    # https://no-color.org: set and not empty. Click knows it not, rich does.
+    # https://no-color.org: set and not empty. Rich honours it, click does not.
     color = False if os.environ.get("NO_COLOR") else None
     try:
         refuse_shadows()
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _said(error: Exception) -> str:
-    """What there is to say about a fault that was to be expected; bugs keep their traceback."""
+    """Return the message for an expected error; bugs keep their traceback."""
     match error:
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "ekyc"
@@ -81,8 +81,8 @@ def _said(error: Exception) -> str:
             return _one_line(error)
         case ImportError():
             return (
-                f"this needs {error.name or error}, which cannot be imported: install it, such as by the extra "
-                "that brings it: pip install 'ekyc-worker[local]'"
+                f"this needs {error.name or error}, which cannot be imported: install it, for example with its "
+                "extra: pip install 'ekyc-worker[local]'"
             )
         case OSError():
             where = f"{error.filename}: " if error.filename else ""

@@ -1,4 +1,4 @@
-"""What people did to whole regions, read back: who held or resumed one, when and why."""
+"""What operators did to whole regions, read from the ledger: who put a region on hold or resumed it, when and why."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from worker.ledger.models import Event
 
-#: How many are read back where nobody asks for more.
+#: How many acts are shown by default.
 USUAL: Final = 20
 
-#: As many as the ledger keeps of each region: `MAX_ACTS` in `common.lua`.
+#: How many acts the ledger keeps of each region: `MAX_ACTS` in `common.lua`.
 KEPT: Final = 1000
 
 
@@ -43,7 +43,7 @@ class Act:
 
 
 def recent(redis: Redis, regions: Sequence[str], most: int = USUAL) -> tuple[Act, ...]:
-    """The newest of all `regions`, at least one, in order. Raises ``LedgerUnavailable``."""
+    """Return the newest `most` acts (1 or more) of all `regions`, oldest first. Raises ``LedgerUnavailable``."""
     quarantine = Quarantine(redis, who="")
     acts = [Act(region, event) for region in regions for event in quarantine.acts(region)]
     return tuple(sorted(acts, key=lambda act: act.event.at_ms)[-most:])

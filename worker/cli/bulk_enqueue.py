@@ -1,4 +1,4 @@
-"""Enqueueing many, in chunks, and keeping count of what became of them."""
+"""Enqueue many verifications in chunks, and count the outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from worker.enqueue_request import EnqueueRequest
 
-#: Requests that are in memory at a time, and at most unanswered when Redis goes away.
+#: Requests in memory at a time, and the most that can be unanswered when Redis becomes unavailable.
 CHUNK: Final = 1000
 
 
@@ -22,8 +22,8 @@ class BulkEnqueue:
     """Takes rows and counts them.
 
     Parameters:
-        say: where a line about a bad row, or about an early end, goes.
-        advance: told after each chunk how many rows there were so far.
+        say: called with each line about a bad row or an early end.
+        advance: called after each chunk with the number of rows so far.
     """
 
     def __init__(self, say: Callable[[str], None], advance: Callable[[int], None]) -> None:
@@ -32,13 +32,13 @@ class BulkEnqueue:
         self.enqueued = 0
         self.known = 0
         self.skipped = 0
-        #: Sent to Redis, and not yet answered.
+        #: Requests sent to Redis that have no answer yet.
         self._sent = 0
 
     def take(self, rows: Iterable[EnqueueRequest | BadRow]) -> None:
-        """Enqueue what can be, name what cannot.
+        """Enqueue the good rows and report the bad ones.
 
-        When it is cut short, by Redis, by a file that cannot be read on or by Ctrl-C, it says how far it came.
+        If Redis, a read error or Ctrl-C interrupts it, it reports how far it got.
         """
         good = self._good(rows)
         try:
@@ -49,13 +49,13 @@ class BulkEnqueue:
             self._cut_short()
             raise
         except (EkycError, OSError):
-            # A Redis that was never there needs no second line.
+            # If Redis was unavailable from the start, the error alone is enough.
             if self.enqueued or self.known:
                 self._cut_short()
             raise
 
     def check(self, rows: Iterable[EnqueueRequest | BadRow]) -> int:
-        """Name what could not be enqueued, without enqueueing anything. Returns how many rows there are."""
+        """Report the bad rows without enqueueing anything. Returns the number of rows."""
         number = 0
         for number, _ in enumerate(self._good(rows), start=1):
             if number % CHUNK == 0:
@@ -81,7 +81,7 @@ class BulkEnqueue:
         if self.enqueued or self.known or self._sent:
             unanswered = f", and {self._sent} sent without an answer" if self._sent else ""
             self._say(f"so far: {self}{unanswered}")
-            self._say("enqueue the same again to go on: what is known changes nothing")
+            self._say("to continue, enqueue the same input again: known ids change nothing")
 
     def __str__(self) -> str:
         return f"enqueued {self.enqueued}, already known {self.known}, skipped {self.skipped}"

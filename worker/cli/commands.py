@@ -1,6 +1,6 @@
 """The commands of `ekyc`: those of this package, and those that other packages install as entry points.
 
-`ekyc --help` imports none of them: it is quick, and it also works where a command cannot be imported.
+`ekyc --help` imports no command, so it is fast, and it works even if a command cannot be imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The commands of this package: each is the object that its entry point names.
+#: The commands of this package, each as `module:attribute`.
 BUILT_IN: Final = {
     "enqueue": "worker.cli.enqueue:enqueue",
     "status": "worker.cli.status:status",
@@ -32,18 +32,18 @@ BUILT_IN: Final = {
 
 #: The line of each command in `ekyc --help`: the first sentence of its own help, which a test compares.
 SHORT_HELP: Final = {
-    "enqueue": "Hand verifications over, to be polled, archived and decided.",
-    "status": "Show what became of one verification, and what happens next.",
+    "enqueue": "Enqueue verifications, to be polled, archived and decided.",
+    "status": "Show the state of one verification, and what happens next.",
     "list": "List verifications by stage, region, age or decision.",
-    "stats": "Show the ledger in figures: what waits, what is done, and how.",
-    "watch": "Watch the ledger live, with rates per second.",
-    "quarantine": "See which verifications need a person; retry or drop them.",
-    "hold": "Put a region on hold: nothing of it is polled meanwhile.",
-    "resume": "End the hold of a region now, also one of the fleet.",
-    "ledger": "Say which ledger the fleet works for.",
-    "redeliver": "Deliver decisions once more, the same bytes under the same id.",
+    "stats": "Show the figures of the ledger: what waits, what is done, and how.",
+    "watch": "Watch the figures of the ledger live, with rates per second.",
+    "quarantine": "Show which verifications need a person; retry or drop them.",
+    "hold": "Put a region on hold: its verifications are not polled meanwhile.",
+    "resume": "End the hold of a region now, also a hold that the fleet began.",
+    "ledger": "Choose which ledger the fleet works for.",
+    "redeliver": "Deliver decisions again, the same bytes under the same id.",
     "doctor": "Check settings, Redis, evidence, decision table and vendor.",
-    "poll-plan": "Show when a verification is polled, and what a load means.",
+    "poll-plan": "Show when a verification is polled, and what a load costs.",
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
     "sandbox": "Start a stand-in for the vendor: tokens, results and images.",
@@ -55,13 +55,13 @@ GROUP: Final = "ekyc.commands"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is run: "lazily loading subcommands" of the manual of click.
+    """A group that imports a command only when it runs: "lazily loading subcommands" in click's manual.
 
-    Click itself imports every command for the help of the group. Here its lines come from a table.
+    For the help of a group, click imports every command. Here its lines come from a table.
 
     Parameters:
       lazy_subcommands: `module:attribute` of each command, in the order of the help.
-      short_help_lines: the line of a command in the help. Without one it is the summary of the package that brings it.
+      short_help_lines: the help line of each command; the default is the summary of the command's distribution.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class LazyGroup(click.Group):
 
 
 class Unloadable(click.Command):
-    """Stands for a command that cannot be imported, and fails with that, whatever its arguments, when it is run."""
+    """A command that could not be imported. It accepts any arguments and raises the import error when it runs."""
 
     def __init__(self, name: str, error: ImportError) -> None:
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}

@@ -1,11 +1,11 @@
-"""`ekyc completion`: a script by which a shell completes commands and options."""
+"""`ekyc completion`: a script with which a shell completes commands and options."""
 
 from __future__ import annotations
 
 import click
 from click.shell_completion import get_completion_class
 
-#: How each shell takes the script up.
+#: How to install the script in each shell.
 _USE = {
     "bash": 'eval "$(ekyc completion bash)" in ~/.bashrc',
     "zsh": 'eval "$(ekyc completion zsh)" in ~/.zshrc',
@@ -19,12 +19,12 @@ _USE = {
 def completion(ctx: click.Context, shell: str) -> None:
     """Print a script that completes commands and options.
 
-    For bash and zsh put eval "$(ekyc completion bash)" into ~/.bashrc, or the same with zsh into ~/.zshrc; for fish
+    For bash, put eval "$(ekyc completion bash)" into ~/.bashrc; for zsh, the same with zsh into ~/.zshrc; for fish,
     write the script to ~/.config/fish/completions/ekyc.fish.
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.ClickException(f"click knows no completion for {shell}")
+        raise click.ClickException(f"click has no completion for {shell}")
     click.echo(f"# {_USE[shell]}")
-    # The script calls `ekyc` again, with what is typed in environment variables.
+    # The script calls `ekyc` again, with the typed words in environment variables.
     click.echo(kind(ctx.find_root().command, {}, "ekyc", "_EKYC_COMPLETE").source())

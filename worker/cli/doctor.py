@@ -1,4 +1,4 @@
-"""`ekyc doctor`: whether everything a worker stands on is there, and what to do where it is not."""
+"""`ekyc doctor`: checks everything that a worker depends on, and says how to fix each fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: What a fault is filed under, and the check that may raise it.
+#: Each check, under the name that an error it raises is shown with.
 CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "redis": check_ledger,
     "holds": check_holds,
@@ -51,9 +51,9 @@ _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check settings, Redis, evidence, decision table and vendor.
 
-    Each line is ok, a warning or an error; below it stands what to do. With --json: ok (no error), and checks
-    (check, level, said, todo). Nothing is changed, but for a probe that is written and removed.
-    Run it as the account that runs the workers: it finds what that one may do.
+    Each line is ok, a warning or an error, followed by what to do about it. With --json: ok (whether there is no
+    error), and checks (check, level, said, todo). The only change it makes is a probe, written and removed.
+    Run it as the account that runs the workers, because it checks what that account may do.
 
     Exit status: 0 no error, 1 an error.
     """
@@ -69,16 +69,16 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Make every check there is, whatever the others find."""
+    """Run every check, whatever the others find."""
     try:
         settings = current()
     except ConfigError as error:
         yield from _faults("settings", error)
-        yield Finding("the rest", Level.WARNING, "was not looked at", "fix the settings first")
+        yield Finding("all else", Level.WARNING, "was not checked", "fix the settings first")
         return
     yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
     for line in unknown_names():
-        yield Finding("settings", Level.WARNING, line, "take it out, unless another program reads it")
+        yield Finding("settings", Level.WARNING, line, "remove it, unless another program reads it")
     yield from _shadows()
     for name, check in CHECKS.items():
         try:
@@ -88,7 +88,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _shadows() -> Iterator[Finding]:
-    """Files here that stop Celery's commands. `ekyc` as installed does not look into the folder it is started in."""
+    """Warn about files here that stop Celery's commands. The installed `ekyc` does not import from this folder."""
     try:
         refuse_shadows(os.getcwd())  # noqa: PTH109 - as Celery does
     except ConfigError as error:
@@ -98,7 +98,7 @@ def _shadows() -> Iterator[Finding]:
 
 
 def _faults(name: str, error: EkycError) -> Iterator[Finding]:
-    # Messages of ours say themselves what to do.
+    # Our error messages already say what to do.
     for line in str(error).splitlines():
         yield Finding(name, Level.ERROR, line)
 

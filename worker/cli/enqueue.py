@@ -1,4 +1,4 @@
-"""`ekyc enqueue`: hand verifications over."""
+"""`ekyc enqueue`: enqueue verifications."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 @click.argument("signature_ids", metavar="[ID]...", nargs=-1)
 @click.option("--from", "source", metavar="FILE", help="Read a CSV file, - for standard input.")
 @new_region_option
-@click.option("--context", metavar="JSON", help="Comes back in the decision; at most 4 KB, nothing personal.")
-@click.option("--strict", is_flag=True, help="With --from: check every row first, refuse all for a bad one.")
+@click.option(
+    "--context", metavar="JSON", help="Returned in the decision; at most 4 KB, without personal data."
+)
+@click.option(
+    "--strict", is_flag=True, help="With --from: check every row first, enqueue none if one is bad."
+)
 @json_option
 @click.pass_context
 def enqueue(  # noqa: PLR0913 - one an option
@@ -44,22 +48,21 @@ def enqueue(  # noqa: PLR0913 - one an option
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Hand verifications over, to be polled, archived and decided.
+    """Enqueue verifications, to be polled, archived and decided.
 
-    Give signature ids (after -- where one begins with a dash), or --from a CSV file in UTF-8 or UTF-16, separated
-    by commas, semicolons, tabs or |. Its header names its columns: signature_id (or signatureId), and if you like
-    region and context (JSON). --region and --context count for rows that leave them empty. A row that cannot be
-    used is named on stderr, and skipped.
+    Give signature ids (after -- if one begins with a dash), or --from a CSV file in UTF-8 or UTF-16, separated
+    by commas, semicolons, tabs or |. Its header names the columns: signature_id (or signatureId), and optionally
+    region and context (JSON). --region and --context are the defaults for rows that leave them empty. A row that
+    cannot be used is reported on stderr and skipped.
 
-    Enqueueing what is known changes nothing, so it is safe to give the same input again.
+    Enqueueing a known id changes nothing, so it is safe to give the same input again.
 
-    Exit status: 0 all are in the ledger, 1 rows were skipped or Redis does not answer, 2 the input cannot
-    be used.
+    Exit status: 0 all are in the ledger, 1 rows were skipped or Redis does not answer, 2 invalid input.
     """
     if bool(signature_ids) == bool(source):
         raise click.UsageError("give either signature ids or --from FILE", ctx)
     if strict and not source:
-        raise click.UsageError("--strict goes with --from", ctx)
+        raise click.UsageError("--strict needs --from", ctx)
     settings = current()
     defaults = _defaults(region, context, settings)
     if source:

@@ -12,20 +12,20 @@ from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.settings import current
 
-#: Take a region out of ADVANCE_REGIONS for a longer hold.
+#: For a longer hold, remove the region from ADVANCE_REGIONS.
 LONGEST_S: Final = 30 * 86_400.0
 
 region_argument = click.argument("region", metavar="REGION", callback=canonical)
 
 
 def duration(ctx: click.Context, param: click.Parameter, given: str) -> float:
-    """A callback for an option: how many seconds it means, more than none and at most `LONGEST_S`."""
+    """Return an option's value in seconds: above 0, at most `LONGEST_S`. A callback for click."""
     try:
         for_s = seconds(given)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
     if not 0 < for_s <= LONGEST_S:
-        raise click.BadParameter("must be more than nothing and at most 720h", ctx, param)
+        raise click.BadParameter("must be more than 0 and at most 720h", ctx, param)
     return for_s
 
 
@@ -42,20 +42,20 @@ def duration(ctx: click.Context, param: click.Parameter, given: str) -> float:
 @why_option
 @who_option
 def hold(region: str, for_s: float, why: str, who: str) -> None:
-    """Put a region on hold: nothing of it is polled meanwhile.
+    """Put a region on hold: its verifications are not polled meanwhile.
 
-    What has settled is archived and decided all the same. Deadlines go on; but nothing is decided without
-    having asked the vendor once more after the rest. A rest that ends later stays; to shorten one, resume
-    first. It is recorded with name, time and reason, which `ekyc stats` shows.
+    Results that are already known are still archived and decided. Deadlines keep running, but a verification whose
+    deadline has passed is polled once more after the hold before it is decided. A hold that ends later is kept; to
+    shorten a hold, resume first. The ledger records name, time and reason, and `ekyc stats` shows them.
 
-    Exit status: 0 it is on hold, 1 Redis does not answer, 2 what was given is wrong.
+    Exit status: 0 the region is on hold, 1 Redis does not answer, 2 invalid input.
     """
     settings = current()
     with connect(settings.redis_url) as redis:
         until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
         holds = Stats(redis).counts(region).holds
     reason = holds[0].reason if holds else why
-    stays = "" if reason == why else ", as before: a hold that ends later stays"
+    stays = "" if reason == why else ", as before: a hold that ends later is kept"
     click.echo(f"{region} is on hold until {rfc3339(until_ms)}: {reason}{stays}")
     if region not in settings.regions:
         click.echo(f"ADVANCE_REGIONS does not name {region} here: `ekyc stats` will not show it", err=True)
@@ -65,12 +65,12 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
 @region_argument
 @who_option
 def resume(region: str, who: str) -> None:
-    """End the hold of a region now, also one of the fleet.
+    """End the hold of a region now, also a hold that the fleet began.
 
-    The breaker starts over, too: the region is polled at full speed again. Where what called for the rest
-    still lasts, the fleet puts the region on hold again. It is recorded with name and time.
+    This also closes the circuit breaker: the region is polled at full speed again. If the cause of the hold
+    persists, the fleet puts the region on hold again. The ledger records name and time.
 
-    Exit status: 0 it is polled, also where it was not on hold; 1 Redis does not answer; 2 what was given is wrong.
+    Exit status: 0 the region is polled, also if it was not on hold; 1 Redis does not answer; 2 invalid input.
     """
     with connect(current().redis_url) as redis:
         holds = Stats(redis).counts(region).holds

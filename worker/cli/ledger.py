@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @click.group
 def ledger() -> None:
-    """Say which ledger the fleet works for."""
+    """Choose which ledger the fleet works for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A region whose ledger is another than the evidence store knows."""
+    """A region whose ledger is not the one that the evidence store knows."""
 
     region: str
-    #: Identities that it takes the place of.
+    #: Identities of the ledgers that it replaces.
     replaces: tuple[str, ...]
     described: str
 
@@ -42,14 +42,14 @@ class Replacement:
 @click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
 @click.pass_context
 def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
-    """Accept the Redis of REDIS_URL in place of the one that the evidence store knows.
+    """Accept the Redis of REDIS_URL instead of the one that the evidence store knows.
 
-    Workers claim nothing from a Redis that came back empty, or from another Redis, until a person accepts it. What
-    it holds for each region in ADVANCE_REGIONS is shown, and whether it is meant is asked. What only the old Redis
-    knew stays unknown: enqueue it again. It is recorded with name and time.
+    Workers claim nothing from a Redis that came back empty, or from another Redis, until a person accepts it. The
+    command shows what this Redis holds for each region in ADVANCE_REGIONS, and asks for confirmation. Verifications
+    that only the old Redis held are lost: enqueue them again. The ledger records name and time.
 
     Exit status: 0 accepted, or there was nothing to accept; 1 the answer was no, or Redis or the evidence store
-    does not answer; 2 what was given is wrong, or nobody could be asked.
+    does not answer; 2 invalid input, or stdin is not a terminal.
     """
     settings = current()
     settings.require_evidence()
@@ -61,16 +61,17 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
             return
         if not yes and not agreed(found):
             ctx.exit(1)
-        for one in found:
+        for replacement in found:
+            region = replacement.region
             accepted = Ledger(redis).accept(
-                one.region, new=new_identity(), replaces=" ".join(one.replaces), who=who
+                region, new=new_identity(), replaces=" ".join(replacement.replaces), who=who
             )
-            evidence.keep_ledger(one.region, accepted)
-            click.echo(f"{one.region}: ledger {accepted} is accepted; workers go on within seconds")
+            evidence.keep_ledger(region, accepted)
+            click.echo(f"{region}: ledger {accepted} is accepted; workers resume within seconds")
 
 
 def replacements(redis: Redis, evidence: Evidence, regions: Sequence[str]) -> list[Replacement]:
-    """Regions whose ledger must be accepted. Raises ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
+    """Return the regions whose ledger must be accepted. Raises ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
     found = []
     for region in regions:
         identity = Ledger(redis).identify(region)
@@ -87,8 +88,8 @@ def replacements(redis: Redis, evidence: Evidence, regions: Sequence[str]) -> li
 
 
 def agreed(found: Sequence[Replacement]) -> bool:
-    """Show what would be accepted, and ask. Raises ``InvalidInput`` where standard input is not a terminal."""
-    lines = "\n".join(one.described for one in found)
+    """Show what would be accepted, and ask. Raises ``InvalidInput`` if stdin is not a terminal."""
+    lines = "\n".join(replacement.described for replacement in found)
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         raise InvalidInput(f"{lines}\nstdin is not a terminal: pass --yes to accept")
     click.echo(lines, err=True)

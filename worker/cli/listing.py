@@ -1,4 +1,4 @@
-"""`ekyc list`: which verifications there are, by stage, region, age, decision and a key of their context."""
+"""`ekyc list`: lists verifications by stage, region, age, decision and a key of their context."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.models import Verification
 
-#: Lines that people want to see when they do not say how many.
+#: The default number of lines.
 LIMIT: Final = 50
 
 
@@ -47,20 +47,27 @@ def _context(ctx: click.Context, param: click.Parameter, given: str | None) -> t
     help="Only at this stage; may be given several times.",
 )
 @click.option(
-    "--region", metavar="REGION", callback=canonical, help="Only this one. Default: all in ADVANCE_REGIONS."
+    "--region",
+    metavar="REGION",
+    callback=canonical,
+    help="Only this region. Default: all in ADVANCE_REGIONS.",
 )
 @click.option(
-    "--older-than", "older_than_s", metavar="TIME", callback=_age, help="Enqueued before this, such as 30m."
+    "--older-than",
+    "older_than_s",
+    metavar="TIME",
+    callback=_age,
+    help="Enqueued longer ago than this, such as 30m.",
 )
 @click.option("--decision", metavar="NAME", help="Only with this decision, such as review.")
 @click.option(
     "--context",
     metavar="KEY[=VALUE]",
     callback=_context,
-    help="Only with this key at the top of their context, which is shown; with =VALUE only with this value.",
+    help="Only with this key at the top of the context, which is shown; with =VALUE only with this value.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="List at most so many."
+    "--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="List at most this many."
 )
 @json_option
 def list_(  # noqa: PLR0913 - one an option
@@ -75,15 +82,15 @@ def list_(  # noqa: PLR0913 - one an option
 ) -> None:
     """List verifications by stage, region, age or decision.
 
-    Redis is asked in small slices, so that a million of them hold nobody up; it ends at --limit. Stages but done and
-    dropped have an index, by which what is due first comes first; anything else is found by looking at every key, in
-    no order. What changes its stage meanwhile may be missed.
+    It reads Redis in small slices, so that even a million verifications delay no worker, and ends at --limit. All
+    stages except done and dropped have an index, which gives the earliest due first. For anything else it reads every
+    key, in no order. A verification that changes its stage meanwhile may be missed.
 
     With --json: verifications (signature_id, region, stage, age_s, enqueued_at, polls, overall_result, error_code,
     reason, decision, quarantine_reason; with --context also context, which holds that key alone), and more (whether
     there are more than --limit).
 
-    Exit status: 0, also where none is found; 1 Redis does not answer; 2 what was given is wrong.
+    Exit status: 0, also if none is found; 1 Redis does not answer; 2 invalid input.
     """
     settings = current()
     regions = (region,) if region else settings.regions
@@ -102,11 +109,11 @@ def list_(  # noqa: PLR0913 - one an option
         click.echo(json.dumps({"verifications": [_as_json(each, key) for each in listed], "more": more}))
         return
     if not listed:
-        click.echo(f"none is found in {' or '.join(regions)}")
+        click.echo(f"no verification found in {' or '.join(regions)}")
         return
     click.echo("\n".join(_lines(listed, key)))
     if more:
-        click.echo(f"there are more: give --limit, such as --limit {10 * limit}")
+        click.echo(f"there are more: pass --limit, such as --limit {10 * limit}")
 
 
 def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """A pipeline's text with nothing in it that a terminal obeys."""
+    """Return a pipeline's text without control characters for the terminal."""
     return text if text.isprintable() else json.dumps(text)
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 
-#: The most that the ledger's record keeps of a name or a reason. What is longer is refused, not cut.
+#: The maximum length of a name or a reason in the ledger. Longer text is refused, not cut.
 MAX_TEXT_CHARACTERS: Final = 200
 
 
 def canonical(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
-    """A callback for an option: the region's own name, also where its alias was given."""
+    """Return the canonical name of a region, also for an alias. A callback for click."""
     try:
         return None if given is None else canonical_region(given)
     except ValueError as error:
@@ -31,7 +31,7 @@ def canonical(ctx: click.Context, param: click.Parameter, given: str | None) -> 
 
 
 def said(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
-    """A callback for what a person says for the record: one line that every terminal can show."""
+    """Return a name or a reason as one line that every terminal can show. A callback for click."""
     if given is None:
         return None
     text = " ".join(given.split())
@@ -41,14 +41,14 @@ def said(ctx: click.Context, param: click.Parameter, given: str | None) -> str |
 
 
 def well_formed(ctx: click.Context, param: click.Parameter, given: str) -> str:
-    """A callback for an argument that is one signature id. Says what is wrong, never the value."""
+    """Check a signature id. The error says what is wrong, but never quotes the value. A callback for click."""
     if not SIGNATURE_ID.fullmatch(given):
         raise click.BadParameter("must be 1 to 64 of letters, digits, - and _", ctx, param)
     return given
 
 
 def login_name() -> str:
-    """Who is at work here, as the operating system knows it."""
+    """Return the user's login name from the operating system."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -61,59 +61,59 @@ region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several the one that knows the id.",
+    help="sg, ph, th, my, vn or global. Default: the region in ADVANCE_REGIONS that knows the id.",
 )
 
-#: `--region` of `ekyc enqueue`: no region knows a new id.
+#: `--region` of `ekyc enqueue`, because no region knows a new id.
 new_region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the one in ADVANCE_REGIONS; of several one must be given.",
+    help="sg, ph, th, my, vn or global. Default: the region in ADVANCE_REGIONS, if there is only one.",
 )
 
-#: `--who`, for commands that change something: the record names who did it.
+#: `--who`, for commands that change something: the ledger records who ran them.
 who_option = click.option(
     "--who",
     metavar="NAME",
     default=login_name,
     callback=said,
-    help="Who does this, for the record. Default: your login name.",
+    help="Your name, for the record. Default: your login name.",
 )
 
-#: `--why`, for commands that nobody should use without a reason.
+#: `--why`, for commands that need a reason.
 why_option = click.option(
     "--why",
     metavar="TEXT",
     required=True,
     callback=said,
-    help="The reason, for the record. It is kept in Redis and shown: nothing personal in it.",
+    help="The reason, for the record. It is kept in Redis and shown, so it must not hold personal data.",
 )
 
 #: `--json`, given to the command as `as_json`.
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 
 def only_region(settings: Settings) -> str | None:
-    """The region that is meant when none is given: the only one in ADVANCE_REGIONS; None: there are several."""
+    """Return the only region in ADVANCE_REGIONS, which is the default; None if there are several."""
     return settings.regions[0] if len(settings.regions) == 1 else None
 
 
 def need_region(given: str | None, settings: Settings) -> str:
-    """The region a command is about. Raises ``InvalidInput`` where none is given and several could be meant."""
+    """Return the given region or the default. Raises ``InvalidInput`` if there is neither."""
     region = given or only_region(settings)
     if region is None:
         raise InvalidInput(
-            f"which region? Give --region, one of {', '.join(settings.regions)} "
-            "(no need to once ADVANCE_REGIONS names a single one)"
+            f"which region? Pass --region, one of {', '.join(settings.regions)} "
+            "(not needed if ADVANCE_REGIONS names only one)"
         )
     return region
 
 
 def region_of(redis: Redis, signature_id: str, given: str | None, settings: Settings) -> str:
-    """The region of a verification: the one that is given, or the only one of ADVANCE_REGIONS that knows its id.
+    """Return the region of a verification: the given one, or the one in ADVANCE_REGIONS that knows its id.
 
-    Raises ``InvalidInput`` where several regions know it. Where none does it is the first of them.
+    If no region knows the id, it is the first in ADVANCE_REGIONS. Raises ``InvalidInput`` if several know it.
     """
     if given:
         return given
@@ -122,14 +122,14 @@ def region_of(redis: Redis, signature_id: str, given: str | None, settings: Sett
             pipe.exists(f"{prefix(region)}v:{signature_id}")
         known = [region for region, there in zip(settings.regions, pipe.execute(), strict=True) if there]
     if len(known) > 1:
-        raise InvalidInput(f"{signature_id} is known in {' and '.join(known)}: give --region")
+        raise InvalidInput(f"{signature_id} is known in {' and '.join(known)}: pass --region")
     return known[0] if known else settings.regions[0]
 
 
 def must_be_polled(region: str, settings: Settings) -> None:
-    """Raises ``InvalidInput`` for a region that no worker with these settings would poll."""
+    """Raise ``InvalidInput`` for a region that no worker with these settings would poll."""
     if region not in settings.regions:
         raise InvalidInput(
             f"--region {region}: ADVANCE_REGIONS names only {', '.join(settings.regions)}, "
-            "so nobody would poll it; add the region there, for workers too"
+            "so no worker would poll it; add the region there, also in the workers' settings"
         )

@@ -1,4 +1,4 @@
-"""A plan of polls as people and machines read it: a timetable, and what a load comes to."""
+"""The output of `ekyc poll-plan`, as text and as JSON: a timetable of polls, and the cost of a load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.policy.simulation.workload import Cost, Load
     from worker.settings import Settings
 
-#: What a waiting verification takes of Redis at most, without context: a promise of the README.
+#: The most memory of Redis that a waiting verification takes, without context. The README promises it.
 WAITING_BYTES: Final = 400
 
 _MEGABYTE: Final = 1_000_000
@@ -26,7 +26,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `ekyc poll-plan` has found out. `load` is None where none was given."""
+    """The result of `ekyc poll-plan`. `load` is None if none was given."""
 
     settings: Settings
     unsubmitted: list[Moment]
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def rate_suffices(self) -> bool:
-        """Whether EKYC_RATE lets the load through."""
+        """Whether EKYC_RATE allows the load."""
         rate = self.settings.rate
         return self.load is None or rate is None or self.load.calls_per_second <= rate
 
@@ -55,12 +55,12 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The timetable, and the load below it."""
-        yield f"{'poll':>5}  {'while the user is at it':<40}  from when the user is done"
+        yield f"{'poll':>5}  {'until the user is done':<40}  after the user is done"
         for number, moments in enumerate(zip_longest(self.unsubmitted, self.submitted), start=1):
             yield f"{number:>5}  {_when(moments[0]):<40}  {_when(moments[1])}".rstrip()
         yield ""
         deadline = span(self.settings.poll_deadline_s)
-        yield f"At the deadline, {deadline} after the enqueue, it is polled for the last time and decided."
+        yield f"At the deadline, {deadline} after the enqueue, a verification is polled for the last time and decided."
         if self.load:
             yield ""
             yield from self._load_lines(self.load)
@@ -93,12 +93,12 @@ class Plan:
         if not self.rate_suffices:
             yield (
                 f"EKYC_RATE={self.settings.rate:g} is too small: this takes {_number(load.calls_per_second)} calls a "
-                "second; with less, what is due waits ever longer"
+                "second, so due verifications would wait longer and longer"
             )
 
 
 def _number(value: float) -> str:
-    """Four digits that count, and all before the point."""
+    """Format a number with four significant digits, and all digits before the point."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits
 
 
@@ -112,7 +112,7 @@ def _when(moment: Moment | None) -> str:
 
 def _delay(figures: Figures) -> str:
     if not isfinite(figures.median_s):
-        return "none: nobody is answered before the deadline"
+        return "none: the vendor answers no verification before the deadline"
     late = f"{span(figures.median_s)} (median), {span(figures.p95_s)} (95 %)"
     return f"{late} from the vendor's answer to the poll that finds it"
 

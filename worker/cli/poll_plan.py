@@ -1,4 +1,4 @@
-"""`ekyc poll-plan`: when a verification would be polled, and what a load means. Nobody is asked, not even Redis."""
+"""`ekyc poll-plan`: when a verification would be polled, and what a load costs. It makes no calls."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
     from worker.policy.simulation.workload import Load
     from worker.settings import Settings
 
-#: What 95 % of users or answers take, in medians: about what docs/schedule.md assumes.
+#: The 95th percentile of a time, in medians: about what docs/schedule.md assumes.
 TAIL: Final = 3.0
 
-#: Where the user is not done before the enqueue, as docs/schedule.md assumes it.
+#: The share of users who never finish, as docs/schedule.md assumes, unless they finish before the enqueue.
 ABANDONED: Final = 0.25
 
 DAY_S: Final = 86_400.0
 
-#: More than anybody would mean, so that `inf` is none.
+#: An upper limit that also excludes `inf`.
 MOST: Final = 1e9
 
 
 def duration(ctx: click.Context, param: click.Parameter, given: str) -> float:
-    """A callback for an option: how many seconds it means, a day at most."""
+    """Return an option's value in seconds, at most a day. A callback for click."""
     try:
         found_s = seconds(given)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
     if found_s > DAY_S:
-        raise click.BadParameter("must be a day at most", ctx, param)
+        raise click.BadParameter("must be at most a day", ctx, param)
     return found_s
 
 
 def above_zero(ctx: click.Context, param: click.Parameter, given: float | None) -> float | None:
-    """A callback for an option: a number above zero. `nan` and `inf` are none."""
+    """Check that an option's value is above zero, and not `nan` or `inf`. A callback for click."""
     if given is not None and not 0 < given <= MOST:
-        raise click.BadParameter("must be above 0, and a thousand million at most", ctx, param)
+        raise click.BadParameter("must be above 0 and at most 1000000000", ctx, param)
     return given
 
 
 def share(ctx: click.Context, param: click.Parameter, given: float | None) -> float | None:
-    """A callback for an option in per cent: as a share."""
+    """Return an option in per cent as a share. A callback for click."""
     if given is not None and not 0 <= given <= 100:  # noqa: PLR2004 - per cent
         raise click.BadParameter("must be 0 to 100", ctx, param)
     return None if given is None else given / 100
@@ -62,14 +62,14 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     type=float,
     callback=above_zero,
     metavar="N",
-    help="A load: enqueued a second, in one region.",
+    help="The load: verifications enqueued per second, in one region.",
 )
 @click.option(
     "--per-day",
     type=float,
     callback=above_zero,
     metavar="N",
-    help="The same in a day: an average, peaks are higher.",
+    help="The load per day: an average, peaks are higher.",
 )
 @click.option(
     "--user",
@@ -78,7 +78,7 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     default="2m",
     show_default=True,
     callback=duration,
-    help="Half of all users are done so soon after the enqueue, 95 % in three times that. 0s: they are by then.",
+    help="Median time from the enqueue until the user is done; 95 % take at most three times that. 0s: done by then.",
 )
 @click.option(
     "--vendor",
@@ -87,14 +87,14 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     default="6s",
     show_default=True,
     callback=duration,
-    help="Half of all answers come so soon after that, 95 % in three times that.",
+    help="Median time from then until the vendor has the result; 95 % take at most three times that.",
 )
 @click.option(
     "--abandoned",
     type=float,
     callback=share,
     metavar="PERCENT",
-    help=f"How many users in a hundred never finish. Default: {ABANDONED:.0%}, with --user 0s none.",
+    help=f"How many users in a hundred never finish. Default: {ABANDONED:.0%}, or none with --user 0s.",
 )
 @click.option("--told", is_flag=True, help="The pipeline calls `nudge` when a user is done.")
 @click.option(
@@ -104,7 +104,7 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     metavar="MS",
     default=1.0,
     show_default=True,
-    help="A worker's processor time for a poll; measured in docs/adr/0002-batches.md.",
+    help="CPU time of a worker for a poll; measured in docs/adr/0002-batches.md.",
 )
 @click.option(
     "--decision-ms",
@@ -113,7 +113,7 @@ def share(ctx: click.Context, param: click.Parameter, given: float | None) -> fl
     metavar="MS",
     default=2.0,
     show_default=True,
-    help="The same for archiving and deciding; measured in docs/benchmarks.md.",
+    help="CPU time of a worker for archiving and deciding; measured in docs/benchmarks.md.",
 )
 @json_option
 @click.pass_context
@@ -130,18 +130,18 @@ def poll_plan(  # noqa: PLR0913 - each is an option
     decision_ms: float,
     as_json: bool,
 ) -> None:
-    """Show when a verification is polled, and what a load means.
+    """Show when a verification is polled, and what a load costs.
 
-    It plays the workers' own policy under the settings of the environment; Redis and the vendor are not asked.
-    First the expected time of each poll, and between what it lies; with --per-second or --per-day also what that
-    load comes to, all else as assumed by the options. docs/schedule.md says what the assumptions leave out.
+    It simulates the workers' own policy with the settings of the environment, without calls to Redis or the vendor.
+    It prints the expected time of each poll with its range; with --per-second or --per-day also what that load costs
+    under the assumptions of the other options. docs/schedule.md explains what the assumptions leave out.
 
     With --json: first_s, factor, cap_s, deadline_s and rate as set; user_at_it and user_done (for each poll
     earliest_s, expected_s, latest_s, since the enqueue or since the user is done); load (null, or per_second,
     polls_each, calls_per_second, delay_median_s, delay_p95_s, waits_s, waiting, redis_bytes, workers,
     rate_suffices).
 
-    Exit status: 0 all is well, 1 EKYC_RATE is too small for the load, 2 what was given is wrong.
+    Exit status: 0 success, 1 EKYC_RATE is too small for the load, 2 invalid input.
     """
     if per_second and per_day:
         raise click.UsageError("give --per-second or --per-day, not both", ctx)

@@ -1,4 +1,4 @@
-"""`ekyc redeliver`: put decisions on the pipeline's queue once more, with the same bytes and the same id."""
+"""`ekyc redeliver`: puts decisions on the pipeline's queue again, with the same bytes and the same id."""
 
 from __future__ import annotations
 
@@ -57,13 +57,16 @@ def _decision(ctx: click.Context, param: click.Parameter, given: str | None) -> 
     "since_s",
     metavar="TIME",
     callback=_since,
-    help="All that were delivered within that time, such as 30m or 2h.",
+    help="All decisions delivered within this time, such as 30m or 2h.",
 )
 @click.option(
-    "--decision", metavar="NAME", callback=_decision, help="With --since: only these, such as approve."
+    "--decision",
+    metavar="NAME",
+    callback=_decision,
+    help="With --since: only this decision, such as approve.",
 )
 @who_option
-@click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
 @json_option
 @click.pass_context
 def redeliver(  # noqa: PLR0913 - one an option
@@ -77,24 +80,24 @@ def redeliver(  # noqa: PLR0913 - one an option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Deliver decisions once more, the same bytes under the same id.
+    """Deliver decisions again, the same bytes under the same id.
 
-    For a pipeline that has lost what it had read. Give signature ids (after -- where one begins with a dash), or
-    --since, which without --region means all regions in ADVANCE_REGIONS and scans the whole Redis. How many they
-    are is shown, and whether they are meant is asked.
+    Use it if the pipeline has lost decisions that it had read. Give signature ids (after -- if one begins with a
+    dash), or --since, which without --region selects from all regions in ADVANCE_REGIONS and scans the whole Redis.
+    The command shows how many are selected, and asks for confirmation.
 
-    The ledger keeps a decision for EKYC_RETENTION after its verification is done; an older one is unknown to it.
-    A decision that was not delivered yet is left to the fleet. No new decision is made, and figures of decisions
-    do not change. It is recorded with name and time: `ekyc stats --json` shows it among acts, and `ekyc status`
+    The ledger keeps a decision for EKYC_RETENTION after its verification is done; older decisions are unknown to it.
+    A decision that was not delivered yet is left to the fleet. No new decision is made, and the counts of decisions
+    do not change. The ledger records name and time: `ekyc stats --json` shows them among acts, and `ekyc status`
     in each timeline. With --json: redelivered, not_delivered, unknown.
 
     Exit status: 0 all were redelivered, 1 some were not, or the answer was no, or Redis or the broker does not
-    answer, 2 what was given is wrong, or stdin is not a terminal; 130 Ctrl-C.
+    answer, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if bool(signature_ids) == (since_s is not None):
         raise click.UsageError("give either signature ids or --since", ctx)
     if decision is not None and since_s is None:
-        raise click.UsageError("--decision goes with --since", ctx)
+        raise click.UsageError("--decision needs --since", ctx)
     settings = current()
     with connect(settings.redis_url) as redis:
         decided = Decided(redis, who=who)
@@ -114,9 +117,9 @@ def redeliver(  # noqa: PLR0913 - one an option
 def _given(
     decided: Decided, redis: Redis, settings: Settings, signature_ids: Sequence[str], region: str | None
 ) -> tuple[Mapping[str, Sequence[str]], str]:
-    """Those whose ids were given, each of `region`, or of the one that knows it.
+    """Choose by id, in `region` or in the region that knows the id. Returns ids by region, and their description.
 
-    Raises ``InvalidInput``, which names the position of a bad id.
+    Raises ``InvalidInput``, which names the position of each bad id.
     """
     faults = [
         f"id number {position}: must be 1 to 64 of letters, digits, - and _"
@@ -133,7 +136,7 @@ def _given(
         f"{known[word]} {text}"
         for word, text in (
             (Known.NOT_DELIVERED, "not delivered yet"),
-            (Known.UNKNOWN, "unknown, or done longer ago than the ledger remembers"),
+            (Known.UNKNOWN, "unknown, or done longer ago than the ledger keeps"),
         )
         if known[word]
     ]
@@ -144,7 +147,7 @@ def _given(
 def _found(
     decided: Decided, regions: Sequence[str], since_s: float, decision: str | None
 ) -> tuple[Mapping[str, Sequence[str]], str]:
-    """All that were delivered within `since_s`."""
+    """Choose all decisions delivered within `since_s`. Returns ids by region, and their description."""
     with closing(Reporter("looking for decisions")) as reporter:
         found = {region: decided.since(region, since_s, decision, reporter.advance) for region in regions}
     where = ", ".join(f"{region} {len(ids)}" for region, ids in found.items() if ids) or "none"
@@ -171,7 +174,7 @@ def _agreed(said: str) -> bool:
 
 
 class Run:
-    """Delivers the chosen, a page at a time, and counts what became of them."""
+    """Delivers the chosen decisions, a page at a time, and counts the outcomes."""
 
     def __init__(self, decided: Decided, chosen: Mapping[str, Sequence[str]]) -> None:
         self._decided = decided
@@ -188,7 +191,7 @@ class Run:
 
     @property
     def left(self) -> int:
-        """How many were not redelivered."""
+        """The number of decisions that were not redelivered."""
         return self.seen - self._counts[Known.DELIVERED]
 
     def as_json(self) -> dict[str, int]:
@@ -214,7 +217,7 @@ class Run:
         try:
             with closing(Reporter("redelivering")) as reporter:
                 for region, ids in self._chosen.items():
-                    # Before anything is sent: whatever ends this process, the record has it.
+                    # Before anything is sent, so that the act is recorded even if this process is killed.
                     self._decided.note(region, act=said)
                     for start in range(0, len(ids), PAGE):
                         self._page(app, region, ids[start : start + PAGE])
@@ -227,18 +230,19 @@ class Run:
         from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`
 
         kept = self._decided.read(region, ids)
-        ready = [one for one in kept if one.known is Known.DELIVERED]
+        ready = [each for each in kept if each.known is Known.DELIVERED]
         if ready:
             deliver(
-                app, [Outgoing(decision_id(region, one.signature_id), one.name, one.text) for one in ready]
+                app,
+                [Outgoing(decision_id(region, each.signature_id), each.name, each.text) for each in ready],
             )
             self._counts[Known.DELIVERED] += len(ready)
-            self._decided.note(region, [one.signature_id for one in ready])
-        self._counts.update(one.known for one in kept if one.known is not Known.DELIVERED)
+            self._decided.note(region, [each.signature_id for each in ready])
+        self._counts.update(each.known for each in kept if each.known is not Known.DELIVERED)
 
 
 def _reach(settings: Settings) -> None:
-    """Raises ``BrokerUnavailable`` where the broker does not answer: Celery by itself would wait for it for long."""
+    """Raise ``BrokerUnavailable`` if the broker does not answer. Celery itself would wait for it for a long time."""
     from worker.messaging import queues  # noqa: PLC0415 - see above
 
     try:

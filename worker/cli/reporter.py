@@ -1,4 +1,4 @@
-"""What a long command says on stderr while it is at work: lines, and on a terminal a bar."""
+"""The progress of a long command on stderr: lines, and on a terminal a progress bar."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from worker.cli.source import size_bytes
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-#: Rows that are worth a bar: fewer are done before it can be seen.
+#: The number of rows from which a bar is shown: fewer are done before it can be seen.
 MANY: Final = 1000
 
 
 class Reporter:
-    """Lines on stderr; where it is a terminal and there are many rows, a bar below them.
+    """Prints lines on stderr and, for many rows on a terminal, a progress bar below them.
 
     Parameters:
-        doing: what stands before the bar.
-        stream: what is being read; its size and position move the bar. None: nobody knows how far it is.
+        doing: the label of the bar.
+        stream: the input; its size and position move the bar. None if the progress is not known.
     """
 
     def __init__(self, doing: str, stream: BinaryIO | None = None) -> None:
@@ -31,7 +31,7 @@ class Reporter:
         self._task: TaskID | None = None
 
     def close(self) -> None:
-        """Take the bar away. The lines stay."""
+        """Remove the bar. The lines stay."""
         if self._progress is not None:
             self._progress.stop()
 
@@ -42,7 +42,7 @@ class Reporter:
             self._progress.console.print(f"ekyc: {line}", markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, rows: int) -> None:
-        """Show how many rows there were so far."""
+        """Show the number of rows so far."""
         if self._progress is None or self._task is None:
             if rows < MANY or not sys.stderr.isatty():
                 return

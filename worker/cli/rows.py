@@ -1,4 +1,4 @@
-"""Reading verifications out of CSV: what can be enqueued, and which rows cannot, without their values."""
+"""Reads verifications from CSV: the rows that can be enqueued, and the bad rows without their values."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("signature_id", "region", "context")
 
-#: Other names of columns: the vendor's own.
+#: Other accepted names of columns: the vendor's.
 ALIASES: Final = {"signatureid": "signature_id"}
 
-#: What may separate columns, and what it is called. Where a comma is a decimal point, spreadsheets write semicolons.
+#: Separators of columns, and their names. Where the decimal separator is a comma, spreadsheets write semicolons.
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 
-#: The line that names the separator to Excel.
+#: The line in which Excel names the separator.
 _SEP: Final = re.compile(r'\s*"?sep=(.*?)"?[ \r\n]*', re.IGNORECASE)
 
 _HEADER: Final = "line {line} must be the header, such as " + ",".join(COLUMNS)
 
-#: A byte that is no text, in whatever encoding, becomes a letter that text cannot hold.
+#: A byte that cannot be decoded becomes a character that cannot occur in text.
 codecs.register_error("ekyc_no_text", lambda error: ("\udcff", getattr(error, "end", 0)))
 
-#: Nothing of ours comes near it, so that a file without line ends cannot fill the memory.
+#: Far above any valid line, so that a file without line ends cannot fill the memory.
 MAX_LINE_CHARACTERS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be enqueued: where it is, and what is wrong with it."""
+    """A row that cannot be enqueued: its lines, and what is wrong with it."""
 
     first_line: int
     last_line: int
     problem: str
-    #: How many rows there may have been: where quotes went wrong, each line may have been one.
+    #: The number of rows it may stand for: after a wrong quote, each line may be a row.
     rows: int = 1
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What counts where a row says nothing, and the regions that there may be."""
+    """The values for columns that a row leaves empty, and the allowed regions."""
 
     region: str | None
     #: As parsed JSON.
@@ -67,12 +67,12 @@ class Defaults:
 
 
 def read(stream: BinaryIO, defaults: Defaults) -> Generator[EnqueueRequest | BadRow]:
-    """The rows of a CSV file, one at a time. Close it before `stream`.
+    """Yield the rows of a CSV file, one at a time. Close the generator before `stream`.
 
-    It is in UTF-8 or, as Excel's Unicode text, in UTF-16. A comma, a semicolon, a tab or a | separates its columns: the
-    one that a first line `sep=` names, or under which the header has our columns.
+    The file is in UTF-8 or, like Excel's Unicode text, in UTF-16. A comma, a semicolon, a tab or a | separates the
+    columns: the one that a first line `sep=` names, or the one with which the header has our columns.
 
-    Raises ``InvalidInput`` where it is no such file, or does not begin with a header of our columns.
+    Raises ``InvalidInput`` if it is not such a file, or does not begin with a header of our columns.
     """
     text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="ekyc_no_text", newline="")
     try:
@@ -103,7 +103,7 @@ def read(stream: BinaryIO, defaults: Defaults) -> Generator[EnqueueRequest | Bad
 
 
 def _encoding(stream: BinaryIO) -> str:
-    """By its first bytes. An ASCII letter, as a header begins, is followed or preceded by a NUL in UTF-16."""
+    """Detect the encoding by the first two bytes. In UTF-16, an ASCII letter has a NUL before or after it."""
     if isinstance(stream, io.BufferedReader | io.BufferedRandom):
         start = stream.peek(2)[:2]
     elif stream.seekable():
@@ -120,28 +120,28 @@ def _encoding(stream: BinaryIO) -> str:
 
 
 def _separator(lines: Iterator[str]) -> tuple[int, str, list[str]]:
-    """How many lines stand before the header, what separates columns, and the line that was read for it."""
+    """Return the number of lines before the header, the separator, and the lines that were read to find it."""
     first = next(lines, "")
     found = _SEP.fullmatch(first)
     if found is None:
         return 0, _fitting(first) or ",", [first]
     separator, header = found[1], next(lines, "")
     if len(set(separator)) == 1 and separator[0] in SEPARATORS and _fits(header, separator[0]):
-        # Several alike: this line has empty columns behind it, too.
+        # Repeated separators: this line, too, ends with empty columns.
         separator = separator[0]
     if separator not in SEPARATORS:
         raise InvalidInput("line 1: sep= must name a comma, a semicolon, a tab or a |")
     fitting = _fitting(header)
     if fitting and not _fits(header, separator):
         raise InvalidInput(
-            f"line 1 says that {_several(separator)} separate, and line 2 is separated by {_several(fitting)}: "
+            f"line 1 names {_several(separator)} as separators, but line 2 is separated by {_several(fitting)}: "
             "correct or delete line 1"
         )
     return 1, separator, [header]
 
 
 def _fitting(header: str) -> str | None:
-    """The separator under which a header has our columns; None: there is none."""
+    """Return the separator with which a header has our columns, or None."""
     return next((separator for separator in SEPARATORS if _fits(header, separator)), None)
 
 
@@ -154,7 +154,7 @@ def _fits(line: str, separator: str) -> bool:
 
 
 def _trimmed(cells: list[str]) -> list[str]:
-    """Without the empty columns that a spreadsheet writes behind the last one."""
+    """Remove the empty columns that a spreadsheet writes after the last one."""
     count = len(cells)
     while count > 1 and not cells[count - 1].strip():
         count -= 1
@@ -162,7 +162,7 @@ def _trimmed(cells: list[str]) -> list[str]:
 
 
 def _spaced(header: str, separator: str) -> bool:
-    """Whether blanks stand before quotes, which then count as quotes. Elsewhere they may be JSON that is not quoted."""
+    """Whether the header has spaces before quotes. If not, a quote after a space may belong to unquoted JSON."""
     return re.search(rf'{re.escape(separator)} +"', header) is not None
 
 
@@ -182,7 +182,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         number += 1
         if len(line) == MAX_LINE_CHARACTERS:
             raise InvalidInput(
-                f"line {number} is longer than {MAX_LINE_CHARACTERS:,} characters: no such CSV file"
+                f"line {number} is longer than {MAX_LINE_CHARACTERS:,} characters: this is not such a CSV file"
             )
         yield line
 
@@ -194,13 +194,13 @@ def _header(reader: Iterator[list[str]], line: int) -> list[str]:
         raise InvalidInput(f"line {line}: {_not_csv(error)}") from None
     if not all(map(_readable, cells)):
         raise InvalidInput(
-            "this is no CSV file in UTF-8 or UTF-16: save it as text, as `CSV UTF-8` in a spreadsheet"
+            "this is not a CSV file in UTF-8 or UTF-16: save it as text, as `CSV UTF-8` in a spreadsheet"
         )
     columns = [_column(cell) for cell in _trimmed(cells)]
     for number, column in enumerate(columns, start=1):
         # It may be a row of data, so it is not quoted.
         if column not in COLUMNS or column in columns[: number - 1]:
-            fault = "comes twice" if column in COLUMNS else f"is none of {','.join(COLUMNS)}"
+            fault = "is repeated" if column in COLUMNS else f"is not one of {','.join(COLUMNS)}"
             raise InvalidInput(
                 f"{_HEADER.format(line=line)}, separated by commas, semicolons, tabs or |: column {number} {fault}"
             )
@@ -225,7 +225,7 @@ def _request(cells: list[str], columns: list[str], separator: str, defaults: Def
             raise SchemaError(column, "must be text without NUL, in UTF-8 or UTF-16")
     region = row.get("region") or defaults.region
     if not region:
-        raise SchemaError("region", "is empty, and there is no --region")
+        raise SchemaError("region", "is empty, and --region is not given")
     request = load_enqueue(
         {
             "signature_id": row.get("signature_id", ""),
@@ -235,13 +235,13 @@ def _request(cells: list[str], columns: list[str], separator: str, defaults: Def
     )
     if request.region not in defaults.regions:
         raise SchemaError(
-            "region", f"is none of ADVANCE_REGIONS ({', '.join(defaults.regions)}): nobody would poll it"
+            "region", f"is not in ADVANCE_REGIONS ({', '.join(defaults.regions)}): no worker would poll it"
         )
     return request
 
 
 def parsed(context: str) -> Any:
-    """The JSON of a context. Raises ``SchemaError`` without quoting it."""
+    """Parse the JSON of a context. Raises ``SchemaError`` without quoting it."""
     try:
         return json.loads(context)
     except (ValueError, RecursionError):
@@ -249,14 +249,14 @@ def parsed(context: str) -> Any:
 
 
 def _readable(cell: str) -> bool:
-    # What was no UTF-8 has been decoded to surrogates, which cannot be encoded again.
+    # Bytes that could not be decoded became surrogates, which cannot be encoded again.
     return "\0" not in cell and (cell.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in cell))
 
 
 def _not_csv(error: csv.Error) -> str:
     problem = str(error)
     if "unexpected end" in problem:
-        return "is no CSV: a quote is opened and never closed"
+        return "is not CSV: a quote is opened and never closed"
     if "field limit" in problem:
         return f"has a field of more than {csv.field_size_limit():,} characters; is a quote left open?"
-    return f"is no CSV: {problem}"
+    return f"is not CSV: {problem}"

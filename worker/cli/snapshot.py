@@ -1,4 +1,4 @@
-"""The ledger in figures: one look at it, and how it differs from the look before."""
+"""Figures of the ledger: a snapshot, and the rates between two snapshots."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the ledger said at one moment."""
+    """The figures of the ledger at one moment."""
 
     #: By this machine's monotonic clock.
     at_s: float
     total: Counts
     regions: dict[str, Counts]
-    #: Those seen lately.
+    #: Workers that were seen lately.
     workers: tuple[Worker, ...] = ()
-    #: What happened in the last minutes, in each region; empty: nobody asked.
+    #: By region, what happened in the last minutes; empty if it was not read.
     lately: dict[str, Lately] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
-        """Nothing was ever enqueued."""
+        """Whether nothing was ever enqueued."""
         return not self.total.enqueued
 
     @property
     def decided(self) -> int:
-        """Decisions delivered so far."""
+        """The number of decisions delivered so far."""
         return sum(self.total.decisions.values())
 
     def as_json(self) -> dict[str, Any]:
-        """All regions together, and under `regions` each by itself."""
+        """Return the figures of all regions together, and of each under `regions`."""
         return _as_json(self.total, lately_together(self.lately.values())) | {
             "regions": {
                 region: _as_json(counts, self.lately.get(region, Lately()))
@@ -57,7 +57,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What happened between two looks, per second."""
+    """Rates per second between two snapshots."""
 
     enqueued: float
     polls: float
@@ -65,7 +65,7 @@ class Rates:
 
     @classmethod
     def between(cls, before: Snapshot, after: Snapshot) -> Rates:
-        """Never below zero, though a ledger that was emptied in between counts from nothing."""
+        """Return the rates, never below zero, even if the ledger was emptied in between."""
         passed_s = max(after.at_s - before.at_s, 1e-3)
         return cls(
             enqueued=max(after.total.enqueued - before.total.enqueued, 0) / passed_s,
@@ -75,7 +75,7 @@ class Rates:
 
 
 def look(redis: Redis, regions: Sequence[str], *, lately: bool = False) -> Snapshot:
-    """Look at the ledger once, with `lately` also at what happened in the last minutes.
+    """Read a snapshot of the ledger; with `lately` also what happened in the last minutes.
 
     Raises ``LedgerUnavailable``.
     """

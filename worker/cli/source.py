@@ -1,4 +1,4 @@
-"""Where `--from` reads: a file, standard input, or a copy of it that can be read twice."""
+"""The input of `--from`: a file, standard input, or a copy that can be read twice."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(name: str) -> Iterator[BinaryIO]:
-    """The bytes of the file `name`, of standard input for `-`. Raises ``InvalidInput``."""
+    """Open the file `name`, or standard input for `-`. Raises ``InvalidInput``."""
     if name == "-":
         if sys.stdin is None:
             raise InvalidInput("--from -: standard input is closed")
         yield cast("BinaryIO", sys.stdin.buffer)
         return
     try:
-        stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name such as /dev/fd/63 is no path to be made nicer
+        stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name such as /dev/fd/63 must stay as it is
     except (OSError, ValueError) as error:
-        problem = error.strerror if isinstance(error, OSError) else "this is no file name"
+        problem = error.strerror if isinstance(error, OSError) else "this is not a file name"
         raise InvalidInput(f"--from {name}: {problem}") from None
     with stream:
         yield stream
@@ -35,7 +35,7 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def rewindable(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """The same bytes in a file that can be read twice: `stream` itself, or a nameless copy of what is in a pipe."""
+    """Yield a file that can be read twice: `stream` itself, or a temporary copy of a pipe."""
     if stream.seekable():
         yield stream
         return
@@ -46,6 +46,6 @@ def rewindable(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def size_bytes(stream: BinaryIO) -> int | None:
-    """How many bytes there are to be read; None where nobody knows."""
+    """Return the size of a file; None for anything else, such as a pipe."""
     status = os.fstat(stream.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,4 +1,4 @@
-"""`ekyc stats`: the ledger in figures, once."""
+"""`ekyc stats`: prints the figures of the ledger once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ BROKER_TIMEOUT_S: Final = 1
 
 @click.command
 @click.option(
-    "--region", metavar="REGION", callback=canonical, help="Only this one. Default: all in ADVANCE_REGIONS."
+    "--region",
+    metavar="REGION",
+    callback=canonical,
+    help="Only this region. Default: all in ADVANCE_REGIONS.",
 )
 @click.option(
     "--acts",
@@ -30,23 +33,23 @@ BROKER_TIMEOUT_S: Final = 1
     type=click.IntRange(min=1),
     default=USUAL,
     show_default=True,
-    help=f"With --json: how many of people's newest acts. The ledger keeps {KEPT} of each region.",
+    help=f"With --json: show this many of the newest acts of people. The ledger keeps {KEPT} of each region.",
 )
 @json_option
 def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
-    """Show the ledger in figures: what waits, what is done, and how.
+    """Show the figures of the ledger: what waits, what is done, and how.
 
-    With --json: waiting, in_flight, lapsed (in flight, but their lease has ended: the next claim takes them
-    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (for how long the one longest due has been
-    due, or its lease over, excluding regions on hold or half-open), decisions, error_codes, answers and
-    faults (counts by name of all that ever happened), last_5_min (seconds, for how long it really was: five to
-    six minutes, less where the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
-    faults in that time), quarantine (of those there now, by reason),
-    evidence_files, evidence_bytes, holds (region, reason, until, half_open), under regions the same for each, workers
-    (those seen lately: name, table (the version of its decision table), version, process (a token of it)),
-    decisions_unread (that wait in the pipeline's queue, of all regions; null: the broker does not answer),
-    acts (the newest of those of people on whole regions: at, region, act, why, who), and ledger_replaced (regions of
-    which workers claim nothing, because Redis is not the one that they know).
+    With --json: waiting, in_flight, lapsed (in flight, but the lease has ended: the next claim takes them
+    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (seconds by which the oldest due verification
+    is overdue, or its lease has ended, excluding regions on hold or half-open), decisions, error_codes, answers and
+    faults (counts by name since the ledger began), last_5_min (seconds: the time that it covers, five to six
+    minutes, less if the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
+    faults in that time), quarantine (counts by reason of those there now),
+    evidence_files, evidence_bytes, holds (region, reason, until, half_open), regions (the same for each), workers
+    (those seen lately: name, table (the version of the decision table), version, process (a random token)),
+    decisions_unread (decisions in the pipeline's queue, of all regions; null if the broker does not answer),
+    acts (the newest acts of people on whole regions: at, region, act, why, who), and ledger_replaced (regions
+    from which workers claim nothing, because Redis is not the one that they know).
     """
     settings = current()
     regions = (region,) if region else settings.regions
@@ -62,7 +65,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(seen.as_json() | more))
         return
-    from rich.console import Console  # noqa: PLC0415 - machines need none of it
+    from rich.console import Console  # noqa: PLC0415 - not needed with --json
 
     from worker.cli.tables import panels  # noqa: PLC0415
 
@@ -71,5 +74,5 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     click.echo(f" decisions that the pipeline has not read yet: {waiting}")
     if replaced:
         click.echo(
-            f" workers claim nothing of {' and '.join(replaced)}, because Redis was replaced; see `ekyc doctor`"
+            f" workers claim nothing from {' and '.join(replaced)}, because Redis was replaced; see `ekyc doctor`"
         )

@@ -1,4 +1,4 @@
-"""`ekyc status`: all there is to say about one verification."""
+"""`ekyc status`: everything that is known about one verification."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class UnknownVerification(EkycError):
 @click.argument("signature_id", metavar="ID", callback=well_formed)
 @region_option
 @json_option
-@click.option("--with-context", is_flag=True, help="With --json: the pipeline's context, too.")
+@click.option("--with-context", is_flag=True, help="With --json: also show the pipeline's context.")
 @click.pass_context
 def status(
     ctx: click.Context, signature_id: str, region: str | None, *, as_json: bool, with_context: bool
 ) -> None:
-    """Show what became of one verification, and what happens next.
+    """Show the state of one verification, and what happens next.
 
     With --json: signature_id, region, stage (polling, archiving, routing, done, quarantined or dropped), polls,
     nulls and faults (in a row), starts (without an outcome), submission_completed, transaction_id,
     overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region), evidence
-    (url and state), decision (as delivered), enqueued_at, settled_at, retried_at (out of quarantine), due_at,
-    leased_until, now, and timeline (at, event, detail, worker, which is the person where a person did it).
-    Times are RFC 3339 in UTC; what is not so is null. The context is left out, unless
-    --with-context is given. Without --region it is the region of ADVANCE_REGIONS that knows the id.
+    (url and state), decision (as delivered), enqueued_at, settled_at, retried_at (from quarantine), due_at,
+    leased_until, now, and timeline (at, event, detail, worker, or the person who did it).
+    Times are RFC 3339 in UTC; values that do not apply are null. The context is left out unless
+    --with-context is given. The default region is the one in ADVANCE_REGIONS that knows the id.
 
-    Exit status: 0 it is known, 1 it is not or Redis does not answer, 2 several regions know it.
+    Exit status: 0 the id is known, 1 it is not or Redis does not answer, 2 several regions know it.
     """
     if with_context and not as_json:
-        raise click.UsageError("--with-context goes with --json", ctx)
+        raise click.UsageError("--with-context needs --json", ctx)
     settings = current()
     with connect(settings.redis_url) as redis:
         story = told(redis, settings, region, signature_id)
@@ -61,7 +61,7 @@ def status(
 
 
 def told(redis: Redis, settings: Settings, given: str | None, signature_id: str) -> StatusView:
-    """The story of one verification. `given`: its region, None: the one that knows it.
+    """Return the view of one verification. `given`: its region; None for the one that knows the id.
 
     Raises ``UnknownVerification``, ``InvalidInput`` and ``LedgerUnavailable``.
     """
@@ -70,7 +70,7 @@ def told(redis: Redis, settings: Settings, given: str | None, signature_id: str)
     if known is None:
         raise UnknownVerification(
             f"the ledger does not know this id in {given or ' or '.join(settings.regions)}: it was never enqueued "
-            "there, or was done longer ago than the ledger remembers "
+            "there, or was done longer ago than the ledger keeps it "
             f"({settings.retention_s / 86_400:g} days)"
         )
     holds = Stats(redis).counts(region).holds

@@ -1,4 +1,4 @@
-"""The story of one verification, told for people and for machines. Its context is the pipeline's, and left out."""
+"""The state and history of one verification, as text and as JSON. The pipeline's context is left out."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _WAITS: Final = {
 
 
 class StatusView:
-    """What the ledger knows of a verification, put together.
+    """A verification as `ekyc status` shows it.
 
     Parameters:
-        status: what the ledger says of it.
-        hold: of its region; None: it has none.
-        evidence_url: where evidence is kept; "" where nobody says.
+        status: its status in the ledger.
+        hold: the hold of its region, or None.
+        evidence_url: where evidence is kept; "" if not set.
         replaced: whether workers claim nothing, because the ledger is not the one they know.
     """
 
@@ -47,12 +47,12 @@ class StatusView:
 
     @property
     def evidence_url(self) -> str | None:
-        """Where its evidence lies, or will; None: nothing is kept yet, or nobody says where."""
+        """Where its evidence is or will be; None if nothing is kept yet, or the store is not set."""
         known = self._verification
         if decision := self._decision():
             url: str = decision["evidence"]["url"]
             return url
-        # Nothing is kept before the first answer that counts.
+        # Nothing is kept before the first result.
         if not self._place or known.stage is Stage.POLLING:
             return None
         return f"{self._place}/{paths.folder(known.region, known.signature_id)}"
@@ -101,7 +101,7 @@ class StatusView:
         }
 
     def lines(self) -> Iterator[str]:
-        """A headline, what is known, and the timeline."""
+        """Yield a headline, the facts, and the timeline."""
         known = self._verification
         yield f"{known.region}/{known.signature_id}: {self._headline()}"
         for name, fact in self._facts():
@@ -117,13 +117,13 @@ class StatusView:
         if stage is Stage.DONE:
             return "done"
         if stage is Stage.QUARANTINED:
-            return f"in quarantine ({self._verification.quarantine_reason}): a person has to look"
+            return f"in quarantine ({self._verification.quarantine_reason}): a person must look at it"
         if stage is Stage.DROPPED:
             return self._dropped()
         if self._status.leased_until_ms is not None:
             left = span((self._status.leased_until_ms - self._status.now_ms) / 1000)
-            return f"a worker is at it ({stage}), for at most {left} more"
-        # What comes after the decision is evidence, and changes nothing for the pipeline.
+            return f"a worker processes it ({stage}), for at most {left} more"
+        # What follows the decision is evidence, and changes nothing for the pipeline.
         decided = "decided, and " if self._verification.decision and stage is not Stage.ROUTING else ""
         return f"{decided}waits {_WAITS[stage]}, {self._due()}"
 
@@ -133,7 +133,7 @@ class StatusView:
 
     def _due(self) -> str:
         if self._status.due_at_ms is None:
-            # Between two of the ledger's moves.
+            # The ledger changed it between two reads.
             return "due now"
         in_s = (self._status.due_at_ms - self._status.now_ms) / 1000
         if in_s > 0:
@@ -159,9 +159,9 @@ class StatusView:
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
         if known.retried_at_ms is not None:
             retried_s = (self._status.now_ms - known.retried_at_ms) / 1000
-            yield "retried", f"{span(retried_s)} ago, which is when its deadline started over"
+            yield "retried", f"{span(retried_s)} ago, when its deadline started over"
         yield "polls", f"{known.polls} (null in a row: {known.nulls}, faults in a row: {known.faults})"
-        yield "user is done", "yes" if known.submission_completed else "not that we know"
+        yield "user is done", "yes" if known.submission_completed else "not known"
         yield "transaction id", known.transaction_id and f"{known.transaction_id} (for the vendor's support)"
         yield "result", " ".join(filter(None, (known.overall_result, known.error_code)))
         yield "contradicted by" if known.overall_result else "no result", known.reason

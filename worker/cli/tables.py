@@ -1,4 +1,4 @@
-"""The ledger's figures as tables for people: what `ekyc stats` prints and `ekyc watch` keeps on the screen."""
+"""Tables of the ledger's figures, as `ekyc stats` and `ekyc watch` show them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from worker.ledger.models import Counts, Lately
     from worker.ledger.worker_registry import Worker
 
-#: What there is to say where nothing was ever enqueued.
+#: The message for a ledger in which nothing was ever enqueued.
 NOTHING_YET: Final = (
-    "Nothing has been enqueued yet. `ekyc enqueue ID --region ph` hands over a first verification, "
-    "`ekyc demo` shows it all at work."
+    "Nothing has been enqueued yet. `ekyc enqueue ID --region ph` enqueues a first verification, "
+    "`ekyc demo` shows everything at work."
 )
 
-#: Acts of people that are shown of a region on hold, the newest.
+#: How many of the newest acts of people are shown for a region on hold.
 ACTS: Final = 3
 
 _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
@@ -46,7 +46,7 @@ _ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
 
 
 def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
-    """All figures of one snapshot; with `rates`, per second; with `acts`, what people did to the regions on hold."""
+    """Return all figures of a snapshot; with `rates` per second, and with the `acts` of people on regions on hold."""
     counts = look.total
     if look.empty:
         return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
@@ -69,7 +69,7 @@ def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ())
 
 
 def _regions(look: Snapshot) -> Table:
-    """A column for each region in use: figures grow long, there are never more than six regions."""
+    """A column for each region in use: figures can be long, but there are at most six regions."""
     used = {region: counts for region, counts in look.regions.items() if counts.enqueued}
     columns = used if len(used) == 1 else used | {"all": look.total}
     table = Table(box=box.SIMPLE_HEAD)
@@ -82,7 +82,7 @@ def _regions(look: Snapshot) -> Table:
 
 
 def _workers(workers: Sequence[Worker]) -> Text:
-    """How many there are. Tables that differ stand out: what a code leads to depends on who takes it then."""
+    """The number of workers. Different tables are highlighted: the decision then depends on which worker makes it."""
     if not workers:
         return Text(" no worker was seen lately", style="yellow")
     tables = Counter(worker.table for worker in workers)
@@ -113,7 +113,7 @@ def _holds(counts: Counts, acts: Sequence[Act]) -> Iterable[Text]:
 
 
 def _tally(title: str, ever: Mapping[str, int], lately: Mapping[str, int] | None) -> Table:
-    """What ever happened; with `lately` what happened in the last minutes beside it."""
+    """Counts since the ledger began; with `lately` also those of the last minutes."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column(title)
     table.add_column("" if lately is None else "ever", justify="right")

@@ -1,4 +1,4 @@
-"""Moments and spans of time, as people and machines read them."""
+"""Formats of moments and durations, for people and machines."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _UNITS_S: Final = {"": 1, "s": 1, "m": _MINUTE_S, "h": _HOUR_S}
 
 
 def rfc3339(at_ms: int) -> str:
-    """A moment in epoch milliseconds as RFC 3339, in UTC."""
+    """Format a moment in epoch milliseconds as RFC 3339, in UTC."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def hold_text(hold: Hold) -> str:
-    """The state of a region on hold, or half-open after it."""
+    """Describe the state of a region on hold, or half-open after it."""
     if hold.half_open:
-        return f"is half-open, one verification alone asks the vendor: {hold.reason}"
+        return f"is half-open, a single verification probes the vendor: {hold.reason}"
     return f"is on hold until {rfc3339(hold.until_ms)}: {hold.reason}"
 
 
 def span(seconds: float) -> str:
-    """How long: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`. What is below zero is `0 s`."""
+    """Format a duration: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`. Below zero it is `0 s`."""
     whole = round(max(seconds, 0))
     if whole < _MINUTE_S:
         return f"{max(seconds, 0):.1f} s" if 0 < seconds < 10 else f"{whole} s"  # noqa: PLR2004 - two digits
@@ -43,8 +43,8 @@ def span(seconds: float) -> str:
 
 
 def seconds(text: str) -> float:
-    """How long `30s`, `10m`, `1.5h` are; a bare number is seconds. Raises ``ValueError``."""
+    """Parse a duration such as `30s`, `10m` or `1.5h`; a bare number is seconds. Raises ``ValueError``."""
     found = _SPAN.fullmatch(text.strip().lower())
     if found is None:
-        raise ValueError("must be such as 30s, 10m or 2h")
+        raise ValueError("must be a time such as 30s, 10m or 2h")
     return float(found[1]) * _UNITS_S[found[2]]

@@ -1,4 +1,4 @@
-"""A line on stderr while a command waits for a Redis that does not answer, so that no command is silent for long."""
+"""Prints a line on stderr while a command waits for a Redis that does not answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.redis_clients import followers
 if TYPE_CHECKING:
     from redis import Redis
 
-#: After this long a person wonders.
+#: How long a command may be silent, in seconds.
 SILENT_S: Final = 1.5
 
 _LOOK_S: Final = 0.25
 
 
 class Watch:
-    """Knows since when a connection has been in use, and says once per wait for which server.
+    """Tracks since when each connection has been in use, and prints the server's address once per wait.
 
     A client holds a connection while it connects and while it waits for an answer, and releases it afterwards.
     """
@@ -35,7 +35,7 @@ class Watch:
         get, release, place = pool.get_connection, pool.release, _place(pool.connection_kwargs)
 
         def watched_get(*args: Any, **options: Any) -> Any:
-            # While it connects there is no connection yet: it is known by its thread.
+            # While the client connects there is no connection yet: its thread is the key.
             self._begin(-threading.get_ident(), place)
             try:
                 connection = get(*args, **options)
@@ -53,22 +53,22 @@ class Watch:
     def _begin(self, key: int, place: str) -> None:
         self._since[key] = (time.monotonic(), place)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._look, name="patient", daemon=True)
+            self._thread = threading.Thread(target=self._look, name="waiting note", daemon=True)
             self._thread.start()
 
     def _look(self) -> None:
-        told = False
+        printed = False
         while True:
             time.sleep(_LOOK_S)
             now = time.monotonic()
             late = [place for since, place in [*self._since.values()] if now - since > SILENT_S]
-            if late and not told:
+            if late and not printed:
                 click.echo(f"ekyc: waiting for Redis at {late[0]}, which does not answer yet", err=True)
-            told = bool(late) or (told and bool(self._since))
+            printed = bool(late) or (printed and bool(self._since))
 
 
 def _place(settings: dict[str, Any]) -> str:
-    """Where a server listens. Never its password."""
+    """Return the address of a server, without its password."""
     if path := settings.get("path"):
         return str(path)
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"

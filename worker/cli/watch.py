@@ -1,4 +1,4 @@
-"""`ekyc watch`: the ledger in figures, again and again."""
+"""`ekyc watch`: shows the figures of the ledger at intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Face(Protocol):
-    """Where the looks are shown."""
+    """Where the snapshots are shown."""
 
     def show(self, seen: Snapshot, rates: Rates | None) -> None: ...
 
@@ -36,7 +36,7 @@ class Face(Protocol):
 
 
 class Lines:
-    """A line a look, for logs and pipes."""
+    """Prints a line per snapshot, for logs and pipes."""
 
     def show(self, seen: Snapshot, rates: Rates | None) -> None:
         counts = seen.total
@@ -50,7 +50,7 @@ class Lines:
             "polls_per_s": f"{rates.polls if rates else 0:.1f}",
             "decisions_per_s": f"{rates.decided if rates else 0:.1f}",
         }
-        # Words of a person's have blanks in them.
+        # A person's reason may contain spaces.
         holds = (
             f"hold={hold.region} until={rfc3339(hold.until_ms)} why={json.dumps(hold.reason, ensure_ascii=False)}"
             for hold in counts.holds
@@ -62,7 +62,7 @@ class Lines:
 
 
 class Screen:
-    """Tables that stay in their place."""
+    """Shows tables that are updated in place."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -84,17 +84,17 @@ class Screen:
     type=click.FloatRange(min=0.1),
     default=1.0,
     show_default=True,
-    help="Seconds between looks.",
+    help="Seconds between updates.",
 )
-@click.option("--count", type=click.IntRange(min=1), help="End after this many looks. Default: at Ctrl-C.")
+@click.option("--count", type=click.IntRange(min=1), help="End after this many updates. Default: at Ctrl-C.")
 @click.pass_context
 def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
-    """Watch the ledger live, with rates per second.
+    """Watch the figures of the ledger live, with rates per second.
 
-    They are those since the last look. On a terminal tables stay in their place; elsewhere it is one line a look.
-    Once it has answered, Redis may go away and come back.
+    Rates cover the time since the last update. On a terminal it updates tables in place; elsewhere it prints a line
+    per update. After the first update, it keeps running while Redis is unavailable.
 
-    Exit status: 0, also after Ctrl-C; 1 where Redis did not answer the first look, or the last of --count.
+    Exit status: 0, also after Ctrl-C; 1 if Redis did not answer the first update, or the last of --count.
     """
     settings = current()
     failed = False

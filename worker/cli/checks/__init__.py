@@ -1,1 +1,1 @@
-"""What `ekyc doctor` looks at: each check by itself, so that one fault does not hide another."""
+"""The checks of `ekyc doctor`. Each runs independently, so that one fault does not hide another."""

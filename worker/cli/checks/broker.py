@@ -1,4 +1,4 @@
-"""The broker: whether messages can be put there, and what becomes of them."""
+"""Checks of the broker: whether it takes messages, and whether it keeps them."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 5
 
-#: The first that knows ZRANGE BYSCORE and ZADD GT, which kombu's transport needs.
+#: The first version with ZRANGE BYSCORE and ZADD GT, which kombu's transport needs.
 OLDEST_REDIS: Final = (6, 2)
 
-#: What the enqueue as a Celery task is worth, by the broker's type: until a worker has run it, its message is all
-#: there is.
+#: How safe an enqueue as a Celery task is, by the broker's type: until a worker runs it, only the message exists.
 _BY_NAME: Final = {
     "redis": (
-        "a killed worker may take a message with it, others come back within "
-        f"{BROKER_VISIBILITY_S + BROKER_RESTORE_S} s, or once a full Redis has room; "
-        "`ekyc enqueue` and worker.client do without a message (docs/redis.md)"
+        "a killed worker may lose one message, others are delivered again within "
+        f"{BROKER_VISIBILITY_S + BROKER_RESTORE_S} s, or once a full Redis has free memory; "
+        "`ekyc enqueue` and worker.client need no message (docs/redis.md)"
     ),
-    "amqp": "a message stays until a worker has run it",
+    "amqp": "a message is kept until a worker has run it",
 }
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
-    """Connects, unless it is the Redis of the ledger; another Redis is asked the same as that one."""
+    """Check the broker. If it is a Redis other than the ledger's, it gets the same checks as the ledger's."""
     if settings.broker_url == settings.redis_url:
-        # Whether that answers is another check's to tell.
+        # `check_ledger` reports whether it answers.
         yield Finding("broker", Level.OK, "the same Redis as the ledger's")
         yield from _same_account(settings)
         yield _by_name("redis")
@@ -66,7 +65,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", Level.ERROR, f"cannot be used: it {found.said}", found.todo)
     except Exception as error:  # noqa: BLE001 - kombu passes on whatever any of its drivers raises
         said = f"cannot be used ({type(error).__name__})"
-        yield Finding("broker", Level.ERROR, said, "check that it runs and CELERY_BROKER_URL")
+        yield Finding("broker", Level.ERROR, said, "check that it runs, and check CELERY_BROKER_URL")
     else:
         yield from looked
         yield _by_name(kind)
@@ -77,7 +76,7 @@ def _looked_at(connection: Connection, kind: str, settings: Settings) -> Iterato
     if kind != "redis":
         yield Finding("broker", Level.OK, place)
         return
-    # Kombu's own client, because its URLs may say more than those of redis-py.
+    # Kombu's own client, because its URLs support more than those of redis-py.
     redis = connection.default_channel.client  # type: ignore[attr-defined]
     said = info(redis)
     if said.get("run_id") and said["run_id"] == _run_id(settings.redis_url):
@@ -90,7 +89,7 @@ def _looked_at(connection: Connection, kind: str, settings: Settings) -> Iterato
 
 
 def _on_redis(redis: Redis, said: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
-    """What only a broker needs of a Redis."""
+    """Check what Redis needs only as a broker."""
     version = str(said.get("redis_version", ""))
     if version and tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST_REDIS:
         oldest = ".".join(map(str, OLDEST_REDIS))
@@ -107,7 +106,7 @@ def _same_account(settings: Settings) -> Iterator[Finding]:
 
 
 def _run_id(url: str) -> str | None:
-    """Which server that is; None where it does not say, or does not answer, which is another check's to tell."""
+    """Return the server's run id, or None if it hides it or does not answer (`check_ledger` reports that)."""
     with suppress(RedisError, ConfigError), connect(url) as redis:
         run_id: str | None = info(redis).get("run_id")
         return run_id
@@ -115,4 +114,4 @@ def _run_id(url: str) -> str | None:
 
 
 def _by_name(kind: str) -> Finding:
-    return Finding("enqueue by name", Level.OK, _BY_NAME.get(kind, f"as safe as {kind} keeps its messages"))
+    return Finding("enqueue by name", Level.OK, _BY_NAME.get(kind, f"as safe as messages in {kind} are"))

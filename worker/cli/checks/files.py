@@ -1,4 +1,4 @@
-"""What is read from and written to files: the decision table and the evidence."""
+"""Checks of files: the decision table and the evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_decisions(settings: Settings) -> Iterator[Finding]:
-    """Raises ``ConfigError`` for a table that cannot be used."""
+    """Check the decision table. Raises ``ConfigError`` if it cannot be used."""
     table = Table.load(settings.decisions_file)
     place = settings.decisions_file or "packaged"
     yield Finding("decision table", Level.OK, f"version {table.version} ({place})")
@@ -26,32 +26,32 @@ def check_decisions(settings: Settings) -> Iterator[Finding]:
 
 
 def compare(table: Table, packaged: Table) -> Iterator[Finding]:
-    """Warnings about what a table of one's own has, compared with the packaged one."""
+    """Yield warnings about the differences between a custom table and the packaged one."""
     if table != packaged and table.version == packaged.version:
         yield Finding(
             "decision version",
             Level.WARNING,
-            f"differs from the packaged table and has its version {table.version}: no decision tells which one made it",
-            f'give it a version of its own, such as version = "{table.version}-{_changed(table)}"',
+            f"differs from the packaged table but has its version {table.version}: decisions do not show which is used",
+            f'give it its own version, such as version = "{table.version}-{_changed(table)}"',
         )
     for name in sorted(table.decisions - packaged.decisions):
         yield Finding(
             f"decision {name}",
             Level.WARNING,
-            f"{name} is a decision that the packaged table does not have: the pipeline needs a task onboarding.{name}",
+            f"the packaged table has no decision {name}: the pipeline needs a task onboarding.{name}",
             f"before workers start with this table, check that the pipeline handles onboarding.{name}; "
-            "correct the name if it is a slip",
+            "correct the name if it is misspelt",
         )
 
 
 def _changed(table: Table) -> str:
-    """A word that differs for tables that differ."""
+    """Return a short hash of a table's content."""
     rows = sorted((*pair, decision) for pair, decision in table.rows.items())
     return sha256(repr((rows, sorted(table.reasons.items()), table.otherwise)).encode()).hexdigest()[:6]
 
 
 def check_evidence(settings: Settings) -> Iterator[Finding]:
-    """Raises ``ConfigError`` and ``EvidenceUnavailable``."""
+    """Check that evidence can be written and read. Raises ``ConfigError`` and ``EvidenceUnavailable``."""
     settings.require_evidence()
     if folder := missing(settings.evidence_url):
         yield to_be_made(folder)

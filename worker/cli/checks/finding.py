@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it."""
+"""The result of a check, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
-    #: It works, and something may go wrong one day.
+    #: It works, but something may go wrong later.
     WARNING = "warning"
-    #: It does not work, or promises are not kept.
+    #: It does not work, or a guarantee of the fleet does not hold.
     ERROR = "error"
 
 
@@ -23,5 +23,5 @@ class Finding:
     check: str
     level: Level
     said: str
-    #: What to do about it; "" where nothing is.
+    #: What to do about it; "" if nothing.
     todo: str = ""

@@ -1,4 +1,4 @@
-"""The folder of local evidence, inspected and never created: its creator owns it, and may not be the workers."""
+"""Checks of the folder of local evidence. They never create it: its owner must be the workers' account."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worker.evidence.storage.backend import clear
 
 
 def missing(evidence_url: str) -> Path | None:
-    """The folder that a URL names and that is not there; None: it is, or the URL is that of something else.
+    """Return the folder that a `file` URL names if it does not exist; None if it exists, or for any other URL.
 
-    Raises ``EvidenceUnavailable`` where there can be none, or nobody may look.
+    Raises ``EvidenceUnavailable`` if no folder can exist there, or if this account may not look.
     """
     parts = urlsplit(evidence_url)
     folder = Path(unquote(parts.path))
@@ -28,18 +28,18 @@ def missing(evidence_url: str) -> Path | None:
 
 
 def to_be_made(folder: Path) -> Finding:
-    """What to say of a folder that is not there."""
+    """Return the finding for a folder that does not exist."""
     above = next(parent for parent in folder.parents if parent.exists())
     if os.access(above, os.W_OK | os.X_OK, effective_ids=True):
         return Finding(
             "evidence",
             Level.WARNING,
-            f"{folder} is not there yet: a worker makes it when it starts",
-            "if there should be evidence in it already, see that its disk is mounted",
+            f"{folder} does not exist yet: a worker creates it when it starts",
+            "if it should hold evidence already, check that its disk is mounted",
         )
     return Finding(
         "evidence",
         Level.ERROR,
-        f"{folder} is not there, and this account cannot make it in {above}",
-        "make it as a folder of the account that runs the workers, or change EKYC_EVIDENCE_URL",
+        f"{folder} does not exist, and this account cannot create it in {above}",
+        "create it, owned by the account that runs the workers, or change EKYC_EVIDENCE_URL",
     )

@@ -1,4 +1,4 @@
-"""Regions on hold: a fleet that works and does nothing looks like one that is broken."""
+"""Check for regions on hold: a healthy fleet that polls nothing looks like a broken one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def check_holds(settings: Settings) -> Iterator[Finding]:
-    """A warning for each region on hold. None where Redis does not answer: another check reports that."""
+    """Yield a warning for each region on hold. If Redis does not answer, `check_ledger` reports that."""
     with suppress(LedgerUnavailable), connect(settings.redis_url) as redis:
         for hold in Stats(redis).total(settings.regions).holds:
-            todo = f"once its cause is gone, `ekyc resume {hold.region}` ends the rest"
+            todo = f"once its cause is gone, `ekyc resume {hold.region}` ends the hold"
             yield Finding(f"region {hold.region}", Level.WARNING, hold_text(hold), todo)

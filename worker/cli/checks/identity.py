@@ -1,4 +1,4 @@
-"""Whether Redis holds the ledger that the evidence store knows."""
+"""Check that Redis holds the ledger that the evidence store knows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def check_identity(settings: Settings) -> Iterator[Finding]:
-    """Raises ``ConfigError``, ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
+    """Check each region's ledger. Raises ``ConfigError``, ``LedgerUnavailable`` and ``EvidenceUnavailable``."""
     settings.require_evidence()
     if missing(settings.evidence_url):
         return
     with connect(settings.redis_url) as redis:
         found = replacements(redis, Evidence(settings.evidence_url), settings.regions)
-    for one in found:
-        todo = "nothing is claimed: find out what became of the old Redis, then run `ekyc ledger accept`"
-        yield Finding("ledger", Level.ERROR, one.described, todo)
+    for replacement in found:
+        todo = "workers claim nothing: find out what happened to the old Redis, then run `ekyc ledger accept`"
+        yield Finding("ledger", Level.ERROR, replacement.described, todo)
     if not found:
         yield Finding("ledger", Level.OK, "every region has the ledger that the evidence store knows")

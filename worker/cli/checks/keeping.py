@@ -1,6 +1,6 @@
-"""Whether a Redis keeps what it is given: over a restart, a power cut and a shortage of memory.
+"""Checks that Redis keeps its data through a restart, a power cut and a shortage of memory.
 
-What each setting is for stands in `docs/redis.md`. A managed Redis hides some of them: then it is looked up by hand.
+`docs/redis.md` explains each setting. A managed Redis hides some of them: a person must then look them up.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-BY_HAND: Final = "INFO does not say; look by hand that"
+BY_HAND: Final = "INFO does not show it; check by hand that"
 
-#: From here on a person should act: copying for a new append-only file takes memory, too.
+#: Above this share of memory a person should act: rewriting the append-only file takes memory, too.
 FULL: Final = 0.8
 
 _PAGE: Final = "(docs/redis.md)"
 
-#: What is lost of what Redis has acknowledged, by the `appendfsync` that lets it. With `everysec` a kill is enough:
-#: while one fsync is under way Redis keeps what comes in its own memory, for up to two seconds.
+#: Acknowledged data that Redis can lose, by its `appendfsync`. With `everysec` a kill is enough: while an fsync is
+#: running, Redis keeps new data in its own memory, for up to two seconds.
 _LOST: Final = {
-    "everysec": "synced every second: a power cut, or a kill on a busy machine, takes the last second or two of",
-    "no": "synced when the system likes: a power cut takes up to half a minute of",
+    "everysec": "synced every second: a power cut, or a kill on a busy machine, loses the last second or two of",
+    "no": "synced when the system decides: a power cut loses up to half a minute of",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What lives in a Redis, and what losing it would mean."""
+    """The data in a Redis, and the consequence of losing it."""
 
-    #: Before the names of its checks.
+    #: Put before the names of the checks.
     prefix: str
     what: str
     promise: str
-    #: What happens when nothing more can be written.
+    #: What happens when Redis refuses writes.
     when_full: str
 
     @property
@@ -57,14 +57,14 @@ LEDGER: Final = Stake(
 
 BROKER: Final = Stake(
     prefix="broker ",
-    what="decisions that the pipeline has not taken yet",
+    what="decisions that the pipeline has not read yet",
     promise="every decision arrives",
     when_full="decisions wait in the ledger, and no task starts",
 )
 
 
 def info(redis: Redis) -> Mapping[str, Any]:
-    """What Redis says of itself; nothing where it is forbidden to: managed ones forbid much, if rarely this."""
+    """Return Redis's INFO, or nothing if the command is forbidden, as on some managed servers."""
     try:
         found: Mapping[str, Any] = redis.info()
     except ResponseError:
@@ -73,14 +73,14 @@ def info(redis: Redis) -> Mapping[str, Any]:
 
 
 def check_keeping(redis: Redis, said: Mapping[str, Any], stake: Stake) -> Iterator[Finding]:
-    """All of it. `said`: what `info` found."""
+    """Yield all findings. `said`: the result of `info`."""
     yield append_only(said, _setting(redis, "appendfsync"), stake)
     yield eviction(said, stake)
     yield memory(said, stake)
 
 
 def append_only(said: Mapping[str, Any], fsync: str | None, stake: Stake) -> Finding:
-    """`fsync`: the setting; None: it is hidden."""
+    """Check the append-only file. `fsync`: the setting, None if it is hidden."""
     name = f"{stake.prefix}file" if stake.prefix else "append-only file"
     on, written = said.get("aof_enabled"), said.get("aof_last_write_status", "ok")
     if on is None:
@@ -108,7 +108,7 @@ def append_only(said: Mapping[str, Any], fsync: str | None, stake: Stake) -> Fin
         )
     if fsync == "always":
         return Finding(
-            name, Level.OK, "on, synced at every write: a power cut takes nothing, and a full disk ends it"
+            name, Level.OK, "on, synced at every write: a power cut loses nothing, and a full disk ends Redis"
         )
     return Finding(name, Level.OK, "on; how often it is synced cannot be read")
 
@@ -123,18 +123,18 @@ def eviction(said: Mapping[str, Any], stake: Stake) -> Finding:
         return Finding(
             name,
             Level.ERROR,
-            f"maxmemory-policy is {policy}: when memory is short, Redis throws {stake.what} away. {stake.broken}",
+            f"maxmemory-policy is {policy}: when memory is short, Redis deletes {stake.what}. {stake.broken}",
             f"set `maxmemory-policy noeviction` {_PAGE}",
         )
     return Finding(name, Level.OK, "noeviction")
 
 
 def memory(said: Mapping[str, Any], stake: Stake) -> Finding:
-    """How much of what it may take, or of what its machine has, is in use."""
+    """Check how much of `maxmemory`, or of the machine's memory, is in use."""
     name, used = f"{stake.prefix}memory", said.get("used_memory")
     if used is None:
         return Finding(
-            name, Level.WARNING, "cannot be read", f"look by hand that it is far from full {_PAGE}"
+            name, Level.WARNING, "cannot be read", f"check by hand that it is far from full {_PAGE}"
         )
     limit = said.get("maxmemory") or said.get("total_system_memory")
     if not limit:
@@ -145,7 +145,7 @@ def memory(said: Mapping[str, Any], stake: Stake) -> Finding:
             name,
             Level.WARNING,
             f"{amount}: when it is full, {stake.when_full}",
-            f"give it more, or raise maxmemory {_PAGE}",
+            f"give Redis more memory, or raise maxmemory {_PAGE}",
         )
     return Finding(name, Level.OK, amount)
 

@@ -1,4 +1,4 @@
-"""Redis, where the ledger lives: whether it is there, can be written, and keeps what it is given."""
+"""Checks of the ledger's Redis: whether it is available, takes writes, and keeps its data."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: The first that takes a part of a second as the timeout of BLPOP, on which dispatchers sleep.
+#: The first version that accepts a fraction of a second as the timeout of BLPOP, on which dispatchers sleep.
 OLDEST_VERSION: Final = (6, 0)
 
-#: Only Redis's clock counts in the ledger. Above this, times in logs no longer fit those in a timeline.
+#: Only Redis's clock counts in the ledger. Above this, times in logs do not match those in a timeline.
 SKEW_WARNING_S: Final = 5.0
 
-#: A write as the ledger makes it, from a script; the key expires.
+#: A write from a script, as the ledger makes it; the key expires.
 PROBE: Final = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)"
 
 _PRIMARY: Final = "give the address of a primary in REDIS_URL (docs/redis.md)"
 
-#: What to do when the probe is refused, by the class that redis-py makes of it.
+#: What to do when the probe is refused, by redis-py's error class.
 _REFUSED: Final[Mapping[type[ResponseError], str]] = {
     ReadOnlyError: "it is a replica: give the primary in REDIS_URL",
     OutOfMemoryError: "its memory is full: give it more, or raise maxmemory",
-    NoPermissionError: "its account may not do that: see the line `redis account`",
+    NoPermissionError: "the account may not write: see the line `redis account`",
 }
 
 
 def check_ledger(settings: Settings) -> Iterator[Finding]:
-    """Raises ``ConfigError``, and ``LedgerUnavailable`` for a Redis that goes away meanwhile."""
+    """Check Redis. Raises ``ConfigError``, and ``LedgerUnavailable`` if Redis becomes unavailable meanwhile."""
     where = urlsplit(settings.redis_url)
     place = f"{where.hostname}:{where.port or 6379}" if where.hostname else where.path
     with connect(settings.redis_url) as redis, translated():
@@ -49,7 +49,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             with translated():
                 redis.ping()
         except LedgerUnavailable as error:
-            ended = "where it has ended its log says why: with `appendfsync always` a full disk ends it"
+            ended = "if Redis has ended, its log says why: with `appendfsync always` a full disk ends it"
             todo = ended if "connection refused" in str(error) else ""
             yield Finding("redis", Level.ERROR, f"{place}: {error}", todo)
             return
@@ -76,7 +76,7 @@ def _version(said: Mapping[str, Any], place: str) -> Finding:
 
 
 def account(name: str, redis: Redis, needs: rights.Needs) -> Finding:
-    """Whether the account has all rights that a worker needs."""
+    """Check that the account has all rights that a worker needs."""
     lacking = rights.missing(redis, needs)
     if lacking:
         said = f"the account lacks {len(lacking)} of the rights that a worker needs: {' '.join(lacking)}"
@@ -91,27 +91,26 @@ def _written(redis: Redis) -> Finding:
         redis.register_script(PROBE)(keys=["ekyc:doctor"])
     except ResponseError as error:
         todo = next(
-            (todo for kind, todo in _REFUSED.items() if isinstance(error, kind)), "see what its log says"
+            (todo for kind, todo in _REFUSED.items() if isinstance(error, kind)), "see the log of Redis"
         )
-        # Its first words name the command or the reason, and nothing of ours.
         return Finding("redis writes", Level.ERROR, f"Redis refuses to write ({type(error).__name__})", todo)
     return Finding("redis writes", Level.OK, "a script can write")
 
 
 def _role(said: Mapping[str, Any]) -> Finding:
-    # Valkey has another name for it.
+    # Valkey names the field differently.
     mode = said.get("redis_mode") or said.get("server_mode")
     if mode == "sentinel":
         return Finding("redis role", Level.ERROR, "is a Sentinel", f"{_PRIMARY}; no Sentinel is needed")
     if mode == "cluster":
         return Finding(
-            "redis role", Level.ERROR, "is part of a cluster: regions cannot be waited for together", _PRIMARY
+            "redis role", Level.ERROR, "is part of a cluster: one call cannot wait for all regions", _PRIMARY
         )
     match said.get("role"):
         case "master":
             return Finding("redis role", Level.OK, _primary(said.get("connected_slaves") or 0))
         case None:
-            return Finding("redis role", Level.WARNING, "cannot be read", f"{BY_HAND} it is no replica")
+            return Finding("redis role", Level.WARNING, "cannot be read", f"{BY_HAND} it is not a replica")
     return Finding("redis role", Level.ERROR, "is a replica: nothing can be accepted or recorded", _PRIMARY)
 
 
@@ -129,9 +128,9 @@ def _clock(redis: Redis) -> Iterator[Finding]:
     if abs(skew_s) > SKEW_WARNING_S:
         side = "ahead of" if skew_s > 0 else "behind"
         said = (
-            f"this machine is {abs(skew_s):.1f} s {side} Redis: times in its logs and in timelines do not fit. If "
-            "that of Redis is wrong, people wait that much longer for their poll when it is set right"
+            f"this machine is {abs(skew_s):.1f} s {side} Redis: times in its logs and in timelines do not match. If "
+            "the clock of Redis is wrong, polls come that much later when it is corrected"
         )
-        yield Finding("redis clock", Level.WARNING, said, "let both follow NTP")
+        yield Finding("redis clock", Level.WARNING, said, "synchronise both with NTP")
     else:
-        yield Finding("redis clock", Level.OK, f"agrees with ours, give or take {abs(skew_s):.1f} s")
+        yield Finding("redis clock", Level.OK, f"agrees with this machine's within {abs(skew_s):.1f} s")

@@ -1,4 +1,4 @@
-"""The two queues that messages go to: whether they can be used, how they were declared, and what waits in them."""
+"""Checks of our two queues: whether they can be used, how they were declared, and how many messages wait in them."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 2
 
-#: Decisions that wait although the pipeline reads them: at most a few seconds of a busy fleet.
+#: Fewer decisions than this may wait although the pipeline reads them: a few seconds of a busy fleet.
 MANY_UNREAD: Final = 1000
 
-#: Arguments with which RabbitMQ drops messages that nobody has taken, and what happens then.
+#: Arguments with which RabbitMQ drops unread messages, and what happens then.
 _DROPS: Final[Mapping[str, str]] = {
-    "durable": "it is gone when RabbitMQ restarts",
-    "auto_delete": "it is deleted with its last consumer",
-    "exclusive": "it is deleted with the connection that owns it",
-    "x-message-ttl": "messages expire in it",
-    "x-expires": "it is deleted when it is not used",
-    "x-max-length": "what is too much is dropped or refused",
-    "x-max-length-bytes": "what is too much is dropped or refused",
+    "durable": "the queue is lost when RabbitMQ restarts",
+    "auto_delete": "the queue is deleted with its last consumer",
+    "exclusive": "the queue is deleted with the connection that owns it",
+    "x-message-ttl": "messages in it expire",
+    "x-expires": "the queue is deleted when it is not used",
+    "x-max-length": "messages above the limit are dropped or refused",
+    "x-max-length-bytes": "messages above the limit are dropped or refused",
     "x-delivery-limit": "a message that comes back often is dropped",
 }
 
-#: What else hinders a queue that workers share.
-_HINDERS: Final[Mapping[str, str]] = {"x-single-active-consumer": "one worker alone consumes it"}
+#: Arguments that prevent workers from sharing a queue.
+_HINDERS: Final[Mapping[str, str]] = {"x-single-active-consumer": "only one worker consumes it"}
 
 _PAGE: Final = "(docs/rabbitmq.md)"
 
 
 def check_queues(settings: Settings) -> Iterator[Finding]:
-    """Our own queue and the pipeline's. Yields nothing where the broker does not answer: another check does."""
+    """Check our queue and the pipeline's. If the broker does not answer, `check_broker` reports that."""
     try:
         with queues.connected(settings.broker_url, TIMEOUT_S) as connection:
             found = [
@@ -62,7 +62,7 @@ def _checked(connection: Connection, name: str, *, own: bool) -> Finding:
         return _on_rabbitmq(connection, check, name, own=own)
     except BROKEN as error:
         todo = (
-            "delete it, or set EKYC_QUEUE to another name" if own else "have the pipeline's side put it right"
+            "delete it, or set EKYC_QUEUE to another name" if own else "ask the pipeline's team to correct it"
         )
         return Finding(check, Level.ERROR, f"cannot be used: {queues.explained(error)}", f"{todo} {_PAGE}")
 
@@ -101,17 +101,17 @@ def _counted(
     ]
     if faults:
         return Finding(
-            check, Level.WARNING, f"{said}: {'; '.join(faults)}", f"declare it without, durable {_PAGE}"
+            check, Level.WARNING, f"{said}: {'; '.join(faults)}", f"declare it durable, without these {_PAGE}"
         )
     unread = not own and waiting and (waiting >= MANY_UNREAD or consumers == 0)
     if unread:
         nobody = ", and no consumer is connected" if consumers == 0 else ""
         return Finding(
-            check, Level.WARNING, f"{said}{nobody}", "see that the pipeline consumes it (docs/runbooks.md)"
+            check, Level.WARNING, f"{said}{nobody}", "check that the pipeline consumes it (docs/runbooks.md)"
         )
     return Finding(check, Level.OK, said)
 
 
 def _usual(key: str) -> bool | None:
-    """What a queue has that was declared without arguments."""
+    """Return the value of `key` in a queue that was declared without arguments."""
     return {"durable": True, "auto_delete": False, "exclusive": False}.get(key)

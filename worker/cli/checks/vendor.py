@@ -1,4 +1,4 @@
-"""The vendor: whether each region answers, gives us a token, and has the same time."""
+"""Checks of the vendor: whether each region answers, issues a token, and has the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.advance.client import Probe
     from worker.settings import Settings
 
-#: The vendor suggests that the timestamp of a token request lies within 300 s of its clock.
+#: The vendor recommends that the timestamp of a token request is within 300 s of its clock.
 SKEW_ERROR_S: Final = 300.0
 SKEW_WARNING_S: Final = 60.0
 
@@ -26,23 +26,23 @@ _UNREAD: Final = (
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 
-#: What to do where there is no token, by the answer's kind.
+#: What to do when the vendor issues no token, by the answer's kind.
 _NO_TOKEN: Final = {
     "busy": "the vendor is busy; try again in a while",
     "unauthorised": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and that the account may use this region",
-    "account_fault": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and what the vendor's console says",
+    "account_fault": "check ADVANCE_ACCESS_KEY and ADVANCE_SECRET_KEY, and the account in the vendor's console",
 }
 
 
 def check_address(settings: Settings) -> Iterator[Finding]:
-    """Another origin than the vendor's own is for sandboxes."""
+    """Warn if calls go to an origin other than the vendor's, which is for sandboxes."""
     if settings.base_url:
-        said = f"ADVANCE_BASE_URL is {settings.base_url}: every region is asked there, not at the vendor"
+        said = f"ADVANCE_BASE_URL is {settings.base_url}: calls for every region go there, not to the vendor"
         yield Finding("vendor address", Level.WARNING, said, "unset it in production")
 
 
 def check_way_out(settings: Settings) -> Iterator[Finding]:
-    """What other programs take from the environment, and this one does not."""
+    """Warn about proxies and CA bundles that other programs read from the environment and this one does not."""
     unread = [name for name in _UNREAD if os.environ.get(name)]
     ours = {"proxy": settings.proxy, "CA bundle": settings.ca_bundle}
     for kind, names, setting in (
@@ -52,21 +52,23 @@ def check_way_out(settings: Settings) -> Iterator[Finding]:
         if names:
             level = Level.OK if ours[kind] else Level.WARNING
             said = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} set and not read"
-            todo = "" if ours[kind] else f"set {setting} if the vendor and images are only reached that way"
+            todo = (
+                "" if ours[kind] else f"set {setting} if the vendor and images can only be reached that way"
+            )
             yield Finding(kind, level, said, todo)
     if settings.proxy:
-        said = "the vendor and images are asked through EKYC_PROXY"
+        said = "the vendor and images are called through EKYC_PROXY"
         yield Finding("proxy", Level.OK, said)
 
 
 def check_keys(settings: Settings) -> Iterator[Finding]:
-    """Raises ``ConfigError`` for keys that are missing."""
+    """Check that the vendor keys are set. Raises ``ConfigError`` if one is missing."""
     settings.require_vendor()
     yield Finding("vendor keys", Level.OK, "set")
 
 
 def check_vendor(settings: Settings) -> Iterator[Finding]:
-    """Asks each region for a token, all at once. Without keys nobody is asked."""
+    """Request a token from each region, all at once. Without keys no request is made."""
     if not (settings.access_key and settings.secret_key):
         return
     client = Client(settings, connect(settings.redis_url))
@@ -80,30 +82,29 @@ def check_vendor(settings: Settings) -> Iterator[Finding]:
 def _access(region: str, probe: Probe) -> Finding:
     name, refusal = f"vendor {region}", probe.refusal
     if refusal is None:
-        return Finding(name, Level.OK, "answers, and gives us a token")
+        return Finding(name, Level.OK, "answers, and issues a token")
     if not probe.reachable:
         return Finding(
             name,
             Level.ERROR,
             f"does not answer ({refusal.detail})",
-            "check the network from here, or leave the region out of ADVANCE_REGIONS",
+            "check the network of this machine, or remove the region from ADVANCE_REGIONS",
         )
-    todo = _NO_TOKEN.get(refusal.kind, "try again; if it stays, ask the vendor's support")
+    todo = _NO_TOKEN.get(refusal.kind, "try again; if it still fails, ask the vendor's support")
     if refusal.transaction_id:
         todo += f" (for the vendor's support: transaction {refusal.transaction_id})"
     level = Level.WARNING if refusal.kind == "busy" else Level.ERROR
-    return Finding(name, level, f"gives us no token ({refusal.kind} {refusal.detail})", todo)
+    return Finding(name, level, f"issues no token ({refusal.kind} {refusal.detail})", todo)
 
 
 def _clock(region: str, skew_s: float) -> Finding:
     name = f"vendor clock {region}"
     if abs(skew_s) <= SKEW_WARNING_S:
-        return Finding(name, Level.OK, f"agrees with ours, give or take {max(abs(skew_s), 1):.0f} s")
+        return Finding(name, Level.OK, f"agrees with this machine's within {max(abs(skew_s), 1):.0f} s")
     side = "ahead of" if skew_s > 0 else "behind"
     beyond = abs(skew_s) > SKEW_ERROR_S
-    said = f"this machine is {abs(skew_s):.0f} s {side} the vendor: " + (
-        f"beyond {SKEW_ERROR_S:.0f} s it may refuse our keys, and then everyone in {region} waits"
-        if beyond
-        else f"beyond {SKEW_ERROR_S:.0f} s it may refuse our keys, and then everyone in {region} would wait"
+    said = (
+        f"this machine is {abs(skew_s):.0f} s {side} the vendor: "
+        f"beyond {SKEW_ERROR_S:.0f} s it may refuse our keys, and then all verifications of {region} wait"
     )
-    return Finding(name, Level.ERROR if beyond else Level.WARNING, said, "let this machine follow NTP")
+    return Finding(name, Level.ERROR if beyond else Level.WARNING, said, "synchronise this machine with NTP")

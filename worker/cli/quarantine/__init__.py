@@ -1,4 +1,4 @@
-"""`ekyc quarantine`: those that a person must look at, and what a person may do with them."""
+"""`ekyc quarantine`: verifications that a person must look at, and what to do with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.cli.quarantine.show import show
 
 @click.group
 def quarantine() -> None:
-    """See which verifications need a person; retry or drop them."""
+    """Show which verifications need a person; retry or drop them."""
 
 
 for command in (list_, show, retry, drop):

@@ -1,4 +1,4 @@
-"""An act on many: who is meant, whether they really are, and how far it came."""
+"""An act on many verifications: which are chosen, the confirmation, and how far it got."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 ids_argument = click.argument("signature_ids", metavar="[ID]...", nargs=-1)
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Those that an act is meant for."""
+    """The verifications that an act is for."""
 
     #: By region.
     signature_ids: Mapping[str, Sequence[str]]
-    #: What the confirmation says about them.
+    #: Their description in the confirmation.
     described: str
 
     def __bool__(self) -> bool:
@@ -44,9 +44,9 @@ class Chosen:
     def given(
         cls, redis: Redis, settings: Settings, signature_ids: Sequence[str], region: str | None
     ) -> Chosen:
-        """Those whose ids were given, each of `region`, or of the one that knows it.
+        """Choose by id, in `region` or in the region that knows the id.
 
-        Raises ``InvalidInput``, which names the position of a bad id, and ``LedgerUnavailable``.
+        Raises ``LedgerUnavailable``, and ``InvalidInput``, which names the position of each bad id.
         """
         faults = [
             f"id number {position}: must be 1 to 64 of letters, digits, - and _"
@@ -63,7 +63,7 @@ class Chosen:
 
     @classmethod
     def found(cls, redis: Redis, regions: Sequence[str], reason: str | None) -> Chosen:
-        """All in quarantine, or all that are there for `reason`. Raises ``LedgerUnavailable``."""
+        """Choose all in quarantine, or all with this `reason`. Raises ``LedgerUnavailable``."""
         roll = Roll.read(redis, regions, reason)
         if not roll.entries:
             return cls({}, nobody(regions, reason))
@@ -75,7 +75,7 @@ class Chosen:
 def choose(
     redis: Redis, settings: Settings, *, signature_ids: Sequence[str], region: str | None, reason: str | None
 ) -> Chosen:
-    """Those that the options of a command mean: the ids, or else all in quarantine, for `reason` if given.
+    """Choose by the options of a command: the ids, or else all in quarantine, with this `reason` if given.
 
     Raises ``InvalidInput`` and ``LedgerUnavailable``.
     """
@@ -85,11 +85,9 @@ def choose(
 
 
 def agreed(chosen: Chosen, verb: str) -> bool:
-    """Say how many are meant, and ask. Raises ``InvalidInput`` where there is nobody to be asked."""
+    """Show how many are chosen, and ask. Raises ``InvalidInput`` if stdin is not a terminal."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
-        raise InvalidInput(
-            f"{chosen.described}; nobody is here to be asked whether to {verb} them: give --yes"
-        )
+        raise InvalidInput(f"{chosen.described}; stdin is not a terminal: pass --yes to {verb} them")
     click.echo(chosen.described, err=True)
     try:
         answer = click.confirm(f"{verb} them?", err=True)
@@ -102,11 +100,12 @@ def agreed(chosen: Chosen, verb: str) -> bool:
 
 
 class Act:
-    """What is done to the chosen, a round trip at a time, and how many there were.
+    """Performs an act on the chosen verifications, a page per round trip, and counts the outcomes.
 
     Parameters:
-        verb: the word for it, `retry`; `done`: once it is, `retried`.
-        do: does it to ids of one region, and says of each whether it was in quarantine.
+        verb: the word for the act, such as `retry`.
+        done: its past participle, such as `retried`.
+        do: performs it on ids of one region, and returns for each whether it was in quarantine.
     """
 
     def __init__(self, verb: str, done: str, do: Callable[[str, Sequence[str]], list[bool]]) -> None:
@@ -116,7 +115,7 @@ class Act:
         self._counts: Counter[bool] = Counter()
 
     def on(self, chosen: Chosen, *, yes: bool, as_json: bool) -> int:
-        """Ask, unless told not to, act, and say what was done. Returns what the command should end with."""
+        """Ask unless `yes`, act, and print the counts. Returns the exit status."""
         if chosen:
             if not yes and not agreed(chosen, self._verb):
                 return 1

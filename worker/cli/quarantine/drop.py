@@ -1,4 +1,4 @@
-"""`ekyc quarantine drop`: end them without a decision."""
+"""`ekyc quarantine drop`: ends verifications without a decision."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def drop(  # noqa: PLR0913 - one an option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """End them without a decision, for good.
+    """End verifications without a decision, for good.
 
-    Give signature ids (after -- where one begins with a dash), or --reason, which without --region means all
-    regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.
+    Give signature ids (after -- if one begins with a dash), or --reason, which without --region selects from all
+    regions in ADVANCE_REGIONS. The command shows how many are selected, and asks for confirmation.
 
-    The pipeline receives nothing: inform it yourself. The evidence stays. Name, time and --why are in the history,
-    which is kept for EKYC_RETENTION; until then enqueueing such an id again changes nothing. --why must not
-    hold personal data. With --json: dropped, not_in_quarantine.
+    The pipeline receives nothing: inform it yourself. The evidence is kept. The history of the verification, which
+    is kept for EKYC_RETENTION, has name, time and --why; until then enqueueing such an id again changes nothing.
+    --why must not hold personal data. With --json: dropped, not_in_quarantine.
 
-    Exit status: 0 all were there, 1 some were not, or the answer was no, or Redis does not answer, 2 what was
-    given is wrong, or nobody could be asked; 130 Ctrl-C.
+    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, 2 invalid
+    input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if bool(signature_ids) == (reason is not None):
         raise click.UsageError("give either signature ids or --reason", ctx)

@@ -1,4 +1,4 @@
-"""`ekyc quarantine list`: who is there, why, and for how long."""
+"""`ekyc quarantine list`: which verifications are in quarantine, why, and for how long."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from worker.settings import current
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Lines that people want to see when they do not say how many.
+#: The default number of lines.
 LIMIT: Final = 50
 
 
 @click.command("list")
 @click.option(
-    "--region", metavar="REGION", callback=canonical, help="Only this one. Default: all in ADVANCE_REGIONS."
+    "--region",
+    metavar="REGION",
+    callback=canonical,
+    help="Only this region. Default: all in ADVANCE_REGIONS.",
 )
 @reason_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    help=f"List at most so many, the oldest. Default: {LIMIT}; with --json: all.",
+    help=f"List at most this many, the oldest. Default: {LIMIT}; with --json: all.",
 )
 @json_option
 def list_(region: str | None, reason: str | None, limit: int | None, *, as_json: bool) -> None:
-    """List who is there, below a summary by reason.
+    """List the verifications in quarantine, after a summary by reason.
 
-    The oldest come first; with --reason only those that are there for it.
+    The oldest come first; with --reason only those with this reason.
 
     With --json: quarantined (how many), reasons and regions (counts by name), and verifications (signature_id,
     region, reason, since, age_s, enqueued_at, polls).
 
-    Exit status: 0, also where nobody is there; 1 Redis does not answer.
+    Exit status: 0, also if there are none; 1 Redis does not answer.
     """
     settings = current()
     regions = (region,) if region else settings.regions
@@ -91,13 +94,13 @@ def _lines(roll: Roll, limit: int) -> Iterator[str]:
     ]
     yield from _aligned([("region", "id", "reason", "for", "polls"), *listed])
     if left := len(roll.entries) - len(listed):
-        yield f"and {left} that came later: give --limit {len(roll.entries)} to see all"
+        yield f"and {left} that came later: pass --limit {len(roll.entries)} to see all"
     yield ""
-    yield "`ekyc quarantine show ID --region REGION` tells what happened to one, and what can be done"
+    yield "`ekyc quarantine show ID --region REGION` shows what happened to one, and what to do"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as need be: ids are long, and must not be cut."""
+    """Align the columns, as wide as needed: ids are long, and must not be cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

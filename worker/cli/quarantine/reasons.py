@@ -1,4 +1,4 @@
-"""Why verifications come to quarantine, in a few words for the person on call. `docs/operators.md` says more."""
+"""The reasons of a quarantine, in a few words for the person on call. `docs/operators.md` has more."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a reason means, and what to do before the retry."""
+    """The meaning of a reason, and what to do before a retry."""
 
     means: str
     todo: str
 
 
 _OUR_REQUEST: Final = Advice(
-    "the vendor finds our request wrong",
-    "see what the raw answer says and whether the vendor changed its API; retry once a worker that is fixed runs",
+    "the vendor rejects our request as invalid",
+    "read the raw answer and check whether the vendor changed its API; retry once a fixed worker runs",
 )
 _REFUSED: Final = Advice(
-    "the vendor refused this one time and again, and not the others",
-    "ask the vendor's support, with the transaction id, what is special about it; retry once they have seen to it",
+    "the vendor refused this verification again and again, but not others",
+    "ask the vendor's support what is special about it, with the transaction id; retry once they have fixed it",
 )
 _OURS: Final = Advice(
-    "a fault of ours that no waiting fixes",
+    "a fault of ours that waiting does not fix",
     "look for `verification_fault` and its id in the workers' logs, and fix what it names before the retry",
 )
 
-#: By reason. The ledger may hold others, of versions to come.
+#: By reason. The ledger may hold other reasons, of newer versions.
 REASONS: Final[Mapping[str, Advice]] = {
     "UNREADABLE": Advice(
-        "the vendor calls it a success, in a form that cannot be read safely",
+        "the vendor answered with success, in a form that cannot be read safely",
         "see the field that `refused` names in the timeline; retry, and if it comes back ask the vendor's support",
     ),
     "UNKNOWN_CODE": Advice(
-        "the vendor answered a code that nobody knows, several times",
-        "see the code in the timeline and ask the vendor what it means; retry once it has ceased or is known to us",
+        "the vendor answered several times with a code that is not documented",
+        "see the code in the timeline and ask the vendor what it means; retry once it has stopped or we support it",
     ),
     "PARAMETER_ERROR": _OUR_REQUEST,
     "EMPTY_PARAMETER_ERROR": _OUR_REQUEST,
@@ -52,20 +52,20 @@ REASONS: Final[Mapping[str, Advice]] = {
     "ACCOUNT_DISABLED": _REFUSED,
     "SERVICE_DISABLED": _REFUSED,
     "CRASHES_WORKERS": Advice(
-        "five times it was begun, and its worker died before it came to an outcome",
-        "see why workers died (memory, kill -9, the kernel's log); retry a single one, and watch the worker",
+        "its worker died five times before there was an outcome",
+        "find out why workers died (memory, kill -9, the kernel's log); retry a single one, and watch the worker",
     ),
     "EVIDENCE_CONFLICT": Advice(
-        "the evidence store holds other bytes than were to be kept, or an answer that cannot be read any more",
-        "find out who else writes there; nothing is overwritten. Retry once the store holds what it should",
+        "the evidence store holds other bytes than expected, or an answer that can no longer be read",
+        "find out who else writes there; nothing is overwritten. Retry once the store is corrected",
     ),
     "EVIDENCE_LOST": Advice(
-        "evidence that was kept is gone from the store, and the vendor gives no other answer",
-        "restore the evidence from its backup, then retry; without one a retry asks the vendor again",
+        "stored evidence is gone from the store, and the vendor gives no result any more",
+        "restore the evidence from its backup, then retry; without a backup, a retry polls the vendor again",
     ),
     "EVIDENCE_UNAVAILABLE": Advice(
-        "the evidence store failed at this verification for twenty minutes while it worked for others",
-        "look at the store's own log for this folder; retry once the folder can be written",
+        "the evidence store failed for this verification for twenty minutes, but worked for others",
+        "check the store's own log for this folder; retry once the folder can be written",
     ),
     "EVIDENCE_UNSUITABLE": _OURS,
     "UNFORESEEN": Advice(
@@ -79,7 +79,7 @@ REASONS: Final[Mapping[str, Advice]] = {
     "ERROR": _OURS,
 }
 
-#: For a reason that is not listed above.
+#: The advice for a reason that is not listed above.
 UNKNOWN: Final = Advice(
     "a reason that this version of `ekyc` does not know", "see the timeline, and docs/operators.md"
 )

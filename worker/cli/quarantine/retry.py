@@ -1,4 +1,4 @@
-"""`ekyc quarantine retry`: give them another chance."""
+"""`ekyc quarantine retry`: retries verifications in quarantine."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ def retry(  # noqa: PLR0913 - one an option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Give them another chance, due now.
+    """Retry verifications in quarantine, due now.
 
-    They go on at the stage where they stopped, and their deadline starts over.
+    They continue at the stage where they stopped, and their deadline starts over.
 
-    Give signature ids (after -- where one begins with a dash), or --reason, or --all. Without --region the last
-    two mean all regions in ADVANCE_REGIONS. How many they are is shown, and whether they are meant is asked.
+    Give signature ids (after -- if one begins with a dash), or --reason, or --all. Without --region, --reason and
+    --all select from all regions in ADVANCE_REGIONS. The command shows how many are selected, and asks for
+    confirmation.
 
-    Their history stays, and names who did this. With --json: retried, not_in_quarantine.
+    The history of a verification is kept, and records who retried it. With --json: retried, not_in_quarantine.
 
-    Exit status: 0 all were there, 1 some were not, or the answer was no, or Redis does not answer, 2 what was
-    given is wrong, or nobody could be asked; 130 Ctrl-C.
+    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, 2 invalid
+    input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if [bool(signature_ids), reason is not None, everybody].count(True) != 1:
         raise click.UsageError("give either signature ids, or --reason, or --all", ctx)

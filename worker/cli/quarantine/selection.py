@@ -1,4 +1,4 @@
-"""The roll of those in quarantine: read from the ledger, filtered, and counted."""
+"""The verifications in quarantine: read from the ledger, filtered, and counted."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def _reason(ctx: click.Context, param: click.Parameter, given: str | None) -> st
     return reason
 
 
-#: `--reason`, for all that came to quarantine for the same.
+#: `--reason`, for all verifications in quarantine for the same reason.
 reason_option = click.option(
-    "--reason", metavar="REASON", callback=_reason, help="All that are there for this reason."
+    "--reason", metavar="REASON", callback=_reason, help="All in quarantine for this reason."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """Those in quarantine, the oldest first."""
+    """The verifications in quarantine, the oldest first."""
 
     entries: tuple[Quarantined, ...]
-    #: By the clock of each region's ledger, when it was read.
+    #: By region, the time of its ledger's clock at the read.
     now_ms: Mapping[str, int]
 
     @classmethod
     def read(cls, redis: Redis, regions: Sequence[str], reason: str | None = None) -> Roll:
-        """All of `regions`, or those that are there for `reason`. Raises ``LedgerUnavailable``."""
+        """Read all of `regions`, or those with this `reason`. Raises ``LedgerUnavailable``."""
         quarantine = Quarantine(redis, who="")
         found = [
             entry
@@ -57,18 +57,18 @@ class Roll:
         return cls(tuple(found), {region: now_ms(redis, region) for region in regions})
 
     def age_s(self, entry: Quarantined) -> float:
-        """For how long it has been there."""
+        """Return how long an entry has been in quarantine."""
         return max(self.now_ms[entry.region] - entry.since_ms, 0) / 1000
 
     def reasons(self) -> dict[str, list[Quarantined]]:
-        """Its entries by reason, the most frequent first."""
+        """Return the entries by reason, the most frequent first."""
         by_reason: dict[str, list[Quarantined]] = {}
         for entry in self.entries:
             by_reason.setdefault(entry.reason, []).append(entry)
         return dict(sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])))
 
     def signature_ids(self) -> dict[str, list[str]]:
-        """Its ids by region."""
+        """Return the ids by region."""
         by_region: dict[str, list[str]] = {}
         for entry in self.entries:
             by_region.setdefault(entry.region, []).append(entry.signature_id)
@@ -76,10 +76,10 @@ class Roll:
 
 
 def per_region(entries: Sequence[Quarantined]) -> dict[str, int]:
-    """How many there are of each region, the most first."""
+    """Count the entries by region, the most first."""
     return dict(Counter(entry.region for entry in entries).most_common())
 
 
 def nobody(regions: Sequence[str], reason: str | None) -> str:
-    """What to say where nobody is."""
-    return f"nobody is in quarantine{f' for {reason}' if reason else ''} in {' or '.join(regions)}"
+    """Return the message for an empty quarantine."""
+    return f"nothing is in quarantine{f' for {reason}' if reason else ''} in {' or '.join(regions)}"

@@ -1,4 +1,4 @@
-"""`ekyc quarantine show`: what happened to one, where its raw answer is kept, and what can be done."""
+"""`ekyc quarantine show`: what happened to a verification, where its raw answer is kept, and what to do."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 @region_option
 @json_option
 def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
-    """Show what happened to one, and what can be done.
+    """Show what happened to a verification, and what to do.
 
-    That is its timeline, where its raw answer is kept, what its reason means, and the commands that follow.
-    The contents of evidence are personal data: they are named, never shown. What has left quarantine can be
-    shown, too.
+    It shows the timeline, where the raw answer is kept, what the reason means, and the commands to run next. Evidence
+    is personal data: its files are named, their contents never shown. It also works for a verification that has left
+    quarantine.
 
-    With --json: as `ekyc status --json`, and files (URLs of what is kept; null: nobody could look), means and
-    todo (about the reason), and commands (by what they do; empty where it is not in quarantine).
+    With --json: as `ekyc status --json`, and files (URLs of the evidence; null if it could not be listed), means and
+    todo (about the reason), and commands (by what they do; empty if it is not in quarantine).
 
-    Exit status: 0 it is known, 1 it is not, or Redis or the evidence store does not answer.
+    Exit status: 0 the id is known, 1 it is not, or Redis or the evidence store does not answer.
     """
     settings = current()
     with connect(settings.redis_url) as redis:
@@ -46,7 +46,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
     try:
         page.files = kept(settings, story)
     except EkycError as error:
-        # The rest is shown all the same.
+        # Everything else is shown first.
         fault = error
     click.echo(json.dumps(page.as_json()) if as_json else "\n".join(page.lines()))
     if fault is not None:
@@ -54,7 +54,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
 
 
 def kept(settings: Settings, story: StatusView) -> list[str] | None:
-    """The URLs of what is kept of a verification; None where nobody says where evidence is kept.
+    """Return the URLs of a verification's evidence; None if EKYC_EVIDENCE_URL is not set.
 
     Raises ``EvidenceUnavailable`` and ``ConfigError``.
     """
@@ -73,7 +73,7 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
 class Page:
     """All that is shown of one verification in quarantine.
 
-    `files`: the URLs of what is kept; None: nobody could look.
+    `files`: the URLs of its evidence; None if it could not be listed.
     """
 
     def __init__(self, story: StatusView) -> None:
@@ -95,7 +95,7 @@ class Page:
         yield from self._kept()
         yield ""
         if self._reason is None:
-            yield "It is not in quarantine: there is nothing to be done here."
+            yield "It is not in quarantine: nothing to do here."
             return
         advice = REASONS.get(self._reason, UNKNOWN)
         yield f"{self._reason}: {advice.means}."
@@ -105,17 +105,17 @@ class Page:
 
     @property
     def _reason(self) -> str | None:
-        """Why it is in quarantine; None: it is not."""
+        """Why it is in quarantine; None if it is not."""
         known = self._story.verification
         return (known.quarantine_reason or "") if known.stage is Stage.QUARANTINED else None
 
     def _kept(self) -> Iterator[str]:
         if self.files is None:
-            yield "Nobody looked for what is kept of it: EKYC_EVIDENCE_URL is not set here, or does not answer."
+            yield "Its evidence could not be listed: EKYC_EVIDENCE_URL is not set here, or the store does not answer."
         elif not self.files:
-            yield "No answer of the vendor is kept of it."
+            yield "The evidence store has no answer of the vendor for it."
         else:
-            yield "Kept of it, as it came (personal data: read it where it lies, copy it nowhere):"
+            yield "Evidence, as received (personal data: read it where it is, do not copy it):"
             yield from (f"  {url}" for url in self.files)
 
     def _commands(self) -> Iterator[tuple[str, str]]:
