@@ -42,7 +42,7 @@ def duration(ctx: click.Context, param: click.Parameter, given: str) -> float:
 @why_option
 @who_option
 def hold(region: str, for_s: float, why: str, who: str) -> None:
-    """Put a region on hold: its verifications are not polled meanwhile.
+    """Put a region on hold: it is not polled meanwhile.
 
     Results that are already known are still archived and decided. Deadlines keep running, but a verification whose
     deadline has passed is polled once more after the hold before it is decided. A hold that ends later is kept; to
@@ -65,7 +65,7 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
 @region_argument
 @who_option
 def resume(region: str, who: str) -> None:
-    """End the hold of a region now, also a hold that the fleet began.
+    """End the hold of a region now, also one that the fleet began.
 
     This also closes the circuit breaker: the region is polled at full speed again. If the cause of the hold
     persists, the fleet puts the region on hold again. The ledger records name and time.

@@ -37,7 +37,7 @@ BROKER_TIMEOUT_S: Final = 1
 )
 @json_option
 def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
-    """Show the figures of the ledger: what waits, what is done, and how.
+    """Show the ledger's figures: what waits, what is done, and how.
 
     With --json: waiting, in_flight, lapsed (in flight, but the lease has ended: the next claim takes them
     back), done, quarantined, dropped, enqueued, polls, oldest_due_s (seconds by which the oldest due verification

@@ -89,7 +89,7 @@ class Screen:
 @click.option("--count", type=click.IntRange(min=1), help="End after this many updates. Default: at Ctrl-C.")
 @click.pass_context
 def watch(ctx: click.Context, interval_s: float, count: int | None) -> None:
-    """Watch the figures of the ledger live, with rates per second.
+    """Watch the ledger's figures live, with rates per second.
 
     Rates cover the time since the last update. On a terminal it updates tables in place; elsewhere it prints a line
     per update. After the first update, it keeps running while Redis is unavailable.
