@@ -60,7 +60,7 @@ def test_the_pipelines_queue_is_refused_on_the_command_line(
     pipeline = Celery("p", broker=fleet.redis_url, set_as_current=False)
     pipeline.send_task("onboarding.approve", kwargs={"decision": {}}, queue="onboarding")
     (line,) = refused(fleet, *options, **environment)
-    assert line.startswith("ekyc: a worker of ours must not consume the queue onboarding")
+    assert line.startswith("ekyc: a worker must not consume the queue onboarding")
     with fleet.redis() as redis:
         assert redis.llen("onboarding") == 1
 
@@ -77,7 +77,7 @@ def test_the_pipelines_queue_is_refused_in_an_application_that_extends_ours(
     until(lambda: worker.poll() is not None or "ready." in fleet.log("theirs"), "the worker decides")
     assert worker.poll() == 2, fleet.log("theirs")
     (line,) = [line for line in fleet.log("theirs").splitlines() if line.startswith("ekyc: ")]
-    assert line.startswith("ekyc: a worker of ours must not consume the queue onboarding")
+    assert line.startswith("ekyc: a worker must not consume the queue onboarding")
 
 
 def test_a_broadcast_to_consume_the_pipelines_queue_is_refused(fleet: Fleet) -> None:

@@ -86,7 +86,7 @@ def test_a_worker_without_our_tasks_does_not_start(fleet: Fleet) -> None:
     (folder / "mine.py").write_text("from worker.runtime.app import app\napp.conf.imports = ()\n")
     ended = run(fleet, folder, "celery", "-A", "mine", "worker")
     assert ended.returncode == 2, ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("ekyc: Celery knows no task tasks.archive_images, ")
+    assert ended.stderr.splitlines()[-1].startswith("ekyc: Celery has no task tasks.archive_images, ")
 
 
 def test_modules_of_other_names_and_folders_without_init_are_no_shadows(fleet: Fleet) -> None:

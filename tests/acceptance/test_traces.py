@@ -128,8 +128,8 @@ def test_a_collector_that_is_away_holds_nobody_up(fleet: Fleet, unused_port: int
 @pytest.mark.parametrize(
     ("environment", "line"),
     [
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "ekyc: OTEL_TRACES_EXPORTER: there is no exporter zipkin here"),
-        ({"SENTRY_DSN": "nonsense"}, "ekyc: SENTRY_DSN is not a DSN of Sentry's"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "ekyc: OTEL_TRACES_EXPORTER: no exporter zipkin is installed"),
+        ({"SENTRY_DSN": "nonsense"}, "ekyc: SENTRY_DSN is not a Sentry DSN"),
     ],
 )
 def test_what_cannot_be_switched_on_is_one_clear_line(

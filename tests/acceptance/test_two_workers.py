@@ -57,10 +57,10 @@ def test_a_health_file_of_another_worker_is_refused(fleet: Fleet) -> None:
     ended = fleet.run(*WORKER)
     assert ended.returncode == 2
     line = ended.stderr.splitlines()[-1]
-    assert line.startswith(f"ekyc: EKYC_HEALTH_FILE: {file} is the file of another worker that runs: put %n ")
+    assert line.startswith(f"ekyc: EKYC_HEALTH_FILE: another running worker uses {file}: put %n ")
 
 
 def test_a_format_that_is_unknown_is_one_line(fleet: Fleet) -> None:
     ended = fleet.run(*WORKER, EKYC_HEALTH_FILE=str(fleet.folder / "alive-%z"))
     assert ended.returncode == 2
-    assert "of formats it takes %n" in ended.stderr.splitlines()[-1]
+    assert "the only formats are %n" in ended.stderr.splitlines()[-1]

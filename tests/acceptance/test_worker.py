@@ -287,7 +287,7 @@ def test_a_table_that_would_approve_a_forgery_does_not_start(fleet: Fleet, tmp_p
 def test_other_pools_are_refused(fleet: Fleet) -> None:
     ended = fleet.run("celery", "-A", "worker", "worker", "-P", "solo")
     assert ended.returncode == 2
-    assert "ekyc: the worker runs in threads" in ended.stderr
+    assert "ekyc: a worker needs the threads pool" in ended.stderr
 
 
 def test_a_kept_answer_that_says_something_else_is_for_a_person(fleet: Fleet) -> None:

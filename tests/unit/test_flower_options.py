@@ -76,7 +76,7 @@ def test_a_password_in_a_file_counts_before_the_variable(tmp_path: Path) -> None
     "pairs", ["sesame", "ops:", ":sesame", "ops:sesame,more", "ops:sésame", "ops:a, two:b"]
 )
 def test_what_is_no_name_and_password_is_refused_and_not_repeated(pairs: str) -> None:
-    with pytest.raises(ConfigError, match="FLOWER_BASIC_AUTH: give name:password") as caught:
+    with pytest.raises(ConfigError, match="FLOWER_BASIC_AUTH: use name:password") as caught:
         configured(FLOWER_BASIC_AUTH=pairs)
     assert "sesame" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_the_examples_password_is_for_the_loopback(monkeypatch: pytest.MonkeyPat
     assert f"\nFLOWER_BASIC_AUTH={EXAMPLE}\n" in (ROOT / ".env.example").read_text()
     assert configured(FLOWER_BASIC_AUTH=EXAMPLE).basic_auth == [EXAMPLE]
     for address in ("0.0.0.0", "::", "192.0.2.1"):
-        with pytest.raises(ConfigError, match="which anybody can read"):
+        with pytest.raises(ConfigError, match="which is public"):
             configured(f"--address={address}", FLOWER_BASIC_AUTH=f"ops:sesame,{EXAMPLE}")
 
 

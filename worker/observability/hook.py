@@ -1,4 +1,4 @@
-"""The instrumentation hook: what traces and error reports wrap around the work on each verification."""
+"""The instrumentation hook: the interface with which traces and error reports wrap the work on each verification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Made = TypeVar("Made")
 
 
 class Interceptor(Protocol):
-    """Wraps the function that is called for each verification of a batch. Called once a batch, by its task."""
+    """Wraps the function that a task calls for each verification of a batch. Called once per batch."""
 
     def __call__(
         self, batch: Batch, each: Callable[[Verification], Made], /

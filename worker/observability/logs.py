@@ -1,7 +1,7 @@
-"""The log of a process: one JSON object a line on stderr, without personal data.
+"""The log of a process: one JSON object per line on stderr, without personal data.
 
-Celery's own loggers go through the same formatter. The tasks' arguments, which Celery would log, are described by
-`worker.messaging.publish` and carry ids and codes only.
+Celery's own loggers use the same formatter. For the tasks' arguments, which Celery logs, `worker.messaging.publish`
+gives a description with ids and codes only.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-#: Lines of one cause within this time are one line, and then a count.
+#: The time in which lines with the same cause become one line and a count, in seconds.
 REPEATS_S: Final = 60.0
 
-#: Causes that are counted at a time. Lines of further ones are written as they come.
+#: The number of causes counted at a time. Lines of further causes are written directly.
 MOST_CAUSES: Final = 256
 
-#: What a line says of its cause; `error` only where there is no `cause`, because it may name a verification.
+#: The fields that identify a line's cause. `error` counts only without `cause`, because it may name a verification.
 _CAUSE_FIELDS: Final = ("region", "stage", "reason", "kind", "detail", "why", "at", "task")
 
-#: A line that says that something is over, and the event that began it: the next one of that is written at once.
+#: Events that end something, and the event that began it. After the end, the next begin is written at once.
 _ENDS: Final = {
     "breaker_closed": "region_held",
     "dependency_recovered": "dependency_unavailable",
     "fleet_ready": "fleet_not_ready",
 }
 
-#: Celery writes two lines at INFO for each message, and a message is a batch. `worker.observability.verification_log`
-#: writes one for each event of a verification.
+#: Loggers of the two INFO lines that Celery writes for each message, which is a batch. Instead,
+#: `worker.observability.verification_log` writes a line for each event of a verification.
 _PAIR_PER_MESSAGE: Final = ("celery.worker.strategy", "celery.app.trace")
 
 
 def configure_logging(level: int | str = logging.INFO) -> None:
-    """Send every log line of this process to stderr as JSON (as plain text on a terminal)."""
+    """Send every log line of this process to stderr, as JSON or, on a terminal, as text."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -92,7 +92,7 @@ def configure_logging(level: int | str = logging.INFO) -> None:
 
 @dataclass(slots=True)
 class _Cause:
-    """Lines of one cause that were not written."""
+    """The lines of one cause that were counted but not written."""
 
     ends_at: float
     count: int = 0
@@ -100,10 +100,10 @@ class _Cause:
 
 
 class Throttled(logging.StreamHandler[TextIO]):
-    """Writes the first warning or error of a cause at once; further ones are counted, and are one line a minute.
+    """Writes the first warning or error of a cause at once, counts the next ones, and writes one line a minute.
 
-    That line is the last of them, and its `repeated` is the number of lines that it stands for. What is below WARNING
-    is written as it comes. Thread-safe by the handler's own lock.
+    That line is the last one counted, and its `repeated` is the number of lines that it stands for. Lines below WARNING
+    are written directly. The handler's own lock makes it thread-safe.
     """
 
     def __init__(self, stream: TextIO, *, every_s: float) -> None:
@@ -128,7 +128,7 @@ class Throttled(logging.StreamHandler[TextIO]):
         self._start_summaries()
 
     def close(self) -> None:
-        """Write what was counted and not yet written."""
+        """Write the counted lines that were not written yet."""
         with self._locked():
             for cause in self._causes.values():
                 self._sum_up(cause)
@@ -149,10 +149,10 @@ class Throttled(logging.StreamHandler[TextIO]):
         cause.count, cause.last = 0, None
 
     def _start_summaries(self) -> None:
-        # A thread that was started before a fork is not alive after it.
+        # A thread that was started before a fork does not exist in the child.
         if self._causes and not (self._summaries and self._summaries.is_alive()):
             self._summaries = threading.Thread(target=self._summarise, name="log summaries", daemon=True)
-            with suppress(RuntimeError):  # while the interpreter ends there are no new threads
+            with suppress(RuntimeError):  # no new threads can start while the interpreter ends
                 self._summaries.start()
 
     def _summarise(self) -> None:
@@ -179,26 +179,26 @@ class Throttled(logging.StreamHandler[TextIO]):
 
 
 def _key(record: LogRecord) -> tuple[Any, ...] | None:
-    """What two lines of the same cause have in common; None: each line counts."""
+    """Return the key of a line's cause, or None if the line must be written in any case."""
     if record.levelno < logging.WARNING:
         return None
-    said = record.msg
-    if not isinstance(said, dict):
-        # Celery's line about a task that failed has its id in its arguments, which differ each time.
+    event = record.msg
+    if not isinstance(event, dict):
+        # The arguments of Celery's line about a failed task include the task's id, which always differs.
         task = record.args if isinstance(record.args, Mapping) else {}
         kind = record.exc_info[0] if record.exc_info else None
-        return (record.name, record.levelno, str(said), None, kind, task.get("name"), task.get("exc"))
-    if said.get("event") in _ENDS or said.get("by") == "operator":
+        return (record.name, record.levelno, str(event), None, kind, task.get("name"), task.get("exc"))
+    if event.get("event") in _ENDS or event.get("by") == "operator":
         return None
-    # Without a retry a person has to look at this one.
-    person = said.get("signature_id") if said.get("retry") is False else None
-    words = (str(said.get(name)) for name in _CAUSE_FIELDS[1:])
-    why = said.get("cause") or said.get("error")
-    return (record.name, record.levelno, said.get("event"), said.get("region"), person, why, *words)
+    # A person must look at each verification that is not retried.
+    signature_id = event.get("signature_id") if event.get("retry") is False else None
+    words = (str(event.get(name)) for name in _CAUSE_FIELDS[1:])
+    why = event.get("cause") or event.get("error")
+    return (record.name, record.levelno, event.get("event"), event.get("region"), signature_id, why, *words)
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders a record that carries several `events`, each of which is ready to be rendered, as a line each."""
+    """Renders a record that has several `events` as one line per event."""
 
     def __init__(self, renderer: Processor, **options: Any) -> None:
         super().__init__(**options)
@@ -212,19 +212,19 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _no_plans(record: LogRecord) -> bool:
-    """Drops what Celery plans to change: it is for developers, and would be the first line of an outage."""
+    """Drop Celery's deprecation warnings: they are for developers, and would be the first line of an outage."""
     return "DeprecationWarning" not in record.getMessage()
 
 
 def _with_repeats(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """`repeated`: how many lines of the same cause a line stands for."""
+    """Add `repeated`: the number of lines with the same cause that this line stands for."""
     if repeated := getattr(event.get("_record"), "repeated", 0):
         event["repeated"] = repeated
     return event
 
 
 def _without_task_data(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Celery hands its log records the arguments of a task, as `data`: those of `tasks.enqueue` hold the context."""
+    """Remove `data`, in which Celery logs a task's arguments: those of `tasks.enqueue` hold the context."""
     fields: dict[str, Any] = dict(event)
     fields.pop("data", None)
     return fields

@@ -1,7 +1,7 @@
-"""Reports to Sentry: work that was given up. Nothing else.
+"""Reports to Sentry, only about work that was given up.
 
-Imported only where `SENTRY_DSN` is set (see ``worker.observability.setup``). A report carries ids, codes and places in
-the code: no variables, and no text of an error that this project did not write.
+Imported only if `SENTRY_DSN` is set (see ``worker.observability.setup``). A report has ids, codes and places in the
+code, but no variables, and no text of an error that is not from this project.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 _Made = TypeVar("_Made")
 
-#: Marks what is ours: whatever else in this process speaks to Sentry is not sent.
+#: Marks our events: events of any other code in this process are not sent.
 LOGGER: Final = "ekyc"
 
 #: The tasks of batches, by name.
 _STAGES: Final = {name: stage for stage, name in TASKS.items()}
 
-#: What a report is made of. The SDK would add what it finds: breadcrumbs, modules, arguments, the user.
+#: The fields of a report. The SDK would add more: breadcrumbs, modules, arguments, the user.
 KEPT: Final = (
     "event_id", "timestamp", "level", "platform", "logger", "release", "environment", "server_name", "sdk",
     "message", "exception", "fingerprint", "tags", "extra",
@@ -49,7 +49,7 @@ KEPT: Final = (
 
 
 def start(dsn: str, redis: Redis) -> Interceptor:
-    """Report from now on. `redis`: the ledger's. Raises ``ConfigError`` for a DSN that is none."""
+    """Start reporting. `redis`: the ledger's client. Raises ``ConfigError`` for an invalid DSN."""
     try:
         sentry_sdk.init(
             dsn=dsn,
@@ -57,7 +57,7 @@ def start(dsn: str, redis: Redis) -> Interceptor:
             before_send=scrubbed,
             default_integrations=False,
             auto_enabling_integrations=False,
-            # What is under way when the worker ends is sent, and nothing said about it.
+            # Pending reports are sent when the worker ends, without a message on stderr.
             integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None)],
             include_local_variables=False,
             send_default_pii=False,
@@ -67,13 +67,13 @@ def start(dsn: str, redis: Redis) -> Interceptor:
             send_client_reports=False,
         )
     except BadDsn:
-        raise ConfigError("SENTRY_DSN is not a DSN of Sentry's: https://key@host/project") from None
+        raise ConfigError("SENTRY_DSN is not a Sentry DSN, such as https://key@host/project") from None
     task_failure.connect(partial(_task_failed, Ledger(redis)), weak=False)
     return intercept
 
 
 def intercept(batch: Batch, each: Callable[[Verification], _Made], /) -> Callable[[Verification], _Made]:
-    """`each`, and a report of the verifications that it gives up."""
+    """Wrap `each` so that verifications that it gives up are reported."""
 
     def reported(verification: Verification) -> _Made:
         made = each(verification)
@@ -85,13 +85,13 @@ def intercept(batch: Batch, each: Callable[[Verification], _Made], /) -> Callabl
 
 
 def scrubbed(event: Event, _hint: Hint | None = None) -> Event | None:
-    """What may be sent of an event; None for one that is not ours."""
+    """Return the part of an event that may be sent; None for an event that is not ours."""
     if event.get("logger") != LOGGER:
         return None
     kept: Any = {name: event[name] for name in KEPT if name in event}
     for raised in kept.get("exception", {}).get("values", ()):
         if raised.get("module") != EkycError.__module__:
-            # It may quote what a vendor said.
+            # The text may quote the vendor.
             raised["value"] = ""
         for frame in raised.get("stacktrace", {}).get("frames", ()):
             frame.pop("vars", None)
@@ -102,7 +102,7 @@ def scrubbed(event: Event, _hint: Hint | None = None) -> Event | None:
 def _given_up(batch: Batch, verification: Verification, write: Transition) -> None:
     region, signature_id = verification.region, verification.signature_id
     event = _event(write.error) if write.error else {"message": f"{batch.stage}: {write.reason}"}
-    # Should two workers give it up, Sentry takes the second report for the first.
+    # If two workers give it up, Sentry drops the second report as a duplicate.
     once = f"{region}/{signature_id}/{batch.stage}/{write.reason}/{verification.retried_at_ms}"
     sentry_sdk.capture_event({
         **event,
@@ -128,9 +128,10 @@ def _task_failed(
     args: Sequence[Any] = (),
     **_: Any,
 ) -> None:
-    """A whole task failed in a way nobody foresaw: Celery has logged it.
+    """Report a task that failed with an unexpected error, which Celery has logged.
 
-    The verifications of a batch come back when their lease ends; nothing brings an enqueue back.
+    The verifications of a batch come back when their lease ends, so only their last start is reported. A failed enqueue
+    does not come back.
     """
     if exception is None or isinstance(exception, EkycError):
         return
@@ -140,15 +141,15 @@ def _task_failed(
             sentry_sdk.capture_event(
                 {**_event(exception), "logger": LOGGER, "level": "error", "tags": {"task": task}}
             )
-        # After its second start a verification travels alone.
+        # After its second start a verification has a batch of its own.
         case Stage() as stage, [str() as region, str() as batch_id, [str() as signature_id]]:
             _started_for_the_last_time(ledger, Batch(batch_id, region, stage, (signature_id,)), exception)
 
 
 def _started_for_the_last_time(ledger: Ledger, batch: Batch, error: Exception) -> None:
-    """Report now, with its error, what the next claim will give up, perhaps another worker's, which knows of none.
+    """Report now, with its error, a verification that the next claim, perhaps by another worker, will give up.
 
-    Both reports have one id, and Sentry passes the second one over.
+    That claim reports it, too, without the error. Both reports have the same id, so Sentry drops the second.
     """
     try:
         status = ledger.status(batch.region, batch.signature_ids[0])

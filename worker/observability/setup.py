@@ -1,7 +1,7 @@
-"""Sets up the instrumentation that the environment asks for: traces and error reports.
+"""Sets up the instrumentation that the environment enables: traces and error reports.
 
-Both are extras and off by default. What is off is not imported and costs nothing: a batch is then processed by the
-function itself, with nothing around it.
+Both are extras and off by default. What is off is not imported and costs nothing: the function that processes a
+verification is then not wrapped.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def set_up(settings: Settings, redis: Redis) -> Interceptor:
-    """Start what the environment asks for, and return one interceptor for all of it.
+    """Start the enabled instrumentation, and return one interceptor for all of it.
 
-    Raises ``ConfigError`` where a package is missing.
+    Raises ``ConfigError`` if a package is missing.
     """
     interceptors: list[Interceptor] = []
     if traces_wanted(os.environ):
-        with _extra("otel", "traces are asked for (OTEL_…)"):
-            from worker.observability import otel  # noqa: PLC0415 - free where it is off
+        with _extra("otel", "traces are enabled (OTEL_…)"):
+            from worker.observability import otel  # noqa: PLC0415 - costs nothing if it is off
 
             interceptors.append(otel.start(redis))
     if settings.sentry_dsn:
@@ -48,7 +48,7 @@ def set_up(settings: Settings, redis: Redis) -> Interceptor:
 
 
 def traces_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether OpenTelemetry's own variables say where traces should go."""
+    """Whether OpenTelemetry's own variables name an exporter or an endpoint."""
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
@@ -62,5 +62,5 @@ def _extra(name: str, asked: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{asked}, but {error.name} is not installed: install the extra, as in pip install '.[{name}]'"
+            f"{asked}, but {error.name} is not installed: install the extra, with pip install '.[{name}]'"
         ) from None

@@ -1,7 +1,7 @@
-"""The log lines about verifications: one at INFO for each event, with ids and codes only.
+"""Log lines about verifications: one at INFO for each event, with ids and codes only.
 
-A busy worker writes thousands a second. So the lines of one batch are one record, rendered without structlog's
-processors, and where INFO is off this costs one comparison a batch.
+A busy worker writes thousands per second, so the lines of a batch are one record, rendered without structlog's
+processors. If INFO is off, this costs one comparison per batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _cause(write: Transition) -> dict[str, Any]:
     return {"cause": write.detail}
 
 
-#: By the event of a write: the event that is logged, and its fields.
+#: By the event of a transition: the event that is logged, and its fields.
 LINES: Final[Mapping[str, tuple[str, Callable[[Transition], dict[str, Any]]]]] = {
     "settled": ("verification_settled", _settled),
     "settled_late": ("verification_settled", _settled),
@@ -61,7 +61,7 @@ LINES: Final[Mapping[str, tuple[str, Callable[[Transition], dict[str, Any]]]]] =
 
 
 def log_written(batch: Batch, writes: Iterable[Transition]) -> None:
-    """Log the events of writes that were made."""
+    """Log the events of transitions that were made."""
     if not _log.isEnabledFor(logging.INFO):
         return
     lines = [
@@ -81,7 +81,7 @@ def log_written(batch: Batch, writes: Iterable[Transition]) -> None:
 def log_claimed(
     region: str, *, quarantined: Sequence[Verification] = (), expired: Sequence[LeaseExpired] = ()
 ) -> None:
-    """Log what a claim found: leases that ended, and what it put into quarantine for that."""
+    """Log what a claim found: leases that ended, and verifications that it put into quarantine for that."""
     if not (quarantined or expired) or not _log.isEnabledFor(logging.INFO):
         return
     lines = [

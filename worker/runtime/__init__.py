@@ -1,1 +1,1 @@
-"""The Celery process: its application, its start, its consumer, its dispatcher and what they share."""
+"""The Celery process: its application, startup, consumer and dispatcher, and what they share."""

@@ -1,4 +1,4 @@
-"""The Celery application of a worker: `celery -A worker worker` needs no flags. Also what Flower loads."""
+"""The Celery application of a worker and of Flower: `celery -A worker worker` needs no flags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.observability.logs import configure_logging
 
 app = make_app()
 
-# The `celery` command loads what plugins bring before it loads us.
+# The `celery` command loads plugins before this module.
 if "flower.command" in sys.modules:
     from worker.runtime.flower import surround
 
@@ -43,7 +43,7 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 
 @celeryd_init.connect
 def _check_before_start(sender: str, options: dict[str, Any] | None = None, **_: Any) -> None:
-    from worker.runtime.startup import check  # noqa: PLC0415 - only a worker needs what a worker stands on
+    from worker.runtime.startup import check  # noqa: PLC0415 - only a worker needs these imports
 
     given = options or {}
     pool = str(given.get("pool") or app.conf.worker_pool)
@@ -58,13 +58,13 @@ def _check_queues(**_: Any) -> None:
 
 
 def _names(queues: Any) -> list[str]:
-    """Names of queues, as Celery's options give them: a list, or a text with commas."""
+    """Return the names of queues in Celery's option: a list, or text with commas."""
     return queues.split(",") if isinstance(queues, str) else list(queues or ())
 
 
 @worker_ready.connect
 def _freeze_what_is_loaded(**_: Any) -> None:
-    """Exclude modules, classes and settings from later garbage collections: they live as long as the process."""
+    """Exclude modules, classes and settings from garbage collection: they live as long as the process."""
     gc.collect()
     gc.freeze()
 

@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How long the first outcomes wait for others to be recorded with them, in seconds and as a share of the time that
-#: their batch has taken so far, whichever is more: a record and a message cost as much as some verifications. An
-#: outcome is delayed by at most half of that time, and by nothing once its batch is complete. With 0.02 and 0.25, and a
-#: dispatcher that queried a busy queue every 5 ms, a verification that is answered at once took a tenth more CPU.
+#: How long the first outcomes wait, so that others are recorded with them: in seconds, or as a share of the time that
+#: the batch has taken so far, whichever is longer. A record and a message cost as much as several verifications. An
+#: outcome is delayed by at most half of the batch's time, and not at all once the batch is complete. With 0.02 and
+#: 0.25, and a dispatcher that queried a busy queue every 5 ms, a verification answered at once took a tenth more CPU.
 GATHER_S: Final = 0.05
 GATHER_SHARE: Final = 0.5
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt at a verification. `answer`: what the vendor has answered during it, whatever follows."""
+    """One attempt at a verification. `answer`: the vendor's answer during it, whatever follows."""
 
     answer: Answer | None = None
 
 
 class BatchRunner:
-    """Processes one batch. A verification that the batch no longer holds is left alone: the message was a hint.
+    """Processes one batch. It skips verifications that the batch no longer holds, because the message is only a hint.
 
-    Every method raises ``LedgerUnavailable``; the lease brings back what was not recorded.
+    Every method raises ``LedgerUnavailable``; verifications without a record come back when their lease ends.
     """
 
     def __init__(self, services: Services, batch: Batch) -> None:
@@ -57,11 +57,11 @@ class BatchRunner:
         self._batch = batch
 
     def concurrently(self, each: Callable[[Verification, Attempt], Transition]) -> Iterator[tuple[str, ...]]:
-        """Call `each` for all verifications of the batch at once, and record the outcomes as they come.
+        """Call `each` for all verifications of the batch concurrently, and record the outcomes as they come.
 
-        Yields the ids that the batch still holds, at its next stage, some at a time. When the worker stops, what has
-        not begun is given back, and also a batch of a region that has as many in flight here as it may have. When the
-        event loop of the worker is stuck, everything is given back.
+        Yields the ids that the batch still holds, at its next stage, in groups. When the worker stops, verifications
+        that have not begun are given back. A batch of a region without free capacity here is given back, too. When the
+        worker's event loop is stuck, everything is given back.
         """
         services, batch = self._services, self._batch
         if services.stopping.is_set() or services.event_loop.is_stuck:
@@ -70,7 +70,7 @@ class BatchRunner:
         with services.in_flight.batch(batch.region) as has_place:
             verifications = services.ledger.load(batch)
             if not has_place:
-                services.ledger.record(batch, [services.policy.no_room(one) for one in verifications])
+                services.ledger.record(batch, [services.policy.no_room(each) for each in verifications])
                 return
             with services.in_flight.of(batch.region, len(verifications)):
                 attempt = services.intercept(batch, partial(_attempt, services, each))
@@ -83,13 +83,13 @@ class BatchRunner:
                     run.take_back()
 
     def slices(self, size: int) -> Iterator[list[Verification]]:
-        """The verifications of the batch, `size` at a time, for what waits for nothing and needs no greenlets."""
+        """Yield the verifications of the batch, `size` at a time, for work that needs no greenlets as it never waits."""
         verifications = self._services.ledger.load(self._batch)
         for start in range(0, len(verifications), size):
             yield list(verifications[start : start + size])
 
     def record(self, outcomes: Sequence[Transition]) -> tuple[str, ...]:
-        """Record and log transitions. Returns the ids that the batch holds after them, in the order given."""
+        """Record and log transitions. Returns the ids that the batch still holds afterwards, in the given order."""
         recorded = self._services.ledger.record(self._batch, outcomes)
         made = [transition for transition, how in zip(outcomes, recorded, strict=True) if how.written]
         log_written(self._batch, made)
@@ -110,7 +110,7 @@ class BatchRunner:
             if outcomes := run.outcomes(timeout_s=BATCH_CHECK_S, gather_s=gather_s):
                 yield [transition for _, transition in outcomes]
             elif services.event_loop.is_stuck:
-                # What the stuck calls may still return is dropped: this batch no longer holds anything by then.
+                # Later results of the stuck calls are dropped, because this batch then holds nothing.
                 yield [transitions.release(each, event="worker_stuck") for each in run.pending]
                 return
             if run.pending and time.monotonic() >= renew_at:
@@ -131,23 +131,23 @@ class BatchRunner:
 
 
 def give_back(ledger: Ledger, batch: Batch) -> None:
-    """Make due now what no message has started. It counts as a start of nobody."""
+    """Make the batch's verifications due now. This does not count as a start."""
     ledger.record(batch, [transitions.release(each) for each in ledger.load(batch)])
 
 
 def next_stage(batch: Batch, stage: Stage, signature_ids: Sequence[str]) -> Batch:
-    """The same batch, with those of its verifications that go on."""
+    """Return the same batch with the verifications that continue at `stage`."""
     return Batch(batch.id, batch.region, stage, tuple(signature_ids))
 
 
-#: Where a verification is that its batch goes on with.
+#: Destinations of a verification that its batch still holds.
 _HELD: Final = frozenset({Destination.HELD, Destination.SAME})
 
 
 def _attempt(
     services: Services, each: Callable[[Verification, Attempt], Transition], verification: Verification
 ) -> Transition:
-    """What follows for a verification from `each`, also where that fails. Raises ``LedgerUnavailable`` alone."""
+    """Call `each` and return its transition, or one for its error. Raises only ``LedgerUnavailable``."""
     attempt = Attempt()
     try:
         transition = each(verification, attempt)
@@ -155,7 +155,7 @@ def _attempt(
         raise
     except Exception as error:  # noqa: BLE001 - a fault of one verification does not stop its batch
         transition = _after(services, verification, error)
-    # A poll's transition follows from the answer; any other one counts it, and the circuit breaker sees it.
+    # A poll's transition includes its answer. Add it to any other transition, for the counts and the circuit breaker.
     return transition if transition.answer else also_polled(transition, verification, attempt.answer)
 
 
@@ -173,13 +173,13 @@ def _after(services: Services, verification: Verification, error: Exception) -> 
                 "verification_fault", **about, cause=error.cause, error=str(error), retry=error.retry
             )
             return replace(services.policy.after_error(verification, error), error=error)
-    # Its text may quote what the vendor said: the type and the place must do.
+    # The error's text may quote the vendor, so only its type and place are logged.
     _log.error("verification_failed", **about, error=described(error), at=_where(error))
     return replace(services.policy.after_unforeseen(verification), error=error)
 
 
 def _where(error: Exception) -> str:
-    """File and line of the innermost frame."""
+    """Return the file and line of the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""Celery's consumer with our dispatcher, without two parts that a large fleet pays for, and with a closed mouth."""
+"""Celery's consumer with our dispatcher, without mingle and gossip, and without message bodies in the logs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from worker.settings import DECISION_QUEUE, is_decision_queue
 
 _CELERYS = consumer.Consumer.Blueprint
 
-#: Celery's steps, the heart replaced by ours.
+#: Celery's steps without its heart, which ours replaces.
 _STEPS = tuple(step for step in _CELERYS.default_steps if not step.endswith(":Heart"))
 
-#: What is known of their types is less than there is.
+#: The type stubs of these modules are incomplete.
 _HEARTBEAT: Any = heartbeat.Heart
 _HEART: Any = heart.Heart
 
 #: Without mingle a worker starts a second sooner; without gossip it does not read every heartbeat of every other one.
 _WITHOUT = {"without_mingle": True, "without_gossip": True}
 
-#: What Celery raises over a body that is JSON and no task. It would end the worker, and the message would come back.
+#: What Celery raises for a JSON body that is not a task. It would end the worker, and the message would come back.
 _NOT_A_TASK = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
-#: Between two tries to send on a decision, in seconds.
+#: The pause between two attempts to forward a decision, in seconds.
 SEND_ON_AGAIN_S = 5.0
 
 _CONTROL: Any = control
@@ -45,9 +45,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Consumer(consumer.Consumer):
-    """What `worker_consumer` names.
+    """The consumer that Celery's setting `worker_consumer` names.
 
-    Celery logs the whole body of a message that it cannot run. Ours may hold what a pipeline attached to a person.
+    It never logs a message's body, because that may hold the pipeline's context. Celery logs bodies that it cannot run.
     """
 
     class Blueprint(_CELERYS):  # type: ignore[misc, valid-type]
@@ -60,14 +60,14 @@ class Consumer(consumer.Consumer):
         self._paused: list[str] = []
 
     def stop(self) -> None:
-        """Stop, and give back now, not once the pool has drained, what Redis hands over though nobody takes it."""
+        """Stop, and return prefetched messages to Redis now instead of after the pool has drained."""
         super().stop()
         connection = self.connection
         if connection is not None and connection.transport.driver_type == "redis":
             ignore_errors(connection, connection.default_channel.close)  # type: ignore[attr-defined]
 
     def pause_intake(self) -> None:
-        """Take no more messages of tasks, also after a reconnect. May be called from any thread."""
+        """Stop taking task messages, also after a reconnect. May be called from any thread."""
         self.call_soon(self._pause_intake)
 
     def resume_intake(self) -> None:
@@ -91,25 +91,25 @@ class Consumer(consumer.Consumer):
                 self.app.amqp.queues.select_add(self.app.amqp.queues[queue])
 
     def _consuming(self) -> bool:
-        """False while it reconnects: what is selected counts once it has."""
+        """Whether the consumer is connected. While it reconnects, only the selection of queues can change."""
         return getattr(self, "task_consumer", None) is not None
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Tidy up after a lost connection. A channel that is half gone may fail at it: that must not end the worker."""
+        """Clean up after a lost connection. Errors of a half-closed channel must not end the worker."""
         try:
             super().on_connection_error_after_connected(exc)
-        except Exception as error:  # noqa: BLE001 - kombu's, over a channel without its connection
+        except Exception as error:  # noqa: BLE001 - kombu fails on a channel without a connection
             _log.warning("connection_not_tidied", error=type(error).__name__)
 
     def connect(self) -> Any:
-        """Connect, and take over the arguments that a queue of ours has where it exists already."""
+        """Connect, and adopt the arguments of our queues that already exist."""
         connection = super().connect()
         for queue in self.app.amqp.queues.consume_from.values():
             queues.ensure(queue, connection.default_channel)
         return connection
 
     def add_task_queue(self, queue: Any, *args: Any, **options: Any) -> Any:
-        """Refuse the queue of decisions, which a broadcast may ask for."""
+        """Refuse the queue of decisions, which a broadcast command may name."""
         if is_decision_queue(str(queue)):
             _log.error("queue_refused", queue=DECISION_QUEUE, why="only the pipeline consumes it")
             return None
@@ -162,7 +162,7 @@ class Consumer(consumer.Consumer):
         message.reject_log_error(logging.getLogger(__name__), self.connection_errors)  # type: ignore[attr-defined]
 
     def _send_on(self, message: Any, decision: str | None) -> None:
-        """Put a decision that lies on a queue of ours on the pipeline's; where that fails, back, and later again."""
+        """Forward a decision from our queue to the pipeline's. If that fails, requeue it later."""
         try:
             send_on(self.app, message)
         except BrokerUnavailable as error:
@@ -177,9 +177,9 @@ class Consumer(consumer.Consumer):
 
 
 class Heartbeat(_HEARTBEAT):  # type: ignore[misc]
-    """Says that a worker lives, once. Where the broker hangs Celery's tries it without end, and hears of no SIGTERM.
+    """Sends Celery's heartbeat events without retries. With retries, a hanging broker would block SIGTERM for ever.
 
-    Nor would Celery's loop hear of one while its timers, each of which waits for the broker, are late: this one looks.
+    Celery's loop would also miss a SIGTERM while its timers wait for the broker, so this checks for it at each beat.
     """
 
     def _send(self, event: str, retry: bool = False) -> Any:  # noqa: FBT001, FBT002 - celery's
@@ -198,7 +198,7 @@ class Heart(_HEART):  # type: ignore[misc]
 
 
 def _old_name(message: Any) -> Any:
-    """The task's name in a message of Celery's first protocol, which has it in its body. Celery has decoded that."""
+    """Return the task's name from the decoded body of a message in Celery's first protocol."""
     body = getattr(message, "_decoded_cache", None)
     return body.get("task") if isinstance(body, dict) else None
 
@@ -212,10 +212,10 @@ def add_consumer(state: Any, queue: str, *args: Any, **options: Any) -> Any:
     """Tell worker(s) to consume from task queue by name."""
     if is_decision_queue(str(queue)):
         state.consumer.call_soon(state.consumer.add_task_queue, queue)
-        return _CONTROL.nok(f"a worker of ours must not consume the queue {DECISION_QUEUE}")
+        return _CONTROL.nok(f"a worker must not consume the queue {DECISION_QUEUE}")
     return _CELERYS_ADD_CONSUMER(state, queue, *args, **options)
 
 
 def _name(text: Any) -> str | None:
-    """A task's name or id, if it looks like one."""
+    """Return `text` if it looks like a task's name or id, else None."""
     return text if isinstance(text, str) and _NAME.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""A process that starts waits for what starts beside it: none of them needs another to be there first."""
+"""Waiting for Redis and the broker at startup, so that processes may start in any order."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: A broker that takes the connection and says nothing counts as one that does not answer.
+#: Also for a broker that accepts the connection but does not respond.
 BROKER_TIMEOUT_S: Final = 5.0
 
-#: The key of a write that shows whether the broker's Redis takes writes, as ``worker.ledger.redis_health`` does with
-#: the ledger's. Named like kombu's own keys, so that an account that may write those may write this one.
+#: The key of a write that tests whether the broker's Redis takes writes, as ``worker.ledger.redis_health`` does for
+#: the ledger's. It is named like kombu's own keys, so that an account that may write those may write this one.
 BROKER_PROBE: Final = "_kombu.start"
 
 
@@ -35,7 +35,7 @@ def await_redis(url: str, limit_s: float) -> None:
     redis = connect(url)
 
     def write() -> None:
-        # What the account may not do is found, and named, by `check_rights`.
+        # `check_rights` finds and names missing rights.
         with translated(), suppress(NoPermissionError):
             redis.set(redis_health.KEY, b"", px=redis_health.PROBE_MS)
 
@@ -45,16 +45,16 @@ def await_redis(url: str, limit_s: float) -> None:
 
 def await_broker(app: Celery, limit_s: float) -> None:
     """Wait for the broker. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
-    await_part(lambda: _knock(app), limit_s)
+    await_part(lambda: _connect(app), limit_s)
 
 
 def await_room(app: Celery, limit_s: float) -> None:
-    """Wait until the broker takes writes, if it is a Redis. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
+    """If the broker is a Redis, wait until it takes writes. Raises ``BrokerUnavailable`` once `limit_s` have passed."""
     await_part(lambda: _write(app), limit_s)
 
 
 def check_rights(app: Celery, settings: Settings) -> None:
-    """Raises ``ConfigError`` where the account of a Redis lacks a right: the worker would fail again and again."""
+    """Raise ``ConfigError`` if an account lacks a right on Redis: the worker would fail again and again."""
     try:
         with connect(settings.redis_url) as redis, translated():
             _require("REDIS_URL", redis, rights.of_ledger(settings.regions))
@@ -63,7 +63,7 @@ def check_rights(app: Celery, settings: Settings) -> None:
                 redis = connection.default_channel.client  # type: ignore[attr-defined]
                 database = redis.connection_pool.connection_kwargs["db"]
                 needs = rights.of_broker(settings.queue, QUEUE.name, database)
-                _require("CELERY_BROKER_URL, or of REDIS_URL where that is not set,", redis, needs)
+                _require("CELERY_BROKER_URL, or of REDIS_URL if that is not set,", redis, needs)
     except BROKEN as error:
         found = broker_fault(error)
         raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
@@ -83,7 +83,7 @@ def _write(app: Celery) -> None:
             if connection.transport.driver_type == "redis":
                 connection.default_channel.client.set(BROKER_PROBE, b"", px=redis_health.PROBE_MS)  # type: ignore[attr-defined]
     except NoPermissionError:
-        return  # `check_rights` finds it, and names it
+        return  # `check_rights` reports it
     except ResponseError as error:
         raise BrokerUnavailable(
             f"the broker refuses to write: {described(error)}; run `ekyc doctor`"
@@ -93,12 +93,12 @@ def _write(app: Celery) -> None:
         raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
 
 
-def _knock(app: Celery) -> None:
+def _connect(app: Celery) -> None:
     try:
         with app.connection_for_read(
             connect_timeout=BROKER_TIMEOUT_S, transport_options={"socket_timeout": BROKER_TIMEOUT_S}
         ) as connection:
-            # Once each, where CELERY_BROKER_URL names several.
+            # One attempt for each URL in CELERY_BROKER_URL.
             connection.ensure_connection(
                 max_retries=len(connection.alt), interval_start=0, reraise_as_library_errors=False
             )
@@ -107,6 +107,6 @@ def _knock(app: Celery) -> None:
         raise BrokerUnavailable(f"the broker {found.said}; {found.todo}") from None
     except (ValueError, KeyError):
         raise ConfigError(
-            "CELERY_BROKER_URL, or REDIS_URL where that is not set, is no URL of a broker: "
-            "give one such as redis://:password@host:6379/0"
+            "CELERY_BROKER_URL, or REDIS_URL if that is not set, is not a broker URL: "
+            "set one such as redis://:password@host:6379/0"
         ) from None

@@ -1,7 +1,7 @@
-"""The dispatcher: in every worker, a thread that turns what is due into messages.
+"""The dispatcher: a thread in every worker that turns due verifications into messages.
 
-It claims only while its own worker has hands free and nobody waits in the queue, so that a claim starts soon after
-it is made and a lease is not spent on a queue. Any number of dispatchers may run; none is special.
+It claims only while its own worker has free slots and the queue is empty, so that batches start soon after their claim
+and leases are not spent in a queue. Any number of dispatchers may run; all are equal.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How long to wait before looking again whether hands are free: half of what a Celery message takes on its way.
+#: How long to wait before checking again for free slots, in seconds: half of a Celery message's travel time.
 LOOK_AGAIN_S: Final = 0.005
 
-#: How long to wait before asking again whether the queue is empty, which takes a call of Redis.
+#: How long to wait before checking again whether the queue is empty, in seconds: each check is a call of Redis.
 ASK_AGAIN_S: Final = 0.02
 
-#: How long to sleep at most while a region has no room here: as many of it as may be are under way.
+#: How long to sleep at most while a region has no free capacity here, in seconds.
 NO_ROOM_S: Final = 0.1
 
-#: How long to wait before trying Redis again after it failed.
+#: How long to wait after a failure of Redis, in seconds.
 RETRY_S: Final = 1.0
 
 
@@ -77,11 +77,11 @@ class Dispatcher(bootsteps.StartStopStep):
     def start(self, parent: Consumer) -> None:
         pool = parent.pool
         thread = services().event_loop
-        # Some threads stay free for decisions, and for what is given back.
+        # Some threads stay free for decisions and for giving batches back.
         services().in_flight.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
 
         def free_slots() -> int:
-            """How many more batches this worker can start now."""
+            """Return how many more batches this worker can start now."""
             if thread.is_stuck:
                 return 0
             return int(pool.num_processes) - len(state.reserved_requests)
@@ -105,14 +105,14 @@ class Dispatcher(bootsteps.StartStopStep):
             self._thread = None
 
     def shutdown(self, parent: Consumer) -> None:
-        """The worker ends."""
+        """Stop the dispatcher and the heartbeat."""
         self.stop(parent)
         if self._heartbeat is not None:
             self._heartbeat.end()
 
 
-def _tell(intercept: Interceptor, verification: Verification) -> None:
-    """Traces and reports hear of what the ledger has given up as of what a batch gives up: no batch is left to tell."""
+def _report_quarantined(intercept: Interceptor, verification: Verification) -> None:
+    """Report to traces and error reports a verification that the ledger itself has put into quarantine."""
     batch = Batch("", verification.region, verification.stage, (verification.signature_id,))
     intercept(batch, partial(transitions.quarantine, reason="CRASHES_WORKERS"))(verification)
 
@@ -126,7 +126,7 @@ def _heartbeat(name: str) -> Heartbeat:
 
 
 class DispatcherThread(threading.Thread):
-    """Claims what is due and puts it on the queue. `worker.testing` calls `claim` without starting the thread."""
+    """Claims due verifications and puts them on the queue. `worker.testing` calls `claim` without a running thread."""
 
     def __init__(self, app: Celery, settings: Settings, *, free_slots: Any, hold_log: HoldLog) -> None:
         super().__init__(name="dispatcher", daemon=True)
@@ -134,17 +134,17 @@ class DispatcherThread(threading.Thread):
         self._settings = settings
         self._free_slots = free_slots
         self._hold_log = hold_log
-        #: For the heartbeat.
+        #: When the loop last ran, by the monotonic clock. The heartbeat reads it.
         self.turned_at = time.monotonic()
         self._stopping = threading.Event()
-        # Its own client: it sleeps on Redis, longer than others may wait for an answer.
+        # A client of its own with a longer timeout, because it sleeps on Redis.
         self._redis = connect(settings.redis_url, timeout_s=DISPATCHER_SLEEP_S + REDIS_CALL_S)
         self._ledger = Ledger(
             self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
         )
 
     def stop(self) -> None:
-        """No claim is made after this returns. Does not wait for the thread, which may sleep on Redis."""
+        """Make no more claims. Does not wait for the thread, which may sleep on Redis."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -164,7 +164,7 @@ class DispatcherThread(threading.Thread):
                 self._stopping.wait(RETRY_S)
 
     def _turn(self) -> None:
-        # A worker whose calls are stuck must be taken for dead, though this thread is well.
+        # A worker whose event loop is stuck must look dead, although this thread still runs.
         if not services().event_loop.is_stuck:
             self.turned_at = time.monotonic()
 
@@ -186,7 +186,7 @@ class DispatcherThread(threading.Thread):
                     self._sleep(sleep_s)
 
     def _send(self, batches: Sequence[Batch], producer: Any) -> None:
-        """Put claimed batches on the queue. What cannot be put there is given back: it is nobody's crash."""
+        """Put claimed batches on the queue. If that fails, give them back, so that it does not count as a crash."""
         for number, batch in enumerate(batches):
             try:
                 publish.send(self._app, batch, producer)
@@ -196,7 +196,7 @@ class DispatcherThread(threading.Thread):
                 raise
 
     def _waiting(self, channel: Any) -> int:
-        """Messages in our queue that no worker has taken."""
+        """Return the number of messages in our queue that no worker has taken."""
         return queues.size(channel, self._settings.queue)
 
     def _sleep(self, sleep_s: float) -> None:
@@ -211,12 +211,12 @@ class DispatcherThread(threading.Thread):
             self._ledger.wake(woken)
 
     def _with_capacity(self) -> tuple[str, ...]:
-        """The regions of which this worker can take up more: a slow one must not stop the claims of the others."""
+        """Return the regions with free capacity here: a slow region must not stop the claims of others."""
         in_flight = services().in_flight
         return tuple(region for region in self._settings.regions if in_flight.has_capacity(region))
 
     def claim(self, producer: Any) -> float:
-        """Claim once in each region that has room. Returns for how long there is nothing more to claim, in seconds."""
+        """Claim once in each region with free capacity. Returns for how many seconds there is nothing to claim."""
         sleep_s = DISPATCHER_SLEEP_S
         for region in self._with_capacity():
             identity = services().identity
@@ -225,7 +225,7 @@ class DispatcherThread(threading.Thread):
                 sleep_s = 0.0 if identity.found(region, claim.replaced) else sleep_s
                 continue
             for verification in claim.quarantined:
-                _tell(services().intercept, verification)
+                _report_quarantined(services().intercept, verification)
             log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
             self._send(claim.batches, producer)
             self._hold_log.look(region, claim.act)

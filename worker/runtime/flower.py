@@ -1,8 +1,8 @@
-"""Checks around Flower's command: it starts only with a password, and keeps its state for its own account.
+"""Checks around Flower's command: Flower starts only with a password, and only its own account can read its state.
 
-`celery -A worker flower` is Flower's own command. Celery loads it before it loads this application, and `surround`
-wraps it. `flowerconfig.py` is read first, then what Flower reads itself (`FLOWER_…`, its file, its flags); the result
-is checked, and then Flower starts. See `docs/flower.md`.
+`celery -A worker flower` is Flower's own command. Celery loads it before this application, and `surround` wraps it.
+The wrapper reads `flowerconfig.py`, then Flower's own sources (`FLOWER_…`, its file, its flags), checks the result and
+starts Flower. See `docs/flower.md`.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ if TYPE_CHECKING:
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
-#: What stands in `.env.example`, which anybody can read.
+#: The value in `.env.example`, which is public.
 EXAMPLE: Final = "sandbox:sandbox"
 
-#: Our defaults, in Flower's own format. It cannot be the file that Flower reads by itself (`--conf`): that counts
-#: before the environment, and there is only one of it, the operator's.
+#: Our defaults, in Flower's own format. They cannot be in the file that Flower reads itself (`--conf`): it overrides
+#: the environment, and there is only one such file, the operator's.
 DEFAULTS_FILE: Final = Path(__file__).with_name("flowerconfig.py")
 
-#: A name and a password. Flower compares them as ASCII, and takes a comma for the start of the next pair.
+#: A name and a password. Flower compares them as ASCII, and a comma starts the next pair.
 _PAIR: Final = re.compile(r"[!-9;-~]+:[ -~]+")
 
-#: Errors of `bind` that a person can do something about.
+#: Errors of `bind` that the operator can fix.
 _OCCUPIED: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 _HELP: Final = """Flower for this fleet.
 
-It asks for a password (FLOWER_BASIC_AUTH=name:password, or FLOWER_BASIC_AUTH_FILE), changes nothing (unless
-FLOWER_READ_ONLY=false), listens on 127.0.0.1 (FLOWER_ADDRESS) at port 5555 (FLOWER_PORT, or PORT), and keeps what
-it saw in var/flower/state (FLOWER_DB). All of it: docs/flower.md.
+It requires a password (FLOWER_BASIC_AUTH=name:password, or FLOWER_BASIC_AUTH_FILE), is read-only (unless
+FLOWER_READ_ONLY=false), listens on 127.0.0.1 (FLOWER_ADDRESS) at port 5555 (FLOWER_PORT, or PORT), and keeps its
+state in var/flower/state (FLOWER_DB). See docs/flower.md.
 
-Flower's own options are given as --name=value, or as FLOWER_NAME in the environment.
+Set Flower's own options as --name=value, or as FLOWER_NAME in the environment.
 """
 
 
 class Metrics(monitor.Metrics):  # type: ignore[misc]
-    """Flower's metrics name workers and tasks: for those who know the password. Flower itself gives them to anybody."""
+    """Flower's metrics page behind the password, because it names workers and tasks. In Flower it is public."""
 
     @authenticated
     async def get(self) -> None:
@@ -71,8 +71,8 @@ class Metrics(monitor.Metrics):  # type: ignore[misc]
 class Ending(Flower):  # type: ignore[misc]
     """Flower that ends on SIGTERM, and saves its state first.
 
-    Flower itself raises ``SystemExit`` wherever it happens to be, and then waits for the threads that ask workers: 16 s
-    where Redis hangs, after which most who wait for it have killed it, and its state with it.
+    Flower itself raises ``SystemExit`` anywhere in its code, and then waits for the threads that call workers: 16 s if
+    Redis hangs. Most process managers kill it before that, and its state is lost.
     """
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Ending(Flower):  # type: ignore[misc]
 
 
 def surround(app: Celery) -> None:
-    """Put our defaults and our checks around Flower's command."""
+    """Wrap Flower's command with our defaults and checks."""
     theirs = command.flower.callback
 
     @wraps(theirs)
@@ -108,9 +108,9 @@ def surround(app: Celery) -> None:
 
 
 def configure(argv: tuple[str, ...]) -> None:
-    """Let Flower read its options on top of `flowerconfig.py`. Raises ``ConfigError`` for what cannot be used.
+    """Read Flower's options on top of `flowerconfig.py`. Raises ``ConfigError`` for unusable ones.
 
-    Flower will read them once more, and come to the same.
+    Flower reads them again when it starts, with the same result.
     """
     try:
         parse_config_file(str(DEFAULTS_FILE), final=False)
@@ -118,8 +118,8 @@ def configure(argv: tuple[str, ...]) -> None:
         command.apply_env_options()
         command.apply_options(sys.argv[0], argv)
     except (Error, ValueError, OSError) as error:
-        raise ConfigError(f"a variable, a flag or the file of Flower's cannot be used: {error}") from None
-    # Flower opens its state for everyone that the umask lets in: whatever it writes is for its own account.
+        raise ConfigError(f"a variable, a flag or the file of Flower cannot be used: {error}") from None
+    # Flower creates its state with the umask's mode: let only its own account read what it writes.
     os.umask(0o077)
     _check_address()
     _check_password(options.basic_auth or [])
@@ -128,9 +128,9 @@ def configure(argv: tuple[str, ...]) -> None:
 
 
 def _translate() -> None:
-    """Translate the environment into what Flower reads: no empty variables, and the password from its file.
+    """Prepare the environment for Flower: remove empty variables, and read the password from its file.
 
-    An empty variable counts as unset, as among our settings. Flower itself would take it at its word: all addresses, or
+    An empty variable counts as unset, as in our settings. Flower itself would use the empty value: all addresses, or
     an empty secret for its cookies.
     """
     for name in [
@@ -147,8 +147,8 @@ def _translate() -> None:
 def _check_address() -> None:
     if not options.address and not options.unix_socket:
         raise ConfigError(
-            "Flower would listen on all addresses: a flag or the file of Flower's gives an empty one; "
-            f"give {LOOPBACK[0]}, or 0.0.0.0 where all are meant"
+            "Flower would listen on all addresses: a flag or the file of Flower sets an empty address; "
+            f"set {LOOPBACK[0]}, or 0.0.0.0 for all addresses"
         )
 
 
@@ -156,16 +156,16 @@ def _check_password(pairs: list[str]) -> None:
     if not any(pairs):
         raise ConfigError(
             "Flower starts only with a password: set FLOWER_BASIC_AUTH to name:password, "
-            "or FLOWER_BASIC_AUTH_FILE to a path whose content is that"
+            "or FLOWER_BASIC_AUTH_FILE to the path of a file with that content"
         )
     if not all(_PAIR.fullmatch(pair) for pair in pairs):
         raise ConfigError(
-            "FLOWER_BASIC_AUTH: give name:password in ASCII letters, digits and marks, "
-            "with a comma and no space between several"
+            "FLOWER_BASIC_AUTH: use name:password in ASCII letters, digits and marks; "
+            "separate several with a comma without a space"
         )
     if EXAMPLE in pairs and options.address not in LOOPBACK:
         raise ConfigError(
-            "FLOWER_BASIC_AUTH is that of .env.example, which anybody can read: "
+            "FLOWER_BASIC_AUTH is the one in .env.example, which is public: "
             f"choose another, or let Flower listen on {LOOPBACK[0]}"
         )
 
@@ -173,17 +173,17 @@ def _check_password(pairs: list[str]) -> None:
 def _check_folder(state: Path) -> None:
     folder = state.parent
     try:
-        # Flower loads its state as a pickle: who may write there is Flower.
+        # Flower loads its state as a pickle: whoever may write there can run code as Flower.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        # What an older release has written.
+        # Files of an older release.
         for file in folder.glob(f"{glob.escape(state.name)}*"):
             file.chmod(0o600)
     except OSError as error:
         raise ConfigError(
             f"FLOWER_DB: Flower's state cannot be kept in {folder}: {error.strerror}; "
-            "name another place, or set FLOWER_PERSISTENT=false"
+            "set another path, or FLOWER_PERSISTENT=false"
         ) from None
 
 
@@ -191,5 +191,5 @@ def _cannot_listen(error: OSError) -> ConfigError:
     where = f"{options.address or '*'}:{options.port}"
     return ConfigError(
         f"Flower cannot listen on {where}: {error.strerror}; "
-        "end what listens there, or set FLOWER_PORT and FLOWER_ADDRESS"
+        "stop the process that listens there, or set FLOWER_PORT and FLOWER_ADDRESS"
     )

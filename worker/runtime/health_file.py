@@ -1,4 +1,4 @@
-"""The health file of a worker, and the lock by which two workers never share one."""
+"""The health file of a worker, and the lock that prevents two workers from sharing one."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from worker.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Beside the health file, and left there: to remove a lock file is a race.
+#: The suffix of the lock file. It is never removed, because that would be a race.
 LOCK: Final = ".lock"
 
 
 class HealthFile:
-    """A file whose mtime is the moment at which a worker's loop last turned.
+    """A file whose mtime is the moment at which a worker's dispatcher loop last ran.
 
-    Raises ``ConfigError`` where it cannot be written, or where another process has it.
+    Raises ``ConfigError`` if it cannot be written, or if another process uses it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise ConfigError(
-                f"EKYC_HEALTH_FILE: the folder {path.parent} is not there, or we may not write to it"
+                f"EKYC_HEALTH_FILE: the folder {path.parent} does not exist, or is not writable"
             )
         self._lock = _locked(path)
 
     def touch(self, s_ago: float) -> None:
-        """Say that the loop turned so many seconds ago. Raises ``OSError``."""
+        """Set the mtime to `s_ago` seconds ago. Raises ``OSError``."""
         if not self.path.exists():
             self.path.touch()
         turned_at = time.time() - s_ago
         os.utime(self.path, (turned_at, turned_at))
 
     def remove(self) -> None:
-        """The worker ends."""
+        """Remove the file, when the worker ends."""
         with suppress(OSError):
             self.path.unlink()
 
 
 def _locked(path: Path) -> int:
-    """A descriptor that holds the lock until the process ends."""
+    """Return a descriptor that holds the lock until the process ends."""
     lock = path.with_name(path.name + LOCK)
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -56,7 +56,7 @@ def _locked(path: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise ConfigError(
-            f"EKYC_HEALTH_FILE: {path} is the file of another worker that runs: "
+            f"EKYC_HEALTH_FILE: another running worker uses {path}: "
             "put %n into its name, which stands for the worker's name"
         ) from None
     return descriptor

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: every few seconds the registry and a file show that its dispatcher's loop turns."""
+"""The heartbeat of a worker: every few seconds it shows in the registry and in a file that the dispatcher loop runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: How long the end of a worker waits for the last word.
+#: How long a worker that ends waits for the heartbeat to sign out, in seconds.
 LAST_WORD_S: Final = 3.0
 
 
 class Loop(Protocol):
-    """What is watched: when it last turned, by `time.monotonic()`."""
+    """The watched loop. `turned_at`: when it last ran, by `time.monotonic()`."""
 
     turned_at: float
 
@@ -31,12 +31,12 @@ class Loop(Protocol):
 class Heartbeat(threading.Thread):
     """Follows the dispatcher's loop, which a worker stops and starts again with its connection to the broker.
 
-    The health file's mtime is the moment at which the loop last turned; a loop that waits for Redis turns. While there
-    is none, because Celery waits for its broker or ends its last tasks, it is the moment of the beat: to start such a
-    worker again would help nobody. It is in the registry only while there is a loop.
+    The health file's mtime is the moment at which the loop last ran; a loop that waits for Redis counts as running.
+    While there is no loop, because Celery waits for its broker or ends its last tasks, it is the moment of the beat,
+    because a restart would not help such a worker. The worker is in the registry only while there is a loop.
 
     Parameters:
-      health_file: None: none. It exists from the first beat until the worker ends.
+      health_file: exists from the first beat until the worker ends. None for no file.
     """
 
     def __init__(self, registry: WorkerRegistry, worker: Worker, health_file: HealthFile | None) -> None:
@@ -45,44 +45,44 @@ class Heartbeat(threading.Thread):
         self._worker = worker
         self._file = health_file
         self._loop: Loop | None = None
-        self._stir = threading.Event()
+        self._wake = threading.Event()
         self._ended = False
         self._look_at: float | None = time.monotonic() + WORKER_SEEN_S + HEARTBEAT_S
 
     def follow(self, loop: Loop | None) -> None:
-        """From now on this loop counts; None: there is none for now."""
+        """Watch this loop from now on; None if there is no loop for now."""
         self._loop = loop
-        self._stir.set()
+        self._wake.set()
 
     def end(self) -> None:
         """Sign out and remove the file."""
         self._loop, self._ended = None, True
-        self._stir.set()
+        self._wake.set()
         self.join(LAST_WORD_S)
 
     def run(self) -> None:
         while True:
-            self._stir.clear()
+            self._wake.clear()
             if self._ended:
                 break
             try:
                 self._beat()
-            except Exception as error:  # noqa: BLE001 - a worker that works must not be taken for dead
+            except Exception as error:  # noqa: BLE001 - a working worker must not look dead
                 _log.error("heartbeat_failed", error=type(error).__name__)
-            self._stir.wait(HEARTBEAT_S)
-        self._say(None)
+            self._wake.wait(HEARTBEAT_S)
+        self._register(None)
         if self._file is not None:
             self._file.remove()
 
     def _beat(self) -> None:
         loop = self._loop
         turned_s_ago = 0.0 if loop is None else time.monotonic() - loop.turned_at
-        self._say(None if loop is None else turned_s_ago)
+        self._register(None if loop is None else turned_s_ago)
         if self._file is not None:
             self._file.touch(turned_s_ago)
 
-    def _say(self, turned_s_ago: float | None) -> None:
-        # Without Redis nobody can be told, and nobody could ask.
+    def _register(self, turned_s_ago: float | None) -> None:
+        # Without Redis there is no registry to write or to read.
         with suppress(LedgerUnavailable):
             if turned_s_ago is None:
                 self._registry.sign_out(self._worker)
@@ -91,7 +91,7 @@ class Heartbeat(threading.Thread):
                 self._look_for_namesakes()
 
     def _look_for_namesakes(self) -> None:
-        """Once, when a process that was killed before this one started is forgotten."""
+        """Warn once if another worker has this name. By then the registry has dropped processes killed earlier."""
         if self._look_at is None or time.monotonic() < self._look_at:
             return
         if any(
@@ -100,6 +100,6 @@ class Heartbeat(threading.Thread):
             _log.warning(
                 "node_name_shared",
                 worker=self._worker.name,
-                hint="two workers run under this name: start each with a name of its own, or without -n",
+                hint="two workers run under this name: start each with its own name, or without -n",
             )
         self._look_at = None

@@ -1,4 +1,4 @@
-"""What people do to whole regions, in the logs of every worker that notices it: a hold, and its end."""
+"""Logs what people do to whole regions, such as a hold and its end. Every worker logs it."""
 
 from __future__ import annotations
 
@@ -18,47 +18,48 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: The word for what a person ordered: ``hold.lua``.
+#: The word for a hold that a person ordered, as in ``hold.lua``.
 BY_HAND: Final = "BY_HAND"
 
 
 class HoldLog:
-    """Tells each act once. Who did it stands in the ledger, and no log needs a person's name.
+    """Logs each act once, without the person's name, which is in the ledger.
 
-    Of what was done before this process first looked, only a hold that still lasts is logged.
+    Of acts before this process first looked, it logs only a hold that still lasts.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._record = Quarantine(redis, who="")
         self._census = Stats(redis)
-        self._told: dict[str, Event | None] = {}
+        #: By region, the newest act that was logged.
+        self._logged: dict[str, Event | None] = {}
 
     def look(self, region: str, newest: Event | None) -> None:
-        """Tell what is new in a region. `newest`: its newest act, as a claim says. Raises ``LedgerUnavailable``."""
-        if region in self._told and self._told[region] == newest:
+        """Log what is new in a region. `newest`: its newest act, from a claim. Raises ``LedgerUnavailable``."""
+        if region in self._logged and self._logged[region] == newest:
             return
         acts = self._record.acts(region) if newest else ()
         hold = next(iter(self._census.counts(region).holds), None)
         for act in self._new(region, acts, hold):
-            _tell(region, act, hold if _ordered(act, hold) else None)
-        self._told[region] = acts[-1] if acts else None
+            _log_act(region, act, hold if _ordered(act, hold) else None)
+        self._logged[region] = acts[-1] if acts else None
 
     def _new(self, region: str, acts: Sequence[Event], hold: Hold | None) -> Sequence[Event]:
-        if region not in self._told:
+        if region not in self._logged:
             return [act for act in acts if _ordered(act, hold)]
-        told = self._told[region]
-        return acts[acts.index(told) + 1 :] if told in acts else acts
+        logged = self._logged[region]
+        return acts[acts.index(logged) + 1 :] if logged in acts else acts
 
 
 def _ordered(act: Event, hold: Hold | None) -> bool:
-    """Whether the region is on hold because of this act, and not of an earlier one, or of the fleet's."""
+    """Whether the region is on hold because of this act, not because of an earlier act or of the fleet itself."""
     if hold is None or hold.word != BY_HAND or act.name != "hold":
         return False
-    # Two may come in one millisecond.
+    # Two acts may have the same millisecond.
     return act.at_ms == hold.at_ms and act.detail.startswith(hold.reason)
 
 
-def _tell(region: str, act: Event, hold: Hold | None) -> None:
+def _log_act(region: str, act: Event, hold: Hold | None) -> None:
     if act.name == "resume":
         _log.warning("region_resumed", region=region, reason=act.detail, by="operator")
         return
@@ -67,7 +68,7 @@ def _tell(region: str, act: Event, hold: Hold | None) -> None:
     if act.name == "redeliver":
         _log.warning("decisions_redelivered", region=region, what=act.detail)
         return
-    # One that was lifted before anybody looked has no end but the act that follows; one that changed nothing has none.
+    # `until` is None for a hold that has already been ended, or that changed nothing.
     until = (
         None
         if hold is None

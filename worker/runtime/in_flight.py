@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class InFlight:
-    """The verifications and batches that this process has under way. Shared by its threads.
+    """Counts the verifications and batches that this process has in flight. Thread-safe.
 
     Parameters:
         verifications: how many of one region are enough to claim no more.
-        batches: how many may be under way in all.
-        regions: they share both.
+        batches: how many may be in flight in all.
+        regions: the regions that share both limits.
     """
 
     def __init__(self, verifications: int, batches: int, regions: Sequence[str]) -> None:
@@ -31,13 +31,13 @@ class InFlight:
             self._batches.resize(batches)
 
     def has_capacity(self, region: str) -> bool:
-        """Whether this process can take up more of a region."""
+        """Whether this process has free capacity for a region."""
         with self._lock:
             return self._verifications.free(region) > 0 and self._batches.free(region) > 0
 
     @contextmanager
     def batch(self, region: str) -> Iterator[bool]:
-        """Take up a batch for as long as the block runs. False: there is no place for one more of this region."""
+        """Count a batch while the block runs. Yields False, and counts nothing, if the region has no free place."""
         with self._lock:
             taken = self._batches.free(region) > 0
             self._batches.take(region, int(taken))
@@ -49,7 +49,7 @@ class InFlight:
 
     @contextmanager
     def of(self, region: str, count: int) -> Iterator[None]:
-        """While the block runs, `count` more are under way."""
+        """Count `count` more verifications while the block runs."""
         with self._lock:
             self._verifications.take(region, count)
         try:

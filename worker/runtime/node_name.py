@@ -1,4 +1,4 @@
-"""The name of a worker where no `-n` gives one: unique, so that `celery inspect`, Flower and we count right."""
+"""The default name of a worker: unique, so that `celery inspect`, Flower and our registry count correctly."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from worker.errors import ConfigError
 if TYPE_CHECKING:
     from click import Command
 
-#: For people, the process id; the rest tells apart processes of containers that share a host's name.
+#: The process id is for people; the random part tells apart containers with the same host name.
 DEFAULT: Final = f"celery-{os.getpid()}-{secrets.token_hex(2)}@%h"
 
 
 def name_by_default(command: Command) -> None:
-    """Let `celery worker` take `DEFAULT` where neither `-n` nor `CELERY_WORKER_HOSTNAME` names the worker."""
+    """Make `DEFAULT` the name of a `celery worker` without `-n` and `CELERY_WORKER_HOSTNAME`."""
     for parameter in command.params:
         if parameter.name == "hostname":
             parameter.default = DEFAULT
 
 
 def expanded(path: str, name: str) -> str:
-    """`path` with the `%n`, `%h`, `%d` of Celery's formats replaced. Raises ``ConfigError`` for any other."""
+    """Return `path` with Celery's formats `%n`, `%h` and `%d` replaced. Raises ``ConfigError`` for any other."""
     try:
         return node_format(path, name)
     except ValueError:
         raise ConfigError(
-            f"EKYC_HEALTH_FILE: {path}: of formats it takes %n (the worker's name), %h (its host) and %d (domain)"
+            f"EKYC_HEALTH_FILE: {path}: the only formats are %n (the worker's name), %h (its host) and %d (domain)"
         ) from None

@@ -1,4 +1,4 @@
-"""Whether a dependency of this process, Redis or the broker, is available: one line when not, one when again."""
+"""Logs outages of the dependencies of this process, Redis and the broker: a line at the start and one at the end."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class DependencyLog:
         self._since: float | None = None
 
     def unavailable(self, error: Exception) -> None:
-        """A try has failed, and another will follow."""
+        """Report a failed attempt that will be repeated."""
         with self._lock:
             if self._since is not None:
                 return
             self._since = self._clock()
-        # What others raise may quote an address, or worse.
+        # Errors of other packages may quote an address or a secret.
         why = str(error) if isinstance(error, EkycError) else described(error)
         _log.warning("dependency_unavailable", why=why)
 
     def recovered(self) -> None:
-        """A try has succeeded."""
+        """Report a successful attempt."""
         with self._lock:
             since, self._since = self._since, None
         if since is not None:

@@ -1,19 +1,19 @@
-"""The holds of regions that this process has learned of, for what it has loaded already."""
+"""The holds of regions that this process knows of, for verifications that it has already loaded."""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
-#: For how long a hold is remembered here, in seconds: what was loaded before it is processed or given back by then.
+#: For how long a hold is remembered here, in seconds. Verifications loaded before it are then processed or given back.
 HEARD_FOR_S: Final = 2.0
 
 
 class RegionHolds:
-    """The regions on hold, as far as this process knows: what it has loaded of them is not polled.
+    """The regions on hold, as far as this process knows. Their loaded verifications are not polled.
 
-    The ledger decides, and hands out nothing of a region on hold. This is for what was handed out before: it is given
-    back at once, so a hold is remembered for two seconds, and one that a person ends is over here soon, too.
+    The ledger decides, and hands out nothing of a region on hold. This is for verifications that were handed out
+    before. They are given back at once, so two seconds are enough. A hold that a person ends is soon over here, too.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the tasks stand on, made once per process and shared by its threads."""
+"""The objects that the tasks use, made once per process and shared by its threads."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from worker.observability.hook import Interceptor
     from worker.settings import Settings
 
-#: Verifications of one region that one process has under way at a time. A core has enough to do with as many polls that
-#: take 0.5 s each; images take more of it, so fewer of these, and memory: ``worker.evidence.admission``.
+#: Verifications of one region that a process has in flight at a time, by stage. Polls of 0.5 s in this number keep a
+#: core busy; images take more CPU and memory, so there are fewer of them (``worker.evidence.admission``).
 CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: PLACES}
 
-#: Batches that wait for calls at a time, until a worker says how many threads it has.
+#: Batches in flight at a time, until the worker's number of threads is known.
 BATCHES: Final = 56
 
 
 @cache
 def process_event_loop() -> EventLoop:
-    """The event loop of this process: one thread for as long as the process lives, also if services are built again."""
+    """Return the event loop of this process: one thread for its whole life, even if services are built again."""
     return EventLoop()
 
 
@@ -55,7 +55,7 @@ class Services:
     ledger: Ledger
     client: Client
     evidence: Evidence
-    #: Of the evidence store.
+    #: The circuit breakers of the evidence store.
     breakers: Breakers
     images: Images
     table: Table
@@ -64,16 +64,16 @@ class Services:
     executors: Mapping[Stage, Executor]
     in_flight: InFlight
     region_holds: RegionHolds
-    #: Traces and error reports, where they are switched on.
+    #: Traces and error reports, if they are switched on.
     intercept: Interceptor
-    #: Set when the worker has been told to stop: nothing new is begun.
+    #: Set when the worker stops, so that nothing new begins.
     stopping: Event
     dependency_log: DependencyLog
     identity: LedgerIdentity
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
-        """Raises ``ConfigError``; connects to nothing yet."""
+        """Build the services without connecting to anything. Raises ``ConfigError``."""
         settings.require_vendor()
         settings.require_evidence()
         redis = connect(settings.redis_url)
@@ -113,5 +113,5 @@ class Services:
 
 @cache
 def services() -> Services:
-    """The services of this process. Raises ``ConfigError``."""
+    """Return the services of this process. Raises ``ConfigError``."""
     return Services.build(current())

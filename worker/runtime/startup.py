@@ -1,4 +1,4 @@
-"""What a worker checks before it starts: better one clear line now than a fault for every person later."""
+"""The checks of a worker before it starts: one clear line now is better than a fault for every verification later."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
     from worker.runtime.services import Services
 
-#: Open files of a worker that was busy in all regions: 512 connections to each of six hosts and to those of images are
-#: kept (``transport.adapter.POOL_SIZE``), 256 archives have a few files each, and there are Redis and the like.
+#: Open files of a worker that is busy in all regions: up to 512 kept connections to each of six hosts and to the hosts
+#: of images (``http_client.engine.MAX_CONNECTIONS``), a few files for each of 256 archives, and Redis and the like.
 FILES: Final = 8192
 
 
-#: Claimed before the worker takes anything, and kept fresh by its heartbeat.
+#: Claimed before the worker takes any message; the heartbeat updates it.
 health_file: HealthFile | None = None
 
 
 def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) -> None:
-    """Pool, settings, decision table, Redis, broker: ends the process with one line on a fault. Then evidence.
+    """Check pool, settings, decision table, Redis, broker and evidence. On a fault, end the process with one line.
 
-    `consumed`: the queues that the command line names.
+    An evidence store that is unavailable is no fault. `consumed`: the queues that the command line names.
     """
     forbid_core_dumps()
     try:
         if "thread" not in pool:
-            raise ConfigError("the worker runs in threads: start it without -P, and one process per core")
+            raise ConfigError("a worker needs the threads pool: start it without -P, one process per core")
         _check_tasks(app)
         refuse_decision_queue(consumed)
         parts = services()
@@ -60,26 +60,26 @@ def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) ->
 
 
 def _check_tasks(app: Celery) -> None:
-    """Every task that a message of ours may name is registered."""
+    """Raise ``ConfigError`` if a task of ours is not registered."""
     missing = sorted({*TASKS.values(), ENQUEUE} - set(app.tasks))
     if missing:
         raise ConfigError(
-            f"Celery knows no task {', '.join(missing)}: another module than ours was imported as `tasks`; "
+            f"Celery has no task {', '.join(missing)}: a foreign module was imported as `tasks`; "
             "start the worker in another folder, and check PYTHONPATH"
         )
 
 
 def refuse_decision_queue(names: Iterable[str]) -> None:
-    """Raises ``ConfigError`` where the queue of decisions is among the queues that a worker is to consume."""
+    """Raise ``ConfigError`` if the queue of decisions is among the queues that a worker would consume."""
     if any(is_decision_queue(name) for name in names):
         raise ConfigError(
-            f"a worker of ours must not consume the queue {DECISION_QUEUE}, where the pipeline's decisions wait: "
-            "take it out of -Q and of task_queues"
+            f"a worker must not consume the queue {DECISION_QUEUE}, where the pipeline's decisions wait: "
+            "remove it from -Q and from task_queues"
         )
 
 
 def check_consumed(app: Celery) -> None:
-    """Ends the process where a configuration module has it consume the queue of decisions."""
+    """End the process if a configuration module makes it consume the queue of decisions."""
     try:
         refuse_decision_queue(queue.name for queue in app.amqp.queues.consume_from.values())
     except ConfigError as error:
@@ -87,7 +87,7 @@ def check_consumed(app: Celery) -> None:
 
 
 def _use_queue(app: Celery, name: str) -> None:
-    """Raises ``BrokerUnavailable`` where our own queue can be neither declared nor used as it is."""
+    """Declare our queue or use it as it is. Raises ``BrokerUnavailable`` if neither is possible."""
     try:
         with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
             channel = connection.default_channel
@@ -100,18 +100,20 @@ def _use_queue(app: Celery, name: str) -> None:
 
 
 def _allow_files() -> None:
-    """As many open files as the system lets us have, up to what we need under load: shells often allow 1,024."""
+    """Raise the limit of open files as far as allowed, up to `FILES`: shells often allow only 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= FILES:
         return
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
     if hard < FILES:
-        line = f"ekyc: no more than {hard} files may be open here, and under load {FILES} are; raise the hard limit"
+        line = (
+            f"ekyc: the hard limit of open files is {hard}, and a worker under load needs {FILES}; raise it"
+        )
         print(line, file=sys.stderr)  # noqa: T201
 
 
 def _try_evidence(parts: Services) -> None:
-    """Say that evidence cannot be kept now: the worker waits for the store, and proves it before the first use.
+    """Check the evidence store. If it is unavailable, print a line: the worker checks it again before its first use.
 
     Raises ``EvidenceUnsuitable``.
     """
@@ -120,11 +122,11 @@ def _try_evidence(parts: Services) -> None:
         parts.identity.establish(parts.settings.regions)
     except EvidenceUnavailable as error:
         parts.breakers.trip(error)
-        line = f"ekyc: {error}; starting all the same: what needs it is tried again"
+        line = f"ekyc: {error}; starting anyway: what needs the store is retried"
         print(line, file=sys.stderr)  # noqa: T201
 
 
 def _claim_health_file(path: Path | None, name: str) -> None:
-    global health_file  # noqa: PLW0603 - one for the process, as the lock it holds
+    global health_file  # noqa: PLW0603 - one per process, like the lock it holds
     if path is not None:
         health_file = HealthFile(Path(expanded(str(path), name)))

@@ -1,7 +1,7 @@
-"""The watchdog of a worker: notices that the calls thread makes no progress, and ends a process that stays stuck.
+"""The watchdog of a worker: detects an event loop that makes no progress, and ends a process that stays stuck.
 
-A look counts only if the same request is still unanswered as at the look before. Time alone does not: a process that
-was suspended, or that got no CPU for a while, looks less often and so is not taken for stuck.
+It counts checks at which the oldest unanswered request is the same as at the check before. It does not measure time: a
+process that was suspended or got no CPU makes fewer checks, and so does not count as stuck.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXIT_STUCK: Final = os.EX_SOFTWARE
 
 
 class Intake(Protocol):
-    """What stops while the calls are stuck: the worker's consumer. Both methods may be called from any thread."""
+    """The worker's consumer, which pauses while the event loop is stuck. Its methods may be called from any thread."""
 
     def pause_intake(self) -> None: ...
 
@@ -35,7 +35,7 @@ class Intake(Protocol):
 
 
 class Watchdog(threading.Thread):
-    """Looks at the calls thread at intervals.
+    """Checks the event loop at intervals.
 
     Parameters:
       end: ends the process with an exit code, whatever its other threads do.
@@ -58,7 +58,7 @@ class Watchdog(threading.Thread):
                 _log.error("watchdog_failed", error=type(error).__name__)
 
     def look(self) -> None:
-        """Compare the oldest unanswered request with that of the last look."""
+        """Compare the oldest unanswered request with that of the last check."""
         oldest = self._thread.oldest_request()
         self._missed = self._missed + 1 if oldest is not None and oldest is self._seen else 0
         self._seen = oldest

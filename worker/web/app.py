@@ -1,4 +1,4 @@
-"""The WSGI application of `web`: a page for each question."""
+"""The WSGI application of `web`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: A Redis that hangs is given up after four times as long, for it is tried again. Prometheus waits for 10 s.
+#: With retries, a call to a hanging Redis fails after four times this. Prometheus waits for 10 s.
 REDIS_TIMEOUT_S: Final = 1.0
 
 
 class App:
-    """Answers `/healthz`, `/readyz` and `/metrics`. Connects to Redis when it is first asked for something there.
+    """Serves `/healthz`, `/readyz` and `/metrics`. Connects to Redis at the first request that needs it.
 
     Raises ``ConfigError`` for a decision table that cannot be read.
     """

@@ -1,7 +1,7 @@
 """Gunicorn's configuration: `gunicorn -c python:worker.web.gunicorn_conf` needs no flags.
 
-Names in small letters are gunicorn's settings; https://gunicorn.org/reference/settings/ explains them. A flag, or
-`GUNICORN_CMD_ARGS`, counts before what stands here.
+Names in lower case are gunicorn's settings; https://gunicorn.org/reference/settings/ explains them. A flag, or
+`GUNICORN_CMD_ARGS`, overrides them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gunicorn.http.message import Request
     from gunicorn.workers.base import Worker
 
-# Gunicorn's processes inherit it.
+# Gunicorn's child processes inherit this.
 forbid_core_dumps()
 
 try:
-    # Before the imports that would fail over a shadow.
+    # Before the imports that a shadowing module would break.
     refuse_shadows()
     from worker.decisions.table import Table
     from worker.settings import current, unknown_names
@@ -41,38 +41,38 @@ for _line in unknown_names():
 wsgi_app = "worker.web.wsgi:app"
 bind = [_settings.web_bind]
 
-# Gunicorn's processes share it: not 0 once the first of them has given up waiting for Redis.
+# Shared by gunicorn's processes: not 0 once the first of them has given up waiting for Redis.
 _gave_up: Final = mmap.mmap(-1, 1)
 
-# One process is plenty, and no state is in it. Threads, because a Redis that does not answer holds one for seconds,
-# and `/healthz` has to answer all the same; and none of them for a client that sends its head slowly.
+# One stateless process is enough. It has threads because a Redis that does not answer blocks a thread for seconds, and
+# `/healthz` must still answer. Clients that send their head slowly get no thread.
 worker_class = "worker.web.slow_heads.SlowHeadsWorker"
 threads = 8
 
 logger_class = "worker.web.log.Log"
 
-# Where gunicorn's processes tell each other that they live: in memory, so that no slow disk makes one look dead, and a
-# read-only file system is no obstacle.
+# Gunicorn's heartbeat files. In memory, a slow disk cannot make a process look dead, and a read-only file system is
+# no problem.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn names its file
 
-# Nobody controls it but by signals, and no file has to be written for that.
+# Gunicorn is controlled by signals only, so no socket file is needed.
 control_socket_disable = True
 
 
 def pre_request(worker: Worker, req: Request) -> None:
-    """Close after a request with a body: no page reads one, and gunicorn would wait for the rest of it in a thread."""
+    """Close after a request with a body: no page reads it, and gunicorn would wait for the rest of it in a thread."""
     del worker
     if any(name in {"CONTENT-LENGTH", "TRANSFER-ENCODING"} for name, _ in req.headers):
         req.force_close()
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Say at once how things are: Redis may start after us. Beside the first requests, for it may hang."""
+    """Log the first readiness at once: Redis may start later. It runs in a thread because Redis may hang."""
     threading.Thread(target=_look, args=(worker,), name="first look", daemon=True).start()
 
 
 def on_exit(server: Arbiter) -> None:
-    """End with 1, as a worker and Flower do, where Redis never came."""
+    """End with 1, as a worker and Flower do, if Redis never became available."""
     del server
     if _gave_up[0]:
         raise SystemExit(LedgerUnavailable.exit_code)
@@ -81,7 +81,7 @@ def on_exit(server: Arbiter) -> None:
 def _look(worker: Worker) -> None:
     readiness = worker.wsgi.readiness
     try:
-        # Once: a worker that is forked later, instead of another, stands beside an outage and not before the start.
+        # Only the first worker process waits. A later one replaces another, so Redis was available at the start.
         if worker.age == 1:
             readiness.await_redis(_settings.start_wait_s)
     except LedgerUnavailable as error:

@@ -1,4 +1,4 @@
-"""What `web` logs: gunicorn's own lines, in the form of all others. Answered requests are not among them."""
+"""The log of `web`: gunicorn's own lines in our format, without a line per request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Log(Logger):  # type: ignore[misc]
-    """Gunicorn makes one when it starts, and sets it up again on a reload."""
+    """The logger that gunicorn creates when it starts, and sets up again on a reload."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)

@@ -1,4 +1,4 @@
-"""Whether the fleet can work: Redis answers and takes writes, and a worker was seen lately."""
+"""The readiness of the fleet: Redis answers and takes writes, and a worker was seen lately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Readiness:
-    """Looks, and logs a line when it is another than at the last look. Safe to share between threads."""
+    """Checks whether the fleet can work, and logs each change. Thread-safe."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class Readiness:
         self._last: str | None = None
 
     def await_redis(self, limit_s: float) -> None:
-        """Wait until Redis answers, whatever it says. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
+        """Wait until Redis answers. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
         await_part(self._registry.present, limit_s)
 
     def look(self) -> str:
-        """Why the fleet cannot work, in one line; empty: it can."""
+        """Return why the fleet cannot work, in one line; "" if it can."""
         why = self._why()
         with self._lock:
             before, self._last = self._last, why
@@ -52,7 +52,7 @@ class Readiness:
         if why:
             _log.warning("fleet_not_ready", why=why)
         else:
-            # After an outage at its level, so that a reader of one sees the other.
+            # After an outage at the same level, so that a log with one of them has both.
             (_log.warning if before else _log.info)("fleet_ready")
         return why
 
@@ -63,7 +63,7 @@ class Readiness:
             replaced = [region for region in self._regions if self._is_replaced(region)]
         except LedgerUnavailable as error:
             return str(error)
-        # First, because then no worker can sign in either.
+        # First, because without writes no worker can sign in either.
         if refusal:
             return f"Redis refuses to write ({refusal}): nothing is accepted or recorded; run `ekyc doctor`"
         if replaced:

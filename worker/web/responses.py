@@ -1,4 +1,4 @@
-"""A page of one line, for probes."""
+"""Pages of one line, for probes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a page says."""
+    """The content of a page."""
 
     status: HTTPStatus
     text: str
 
 
 class Page:
-    """A WSGI application that answers GET and HEAD with one line, made again each time."""
+    """A WSGI application that answers GET and HEAD with one line. It calls `look` for each request."""
 
     def __init__(self, look: Callable[[], Line]) -> None:
         self._look = look

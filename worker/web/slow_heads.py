@@ -1,8 +1,8 @@
-"""Gunicorn's threaded worker, in which a client that is slow to send its head, or to close, delays nobody.
+"""Gunicorn's threaded worker, changed so that a client that sends its head or closes slowly delays no other client.
 
-Gunicorn gives a connection to a thread once its first byte is there, and the thread then waits for the rest without a
-limit: as many slow clients as there are threads are enough for nobody to be answered. Here the loop that accepts
-connections also reads their heads, and a thread gets a request whose head is complete.
+Gunicorn gives a connection to a thread once its first byte has arrived, and the thread waits for the rest without a
+limit: as many slow clients as there are threads block all others. Here the loop that accepts connections also reads
+their heads, and a thread gets a request whose head is complete.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
     from gunicorn.workers.gthread import TConn
 
-#: Seconds for which a client may send its head. Then its connection is closed.
+#: How long a client may take to send its head, in seconds. Then its connection is closed.
 HEAD_S: Final = 5.0
 
-#: A head that is longer goes to gunicorn's parser as it is, which refuses it.
+#: A longer head goes to gunicorn's parser incomplete, which refuses it.
 LONGEST_HEAD: Final = 65_536
 
 _END: Final = b"\r\n\r\n"
 
 
-#: Threads that close connections: gunicorn waits up to 2 s for the client to close its end first.
+#: The number of threads that close connections: gunicorn waits up to 2 s for the client to close its end first.
 CLOSERS: Final = 8
 
 
 class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
-    """What `worker_class` names. Over TLS, which needs a thread for its handshake, it is gunicorn's own."""
+    """The class that `worker_class` names. With TLS, whose handshake needs a thread, it works like gunicorn's own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.closers = ThreadPoolExecutor(CLOSERS, "close")
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Wait for the head of a request: of a new connection, or of one that was kept."""
+        """Wait for the head of a request, on a new or a kept connection."""
         if self.cfg.is_ssl:
             super().enqueue_req(conn)
             return
@@ -51,13 +51,13 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
             self._submit(conn, head)
             return
         conn.sock.settimeout(0)
-        # Gunicorn closes those of `pending_conns` whose time has passed.
+        # Gunicorn closes connections in `pending_conns` whose timeout has passed.
         conn.timeout = time.monotonic() + HEAD_S
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, head))
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        """Close a connection beside the loop, which would wait for its client."""
+        """Close a connection in another thread, because the loop would wait for its client."""
         if fs.cancelled() or fs.exception() or fs.result() is not False:
             super().finish_request(conn, fs)
             return
@@ -76,7 +76,7 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
             read = b""
         head += read
         if head[:1] in b"\r\n":
-            # Empty lines before a request mean nothing, and would look like the end of its head.
+            # Empty lines before a request have no meaning, but would look like the end of its head.
             head[:] = head.lstrip(b"\r\n")
         if read and not _complete(head, new=len(read)) and len(head) < LONGEST_HEAD:
             return
@@ -92,6 +92,6 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
 
 
 def _complete(head: bytearray, new: int | None = None) -> bool:
-    """Whether the end of the head is there, of which `new` bytes have just come."""
+    """Whether the head is complete. `new`: how many of its bytes have just arrived."""
     start = 0 if new is None else max(0, len(head) - new - len(_END))
     return head.find(_END, start) >= 0

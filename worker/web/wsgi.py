@@ -1,4 +1,4 @@
-"""What gunicorn loads, in each of its workers."""
+"""The module that gunicorn loads in each of its workers."""
 
 from __future__ import annotations
 

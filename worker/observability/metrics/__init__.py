@@ -1,6 +1,6 @@
-"""The fleet in Prometheus's terms, read from the ledger: whichever process is asked, the figures are those of all.
+"""Prometheus metrics of the whole fleet, read from the ledger: every process returns the same figures.
 
-`catalogue` says what there is, `label` limits label values to a few words, `collector` reads it.
+`catalogue` lists the metrics, `label` limits label values to a few words, `collector` reads the ledger.
 """
 
 from worker.observability.metrics.collector import Metrics

@@ -1,4 +1,4 @@
-"""Every metric that a region has, and where in the ledger it stands. docs/metrics.md says what to make of them."""
+"""Every metric of a region, and where in the ledger its value is. docs/metrics.md explains how to use them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MetricOfRegion: TypeAlias = Figure | Tally | Spread
 
 
 def catalogue(table: Table) -> tuple[MetricOfRegion, ...]:
-    """All of them. What decisions and codes there are is the matter of the decision table."""
+    """Return all metrics. The decision table defines which decisions and codes there are."""
     return (*_now(), *_so_far(), *_ends(table), *_around(), *_spreads())
 
 
 def _now() -> Iterator[MetricOfRegion]:
-    """Where verifications are."""
+    """Metrics of the current state."""
     stage, reason = Label("stage"), Label("reason")
     yield Tally(
         "ekyc_verifications_waiting",
@@ -35,13 +35,14 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_verifications_due",
-        "Those waiting that are due by now, excluding regions on hold: what more workers could take up.",
+        "Waiting verifications that are due, excluding regions on hold: what more workers could process.",
         stage,
         lambda reading: reading.counts.due,
     )
     yield Figure(
         "ekyc_oldest_due_seconds",
-        "For how long the one longest due has been due, or its lease over, excluding regions on hold; 0: none is.",
+        "Seconds by which the oldest due verification is overdue, or its lease has ended, excluding regions on hold; "
+        "0 if none.",
         lambda reading: reading.counts.oldest_due_s,
     )
     yield Figure(
@@ -51,17 +52,17 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Figure(
         "ekyc_verifications_lapsed",
-        "Those in flight whose lease has ended: the next claim takes them back.",
+        "Verifications in flight whose lease has ended: the next claim takes them back.",
         lambda reading: reading.counts.lapsed,
     )
     yield Figure(
         "ekyc_verifications_quarantined",
-        "Verifications in quarantine: a person has to look.",
+        "Verifications in quarantine: a person must look at them.",
         lambda reading: reading.counts.quarantined,
     )
     yield Tally(
         "ekyc_verifications_quarantined_by_reason",
-        "The same by reason; a reason that there is none for is left out.",
+        "Verifications in quarantine, by reason. Reasons without any are left out.",
         reason,
         lambda reading: few(reading.counts.quarantine),
     )
@@ -74,7 +75,7 @@ def _now() -> Iterator[MetricOfRegion]:
 
 
 def _so_far() -> Iterator[MetricOfRegion]:
-    """What became of them."""
+    """Counters of verifications."""
     yield Figure(
         "ekyc_verifications_enqueued_total",
         "Verifications accepted: waiting, in flight, done, in quarantine and dropped together.",
@@ -87,12 +88,12 @@ def _so_far() -> Iterator[MetricOfRegion]:
     )
     yield Figure(
         "ekyc_verifications_dropped_total",
-        "Verifications that a person ended in quarantine, without a decision.",
+        "Verifications in quarantine that a person ended without a decision.",
         lambda reading: reading.counts.dropped,
     )
     yield Tally(
         "ekyc_polls_total",
-        "Answers of the vendor that were recorded, by kind.",
+        "Recorded answers of the vendor, by kind.",
         Label("answer", tuple(kind.kind for kind in get_args(Answer))),
         lambda reading: reading.counts.answers,
     )
@@ -103,18 +104,18 @@ def _so_far() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_holds_total",
-        "Rests that were ordered, by reason; BY_HAND are those of people.",
+        "Holds begun, by reason; BY_HAND are those of people.",
         Label("reason", ("VENDOR_BUSY", "VENDOR_DOWN", "BY_HAND")),
         lambda reading: few(reading.counts.holds_begun),
     )
     yield Figure(
         "ekyc_leases_expired_total",
-        "Leases that ended before their batch was done: a worker died or hung, or a message was lost.",
+        "Leases that ended before their batch was done: a worker died or was stuck, or a message was lost.",
         lambda reading: reading.counts.leases_expired,
     )
     yield Tally(
         "ekyc_faults_total",
-        "Tries that failed on our side of the vendor, by cause; each is tried again.",
+        "Attempts that failed on our side, by cause. Each is retried.",
         Label("cause", tuple(sorted({kind.cause for kind in _errors(EkycError)} | {"UNFORESEEN"}))),
         lambda reading: reading.counts.faults,
     )
@@ -132,13 +133,13 @@ def _ends(table: Table) -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_decision_error_codes_total",
-        "Decisions delivered, by errorCode, or by reason where there was no result or it is contradicted.",
+        "Decisions delivered, by errorCode, or by reason if there was no result or it was contradicted.",
         Label("error_code", tuple(codes), closed=True),
         lambda reading: reading.counts.error_codes,
     )
     yield Tally(
         "ekyc_deliveries_total",
-        "Tries to deliver a decision: delivered, or failed because the queue could not be written.",
+        "Attempts to deliver a decision: delivered, or failed because the queue could not be written.",
         Label("outcome", ("delivered", "failed")),
         lambda reading: {
             "delivered": sum(reading.counts.decisions.values()),
@@ -151,7 +152,7 @@ def _around() -> Iterator[MetricOfRegion]:
     """Evidence and token."""
     yield Tally(
         "ekyc_archivals_total",
-        "Evidence sealed, complete or incomplete, and tries that failed because the store could not be used.",
+        "Evidence sealed, complete or incomplete, and attempts that failed because the store could not be used.",
         Label("outcome", (EvidenceState.COMPLETE, EvidenceState.INCOMPLETE, "failed")),
         lambda reading: (
             reading.counts.evidence | {"failed": reading.counts.faults.get(EvidenceUnavailable.cause, 0)}
@@ -159,37 +160,37 @@ def _around() -> Iterator[MetricOfRegion]:
     )
     yield Figure(
         "ekyc_evidence_files_total",
-        "Files of evidence that is sealed, the manifests not counted.",
+        "Files of sealed evidence, without manifests.",
         lambda reading: reading.counts.evidence_files,
     )
     yield Figure(
         "ekyc_evidence_bytes_total",
-        "Bytes of evidence that is sealed, the manifests not counted.",
+        "Bytes of sealed evidence, without manifests.",
         lambda reading: reading.counts.evidence_bytes,
     )
     yield Figure(
         "ekyc_token_age_seconds",
-        "Age of the fleet's token; left out where there is none, as in a region that nobody polls.",
+        "Age of the fleet's token. Missing if there is none, as in a region that is not polled.",
         lambda reading: reading.token.life_s - reading.token.left_s if reading.token.token else None,
     )
     yield Figure(
         "ekyc_tokens_issued_total",
-        "Tokens that the vendor gave us.",
+        "Tokens that the vendor issued.",
         lambda reading: reading.counts.tokens_issued,
     )
     yield Tally(
         "ekyc_token_refusals_total",
-        "Times that the vendor gave us no token, by the kind of its answer.",
+        "Token requests for which the vendor issued no token, by the kind of its answer.",
         Label("answer", tuple(kind.kind for kind in get_args(TokenFault))),
         lambda reading: reading.counts.tokens_refused,
     )
 
 
 def _spreads() -> Iterator[MetricOfRegion]:
-    """How long things take."""
+    """Histograms of durations."""
     yield Spread(
         "ekyc_vendor_call_duration_seconds",
-        "Time that a get-result call took, for each poll that was recorded.",
+        "Duration of the get-result call, for each recorded poll.",
         VENDOR_CALL,
     )
     yield Spread(
@@ -199,7 +200,7 @@ def _spreads() -> Iterator[MetricOfRegion]:
     )
     yield Spread(
         "ekyc_settled_to_decided_seconds",
-        "Time from when we had the vendor's result until the task that delivered the decision began.",
+        "Time from the vendor's result until the task that delivered the decision began.",
         SETTLED_TO_DECIDED,
     )
 

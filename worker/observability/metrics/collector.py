@@ -1,4 +1,4 @@
-"""Reads the ledger once for each scrape."""
+"""The collector, which reads the ledger once per scrape."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Metrics(Collector):
-    """All metrics of the fleet. What a scrape costs does not grow with the number waiting.
+    """All metrics of the fleet. The cost of a scrape does not grow with the number of waiting verifications.
 
-    A Redis that does not answer is no fault of a scrape: then there is `ekyc_up 0`, and nothing else.
+    If Redis does not answer, the scrape succeeds with `ekyc_up 0` and nothing else.
 
     Parameters:
-      redis: a client that answers bytes.
+      redis: a client that returns bytes.
       table: the decision table of the workers; its codes and decisions become label values.
-      unread: counts what waits in the pipeline's queue; None: the broker is not asked.
+      unread: counts decisions in the pipeline's queue; None to make no call to the broker.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Metrics(Collector):
             yield metric.family(readings)
 
     def describe(self) -> Iterator[Metric]:
-        """All that `collect` may yield, without figures and without asking Redis."""
+        """Yield all metrics that `collect` may yield, without figures and without a call to Redis."""
         yield _up(0)
         yield from _redis(Memory(None, None), None)
         yield _durable({})
@@ -97,17 +97,15 @@ class Metrics(Collector):
 
 
 def _up(value: int) -> Metric:
-    return GaugeMetricFamily(
-        "ekyc_up", "1: the ledger's Redis answered this scrape; 0: it did not.", value=value
-    )
+    return GaugeMetricFamily("ekyc_up", "1 if the ledger's Redis answered this scrape, else 0.", value=value)
 
 
 def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
-    """What is not known is left out."""
-    for name, told, figure in (
+    """Yield the metrics of Redis. Figures that are not known are left out."""
+    for name, text, figure in (
         (
             "ekyc_redis_writable",
-            "1: the ledger's Redis took a write at this scrape; 0: it refused, as a full one does.",
+            "1 if the ledger's Redis took a write at this scrape, 0 if it refused, as a full Redis does.",
             None if refusal is None else float(not refusal),
         ),
         (
@@ -117,11 +115,11 @@ def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
         ),
         (
             "ekyc_redis_memory_limit_bytes",
-            "Memory that it may use: maxmemory, or what its machine has where that is not set.",
+            "Memory that the ledger's Redis may use: maxmemory, or that of its machine if it is not set.",
             memory.limit_bytes,
         ),
     ):
-        family = GaugeMetricFamily(name, told, labels=())
+        family = GaugeMetricFamily(name, text, labels=())
         if figure is not None:
             family.add_metric((), figure)
         yield family
@@ -130,7 +128,7 @@ def _redis(memory: Memory, refusal: str | None) -> Iterable[Metric]:
 def _replaced(replaced: Mapping[str, bool]) -> Metric:
     family = GaugeMetricFamily(
         "ekyc_ledger_replaced",
-        "1: the region's ledger is another than the fleet knows, and nothing is claimed; 0: it is not.",
+        "1 if the region's ledger is not the one that the fleet knows, so that nothing is claimed, else 0.",
         labels=("region",),
     )
     for region, is_replaced in replaced.items():
@@ -141,7 +139,7 @@ def _replaced(replaced: Mapping[str, bool]) -> Metric:
 def _refused(refused: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(
         "ekyc_enqueue_refused",
-        "Messages of tasks.enqueue that were refused, by the field at fault.",
+        "Refused messages of tasks.enqueue, by the invalid field.",
         labels=("field",),
     )
     for field, count in sorted(refused.items()):
@@ -150,10 +148,10 @@ def _refused(refused: Mapping[str, int]) -> Metric:
 
 
 def _decisions_unread(count: int | None) -> Metric:
-    """Without a sample where the broker does not say."""
+    """Return the metric, without a sample if the broker does not answer."""
     family = GaugeMetricFamily(
         "ekyc_decisions_unread",
-        "Decisions that wait in the pipeline's queue: delivered, and not read yet. Missing while the broker is away.",
+        "Delivered decisions that the pipeline has not read yet. Missing while the broker is unavailable.",
         labels=(),
     )
     if count is not None:
@@ -164,7 +162,7 @@ def _decisions_unread(count: int | None) -> Metric:
 def _durable(durability: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(
         "ekyc_redis_durable",
-        "How far a setting of the ledger's Redis keeps what it acknowledged: 1 all, 0.5 all but seconds, 0 not.",
+        "How far a setting of the ledger's Redis keeps acknowledged writes: 1 all, 0.5 all but seconds, 0 not.",
         labels=("setting",),
     )
     for setting, figure in durability.items():
@@ -176,9 +174,9 @@ def _workers(workers: Sequence[Worker]) -> Iterable[Metric]:
     yield GaugeMetricFamily("ekyc_workers", "Workers that were seen lately.", value=len(workers))
     info = InfoMetricFamily(
         "ekyc_worker",
-        "Each worker that was seen lately, with the version of its decision table and of its code.",
+        "Each worker that was seen lately, with the versions of its decision table and of its code.",
     )
-    # Two under one name are one series: Prometheus refuses a page that has it twice.
+    # Two workers with one name are one series: Prometheus rejects a page with a repeated series.
     for name, table, version in dict.fromkeys((each.name, each.table, each.version) for each in workers):
         info.add_metric((), {"worker": name, "table": table, "version": version})
     yield info

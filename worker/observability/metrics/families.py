@@ -1,6 +1,6 @@
-"""What a metric is: a name, its meaning, and how it is read off a region.
+"""The kinds of metrics: each has a name, a help text, and a function that reads its value for a region.
 
-One whose name ends in `_total` is a counter, since the ledger began; every other number is a gauge.
+A name that ends in `_total` is a counter since the ledger began; every other number is a gauge.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REGION = "region"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known of a region at one moment."""
+    """The data of a region at one moment."""
 
     counts: Counts
     token: Stored
@@ -34,7 +34,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of each region; None: it has none now."""
+    """A number per region. `read` returns None if the region has none now."""
 
     name: str
     help: str
@@ -55,7 +55,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Numbers of each region, told apart by a label."""
+    """Several numbers per region, distinguished by a label."""
 
     name: str
     help: str
@@ -76,7 +76,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How long something took in each region: a histogram."""
+    """A histogram per region of how long something took."""
 
     name: str
     help: str

@@ -1,4 +1,4 @@
-"""Label values: few words, so that a series more is never the vendor's or a pipeline's to make."""
+"""Label values: limited to a few words, so that neither the vendor nor a pipeline can create series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 OTHER: Final = "other"
 
-#: The vendor gave us no token: its own word, which may be any, stands behind it.
+#: The prefix of a reason for no token; the vendor's own word, which can be any, follows it.
 _TOKEN: Final = "TOKEN_"  # noqa: S105 - no password
 TOKEN_REFUSED: Final = "TOKEN_REFUSED"  # noqa: S105 - no password
 
@@ -20,8 +20,8 @@ class Label:
     """A label beside `region`.
 
     Parameters:
-      known: values that are always there, if only with 0: a rate needs to see a counter before its first step.
-      closed: whatever is not known is counted as `other`.
+      known: values that are always present, at least with 0: a rate needs the counter before its first increment.
+      closed: count all other values as `other`.
     """
 
     name: str
@@ -29,16 +29,16 @@ class Label:
     closed: bool = False
 
     def told_apart(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """`figures` by the label's values."""
-        told = dict.fromkeys((*self.known, OTHER) if self.closed else self.known, 0.0)
+        """Return `figures` by the label's values."""
+        by_value = dict.fromkeys((*self.known, OTHER) if self.closed else self.known, 0.0)
         for word, figure in figures.items():
             value = OTHER if self.closed and word not in self.known else word
-            told[value] = told.get(value, 0.0) + figure
-        return told
+            by_value[value] = by_value.get(value, 0.0) + figure
+        return by_value
 
 
 def few(reasons: Mapping[str, float]) -> dict[str, float]:
-    """Figures by reason of ours, where only the vendor's words about tokens could be any."""
+    """Return figures by reason, with the vendor's words about tokens summed up as `TOKEN_REFUSED`."""
     kept = {reason: figure for reason, figure in reasons.items() if not reason.startswith(_TOKEN)}
     tokens = sum(reasons.values()) - sum(kept.values())
     return kept | {TOKEN_REFUSED: tokens} if tokens else kept

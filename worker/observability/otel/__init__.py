@@ -1,11 +1,11 @@
-"""Traces by OpenTelemetry, imported only where they are switched on (see ``worker.observability.setup``).
+"""Traces by OpenTelemetry, imported only if they are switched on (see ``worker.observability.setup``).
 
 There are two kinds, and docs/traces.md shows them:
 
-- one of each *verification*: a span for every poll, archive and decision, whichever worker and batch did it;
-- one of each *batch*: what Celery and Redis did for it, from the claim to the decision.
+- a trace of each *verification*: a span for every poll, archive and decision, in whichever worker and batch;
+- a trace of each *batch*: what Celery and Redis did for it, from the claim to the decision.
 
-Each span of a verification links to the task that it was done in, and that task's span to those of its verifications.
+Each span of a verification links to its task's span, and the task's span links to the spans of its verifications.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def start(redis: Redis) -> Interceptor:
-    """Send traces where OpenTelemetry's variables say. Raises ``ConfigError`` where no exporter can do that.
+    """Send traces to where OpenTelemetry's variables say. Raises ``ConfigError`` if there is no such exporter.
 
     Parameters:
-      redis: the client of the ledger. The dispatcher has its own, which is left alone: it asks all day, about nobody.
+      redis: the ledger's client. The dispatcher's own client is not traced: it calls constantly, for no verification.
     """
     os.environ.setdefault("OTEL_SERVICE_NAME", "ekyc-worker")
     provider = TracerProvider(id_generator=Ids())
@@ -47,7 +47,7 @@ def start(redis: Redis) -> Interceptor:
 
 
 class _Instrumentor(CeleryInstrumentor):
-    """Of a task that it does not know, such as a pipeline's `onboarding.approve`, it never ends the span."""
+    """Traces only our own tasks: for a pipeline's, such as `onboarding.approve`, the base class never ends the span."""
 
     def _trace_before_publish(self, *args: Any, **kwargs: Any) -> None:
         if str(kwargs.get("sender")).startswith("tasks."):

@@ -1,4 +1,4 @@
-"""What leaves the process, and to where: spans with the attributes that are listed here, and nothing else."""
+"""The export of spans: only the attributes listed here leave the process."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.export import SpanExportResult
 
-#: Ids, codes, counts and names of ours. An instrumentation that learns to say more says it to nobody.
+#: Ids, codes, counts and names of ours. Attributes that an instrumentation adds in a new version are not exported.
 ATTRIBUTES: Final = frozenset({
     "ekyc.answer", "ekyc.batch_id", "ekyc.countdown_s", "ekyc.decision", "ekyc.detail", "ekyc.event", "ekyc.next",
     "ekyc.polls", "ekyc.quarantine", "ekyc.region", "ekyc.signature_id",
     "celery.action", "celery.hostname", "celery.retries", "celery.state", "celery.task_name",
     "messaging.destination", "messaging.message.id",
-    # The commands, each argument a `?`.
+    # The commands, with `?` for each argument.
     "db.statement", "db.system",
 })  # fmt: skip
 
 
 class Discreet(SpanExporter):
-    """Passes spans on without what may quote somebody: other attributes, events (exceptions), texts of a status."""
+    """Exports spans without what may hold personal data: other attributes, events (exceptions), texts of a status."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -62,14 +62,14 @@ def _bare(span: ReadableSpan) -> ReadableSpan:
 
 
 def _ids(context: SpanContext | None) -> SpanContext | None:
-    """Without its `tracestate`, in which a pipeline can send what it likes."""
+    """Return the context without its `tracestate`, in which a pipeline can send anything."""
     if context is None:
         return None
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
 def exporters() -> list[SpanExporter]:
-    """Those that `OTEL_TRACES_EXPORTER` names: OTLP where it names none. Raises ``ConfigError``."""
+    """Return the exporters that `OTEL_TRACES_EXPORTER` names; the default is OTLP. Raises ``ConfigError``."""
     names = os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")
     return [_exporter(name) for name in filter(None, map(str.strip, names))] or [_exporter("otlp")]
 
@@ -83,6 +83,6 @@ def _exporter(name: str) -> SpanExporter:
         exporter: SpanExporter = found.load()()
         return exporter
     raise ConfigError(
-        f"OTEL_TRACES_EXPORTER: there is no exporter {name} here; "
-        "the extra otel brings otlp over http/protobuf, and console"
+        f"OTEL_TRACES_EXPORTER: no exporter {name} is installed; "
+        "the extra otel installs otlp over http/protobuf, and console"
     )

@@ -1,4 +1,4 @@
-"""The spans of verifications. All of one verification are in one trace, whose id follows from the verification's."""
+"""The spans of verifications. All spans of a verification are in one trace, whose id is computed from its own id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _Made = TypeVar("_Made")
 
-#: What is done at a stage: the names of the spans.
+#: The names of the spans, by stage.
 NAMES: Final = {Stage.POLLING: "get_result", Stage.ARCHIVING: "archive", Stage.ROUTING: "decide"}
 
 _tracer = trace.get_tracer("worker", __version__)
@@ -35,20 +35,20 @@ _belongs_to: ContextVar[int | None] = ContextVar("belongs_to", default=None)
 
 
 def trace_id(region: str, signature_id: str) -> int:
-    """The trace of a verification: it is computed from the id, so that every process samples alike."""
+    """Return the trace id of a verification, computed from its own id, so that every process samples alike."""
     digest = hashlib.sha256(f"{region}/{signature_id}".encode()).digest()
     return int.from_bytes(digest[:16], "big")
 
 
 class Ids(RandomIdGenerator):
-    """Random ids, but for the spans of a verification: theirs is the verification's trace."""
+    """Generates random ids, except the trace id for spans of a verification, which is the verification's."""
 
     def generate_trace_id(self) -> int:
         return _belongs_to.get() or super().generate_trace_id()
 
 
 def intercept(batch: Batch, each: Callable[[Verification], _Made], /) -> Callable[[Verification], _Made]:
-    """`each`, with a span of the verification's own around it."""
+    """Wrap `each` in a span of the verification."""
     task = trace.get_current_span()
 
     def traced(verification: Verification) -> _Made:
@@ -66,7 +66,7 @@ def _begin(batch: Batch, verification: Verification, task: Span) -> Span:
     try:
         span = _tracer.start_span(
             NAMES[batch.stage],
-            # No parent: a verification is nobody's part, and its batch has a trace of its own.
+            # No parent: the verification has its own trace, and its batch has another.
             context=Context(),
             links=[Link(task.get_span_context())],
             attributes={
@@ -83,17 +83,17 @@ def _begin(batch: Batch, verification: Verification, task: Span) -> Span:
 
 
 def _describe(span: Span, made: object) -> None:
-    """What came of it, in the words of the verification's timeline: codes and counts."""
+    """Add the outcome in the words of the verification's timeline: codes and counts."""
     match made:
         case Transition():
-            said = {
+            attributes = {
                 "ekyc.answer": made.answer,
                 "ekyc.event": made.event,
                 "ekyc.detail": made.detail,
                 "ekyc.quarantine": made.reason,
                 "ekyc.next": made.stage.value,
             }
-            span.set_attributes({name: text for name, text in said.items() if text})
+            span.set_attributes({name: text for name, text in attributes.items() if text})
             if made.place is Destination.DUE:
                 span.set_attribute("ekyc.countdown_s", made.in_s)
             if made.place is Destination.QUARANTINE or made.event == "fault":
