@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-#: Each check, under the name that an error it raises is shown with.
+#: The checks. An error that a check raises is shown under its name.
 CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "redis": check_ledger,
     "holds": check_holds,

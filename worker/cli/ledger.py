@@ -39,7 +39,7 @@ class Replacement:
 
 @ledger.command
 @who_option
-@click.option("--yes", is_flag=True, help="Do not ask: for scripts.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
 @click.pass_context
 def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
     """Accept the Redis of REDIS_URL instead of the one that the evidence store knows.

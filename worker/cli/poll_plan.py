@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: The 95th percentile of a time, in medians: about what docs/schedule.md assumes.
 TAIL: Final = 3.0
 
-#: The share of users who never finish, as docs/schedule.md assumes, unless they finish before the enqueue.
+#: The default share of users who never finish, as in docs/schedule.md. With `--user 0s` it is 0.
 ABANDONED: Final = 0.25
 
 DAY_S: Final = 86_400.0

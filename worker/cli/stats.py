@@ -40,8 +40,8 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     """Show the ledger's figures: what waits, what is done, and how.
 
     With --json: waiting, in_flight, lapsed (in flight, but the lease has ended: the next claim takes them
-    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (seconds by which the oldest due verification
-    is overdue, or its lease has ended, excluding regions on hold or half-open), decisions, error_codes, answers and
+    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (seconds since the longest due verification
+    became due, or its lease ended, excluding regions on hold or half-open), decisions, error_codes, answers and
     faults (counts by name since the ledger began), last_5_min (seconds: the time that it covers, five to six
     minutes, less if the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
     faults in that time), quarantine (counts by reason of those there now),

@@ -31,7 +31,7 @@ MOST_CAUSES: Final = 256
 #: The fields that identify a line's cause. `error` counts only without `cause`, because it may name a verification.
 _CAUSE_FIELDS: Final = ("region", "stage", "reason", "kind", "detail", "why", "at", "task")
 
-#: Events that end something, and the event that began it. After the end, the next begin is written at once.
+#: Events that end something, and the event that began it. After the end, the next beginning is written at once.
 _ENDS: Final = {
     "breaker_closed": "region_held",
     "dependency_recovered": "dependency_unavailable",

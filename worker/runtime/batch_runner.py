@@ -83,7 +83,7 @@ class BatchRunner:
                     run.take_back()
 
     def slices(self, size: int) -> Iterator[list[Verification]]:
-        """Yield the verifications of the batch, `size` at a time, for work that needs no greenlets as it never waits."""
+        """Yield the verifications of the batch, `size` at a time, for work that never waits."""
         verifications = self._services.ledger.load(self._batch)
         for start in range(0, len(verifications), size):
             yield list(verifications[start : start + size])

@@ -60,7 +60,7 @@ class Consumer(consumer.Consumer):
         self._paused: list[str] = []
 
     def stop(self) -> None:
-        """Stop, and return prefetched messages to Redis now instead of after the pool has drained."""
+        """Stop, and close Redis's channel now, not after the pool has drained, so that messages that arrive go back."""
         super().stop()
         connection = self.connection
         if connection is not None and connection.transport.driver_type == "redis":

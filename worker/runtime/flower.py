@@ -173,7 +173,7 @@ def _check_password(pairs: list[str]) -> None:
 def _check_folder(state: Path) -> None:
     folder = state.parent
     try:
-        # Flower loads its state as a pickle: whoever may write there can run code as Flower.
+        # Flower loads its state as a pickle: write access there means running code as Flower.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -81,7 +81,7 @@ def on_exit(server: Arbiter) -> None:
 def _look(worker: Worker) -> None:
     readiness = worker.wsgi.readiness
     try:
-        # Only the first worker process waits. A later one replaces another, so Redis was available at the start.
+        # Only the first worker process waits. A later one replaces another, and an outage must not end it.
         if worker.age == 1:
             readiness.await_redis(_settings.start_wait_s)
     except LedgerUnavailable as error:

@@ -1,4 +1,4 @@
-"""Checks of the folder of local evidence. They never create it: its owner must be the workers' account."""
+"""Checks of the folder of local evidence. They never create it: it would belong to the account that runs `ekyc`."""
 
 from __future__ import annotations
 

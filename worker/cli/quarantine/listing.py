@@ -96,7 +96,7 @@ def _lines(roll: Roll, limit: int) -> Iterator[str]:
     if left := len(roll.entries) - len(listed):
         yield f"and {left} that came later: pass --limit {len(roll.entries)} to see all"
     yield ""
-    yield "`ekyc quarantine show ID --region REGION` shows what happened to one, and what to do"
+    yield "`ekyc quarantine show ID --region REGION` shows what happened to a verification, and what to do"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

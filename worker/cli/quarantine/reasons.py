@@ -60,7 +60,7 @@ REASONS: Final[Mapping[str, Advice]] = {
         "find out who else writes there; nothing is overwritten. Retry once the store is corrected",
     ),
     "EVIDENCE_LOST": Advice(
-        "stored evidence is gone from the store, and the vendor gives no result any more",
+        "stored evidence is gone from the store, and another answer of the vendor did not replace it",
         "restore the evidence from its backup, then retry; without a backup, a retry polls the vendor again",
     ),
     "EVIDENCE_UNAVAILABLE": Advice(

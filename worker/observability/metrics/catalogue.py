@@ -41,7 +41,7 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Figure(
         "ekyc_oldest_due_seconds",
-        "Seconds by which the oldest due verification is overdue, or its lease has ended, excluding regions on hold; "
+        "Seconds since the longest due verification became due, or its lease ended, excluding regions on hold; "
         "0 if none.",
         lambda reading: reading.counts.oldest_due_s,
     )
