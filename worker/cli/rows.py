@@ -182,7 +182,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         number += 1
         if len(line) == MAX_LINE_CHARACTERS:
             raise InvalidInput(
-                f"line {number} is longer than {MAX_LINE_CHARACTERS:,} characters: this is not a CSV file of verifications"
+                f"line {number} is longer than {MAX_LINE_CHARACTERS:,} characters: this is not a CSV file"
             )
         yield line
 
