@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from worker.policy.simulation.workload import BUSY
-
 DAY_S: Final = 86_400
+#: How busy a worker should be on average. With a higher share, a burst waits until it is over. Chosen.
+BUSY: Final = 0.7
 #: docs/schedule.md, the mixture: polls until the decision or the deadline, and seconds until then. Simulated.
 POLLS_TO_DECISION: Final = 11.9
 WAITS_S: Final = 1151

@@ -12,7 +12,7 @@ from benchmarks.schedule.report import change
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from worker.policy.simulation import Figures
+    from benchmarks.schedule.figures import Figures
 
 _WIDTH: Final = 860
 _TOP: Final = 92

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
-from worker.policy.simulation import Played, evenly
+from benchmarks.schedule.traffic import evenly
+from worker.policy.simulation import Played
 
 if TYPE_CHECKING:
     from random import Random
@@ -39,7 +40,7 @@ class Peer:
         return random.uniform(0.0, longest_s) if self.jitter else longest_s
 
     def play(self, course: Scenario, random: Random) -> Played:
-        """As `worker.policy.simulation.polling`: the first poll is at once."""
+        """As `worker.policy.simulation.simulate`: the first poll is at once."""
         polls_s, retries = [0.0], 0
         while (now_s := polls_s[-1]) < course.answered_s:
             if now_s >= DEADLINE_S:

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from benchmarks.schedule.crowd import Crowd
-    from benchmarks.schedule.figures import Comparison
-    from worker.policy.simulation import Figures
+    from benchmarks.schedule.figures import Comparison, Figures
 
 
 def comparisons(found: Mapping[str, Comparison]) -> Iterator[str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.schedule.traffic import Span, Traffic, evenly
 from worker.policy.backoff import USER_TIMEOUT_S
-from worker.policy.simulation import Scenario, Span, Traffic, evenly
+from worker.policy.simulation import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable

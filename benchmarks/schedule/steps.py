@@ -6,11 +6,12 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from benchmarks.schedule.figures import Figures
 from benchmarks.schedule.peers import DEADLINE_S
 from benchmarks.schedule.scenarios import POLICY_SEED
 from worker.policy.backoff import SHORTEST_POLL, Backoff, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Figures, simulate
+from worker.policy.simulation import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

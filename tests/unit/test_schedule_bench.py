@@ -14,12 +14,15 @@ from benchmarks.schedule import report
 from benchmarks.schedule.__main__ import DRAWN, NUMBER, crowds
 from benchmarks.schedule.chart import Row, draw, most_polls
 from benchmarks.schedule.crowd import Crowd
-from benchmarks.schedule.figures import at_polls, compare, of_family
+from benchmarks.schedule.figures import Figures, at_polls, compare, of_family
 from benchmarks.schedule.peers import AS_WRITTEN, AUTORETRY, DEADLINE_S, DOUBLING, FIXED, Peer
 from benchmarks.schedule.scenarios import SCENARIOS, ScenarioMix
 from benchmarks.schedule.steps import steps
+from benchmarks.schedule.traffic import Span, Traffic
 from tests.support.docs_pages import page
-from worker.policy.simulation import Figures, Played, Scenario
+from worker.policy.backoff import Backoffs
+from worker.policy.rules import Policy
+from worker.policy.simulation import Played, Scenario, simulate
 from worker.settings import Settings
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -53,6 +56,16 @@ def test_the_peers_countdowns_are_celerys_own(retries: int) -> None:
     drawn_s = [jittered.countdown_s(retries, Random(seed)) for seed in range(300)]
     assert 0 <= min(drawn_s) < 0.05 * celerys_s
     assert 0.95 * celerys_s < max(drawn_s) <= celerys_s
+
+
+@pytest.mark.parametrize("factor", [1.2, 1.35, 1.5, 2.0])
+def test_the_page_says_what_another_factor_does(factor: float) -> None:
+    settings = Settings(poll_factor=factor)
+    policy = Policy(Backoffs.from_settings(settings), deadline_s=settings.poll_deadline_s, random=Random(1))
+    courses = Traffic(Span(120, 360), Span(6, 18), abandoned=0.25).courses(2000, Random(2))
+    found = Figures.of([simulate(policy, course) for course in courses])
+    row = f"| {factor:g} | {found.polls:.1f} | {found.median_s:.0f} s | {found.p95_s:.0f} s |"
+    assert row in page("docs/schedule.md").text
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.1, 1.0])

@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
+from benchmarks.schedule.figures import Figures
+from benchmarks.schedule.traffic import Span, Traffic
 from worker.errors import InvalidInput
 from worker.policy.backoff import USER_TIMEOUT_S, USER_TIMEOUT_SPREAD_S, Backoff, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation import Figures, Played, Scenario, Span, Traffic, simulate
-from worker.policy.simulation.timetable import timetable
-from worker.policy.simulation.workload import Cost, Load, load
+from worker.policy.simulation import Played, Scenario, simulate, timetable
 from worker.settings import Settings
 
 DEADLINE_S = 7200.0
@@ -149,24 +149,3 @@ def test_a_timetable_is_that_of_the_settings() -> None:
 def test_more_polls_than_anybody_would_read_are_refused_with_what_to_do() -> None:
     with pytest.raises(InvalidInput, match=r"EKYC_POLL_CAP=0\.01 .* raise the cap"):
         timetable(Settings(poll_cap_s=0.01), submitted=True)
-
-
-def test_a_load_is_polls_times_people_and_waiting_is_littles_law() -> None:
-    one = Load(20.0, Figures(polls=11.0, median_s=20.0, p95_s=80.0, waits_s=900.0))
-    assert one.calls_per_second == 220
-    assert one.waiting == 18_000
-    # (220 · 1 ms + 20 · 12 ms) / 0.7: 657 ms of a second.
-    assert one.workers(Cost(poll_ms=1, decision_ms=12)) == 1
-    assert one.workers(Cost(poll_ms=10, decision_ms=12)) == 4
-
-
-def test_a_load_of_people_who_are_answered_at_once_is_one_call_each() -> None:
-    found = load(Settings(), Traffic(Span(0, 0), Span(0, 0)), 50.0)
-    assert (found.calls_per_second, found.waiting, found.figures.p95_s) == (50, 0, 0)
-
-
-def test_longer_countdowns_are_fewer_calls_and_later_answers() -> None:
-    traffic = Traffic(Span(120, 360), Span(6, 18), abandoned=0.25)
-    usual, seldom = load(Settings(), traffic, 1.0), load(Settings(poll_first_s=30), traffic, 1.0)
-    assert seldom.calls_per_second < 0.7 * usual.calls_per_second
-    assert seldom.figures.median_s > 2 * usual.figures.median_s

@@ -43,7 +43,7 @@ SHORT_HELP: Final = {
     "ledger": "Choose which ledger the fleet works for.",
     "redeliver": "Deliver decisions again, the same bytes under the same id.",
     "doctor": "Check settings, Redis, evidence, decision table and vendor.",
-    "poll-plan": "Show when a verification is polled, and what a load costs.",
+    "poll-plan": "Show when a verification is polled.",
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
     "sandbox": "Start a stand-in for the vendor: tokens, results and images.",

@@ -1,4 +1,4 @@
-"""The course of verifications outside the fleet: when users are done, and when the vendor has an answer."""
+"""Traffic of a pipeline: how long users and the vendor take, and how many never finish."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 from worker.policy.backoff import USER_TIMEOUT_S
+from worker.policy.simulation import Scenario
 
 if TYPE_CHECKING:
     from random import Random
@@ -17,18 +18,6 @@ _P95: Final = NormalDist().inv_cdf(0.95)
 
 #: How long before the enqueue the vendor's hour begins, at most: a pipeline requests the link, then enqueues.
 LINK_AGE_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One verification, in seconds since it was enqueued. Infinity: never."""
-
-    #: When `submissionCompleted` becomes true.
-    submitted_s: float = math.inf
-    #: When the vendor has a result.
-    answered_s: float = math.inf
-    #: When the pipeline learns of the submission and nudges.
-    nudged_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

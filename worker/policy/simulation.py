@@ -1,22 +1,82 @@
-"""When one verification would be polled if the vendor never answered."""
+"""Simulates polls: the real policy against a vendor whose answers are known beforehand."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from worker.advance.answers import Pending
 from worker.errors import InvalidInput
+from worker.ledger.fields import Field
+from worker.ledger.models import Stage, Verification
 from worker.policy.backoff import SHORTEST_POLL, Backoffs
 from worker.policy.rules import Policy
-from worker.policy.simulation.polling import simulate
-from worker.policy.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
     from worker.settings import Settings
 
 #: The most polls in a timetable, for readability. The defaults have about 30.
 MOST_POLLS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One verification, in seconds since it was enqueued. Infinity: never."""
+
+    #: When `submissionCompleted` becomes true.
+    submitted_s: float = math.inf
+    #: When the vendor has a result.
+    answered_s: float = math.inf
+    #: When the pipeline learns of the submission and nudges.
+    nudged_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The outcome of one simulated verification."""
+
+    #: When it was polled, in seconds since it was enqueued.
+    polls_s: tuple[float, ...]
+    #: Time from the answer until a poll found it; None: the deadline came first.
+    delay_s: float | None
+
+
+def simulate(policy: Policy, course: Scenario) -> Played:
+    """Poll a verification at once, like a fleet with free slots, and then at the times of `policy`.
+
+    Nothing fails, and calls take no time.
+    """
+    polls_s = [0.0]
+    verification = _read(0.0)
+    while (now_s := polls_s[-1]) < course.answered_s:
+        submitted = now_s >= course.submitted_s
+        write = policy.after(verification, Pending(submission_completed=submitted))
+        if write.stage is not Stage.POLLING:
+            return Played(tuple(polls_s), None)
+        # The ledger stores milliseconds.
+        next_s = round(now_s + write.in_s, 3)
+        if now_s < course.nudged_s < next_s:
+            next_s = course.nudged_s
+        polls_s.append(next_s)
+        verification = _read(
+            next_s, nulls=int(write.fields[Field.NULLS]), submitted=Field.SUBMITTED in write.fields
+        )
+    return Played(tuple(polls_s), now_s - course.answered_s)
+
+
+def _read(now_s: float, *, nulls: int = 0, submitted: bool = False) -> Verification:
+    """Return the verification as the ledger gives it to a batch."""
+    return Verification(
+        "simulation",
+        "global",
+        Stage.POLLING,
+        enqueued_at_ms=0,
+        nulls=nulls,
+        submission_completed=submitted,
+        read_at_ms=round(now_s * 1000),
+    )
 
 
 @dataclass(frozen=True, slots=True)
