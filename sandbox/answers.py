@@ -1,4 +1,4 @@
-"""The vendor's answers to a Get Result call, as its page shows them, and the ways in which one goes wrong."""
+"""The vendor's answers to a Get Result call, as its page shows them, and faulty versions of them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from sandbox.scenario import Fault, Pending
     from sandbox.state import Given
 
-#: More than any client should take for an answer that has 1 kB.
+#: More than a client should accept: a real answer has about 1 kB.
 OVERSIZED_BYTES: Final = 16 * 1024 * 1024
 
-#: As the vendor's page has them. Clients must not read messages.
+#: Messages as on the vendor's page. Clients must not interpret them.
 _MESSAGES: Final = {
     "SUCCESS": "OK",
     "SIGNATURE_NOT_EXIST": "This signatureId is not exist",
@@ -31,7 +31,7 @@ _NOISE: Final = bytes(range(128, 256)) * 2
 
 
 def envelope(code: str, data: Any = None, *, message: str | None = None) -> bytes:
-    """A body. Every one has a `transactionId` of its own."""
+    """Return the body of an envelope, with a new `transactionId`."""
     return json.dumps(
         {
             "code": code,
@@ -46,12 +46,12 @@ def envelope(code: str, data: Any = None, *, message: str | None = None) -> byte
 
 
 def refused(code: str, *, message: str | None = None) -> Reply:
-    """An envelope that says no, with HTTP 200 as the vendor does."""
+    """Return an envelope with an error code; the HTTP status is 200, as the vendor's is."""
     return Reply(code, envelope(code, message=message))
 
 
 def pending(given: Given, step: Pending, urls: Urls) -> Reply:
-    """Null. As in the vendor's third example it names no `signatureId`."""
+    """Return a null answer. It has no `signatureId`, as in the vendor's third example."""
     data = {
         "overallResult": None,
         "submissionCompleted": step.submission_completed,
@@ -66,7 +66,7 @@ def pending(given: Given, step: Pending, urls: Urls) -> Reply:
 
 
 def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
-    """The result."""
+    """Return the answer with the result."""
     scenario = given.scenario
     if Shape.NO_DATA in scenario.shapes:
         return Reply("nodata", envelope("SUCCESS"))
@@ -94,17 +94,17 @@ def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
 
 
 def page(status: int, title: str, *, name: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """What a gateway in front of the vendor would show to a person."""
+    """Return an HTML page, as a gateway in front of the vendor sends it."""
     return Reply(name, _PAGE % (title.encode(), title.encode()), status, HTML, headers)
 
 
 def fault(cause: Fault, otherwise: bytes) -> Reply:
-    """An answer gone wrong. `otherwise` is the body of the answer that it spoils."""
+    """Return a faulty answer. `otherwise` is the body of the answer without the fault."""
     match cause.kind:
         case Kind.CODE | Kind.TOKEN_EXPIRED:
             return _refusal(cause)
         case Kind.HTTP:
-            # 429 alone says for how long, in plain seconds.
+            # Only 429 has a `Retry-After`, in plain seconds.
             headers = (("Retry-After", "1"),) if cause.status == 429 else ()  # noqa: PLR2004
             return page(cause.status, "Something went wrong", name=f"http{cause.status}", headers=headers)
         case Kind.HTML:

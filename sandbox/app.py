@@ -1,4 +1,4 @@
-"""Every path of the sandbox: the vendor's own, the images, and `/sandbox/…` for tests."""
+"""Every path of the sandbox: the vendor's own paths, the images, and `/sandbox/…` for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request's answer. `call`: `token`, `result`, `image`, or empty for all others."""
+    """The answer to a request. `call` is `token`, `result` or `image`, and empty for all other requests."""
 
     reply: Reply
     call: str = ""
@@ -28,7 +28,7 @@ class Exchange:
 
 
 class App:
-    """Finds who answers a request, and counts the answers."""
+    """Routes requests, and counts the answers."""
 
     def __init__(self, vendor: Vendor) -> None:
         self.vendor = vendor
@@ -47,7 +47,7 @@ class App:
         return exchange
 
     def totals(self) -> dict[str, Any]:
-        """What `GET /sandbox/stats` answers."""
+        """Return the body of `GET /sandbox/stats`."""
         return {"tokens_issued": self.vendor.tokens.issued, **self.stats.totals()}
 
     def _vendor(self, request: Request) -> Exchange | None:

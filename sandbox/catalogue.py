@@ -1,6 +1,6 @@
-"""The catalogue: for everything an id may ask for one example, and what a client should make of it.
+"""The catalogue: one example for everything that an id may ask for, and the outcome that a client should reach.
 
-What is expected here is written down by hand and not taken from any table, so that it can be held against one.
+The expected outcomes are written by hand and not read from a decision table, so that they can check one.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What should become of a verification. None: nothing is promised about it."""
+    """The expected outcome of a verification. None: the field is not checked."""
 
     #: `decided` or `quarantined`.
     outcome: str
     decision: str | None = None
     overall_result: str | None = None
     error_code: str | None = None
-    #: Why it was decided without a result, or what contradicts its result.
+    #: Why the verification was decided without a result, or what contradicts the result.
     reason: str | None = None
-    #: Whether every image that the answer names can be archived.
+    #: True if every image named in the answer can be archived.
     evidence_complete: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One example. An id is made of it with a dash and anything unique: digits never mean anything."""
+    """One example. Append a dash and something unique for an id: digits never have a meaning."""
 
     id_prefix: str
     description: str
     expect: Expectation
-    #: Over soon enough to be shown.
+    #: Ends soon enough for a demo.
     demo: bool = True
-    #: A well-behaved client stops asking for a while, for any id.
+    #: A well-behaved client stops polling the region for a while.
     holds_region: bool = False
 
 
-#: What the default table makes of each documented `errorCode`, and of those that only look like one.
+#: The decision of the default table for each documented `errorCode`, and for codes that only look like one.
 _DECISIONS: Final = {
     "ID_FORGERY_DETECTED": ("FAIL", "reject"),
     "NATIONALITY_COMPLIANCE_FAILED": ("FAIL", "reject"),
@@ -77,7 +77,7 @@ def _contradicted(reason: str) -> Expectation:
 
 
 def catalogue() -> tuple[Entry, ...]:
-    """All examples, in the order of `docs/sandbox.md`."""
+    """Return all examples, in the order of `docs/sandbox.md`."""
     return (*_results(), *_waits(), *_envelopes(), *_transport(), *_shapes(), *_images())
 
 
@@ -134,8 +134,8 @@ def _envelopes() -> tuple[Entry, ...]:
         Entry("retrydate2s", "SERVICE_BUSY with a date in Retry-After", _approved(), holds_region=True),
         *(Entry(f"code-{code}", f"{code} once", _approved(), holds_region=True) for code in account),
         *(Entry(f"code-{code}-always", f"{code} for ever", _QUARANTINED) for code in ours),
-        Entry("code-BRAND_NEW_CODE", "an envelope code nobody knows, once", _approved()),
-        Entry("code-BRAND_NEW_CODE-always", "an envelope code nobody knows, for ever", _QUARANTINED),
+        Entry("code-BRAND_NEW_CODE", "an unknown envelope code, once", _approved()),
+        Entry("code-BRAND_NEW_CODE-always", "an unknown envelope code, for ever", _QUARANTINED),
     )
 
 
@@ -173,9 +173,9 @@ def _shapes() -> tuple[Entry, ...]:
         Entry("pass-timestamp", "createTimestamp instead of createTimestmap", _approved()),
         Entry("pass-nodetail", "docDetail is null", _approved()),
         Entry("pass-nosigid", "a result without signatureId", _QUARANTINED),
-        Entry("unknownresult", "an overallResult nobody knows", _QUARANTINED),
+        Entry("unknownresult", "an unknown overallResult", _QUARANTINED),
         Entry("nodata", "SUCCESS with null data", _QUARANTINED),
-        Entry("pass-nametwice", "a name of ocrInfo occurs twice, with different values", _approved()),
+        Entry("pass-nametwice", "a name in ocrInfo appears twice, with different values", _approved()),
         Entry("pass-docfail", "PASS beside an ocrResult FAIL", _contradicted("DOC_RESULT")),
         Entry("pass-idvfail", "PASS beside an idvResult FAIL", _contradicted("IDV_RESULT")),
         Entry("pass-unsubmitted", "PASS beside submissionCompleted false", _contradicted("NOT_SUBMITTED")),
@@ -190,7 +190,7 @@ def _images() -> tuple[Entry, ...]:
         Entry("img503x2", "the image host is down for the first two GETs", _approved(complete=None)),
         Entry("imgdown", "the image host is down for ever", refused, demo=False),
         Entry("imgslow2s", "images come two seconds late", _approved()),
-        Entry("notimage", "an HTML page that calls itself image/jpeg", refused),
+        Entry("notimage", "an HTML page with the media type image/jpeg", refused),
         Entry("imgoversized", "an image of 24 MiB", refused),
         Entry("imgredirect", "a redirect instead of an image", refused),
         Entry("imgprivate", "links to a private address", refused),

@@ -1,4 +1,4 @@
-"""`ekyc sandbox`: the vendor's stand-in as a command."""
+"""`ekyc sandbox`: the stand-in for the vendor as a command."""
 
 from __future__ import annotations
 
@@ -29,25 +29,27 @@ class _CannotListen(click.ClickException):
     type=click.IntRange(0, 65_535),
     default=8099,
     show_default=True,
-    help="The port; 0 takes a free one.",
+    help="The port to listen on; 0 takes a free one.",
 )
-@click.option("--access-key", default=ACCESS_KEY, show_default=True, help="The key that gets a token.")
-@click.option("--secret-key", default=SECRET_KEY, show_default=True, help="What it is signed with.")
+@click.option("--access-key", default=ACCESS_KEY, show_default=True, help="The access key that gets a token.")
+@click.option(
+    "--secret-key", default=SECRET_KEY, show_default=True, help="The secret key that signs a token request."
+)
 @click.option(
     "--token-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="How long tokens live, whatever is asked for.",
+    help="The lifetime of tokens, whatever the request asks for.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Varies what plain ids and faults do.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Varies plain ids and random faults.")
 @click.option(
     "--fault-rate",
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="The share of answers that are faults.",
+    help="The share of answers that are random faults.",
 )
 @click.option("--json-log", is_flag=True, help="Print JSON, one object a line.")
-@click.option("--quiet", is_flag=True, help="Print no line for each answer.")
+@click.option("--quiet", is_flag=True, help="Do not print a line for each answer.")
 def sandbox(  # noqa: PLR0913 - the options above
     *,
     host: str,
@@ -62,21 +64,21 @@ def sandbox(  # noqa: PLR0913 - the options above
 ) -> None:
     """Start a stand-in for the vendor: tokens, results and images.
 
-    What it answers for a signatureId follows from the id, which is split at its dashes. Words that ask for
-    something, in any order, followed by whatever makes the id unique:
+    The answers for a signatureId follow from the id, which is split at its dashes. These words have a
+    meaning, in any order; other words make the id unique:
 
     \b
-      pass  fail  CARD_NOT_FOUND            the result: any errorCode of the vendor's
+      pass  fail  CARD_NOT_FOUND            the result: any errorCode of the vendor
       n3  t5s  sub2  forever                three nulls; null for 5 s; submitted after two nulls
       code-ERROR-x2  busy  retryafter10s    two answers with that envelope code; SERVICE_BUSY
-      notexist  lag2  tokenexpired          the id is unknown, for ever or twice; the token ends
-      http500x2  html  truncated  reset     the transport breaks, twice or once
-      latency2s  slowdrip  oversized        … or is slow, or without measure
-      imgexpired  notimage  imgoversized    images go wrong
+      notexist  lag2  tokenexpired          the id is unknown, for ever or twice; the token expires
+      http500x2  html  truncated  reset     the transport fails, twice or once
+      latency2s  slowdrip  oversized        the answer is slow, or too large
+      imgexpired  notimage  imgoversized    images fail
 
     \b
-    So CARD_NOT_FOUND-http500-n2-0042 is HTTP 500, two nulls, then INCOMPLETE with that code. An id
-    without such words is null for some seconds and then, mostly, PASS. All words: docs/sandbox.md.
+    For example, CARD_NOT_FOUND-http500-n2-0042 gets HTTP 500, two nulls, then INCOMPLETE with that code.
+    An id without such words gets null for some seconds and then, mostly, PASS. All words: docs/sandbox.md.
     """  # noqa: D301 - click takes a backspace for "do not wrap"
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,7 +111,7 @@ def _introduce(server: Sandbox, *, json_log: bool) -> None:
     click.echo(f"The sandbox answers as the vendor would, at {server.url}. To use it:\n")
     for name, value in environment.items():
         click.echo(f"  export {name}={value}")
-    click.echo("\nWhat it answers follows from the signatureId: see --help. Ctrl-C ends it.")
+    click.echo("\nThe answers follow from the signatureId: see --help. Ctrl-C stops the sandbox.")
 
 
 def _nothing(exchange: Exchange, took_s: float) -> None:
@@ -136,6 +138,6 @@ def _line(exchange: Exchange, took_s: float) -> None:
 
 
 def _print(line: str) -> None:
-    # Nobody may be reading any more; the answers go on.
+    # Continue to answer if the output's reader has gone.
     with suppress(OSError):
         click.echo(line)

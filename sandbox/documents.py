@@ -1,6 +1,6 @@
-"""What the vendor would have read off a document. Nobody holds it: every name in it says so.
+"""The data that the vendor reads from a document. It is made up, and every name in it shows this.
 
-To find out whether personal data leaks, look for ``PERSON`` in logs, queues and stores.
+To find leaks of personal data, look for ``PERSON`` in logs, queues and stores.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 #: In every personal value that is text, and in every image.
 PERSON: Final = "SANDBOX PERSON"
 
-#: Codes at which nothing could be read off the document.
+#: Codes for a document from which nothing could be read.
 _NOTHING_READ: Final = frozenset({"OCR_NO_RESULT", "CARD_NOT_FOUND", "NO_SUPPORTED_CARD"})
 
-#: How long before the first ask the user held the document before the camera.
+#: Milliseconds between the scan of the document and the first poll.
 _SCANNED_BEFORE_MS: Final = 30_000
 
 Urls = tuple[str | None, str | None]
 
 
 def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str, Any] | None:
-    """`docDetail` of a result, as in the vendor's first example, or its second for the code of that."""
+    """Return `docDetail` of a result, as in the vendor's first example; for `NOT_SUPPORTED_CARD` as in its second."""
     if Shape.NO_DETAIL in scenario.shapes or scenario.error_code == "USER_TIMEOUT":
         return None
     result_key = "docResult" if Shape.DOC_RESULT in scenario.shapes else "ocrResult"
@@ -60,7 +60,7 @@ def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str
 
 
 def pending_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str, Any] | None:
-    """`docDetail` while the vendor is still at it: partly there, as in the vendor's third example."""
+    """Return `docDetail` of a null answer: partly filled, as in the vendor's third example."""
     if Shape.NO_DETAIL in scenario.shapes:
         return None
     return {
@@ -102,6 +102,6 @@ def _both(doc_type: str) -> dict[str, str]:
 
 
 def _events(scenario: Scenario, asked_at_ms: int) -> list[dict[str, Any]]:
-    # The vendor's page really spells it so; sibling pages do not.
+    # The misspelling is that of the vendor's page; pages of its other products do not have it.
     key = "createTimestamp" if Shape.TIMESTAMP in scenario.shapes else "createTimestmap"
     return [{"event": "FE_DOCUMENT_SCAN", "result": "PASS", key: asked_at_ms - _SCANNED_BEFORE_MS}]

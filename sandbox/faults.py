@@ -1,4 +1,4 @@
-"""Faults of the vendor as a whole, set while it runs: it refuses, breaks, is busy, rejects every token."""
+"""Faults of the whole vendor, set while the sandbox runs: connections reset, HTTP 503, busy, every token rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """What is wrong with the vendor."""
+    """The kind of fault that the whole vendor has."""
 
     OFF = "off"
     REFUSE = "refuse"
@@ -26,10 +26,10 @@ class Mode(StrEnum):
     MIXED = "mixed"
 
 
-#: Modes in which the token API goes on as if nothing were wrong.
+#: Modes that do not affect the token API.
 _RESULTS_ALONE: Final = frozenset({Mode.BUSY, Mode.REJECT_TOKENS})
 
-#: What `mixed` draws from: faults that pass by themselves.
+#: The faults that `mixed` draws from: all are transient.
 _MIX: Final = (
     Fault(Kind.HTTP, status=500),
     Fault(Kind.HTTP, status=503),
@@ -43,16 +43,16 @@ _MIX: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """A mode, and the share of answers (0 to 1) that it strikes. Images and `/sandbox/…` are spared."""
+    """A mode, and the share of answers (0 to 1) that it affects. Images and `/sandbox/…` are never affected."""
 
     mode: Mode = Mode.OFF
     share: float = 1.0
-    #: What `busy` says in its `Retry-After`.
+    #: The `Retry-After` of `busy`.
     retry_after_s: int = 10
 
     @classmethod
     def load(cls, fields: Mapping[str, Any]) -> Faults:
-        """Read `{"mode", "share", "retry_after_s"}`. Raises ``ValueError`` with what is wrong."""
+        """Read `{"mode", "share", "retry_after_s"}`. Raises ``ValueError``, whose message names the faulty field."""
         if unknown := set(fields) - {"mode", "share", "retry_after_s"}:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
         mode, share, retry_after_s = (
@@ -69,7 +69,7 @@ class Faults:
         return cls(Mode(mode), float(share), retry_after_s)
 
     def strike(self, draw: bytes, *, token_call: bool = False) -> Fault | None:
-        """The fault that an answer suffers, if it does. `draw` is 8 random bytes that belong to that answer."""
+        """Return the fault of an answer, or None. `draw` is 8 random bytes for that answer."""
         if self.mode is Mode.OFF or (token_call and self.mode in _RESULTS_ALONE):
             return None
         if int.from_bytes(draw[:7], "big") >= self.share * 2**56:
@@ -93,5 +93,5 @@ class Faults:
 
 
 def draw(seed: int, name: str, number: int) -> bytes:
-    """8 bytes that look random and are the same whenever the same is asked for in the same place."""
+    """Return 8 pseudo-random bytes, always the same for the same arguments."""
     return blake2b(f"{seed}:{name}:{number}".encode(), digest_size=8).digest()

@@ -1,7 +1,8 @@
-"""Magic ids: an id is split at its dashes, and each word may ask for something. See `docs/sandbox.md`.
+"""Magic ids: an id is split at its dashes, and each word may have a meaning. See `docs/sandbox.md`.
 
-Case does not matter. `x2` or `always` behind a fault, or as the word after it, say how often. A word that means
-nothing makes the id unique. An id in which no word means anything gets a made-up, stable, lifelike course.
+Case does not matter. `x2` or `always`, appended to a fault or as the word after it, gives the number of repetitions.
+Words without a meaning make the id unique. An id in which no word has a meaning gets a realistic scenario, always the
+same for the same id.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sandbox.scenario import (
     Shape,
 )
 
-#: A day: nobody waits longer for one answer, and `threading` cannot.
+#: A day: no client waits longer for one answer, and `threading` cannot.
 _LONGEST_S: Final = 86_400.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = r"(\d{1,6})(ms|s|m|h)"
@@ -39,13 +40,13 @@ _TIMES: Final = re.compile(r"(.+?)(?:x(\d{1,6})|(always))?")
 _OVERALL: Final = {"docapi": "FAIL", "aspass": "PASS", "asfail": "FAIL", "asincomplete": "INCOMPLETE"}
 _ALIASES: Final = {"pass": "SUCCESS", "fail": "ID_FORGERY_DETECTED"}
 
-#: One word in a reader's hands: the word without its repetition, and the repetition if it has one.
+#: A word without its repetition, and the repetition if there is one.
 Word = tuple[str, int | None]
 Reader = Callable[[Scenario, str, int | None], Scenario | None]
 
 
 def parse(signature_id: str, *, seed: int = 0) -> Scenario:
-    """The scenario that `signature_id` asks for. Every id asks for one. `seed` varies plain ids alone."""
+    """Return the scenario of `signature_id`. Every id has one. `seed` varies only plain ids."""
     words = _words(signature_id)
     digest = blake2b(f"{seed}:{signature_id}".encode(), digest_size=8).digest()
     blank = scenario = Scenario(country=_country(words, digest))
@@ -74,7 +75,7 @@ def _country(words: list[Word], digest: bytes) -> Country:
 
 
 def _lifelike(scenario: Scenario, digest: bytes) -> Scenario:
-    """Five in six pass, the rest get any documented code; null for 0.5 to 4 seconds, submitted midway."""
+    """Return PASS for five of six ids, else a documented code; null for 0.5 to 4 s, submitted after one null."""
     codes = tuple(DOCUMENTED)
     code = "SUCCESS" if digest[1] % 6 else codes[digest[2] % len(codes)]
     return replace(
@@ -88,7 +89,7 @@ def _lifelike(scenario: Scenario, digest: bytes) -> Scenario:
 
 @lru_cache(maxsize=4096)
 def _shared(scenario: Scenario) -> Scenario:
-    """One object for all ids that ask for the same, so that a million ids take little memory."""
+    """Return one object for all equal scenarios, so that a million ids take little memory."""
     return scenario
 
 
@@ -187,5 +188,5 @@ _IMAGE_FAULTS: Final = {
     "imgredirect": Fault(Kind.REDIRECT),
     "imgdown": Fault(Kind.HTTP, status=503),
 }
-#: Each reads the whole id before the next, so that `docapi` may stand before or behind the code it changes.
+#: Each reader reads the whole id before the next one, so that `docapi` may come before or after the code it changes.
 _READERS: Final[tuple[Reader, ...]] = (_result, _overall, _waiting, _latency, _shape, _fault, _image)

@@ -1,4 +1,4 @@
-"""The pictures behind the links: real small JPEGs, each like no other, and the ways in which one goes wrong."""
+"""The images of the links: small real JPEGs, each with different bytes, and faulty versions of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 JPEG: Final = "image/jpeg"
 
-#: More than the 20 MB that a client should take for an image.
+#: More than the 20 MB that a client should accept for an image.
 OVERSIZED_BYTES: Final = 24 * 1024 * 1024
 
 _PICTURES: Final = {"front": pictures.FRONT, "back": pictures.BACK}
 
 
 def picture(signature_id: str, side: str) -> bytes:
-    """A valid JPEG of 2 to 3 kB. A comment in it names the id, so that no two images have the same hash."""
+    """Return a valid JPEG of 2 to 3 kB. A comment in it names the id, so that no two images have the same hash."""
     return _commented(_PICTURES[side], f"{PERSON} {signature_id} {side}".encode())
 
 
 def reply(signature_id: str, side: str, fault: Fault | None, location: str) -> Reply:
-    """The answer to a GET. `location` is where a redirect leads."""
+    """Return the answer to a GET. `location` is the target of a redirect."""
     body = picture(signature_id, side)
     if fault is None:
         return Reply("image", body, media_type=JPEG)
@@ -45,6 +45,6 @@ def reply(signature_id: str, side: str, fault: Fault | None, location: str) -> R
 
 
 def _commented(jpeg: bytes, comment: bytes) -> bytes:
-    # Behind the first segment: JFIF wants that one right behind the start of the image.
+    # After the first segment: JFIF requires that one directly after the start of the image.
     at = 4 + int.from_bytes(jpeg[4:6], "big")
     return jpeg[:at] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[at:]

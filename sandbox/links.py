@@ -1,4 +1,4 @@
-"""The links of images: signed, for one image, and dead after a time."""
+"""The links of images: each is signed, is for one image, and expires."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What sibling products of the vendor document; for this one it is unknown.
+#: As documented for other products of the vendor; for this one the lifetime is unknown.
 LIFETIME_S: Final = 86_400
 
 SIDES: Final = ("front", "back")
 
 
 class Verdict(StrEnum):
-    """What became of a link."""
+    """Whether a link is valid."""
 
     LIVE = "live"
     EXPIRED = "expired"
@@ -25,14 +25,14 @@ class Verdict(StrEnum):
 
 
 class LinkSigner:
-    """Makes links and judges them. They outlive the process: the key comes from `secret`."""
+    """Signs links and checks them. Links outlive the process: the key is derived from `secret`."""
 
     def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
         self._key = blake2b(secret.encode(), digest_size=32).digest()
         self._clock = clock
 
     def link(self, origin: str, signature_id: str, side: str, *, dead: bool = False) -> str:
-        """A link that is good for a day, or was good until a second ago."""
+        """Return a link that is valid for a day or, if `dead`, expired a second ago."""
         expires_s = int(self._clock()) + (-1 if dead else LIFETIME_S)
         signature = self._sign(signature_id, side, str(expires_s))
         return f"{origin}/images/{signature_id}/{side}.jpg?expires={expires_s}&sig={signature}"

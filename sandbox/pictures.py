@@ -1,4 +1,4 @@
-"""Two small JPEGs of a card that nobody holds, drawn for this project; kept as text so that they need no file."""
+"""Two small JPEGs of a made-up card, drawn for this project. They are text here so that they need no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes back over the wire for one request, as a value."""
+"""The response to one request, as a value."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class Manner(StrEnum):
     """How the bytes are sent."""
 
     WHOLE = "whole"
-    #: Half of what was announced, then the connection ends.
+    #: Half of the announced length, then the connection closes.
     TRUNCATED = "truncated"
     #: One byte a second.
     DRIP = "drip"
-    #: Nothing but a reset.
+    #: A reset of the connection, without any byte.
     RESET = "reset"
-    #: `padding_bytes` blanks behind the body, and no length announced.
+    #: The body and `padding_bytes` blanks, without a `Content-Length`.
     PADDED = "padded"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `name` is the word for it in the counters and the log."""
+    """One answer. `name` is its name in the counters and the log."""
 
     name: str
     body: bytes = b""

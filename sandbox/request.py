@@ -1,4 +1,4 @@
-"""One request, read."""
+"""A parsed request."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks. `header` looks one up, whatever its case."""
+    """A request of a client. `header` looks up a header, case-insensitively."""
 
     method: str
     path: str
     query: str
     body: bytes
     header: Callable[[str], str | None]
-    #: Where the client sees us.
+    #: The origin of the sandbox as the client sees it.
     origin: str
 
     def fields(self) -> dict[str, Any]:
-        """The JSON object in the body. Raises ``ValueError`` where there is none."""
+        """Return the JSON object in the body. Raises ``ValueError`` if there is none."""
         try:
             fields = json.loads(self.body)
         except (ValueError, RecursionError):
             raise ValueError("the body is not JSON") from None
         if not isinstance(fields, dict):
-            raise ValueError("the body is no JSON object")  # noqa: TRY004 - the fault of a value
+            raise ValueError("the body is not a JSON object")  # noqa: TRY004 - the fault of a value
         return fields
 
     def parameters(self) -> dict[str, str]:

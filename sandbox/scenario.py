@@ -1,6 +1,6 @@
-"""What the sandbox answers for one id, as a value: so many faults, then nulls, then a result that stays.
+"""What the sandbox answers for one id, as a value: some faults, then nulls, then a result that stays.
 
-``sandbox.grammar`` reads a scenario out of an id; ``sandbox.state`` counts how far along its script an id is.
+``sandbox.grammar`` parses an id into a scenario; ``sandbox.state`` counts the answers that an id has had.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = [
     "catalogue",
 ]
 
-#: More times than anybody asks.
+#: More times than any client asks.
 ALWAYS: Final = sys.maxsize
 
-#: The `overallResult` that goes with each `errorCode` of the vendor's table.
+#: The `overallResult` of each `errorCode` in the vendor's table.
 DOCUMENTED: Final = {
     "SUCCESS": "PASS",
     "ID_FORGERY_DETECTED": "FAIL",
@@ -57,8 +57,8 @@ DOCUMENTED: Final = {
     "OCR_FIELD_INVALID": "INCOMPLETE",
 }
 
-#: … and of all codes an id may ask for: also the alias of the vendor's second example, spelled as there, two codes of
-#: sibling products, and one that nobody has heard of.
+#: The same for all codes that an id may ask for: also the alias in the vendor's second example, spelled as there, two
+#: codes of the vendor's other products, and one unknown code.
 RESULTS: Final = {
     **DOCUMENTED,
     "NOT_SUPPORTED_CARD": "fail",
@@ -69,7 +69,7 @@ RESULTS: Final = {
 
 
 class Kind(StrEnum):
-    """What may go wrong with one answer."""
+    """The kind of fault of one answer."""
 
     CODE = "code"
     TOKEN_EXPIRED = "tokenexpired"  # noqa: S105 - a kind of fault
@@ -87,7 +87,7 @@ class Kind(StrEnum):
 
 
 class Shape(StrEnum):
-    """How a result is written where it is not written as in the vendor's first example."""
+    """How the form of a result differs from the vendor's first example."""
 
     LOWERCASE = "lowercase"
     IDV_ONLY = "idvonly"
@@ -104,7 +104,7 @@ class Shape(StrEnum):
 
 
 class Links(StrEnum):
-    """Where the image links of an answer lead."""
+    """The targets of the image links of an answer."""
 
     HERE = "here"
     PRIVATE = "imgprivate"
@@ -126,20 +126,20 @@ class RetryAfter:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong, `times` times in a row."""
+    """A fault that occurs `times` times in a row."""
 
     kind: Kind
     times: int = 1
-    #: The envelope code, where the kind is `code`.
+    #: The envelope code, if the kind is `code`.
     code: str = ""
-    #: The HTTP status, where the kind is `http`.
+    #: The HTTP status, if the kind is `http`.
     status: int = 0
     retry_after: RetryAfter | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Null: the vendor is still at it."""
+    """A null answer: the vendor has no result yet."""
 
     submission_completed: bool
 
@@ -154,13 +154,13 @@ Step = Fault | Pending | Settled
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """What an id's documents look like; the alpha-3 code is that of the vendor's `countryCodeIso3`."""
+    """The country of an id's documents. `iso3` is the alpha-3 code in the vendor's `countryCodeIso3`."""
 
     iso3: str
     doc_type: str
 
 
-#: By region of the vendor's hosts. `MY-ID-MYKAD` is the vendor's example, the others are made up after it.
+#: By region of the vendor's hosts. `MY-ID-MYKAD` is in the vendor's example; the others are made up in its form.
 REGIONS: Final = {
     "my": Country("MYS", "MY-ID-MYKAD"),
     "ph": Country("PHL", "PH-ID-PHILSYS"),
@@ -173,30 +173,30 @@ REGIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The script of one id. All counts are of answers given to that id."""
+    """All answers of one id, in order. All counts are of answers given to that id."""
 
     error_code: str = "SUCCESS"
     overall_result: str = "PASS"
     country: Country = REGIONS["my"]
-    #: In the order in which they come, before any null.
+    #: In the order in which they occur, before any null.
     faults: tuple[Fault, ...] = ()
     nulls: int = 0
-    #: Null until so long after the id was first asked for.
+    #: Seconds after the first poll of the id during which the answer is null.
     wait_s: float = 0.0
-    #: Nulls before `submissionCompleted` turns true; ALWAYS: only the result says so.
+    #: Nulls before `submissionCompleted` becomes true; ALWAYS: it is true only in the result.
     submitted_after: int = ALWAYS
     latency_s: float = 0.0
-    #: How many answers come late.
+    #: How many answers are delayed by `latency_s`.
     latency_times: int = 0
     shapes: frozenset[Shape] = frozenset()
     links: Links = Links.HERE
-    #: How many results carry links that are dead already.
+    #: How many results have links that have already expired.
     dead_links: int = 0
     image_fault: Fault | None = None
     image_latency_s: float = 0.0
 
     def step(self, given: int, waited_s: float) -> Step:
-        """What comes after `given` answers of this script, `waited_s` seconds after the first ask."""
+        """Return the answer that follows `given` answers, `waited_s` seconds after the first poll."""
         for fault in self.faults:
             if given < fault.times:
                 return fault
@@ -206,5 +206,5 @@ class Scenario:
         return Settled()
 
     def latency_of(self, ask: int) -> float:
-        """Seconds by which the answer to the `ask`-th ask (from 0) comes late."""
+        """Return the delay of the answer to poll number `ask` (from 0), in seconds."""
         return self.latency_s if ask < self.latency_times else 0.0

@@ -1,7 +1,9 @@
-"""The sandbox as a server: in a thread of a test, or of the command `ekyc sandbox`.
+"""The sandbox as a server: in a thread of a test or of the command `ekyc sandbox`.
 
-with Sandbox() as vendor:
-    settings = vendor.environment()
+Example::
+
+    with Sandbox() as vendor:
+        settings = vendor.environment()
 """
 
 from __future__ import annotations
@@ -29,24 +31,24 @@ if TYPE_CHECKING:
 
     from sandbox.app import Exchange
 
-    #: Called with every answer that was sent, and the seconds that it took.
+    #: Called with every answer that was sent, and its duration in seconds.
     Log = Callable[[Exchange, float], object]
 
-#: How often the listener looks whether it should end.
+#: How often the listener checks whether it should stop.
 _POLL_S: Final = 0.05
-#: How long its connections may take to end.
+#: How long connections may take to close when the server stops.
 _GRACE_S: Final = 0.5
 
-#: Close without waiting, which resets the connection.
+#: `SO_LINGER` of zero seconds: closing the socket resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Listener(ThreadingMixIn, TCPServer):
-    """Accepts connections; a thread for each."""
+    """Accepts connections, with a thread for each."""
 
     allow_reuse_address = True
     daemon_threads = True
-    #: A fleet connects all at once.
+    #: All connections of a fleet may come at once.
     request_queue_size = 1024
 
     def __init__(self, address: tuple[str, int], app: App, log: Log, stopping: Event) -> None:
@@ -58,18 +60,18 @@ class Listener(ThreadingMixIn, TCPServer):
         self._changed = Condition()
         super().__init__(address, Handler)
         host, port = self.socket.getsockname()
-        #: Where a client on this machine finds us.
+        #: The URL for a client on this machine.
         self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
 
     def pause(self, seconds: float) -> bool:
-        """Wait. Returns early, and true, where the server is about to end."""
+        """Wait for `seconds`. Return true, early, if the server is stopping."""
         return self._stopping.wait(seconds)
 
     def ending(self) -> bool:
         return self._stopping.is_set()
 
     def reset(self, connection: socket.socket) -> None:
-        """Let `connection` end with a reset once its handler is done."""
+        """Reset `connection` once its handler has ended."""
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._to_reset.add(connection)
 
@@ -85,7 +87,7 @@ class Listener(ThreadingMixIn, TCPServer):
             self._changed.notify_all()
 
     def shutdown_request(self, request: Any) -> None:
-        # A shutdown would say goodbye before the reset.
+        # A shutdown would send a FIN before the reset.
         if request not in self._to_reset:
             super().shutdown_request(request)
             return
@@ -93,12 +95,12 @@ class Listener(ThreadingMixIn, TCPServer):
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no fault of ours, and says nothing."""
+        """Ignore clients that closed their connection; report other errors."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def hang_up(self) -> None:
-        """End every connection, and wait a little for their handlers."""
+        """Shut down every connection, and wait up to 0.5 s for the handlers."""
         with self._changed:
             for connection in self._open:
                 with suppress(OSError):
@@ -107,16 +109,16 @@ class Listener(ThreadingMixIn, TCPServer):
 
 
 class Sandbox:
-    """The vendor's stand-in. Listens from its making on, answers within ``with`` or after ``start``.
+    """A stand-in for the vendor. Listens once it is constructed, and answers within ``with`` or after ``start``.
 
     Parameters:
-      host, port: where to listen; port 0 takes a free one. Raises ``OSError`` where it cannot.
-      access_key, secret_key: what the token API takes.
-      token_s: how long tokens live, whatever `periodSecond` asks for; None: as it asks.
-      seed: varies the course of plain ids, and which answers faults strike.
-      fault_rate: the share of answers (0 to 1) that are faults at random.
+      host, port: where to listen; port 0 takes a free one. Raises ``OSError`` if it cannot listen there.
+      access_key, secret_key: the keys that the token API accepts.
+      token_s: the lifetime of tokens, whatever `periodSecond` asks for; None: as it asks.
+      seed: varies the scenarios of plain ids, and which answers are random faults.
+      fault_rate: the share of answers (0 to 1) that are random faults.
       log: called with every answer that was sent.
-      clock: the epoch in seconds, for courses that take time (`t5s`).
+      clock: returns the epoch in seconds, for scenarios that take time (`t5s`).
     """
 
     def __init__(  # noqa: PLR0913 - each is an option of the command
@@ -164,7 +166,7 @@ class Sandbox:
         self._thread.start()
 
     def stop(self) -> None:
-        """End within a second, whatever is under way."""
+        """Stop within a second, whatever is in flight."""
         self._stopping.set()
         if self._thread.is_alive():
             self._listener.shutdown()
@@ -173,7 +175,7 @@ class Sandbox:
         self._listener.hang_up()
 
     def environment(self) -> dict[str, str]:
-        """What a worker is to be told to use this sandbox."""
+        """Return the environment variables with which a worker uses this sandbox."""
         access_key, secret_key = self._keys
         return {
             "ADVANCE_BASE_URL": self.url,
@@ -183,13 +185,13 @@ class Sandbox:
         }
 
     def verifications(self) -> dict[str, dict[str, Any]]:
-        """What `GET /sandbox/verifications` answers."""
+        """Return the content of `GET /sandbox/verifications`."""
         return self.state.verifications()
 
     def stats(self) -> dict[str, Any]:
-        """What `GET /sandbox/stats` answers."""
+        """Return the content of `GET /sandbox/stats`."""
         return self._app.totals()
 
     def set_faults(self, faults: Faults) -> None:
-        """What `POST /sandbox/faults` does; ``Faults()`` ends them."""
+        """Set the faults of the whole vendor, as `POST /sandbox/faults` does; ``Faults()`` ends them."""
         self._app.vendor.faults = faults

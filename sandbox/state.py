@@ -1,4 +1,4 @@
-"""How far along its script each id is. Safe to use from many threads."""
+"""Which answer of its scenario each id gets next. Thread-safe."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from sandbox.scenario import Scenario, Step
 
-#: Ids that are remembered, about 0.4 kB each. Then the one not heard of for longest is forgotten, and starts over.
+#: Ids that are remembered, about 0.4 kB each. Beyond it the least recently used id is forgotten, and starts over.
 MAX_IDS: Final = 1_000_000
 
 
 @dataclass(slots=True)
 class Track:
-    """One id. Times are epoch milliseconds."""
+    """The state of one id. Times are epoch milliseconds."""
 
     scenario: Scenario
-    #: Get Result calls that named the id, whatever became of them.
+    #: Get Result calls for the id, whatever the answer.
     asks: int = 0
     first_asked_at_ms: int | None = None
-    #: Answers given from the id's own script.
+    #: Answers given from the id's own scenario.
     given: int = 0
-    #: When the newest answer was given that was no result.
+    #: When the newest answer without a result was given.
     unsettled_at_ms: int = 0
     #: Results given.
     settled: int = 0
@@ -42,7 +42,7 @@ class Track:
         return self.scenario.step(self.given, waited_s)
 
     def ready_at_ms(self, now_ms: int) -> int | None:
-        """When the result became obtainable: any ask from then on would have brought it. None: not yet."""
+        """Return when the result became available: any poll from then on would have returned it. None: not yet."""
         if self.first_asked_at_ms is None or not isinstance(self.next_step(now_ms), Settled):
             return None
         return max(self.unsettled_at_ms, self.first_asked_at_ms + round(self.scenario.wait_s * 1000))
@@ -50,7 +50,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What an id is to be answered."""
+    """The answer that an id gets."""
 
     scenario: Scenario
     step: Step
@@ -63,8 +63,8 @@ class State:
     """The tracks of all ids.
 
     Parameters:
-      seed: varies the course of plain ids.
-      clock: the epoch in seconds.
+      seed: varies the scenarios of plain ids.
+      clock: returns the epoch in seconds.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class State:
         self._tracks: OrderedDict[str, Track] = OrderedDict()
 
     def ask(self, signature_id: str) -> tuple[int, float]:
-        """Count an ask. Returns how many came before it, and the seconds by which its answer is to be late."""
+        """Count a poll. Return how many came before it, and the delay of its answer in seconds."""
         with self._lock:
             track = self._track(signature_id)
             before = track.asks
@@ -87,7 +87,7 @@ class State:
             return before, track.scenario.latency_of(before)
 
     def give(self, signature_id: str) -> Given:
-        """Take the next answer of the id's script."""
+        """Return the next answer of the id's scenario, and count it."""
         with self._lock:
             track, now_ms = self._track(signature_id), self._now_ms()
             step = track.next_step(now_ms)
@@ -102,7 +102,7 @@ class State:
             return given
 
     def image(self, signature_id: str) -> tuple[Scenario, Fault | None]:
-        """Count a GET of an image. Returns what the id asks for, and the fault that comes now, if any."""
+        """Count a GET of an image. Return the id's scenario, and the fault of this GET, if any."""
         with self._lock:
             track = self._track(signature_id)
             before = track.image_gets
@@ -111,7 +111,7 @@ class State:
             return track.scenario, fault if fault and before < fault.times else None
 
     def verifications(self) -> dict[str, dict[str, Any]]:
-        """Every id that is remembered, in figures."""
+        """Return the figures of every id that is remembered."""
         with self._lock:
             now_ms = self._now_ms()
             return {

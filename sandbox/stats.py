@@ -1,4 +1,4 @@
-"""Totals: how often each call was answered how, and how many were under way at once."""
+"""Totals: the answers of each call by name, and the calls in flight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Stats:
-    """Counters of one sandbox. Safe to use from many threads."""
+    """Counters of one sandbox. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -22,7 +22,7 @@ class Stats:
 
     @contextmanager
     def ask(self) -> Iterator[None]:
-        """Around a Get Result call, from its arrival until its answer is sent."""
+        """Count a Get Result call as in flight, from its arrival until its answer is ready to be sent."""
         with self._lock:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)

@@ -1,4 +1,4 @@
-"""The vendor's token API: who may ask, and for how long."""
+"""The vendor's token API: which requests get a token, and how long it is valid."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: What the sandbox takes unless told otherwise: the keys of the vendor's own example of a signature.
+#: The default keys of the sandbox: those in the vendor's own example of a signature.
 ACCESS_KEY: Final = "sampleaccesskey"
 SECRET_KEY: Final = "samplesecretkey"  # noqa: S105 - public
 
-#: How far a timestamp may lie from the vendor's clock; its page suggests as much.
+#: How far a timestamp may differ from the vendor's clock, as its page suggests.
 MAX_SKEW_S: Final = 300
-#: `periodSecond`: what is asked for where nothing is, and its documented bounds.
+#: `periodSecond`: its default, and its documented bounds.
 PERIOD_S: Final = 3600
 MIN_PERIOD_S: Final = 60
 MAX_PERIOD_S: Final = 86_400
 
-#: Tokens that are remembered. Beyond it the oldest is forgotten, and no longer works.
+#: Tokens that are remembered. Beyond it the oldest is forgotten and no longer valid.
 MAX_TOKENS: Final = 10_000
 
 
@@ -32,7 +32,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,5}")
 
 
 class TokenRefused(Exception):
-    """No token was given. `code` is the envelope's."""
+    """Raised when a token request is refused. `code` is the envelope code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -40,11 +40,11 @@ class TokenRefused(Exception):
 
 
 class Tokens:
-    """The tokens that were given. Several live side by side; a new one does not kill the old ones.
+    """The tokens that were issued. Several are valid at a time; a new token does not revoke the old ones.
 
     Parameters:
-      token_s: how long tokens live, whatever is asked for; None: as long as is asked for.
-      clock: the epoch in seconds.
+      token_s: the lifetime of tokens, whatever the request asks for; None: as it asks.
+      clock: returns the epoch in seconds.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Tokens:
         self.issued = 0
 
     def generate(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The `data` of an answer to `fields`. Raises ``TokenRefused``."""
+        """Return the `data` of the answer to a request with `fields`. Raises ``TokenRefused``."""
         self._check(fields)
         period_s = _period_s(fields.get("periodSecond", PERIOD_S))
         ends_at_s = self._clock() + (period_s if self._token_s is None else self._token_s)

@@ -28,10 +28,10 @@ IMAGE_PATH: Final = re.compile(r"/images/([A-Za-z0-9_-]{1,64})/(front|back)\.jpg
 
 _SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-#: The id whose image a redirect leads to, and whose result stands in for another's.
+#: The id whose image is the target of a redirect, and whose result `wrongid` returns.
 _ANOTHER: Final = "pass-another"
 
-#: Where the cloud keeps its secrets: the address that a client must never be sent to.
+#: The metadata service of a cloud, which has secrets: a client must never connect to it.
 _PRIVATE: Final = "http://169.254.169.254/latest/meta-data"
 
 
@@ -39,7 +39,7 @@ class Vendor:
     """Answers as the vendor would.
 
     Parameters:
-      pause: waits so many seconds, or less where the server is about to end.
+      pause: waits for the given seconds, or less if the server is stopping.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Vendor:
     ) -> None:
         self.state = state
         self.tokens = tokens
-        #: What is wrong with the vendor as a whole; may be replaced at any time.
+        #: The faults of the whole vendor; may be replaced at any time.
         self.faults = Faults()
         self._links = links
         self._seed = seed
@@ -68,7 +68,7 @@ class Vendor:
         return Reply("SUCCESS", answers.envelope("SUCCESS", data))
 
     def result(self, request: Request) -> tuple[str, Reply]:
-        """Get Result. Returns the id that was asked for, empty where there is none, beside the answer."""
+        """Get Result. Return the id in the request, empty if there is none, and the answer."""
         try:
             asked = request.fields().get("signatureId")
         except ValueError:
@@ -91,7 +91,7 @@ class Vendor:
         return asked, self._answer(given, asked, request.origin)
 
     def image(self, request: Request, signature_id: str, side: str) -> Reply:
-        """A picture, for a link that is ours and still alive."""
+        """Return the image, if the link has our signature and has not expired."""
         sent = request.parameters()
         verdict = self._links.judge(
             signature_id, side, expires_s=sent.get("expires", ""), signature=sent.get("sig", "")

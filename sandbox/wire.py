@@ -1,4 +1,4 @@
-"""Requests off the wire and answers onto it, in every manner that a `Reply` may ask for."""
+"""Reads requests from the wire and writes answers, in every ``Manner``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sandbox.reply import Reply
     from sandbox.server import Listener
 
-#: More than any call of the vendor's takes.
+#: More than any call of the vendor needs.
 MAX_REQUEST_BYTES: Final = 64 * 1024
 
-#: Between two bytes of an answer that drips.
+#: Seconds between two bytes of an answer sent with ``Manner.DRIP``.
 DRIP_S: Final = 1.0
 
 _PADDING: Final = b" " * 65_536
@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Listener
     protocol_version = "HTTP/1.1"
-    # An answer leaves at once, in one piece: otherwise its tail waits 40 ms for the client's delayed ACK.
+    # Otherwise the end of an answer waits 40 ms for the client's delayed ACK.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of http.server
-        """Nothing: the server's own log says what was answered."""
+        """Do nothing: the server's own log has the answers."""
 
     def _answer(self) -> None:
         began_s = time.monotonic()
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         exchange = self.server.app.answer(request)
         if self.server.ending():
-            # Its delay was cut short: no answer rather than one that comes too early.
+            # The delay was cut short: send no answer instead of one that is too early.
             self.close_connection = True
             return
         self._send(exchange.reply)

@@ -1,6 +1,6 @@
-"""`ekyc demo`: everything that the product is made of, on this machine, in processes of its own.
+"""`ekyc demo`: all parts of the product on this machine, each in a process of its own.
 
-`plan` says what is enqueued and what should become of it, `parts` starts the processes, `journey` watches, `gather`
-finds out what became of it all, `checks` judges that, and `tally` and `page` tell it. `pipeline` is what a stranger
-would write.
+`plan` has the verifications and their expected outcomes, `parts` starts the processes, `journey` watches them, `gather`
+collects the findings, `checks` checks them, and `tally` and `page` make the report. `pipeline` is an example of a
+pipeline that uses none of our code.
 """

@@ -1,4 +1,4 @@
-"""Bars of characters, as wide as there is room."""
+"""Bars of characters, as wide as their column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a bar. Without colours its character tells it from the others."""
+    """One part of a bar. `plain` is its character on a terminal that has only ASCII."""
 
     amount: float
     style: str
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Parts side by side, `whole` being the full width. What is there at all gets one character at least."""
+    """Parts side by side; `whole` is the amount of the full width. An amount above 0 gets at least one character."""
 
     parts: Sequence[Part]
     whole: float
@@ -45,7 +45,7 @@ class Bar:
 
 
 def shares(amounts: Sequence[float], whole: float, width: int) -> list[int]:
-    """How many of `width` characters each amount gets: in proportion, and one for what is small but there."""
+    """Return how many of `width` characters each amount gets: in proportion, and at least one if it is above 0."""
     if whole <= 0:
         return [0] * len(amounts)
     found = [max(int(amount / whole * width), 1 if amount > 0 else 0) for amount in amounts]

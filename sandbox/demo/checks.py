@@ -1,4 +1,4 @@
-"""What has to be true of a demo for it to have gone well. Pure: findings go in, checks come out."""
+"""The checks of a demo. Pure: from findings to checks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sandbox.demo.findings import Findings, Kept
     from sandbox.demo.plan import Planned
 
-#: Problems of one check that are named; the others are counted.
+#: Problems of one check that are listed; further ones are only counted.
 _MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise, and what speaks against it."""
+    """A statement about the demo, and the problems that contradict it."""
 
     name: str
     promise: str
@@ -34,7 +34,7 @@ class Check:
 
 
 def checks(findings: Findings) -> tuple[Check, ...]:
-    """All of them, whatever came out."""
+    """Return all checks, passed and failed."""
     return tuple(_check(name, promise, list(look(findings))) for name, promise, look in _CHECKS)
 
 
@@ -60,9 +60,9 @@ def _accounted_for(findings: Findings) -> Iterator[str]:
         expected = Stage.DONE if one.signature_id in delivered else Stage.QUARANTINED
         if stage is not expected:
             had = "has" if one.signature_id in delivered else "has not"
-            yield f"{_named(one)}: the ledger says {stage or 'nothing'}, the pipeline {had} its decision"
-    for stranger in sorted(delivered.keys() - {one.signature_id for one in findings.plan.all}):
-        yield f"{stranger}: decided, and never enqueued"
+            yield f"{_named(one)}: in the ledger it is {stage or 'unknown'}, the pipeline {had} its decision"
+    for unknown in sorted(delivered.keys() - {one.signature_id for one in findings.plan.all}):
+        yield f"{unknown}: decided, but never enqueued"
 
 
 def _one_decision(findings: Findings) -> Iterator[str]:
@@ -70,11 +70,11 @@ def _one_decision(findings: Findings) -> Iterator[str]:
         received = findings.deliveries.get(one.signature_id, [])
         ids = {delivery.decision["id"] for delivery in received}
         if ids - {decision_id(one.region, one.signature_id)}:
-            yield f"{_named(one)}: has another id than its own"
+            yield f"{_named(one)}: its decision has a wrong id"
         if len({json.dumps(delivery.decision) for delivery in received}) > 1:
             yield f"{_named(one)}: received two different decisions"
         if any(delivery.task != f"onboarding.{delivery.name}" for delivery in received):
-            yield f"{_named(one)}: came as another task than its decision's"
+            yield f"{_named(one)}: its decision came as a task of another name"
 
 
 def _delivered_once(findings: Findings) -> Iterator[str]:
@@ -88,10 +88,10 @@ def _as_expected(findings: Findings) -> Iterator[str]:
         expect = one.expect
         expected = (expect.decision, expect.overall_result, expect.error_code, expect.reason)
         for delivery in findings.deliveries.get(one.signature_id, []):
-            told = delivery.decision
-            received = (told["decision"], told["overall_result"], told["error_code"], told["reason"])
+            got = delivery.decision
+            received = (got["decision"], got["overall_result"], got["error_code"], got["reason"])
             if expect.outcome != "decided":
-                yield f"{_named(one)}: should have been quarantined, is {told['decision']}"
+                yield f"{_named(one)}: should have been quarantined, is {got['decision']}"
             elif received != expected:
                 yield f"{_named(one)}: should be {_words(expected)}, is {_words(received)}"
 
@@ -104,33 +104,33 @@ def _quarantined(findings: Findings) -> Iterator[str]:
         if one.expect.outcome != "quarantined":
             yield f"{_named(one)}: {status.verification.quarantine_reason}, should be {one.expect.decision}"
         elif not status.verification.quarantine_reason:
-            yield f"{_named(one)}: without a reason"
+            yield f"{_named(one)}: quarantined without a reason"
 
 
 def _context(findings: Findings) -> Iterator[str]:
     for one in findings.plan.all:
         for delivery in findings.deliveries.get(one.signature_id, []):
             if delivery.decision["context"] != one.context:
-                yield f"{_named(one)}: came without the context it was given"
+                yield f"{_named(one)}: its decision has another context than it was enqueued with"
 
 
 def _evidence(findings: Findings) -> Iterator[str]:
     for one in findings.plan.all:
         kept = findings.kept[one.signature_id]
         for delivery in findings.deliveries.get(one.signature_id, []):
-            problem = _evidence_of(one, kept, told_complete=delivery.decision["evidence"]["complete"])
+            problem = _evidence_of(one, kept, sent_complete=delivery.decision["evidence"]["complete"])
             if problem:
                 yield f"{_named(one)}: {problem}"
 
 
-def _evidence_of(one: Planned, kept: Kept, *, told_complete: bool) -> str:
+def _evidence_of(one: Planned, kept: Kept, *, sent_complete: bool) -> str:
     if kept.faults:
         return ", ".join(kept.faults)
     if kept.listed is None:
         return "has no manifest"
     expected = one.expect.evidence_complete
-    if expected is not None and (kept.complete, told_complete) != (expected, expected):
-        return f"complete should be {expected}, is {kept.complete}, the pipeline received {told_complete}"
+    if expected is not None and (kept.complete, sent_complete) != (expected, expected):
+        return f"complete should be {expected}, is {kept.complete}, the pipeline received {sent_complete}"
     return ""
 
 
@@ -179,11 +179,11 @@ def _clean_decisions(findings: Findings) -> Iterator[str]:
     if findings.leaks.decisions:
         yield "personal data in what the pipeline received"
     if not findings.leaks.evidence:
-        yield "none in the evidence either: it was not looked for rightly"
+        yield "no personal data in the evidence either: the search itself is broken"
 
 
 def _healthy(findings: Findings) -> Iterator[str]:
-    yield from (f"{name} tells of a failure" for name in findings.failures)
+    yield from (f"{name} has a failure in it" for name in findings.failures)
     yield from (f"{name} ended with exit code {code}" for name, code in findings.exit_codes.items() if code)
 
 
@@ -196,18 +196,18 @@ def _words(fields: tuple[str | None, ...]) -> str:
 
 
 _CHECKS: Final[tuple[tuple[str, str, Callable[[Findings], Iterator[str]]], ...]] = (
-    ("all_accepted", "every verification was accepted, by each of three ways", _accepted),
-    ("all_accounted_for", "every one is decided at the pipeline, or in quarantine", _accounted_for),
-    ("one_decision_each", "one decision id for each that is decided", _one_decision),
-    ("delivered_once", "no decision came twice", _delivered_once),
-    ("decided_as_expected", "each decision is the one that its answer asks for", _as_expected),
-    ("quarantined_as_expected", "only what cannot be read or asked for is in quarantine", _quarantined),
-    ("context_came_back", "the pipeline got back what it had attached", _context),
-    ("evidence_proves_it", "the evidence of each is there, byte for byte", _evidence),
-    ("sums_agree", "ledger, pipeline and evidence add up to the same", _sums),
-    ("nothing_left", "nothing is left under way", _nothing_left),
+    ("all_accepted", "every verification was accepted, in each of three ways", _accepted),
+    ("all_accounted_for", "each verification is decided, or in quarantine", _accounted_for),
+    ("one_decision_each", "each decided verification has one decision id", _one_decision),
+    ("delivered_once", "no decision was delivered twice", _delivered_once),
+    ("decided_as_expected", "each decision is the one expected for its answer", _as_expected),
+    ("quarantined_as_expected", "only what cannot be read or polled is in quarantine", _quarantined),
+    ("context_came_back", "the pipeline got its context back with each decision", _context),
+    ("evidence_proves_it", "the evidence of each decision is complete, byte for byte", _evidence),
+    ("sums_agree", "the totals of ledger, pipeline and evidence agree", _sums),
+    ("nothing_left", "nothing is left in flight", _nothing_left),
     ("no_personal_data_in_logs", "no personal data in any log", _clean_logs),
     ("no_personal_data_in_redis", "no personal data in anything ever written to Redis", _clean_redis),
     ("no_personal_data_in_decisions", "no personal data in any decision", _clean_decisions),
-    ("nothing_failed", "no process failed, and the workers ended when they were asked to", _healthy),
+    ("nothing_failed", "no process failed, and the workers stopped on request", _healthy),
 )

@@ -1,4 +1,4 @@
-"""`ekyc demo`: watch verifications travel the whole way, on real parts on this machine."""
+"""`ekyc demo`: run verifications from enqueue to decision, with real parts on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Ended(BaseException):
-    """Somebody wants it to end; no fault, so nothing on the way may catch it as one."""
+    """Raised when a signal ends the demo. A ``BaseException``, so that no handler takes it for a fault."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _Ended(BaseException):
     type=click.IntRange(FEWEST, 10_000),
     default=300,
     show_default=True,
-    help="Verifications; at least one for each thing that the vendor's stand-in can do.",
+    help="Verifications; the minimum is one for each case that the sandbox can play in a demo.",
 )
 @click.option(
     "--dir",
@@ -57,29 +57,29 @@ class _Ended(BaseException):
     type=click.FloatRange(min=1),
     default=180.0,
     show_default=True,
-    help="Seconds after which it gives up, and says what is still under way.",
+    help="Seconds after which the demo gives up, and lists what is still in flight.",
 )
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: float, as_json: bool) -> None:
-    """Watch verifications travel the whole way, on real parts.
+    """Run verifications from enqueue to decision, with real parts.
 
-    All on this machine: starts a Valkey, the vendor's stand-in, two workers and a pipeline, each a process of
-    its own on a free port; hands over verifications that meet every errorCode and every fault; and ends with
-    a report. What the environment says of a Redis or a vendor of your own does not count here.
+    Everything runs on this machine: the demo starts a Valkey, a stand-in for the vendor, two workers and a
+    pipeline, each in a process of its own; enqueues verifications with every errorCode and every fault; and
+    prints a report. It ignores variables of the environment that name a Redis or vendor of yours.
 
-    Progress is on stderr. With --json the report is one JSON object.
+    Progress is printed to stderr. With --json the report is one JSON object.
 
-    Exit status: 0 every check holds, 1 one does not or a part failed, 130 Ctrl-C.
+    Exit status: 0 every check passed, 1 a check or a part failed, 130 Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Better a ? than no demo on a terminal that cannot show a bar.
+            # A terminal that cannot show a bar shows a ? instead of ending the demo.
             stream.reconfigure(errors="replace")
     forget_environment()
     server = valkey.binary()
     folder = Folder.make(directory)
-    title = f"ekyc demo: {count:,} verifications, on real parts, on this machine"
+    title = f"ekyc demo: {count:,} verifications, with real parts, on this machine"
     hint = f"In another terminal: . {shown(folder.environment)} && {command('ekyc')} watch"
     try:
         with (
@@ -90,11 +90,13 @@ def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: f
             report = run(plan(count), folder, processes, progress, server=server, timeout_s=timeout_s)
             progress.leave()
     except (_Ended, RuntimeError) as error:
-        # Before Python 3.12 what is raised while a class is made comes as the cause of another error.
+        # Before Python 3.12 an error raised while a class is created is the cause of a RuntimeError.
         ended = error if isinstance(error, _Ended) else error.__cause__
         if not isinstance(ended, _Ended):
             raise
-        click.echo(f"ekyc: the demo is ended, and no process is left; logs: {shown(folder.logs)}", err=True)
+        click.echo(
+            f"ekyc: the demo was stopped, and no process is left; logs: {shown(folder.logs)}", err=True
+        )
         ctx.exit(128 + ended.number)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -105,7 +107,7 @@ def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: f
 
 @contextmanager
 def _signals_end_it() -> Iterator[None]:
-    """Within it the first signal raises ``_Ended``; later ones do nothing, so that nothing keeps it from ending."""
+    """Raise ``_Ended`` at the first signal; ignore later ones, so that they cannot interrupt the cleanup."""
 
     def end(number: int, _: object) -> NoReturn:
         for each in _SIGNALS:

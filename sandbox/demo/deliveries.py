@@ -1,4 +1,4 @@
-"""What the pipeline received, as it wrote it down."""
+"""The decisions that the pipeline received, read from its file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One decision that reached the pipeline, in the fields of the interface."""
+    """One decision that the pipeline received."""
 
     received_at_ms: int
     task: str
@@ -32,7 +32,7 @@ class Delivery:
 
 
 class Deliveries:
-    """Reads a file that grows. `all` is what it held when it was last looked at."""
+    """Reads a file that grows. `all` is its content at the last ``look``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class Deliveries:
         self.all: list[Delivery] = []
 
     def look(self) -> None:
-        """Read what has been added."""
+        """Read the lines that were added."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)

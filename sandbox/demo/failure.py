@@ -1,4 +1,4 @@
-"""What ends a demo before its report."""
+"""The error that ends a demo before its report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from worker.errors import EkycError
 
 
 class DemoFailed(EkycError):
-    """A part of the demo did not start, died, or did not come to an end: the message says which and where to look."""
+    """Raised when a part of the demo did not start, died, or did not finish. The message names it and its log."""
 
     cause = "DEMO_FAILED"

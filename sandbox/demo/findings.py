@@ -1,4 +1,4 @@
-"""What became of it all, from every place that could know."""
+"""The outcome of a demo, collected from the ledger, the pipeline, the evidence and the logs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Kept:
     """The evidence of one verification.
 
     Parameters:
-      files: names of all that lies in its folder.
-      listed: how many the manifest lists, and of what size together; None: there is no manifest.
-      complete: what the manifest says.
-      faults: what lies there and is not as the manifest says.
+      files: names of all files in its folder.
+      listed: how many files the manifest lists; None: there is no manifest. `listed_bytes` is their total size.
+      complete: `complete` of the manifest.
+      faults: how the files differ from the manifest.
     """
 
     files: tuple[str, ...]
@@ -34,7 +34,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Where personal data was found: names of files, and keys. In `evidence` it has to be."""
+    """Where personal data was found: names of files, and keys. `evidence` has to be true."""
 
     logs: tuple[str, ...] = ()
     redis: tuple[str, ...] = ()
@@ -44,12 +44,12 @@ class Leaks:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that the checks and the report are made of. Mappings are by signatureId: no two regions share one here."""
+    """The input of the checks and the report. Mappings are by signatureId: no two regions share one in a demo."""
 
     plan: Plan
-    #: New ones, by the way they were handed over.
+    #: Verifications that were new, by the way they were enqueued.
     accepted: Mapping[Way, int]
-    #: What the pipeline received, mostly once each.
+    #: The decisions that the pipeline received, usually one for each verification.
     deliveries: Mapping[str, Sequence[Delivery]]
     statuses: Mapping[str, Status | None]
     counts: Counts
@@ -57,9 +57,9 @@ class Findings:
     ready_at_ms: Mapping[str, int | None]
     kept: Mapping[str, Kept]
     usage: Usage
-    #: Messages on any queue, or taken and not acknowledged.
+    #: Messages on any queue, or received and not acknowledged.
     messages_left: int
     leaks: Leaks
-    #: Logs that tell of a failure nobody foresaw.
+    #: Logs with an unexpected failure.
     failures: tuple[str, ...]
     exit_codes: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""Where a demo keeps what it makes: a folder of its own, so that no demo is confused by another."""
+"""The folder of a demo. Each demo has its own, so that two demos do not share files."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from worker.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Where demos go that are not told where, below the current folder.
+#: The default place of the folders of demos, below the current folder.
 DEFAULT: Final = Path("var") / "demo"
 
-#: The evidence in it is what an account of one's own would hold: nobody else's to read.
+#: Evidence is only for the account that runs the demo.
 _MODE: Final = 0o700
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A demo's folder. Nothing in it is removed by the demo."""
+    """A demo's folder. The demo removes nothing in it."""
 
     root: Path
 
     @classmethod
     def make(cls, asked: Path | None) -> Folder:
-        """The folder `asked` for, which must be empty or not there; None: a new one below ``DEFAULT``.
+        """Return the folder `asked`, which must be empty or not exist; None: a new one below ``DEFAULT``.
 
-        Raises ``InvalidInput`` for a folder with something in it, and ``OSError``.
+        Raises ``InvalidInput`` for a folder that is not empty, and ``OSError``.
         """
         if asked is None:
             root = _new(DEFAULT.absolute() / time.strftime("%Y%m%d-%H%M%S"))
@@ -41,7 +41,7 @@ class Folder:
             root = asked.absolute()
             root.mkdir(mode=_MODE, parents=True, exist_ok=True)
             if any(root.iterdir()):
-                raise InvalidInput(f"--dir {asked}: there is something in it; give a new or empty folder")
+                raise InvalidInput(f"--dir {asked}: the folder is not empty; give a new or empty folder")
         folder = cls(root)
         for part in (folder.evidence, folder.ledger, folder.logs):
             part.mkdir(mode=_MODE)
@@ -53,7 +53,7 @@ class Folder:
 
     @property
     def ledger(self) -> Path:
-        """Valkey's, with its append-only file: every write that the demo made."""
+        """Valkey's folder, with its append-only file: every write of the demo."""
         return self.root / "ledger"
 
     @property
@@ -62,12 +62,12 @@ class Folder:
 
     @property
     def deliveries(self) -> Path:
-        """What the pipeline received, one JSON object a line."""
+        """The decisions that the pipeline received, one JSON object a line."""
         return self.root / "deliveries.jsonl"
 
     @property
     def environment(self) -> Path:
-        """For a shell: `. FILE` and then any `ekyc` command, while the demo runs."""
+        """A file for a shell: `. FILE`, and then any `ekyc` command while the demo runs."""
         return self.root / "env"
 
     def log(self, name: str) -> Path:
@@ -79,18 +79,18 @@ class Folder:
 
 
 def command(name: str) -> str:
-    """How one would type a command of ours here: `make demo` knows where it is, a shell may not."""
+    """Return how to type a command of ours in this shell: its name if it is on PATH, else its path."""
     return name if shutil.which(name) else shown(Path(sys.executable).parent / name)
 
 
 def shown(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return a path relative to the current folder if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _new(root: Path) -> Path:
-    # Two demos may begin in the same second.
+    # Two demos may start in the same second.
     for number in count(1):
         candidate = root if number == 1 else root.with_name(f"{root.name}-{number}")
         try:

@@ -1,4 +1,4 @@
-"""A demo at one moment."""
+"""A snapshot of a demo."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What there is to see."""
+    """The state of the ledger and the pipeline at one moment."""
 
     at_s: float
     planned: int
     now_ms: int
     regions: dict[str, Counts]
-    #: Verifications that the pipeline has a decision for, by decision.
+    #: Verifications whose decision the pipeline has, by decision.
     decided: dict[str, int]
 
     def total(self, name: str) -> int:
-        """One figure of the ledger, all regions added up."""
+        """Return one figure of the ledger, summed over all regions."""
         return sum(getattr(counts, name) for counts in self.regions.values())
 
     @property
     def ended(self) -> int:
-        """Verifications that the ledger is done with, or that wait for a person."""
+        """Verifications that are done or quarantined."""
         return self.total("done") + self.total("quarantined")
 
     @property
     def over(self) -> bool:
-        """Nothing is under way any more, and the pipeline has heard of all that was decided."""
+        """True if nothing is in flight any more and the pipeline has every decision."""
         return self.ended == self.planned and sum(self.decided.values()) >= self.total("done")
 
     @property
@@ -49,7 +49,7 @@ class Frame:
 
 
 def look(redis: Redis, regions: Sequence[str], deliveries: Deliveries, *, planned: int, at_s: float) -> Frame:
-    """Look at the ledger and at the pipeline. Raises ``LedgerUnavailable``."""
+    """Return a snapshot of the ledger and the pipeline. Raises ``LedgerUnavailable``."""
     deliveries.look()
     decided = {delivery.signature_id: delivery.name for delivery in deliveries.all}
     with translated():

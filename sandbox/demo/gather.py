@@ -1,4 +1,4 @@
-"""Looking everywhere, once nothing is under way any more, for what became of it all."""
+"""Collects the outcome of a demo from all places, once nothing is in flight any more."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from worker.evidence.store import VerificationEvidence
     from worker.ledger import Ledger
 
-#: The queues there are, and where kombu keeps what was taken off one and is not acknowledged.
+#: The queues of a demo, and the key in which kombu keeps messages that are received and not acknowledged.
 _QUEUES: Final = (QUEUE.name, "celery")
 _UNACKED: Final = "unacked"
 
-#: How a log tells of a failure that nobody foresaw.
+#: What a log has in it after an unexpected failure.
 _FAILURE: Final = re.compile(
     rb"^Traceback |verification_failed|dispatcher_failed|raised unexpected", re.MULTILINE
 )
@@ -48,7 +48,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
     folder: Folder,
     exit_codes: Mapping[str, int],
 ) -> Findings:
-    """Look everywhere, after the workers have ended and while Valkey and the sandbox still answer."""
+    """Return the findings. Call it after the workers have ended, while Valkey and the sandbox still run."""
     evidence = Evidence(parts.environment["EKYC_EVIDENCE_URL"])
     return Findings(
         plan=plan,
@@ -71,7 +71,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
 def _leaks(redis: Redis, folder: Folder) -> Leaks:
     return Leaks(
         logs=tuple(leaks.in_files(folder.logs)),
-        # Its append-only file has every write there ever was, also of what is gone by now.
+        # The append-only file has every write, also of keys that no longer exist.
         redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger)),
         decisions=folder.deliveries.exists() and leaks.holds(folder.deliveries.read_bytes()),
         evidence=bool(leaks.in_files(folder.evidence)),
@@ -79,9 +79,9 @@ def _leaks(redis: Redis, folder: Folder) -> Leaks:
 
 
 def _tracks(vendor_url: str) -> dict[str, dict[str, Any]]:
-    """What the sandbox says of every id."""
+    """Return the sandbox's figures of every id."""
     with requests.Session() as session:
-        # A proxy that somebody's environment names is no way to a neighbour.
+        # Ignore a proxy that the environment names: the sandbox is on this machine.
         session.trust_env = False
         tracks: dict[str, dict[str, Any]] = session.get(
             f"{vendor_url}/sandbox/verifications", timeout=10

@@ -1,4 +1,4 @@
-"""Handing verifications over, in each of the ways that a pipeline has."""
+"""Enqueues verifications in each of the ways that a pipeline has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def hand_over(
     planned: Sequence[Planned], ledger: Ledger, parts: Parts, processes: Processes
 ) -> dict[Way, int]:
-    """Enqueue them, each by its own way. Returns how many were new, by way; those by message are only under way.
+    """Enqueue each verification in its own way. Return how many were new, by way; messages are only sent.
 
     Raises ``DemoFailed`` and ``LedgerUnavailable``.
     """
@@ -36,12 +36,12 @@ def hand_over(
 
 
 def by_python(planned: Sequence[Planned], ledger: Ledger) -> int:
-    """What `worker.client.enqueue_many` does, on a ledger that no variable of this process names."""
+    """Enqueue as `worker.client.enqueue_many` does, in the ledger of the demo."""
     return sum(ledger.enqueue([one.request() for one in planned]))
 
 
 def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -> int:
-    """`ekyc enqueue --from -`, with the CSV on its standard input."""
+    """Enqueue by `ekyc enqueue --from -`, with a CSV on its standard input."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(("signature_id", "region", "context"))
@@ -52,7 +52,7 @@ def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -
 
 
 def by_message(planned: Sequence[Planned], parts: Parts) -> None:
-    """By the task's name, as a pipeline would that has none of our code."""
+    """Enqueue by the task's name, as a pipeline without our code does."""
     with parts.celery.connection_for_write() as connection, connection.Producer() as producer:
         for one in planned:
             parts.celery.send_task(

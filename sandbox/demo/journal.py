@@ -1,4 +1,4 @@
-"""What happens in a demo, line by line, for the people who watch it."""
+"""The events of a demo, as lines for the people who watch it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something that happened, in seconds since the demo began."""
+    """An event, and when it happened, in seconds since the start of the demo."""
 
     at_s: float
     text: str
 
 
 class Journal:
-    """Remembers lines, and passes each on to `listener`."""
+    """Times lines, and passes each to `listener`."""
 
     def __init__(self, listener: Callable[[Line], object]) -> None:
         self._began_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""From the first verification handed over to the last one accounted for, watched."""
+"""Watches a demo until every verification is accounted for."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from sandbox.demo.progress import Face
     from worker.ledger import Ledger
 
-#: Between two looks.
+#: Seconds between two snapshots.
 _TICK_S: Final = 0.1
 
-#: How long to listen on after the last decision, for one that would come a second time.
+#: How long to wait after the last decision, to notice a decision that is delivered twice.
 _LISTEN_S: Final = 1.0
 
 _MOST_NAMED: Final = 10
 
 
 class Journey:
-    """Watches until all is over, and remembers the holds it saw."""
+    """Watches until all is over, and keeps the holds that it saw."""
 
     def __init__(  # noqa: PLR0913 - a demo's whole
         self,
@@ -55,11 +55,11 @@ class Journey:
         self._face = face
         #: Each hold that was seen, with its region.
         self.holds: list[tuple[str, str]] = []
-        #: From the beginning until it was over.
+        #: Seconds from the start of ``watch`` until all was over.
         self.took_s = 0.0
 
     def watch(self, *, timeout_s: float) -> Frame:
-        """Returns once everything is accounted for; or, after `timeout_s`, with what is by then."""
+        """Return the last snapshot: once everything is accounted for, or after `timeout_s`."""
         began_at = time.monotonic()
         over_since: float | None = None
         while True:
@@ -90,16 +90,16 @@ class Journey:
 
 
 def under_way(plan: Plan, ledger: Ledger, folder: Folder, timeout_s: float) -> DemoFailed:
-    """What to say where the time is up: who is still under way, and where to look."""
+    """Return the error for a timeout: the verifications that are still in flight, and where the logs are."""
     lines = []
     for one in plan.all:
         status = ledger.status(one.region, one.signature_id)
         stage = status.verification.stage if status else None
         if stage not in {Stage.DONE, Stage.QUARANTINED}:
-            polls = f"{status.verification.polls} polls" if status else "never arrived"
+            polls = f"{status.verification.polls} polls" if status else "not in the ledger"
             lines.append(f"  {one.region} {one.signature_id}: {stage or 'not enqueued'}, {polls}")
     if not lines:
         lines = ["  nothing in the ledger: the pipeline has not received every decision"]
     more = [f"  … and {len(lines) - _MOST_NAMED} more"] if len(lines) > _MOST_NAMED else []
-    head = f"not over after {timeout_s:.0f} s; logs in {shown(folder.logs)}. Still under way:"
+    head = f"not over after {timeout_s:.0f} s; logs in {shown(folder.logs)}. Still in flight:"
     return DemoFailed("\n".join([head, *lines[:_MOST_NAMED], *more]))

@@ -1,7 +1,7 @@
-"""Ends the process group it leads as soon as the demo is gone, however the demo went: by `kill -9`, too.
+"""Kills the process group that it leads as soon as the demo has ended, also after `kill -9`.
 
-Run as a script, alone, with the reading end of a pipe from the demo as its standard input: where the demo ends, the
-pipe does. Of the Unixes Linux alone could promise as much without it (PR_SET_PDEATHSIG).
+It runs as a script whose standard input is the reading end of a pipe from the demo: the pipe closes when the demo
+ends. Only Linux has a way without such a process (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    # Signals to the group are not meant for its keeper.
+    # Signals to the group are for the other processes.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

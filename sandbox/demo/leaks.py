@@ -1,4 +1,4 @@
-"""Looking for what belongs into the evidence and nowhere else."""
+"""Searches for personal data outside of the evidence."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-#: Every name that the sandbox makes up holds the first; every link to an image of its holds the second.
+#: The first is in every name that the sandbox makes up; the second in every link to an image.
 _MARKS: Final = (PERSON.encode(), b".jpg?expires=")
 
 
 def _forms(mark: bytes) -> Iterator[bytes]:
-    """A mark as it is, and as it looks in base64, in which Celery wraps its messages, at each of three alignments."""
+    """Yield a mark as it is, and in base64, which Celery uses for messages, at each of the three alignments."""
     yield mark
     for shift in range(3):
-        # Only whole groups of three bytes look the same whatever stands around them.
+        # Only whole groups of three bytes have the same form whatever surrounds them.
         start = -shift % 3
         whole = mark[start : len(mark) - (len(mark) - start) % 3]
         yield b64encode(whole)
@@ -31,27 +31,27 @@ MARKS: Final = tuple(form for mark in _MARKS for form in _forms(mark))
 
 
 def holds(content: bytes) -> bool:
-    """Whether personal data is in it."""
+    """Return whether `content` has personal data in it."""
     return any(mark in content for mark in MARKS)
 
 
 def in_files(folder: Path) -> list[str]:
-    """The names of the files below `folder` with personal data in them."""
+    """Return the names of the files below `folder` that have personal data in them."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [path.name for path in files if holds(path.read_bytes())]
 
 
 def in_redis(redis: Redis) -> list[str]:
-    """The keys that have personal data in their name or their value."""
+    """Return the keys that have personal data in their name or their value."""
     return [
         key.decode(errors="replace") for key in redis.scan_iter(count=1000) if holds(key + _value(redis, key))
     ]
 
 
 def _value(redis: Any, key: bytes) -> bytes:
-    """All that a key holds, in a row."""
+    """Return the whole content of a key, joined."""
     parts: Iterable[bytes] = ()
-    # Anything else would have gone since it was found: no other types are used here.
+    # No other types are used: for type `none` the key has gone since the scan.
     match redis.type(key):
         case b"string":
             parts = [redis.get(key) or b""]

@@ -1,4 +1,4 @@
-"""What a person at the ledger would do: lift a hold once its cause is fixed, and pass on what the vendor says."""
+"""Does what an operator does: resumes a region once the cause of its hold is fixed, and passes on notifications."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from worker.ledger import Ledger
     from worker.ledger.models import Hold
 
-#: How long a hold that waits for a person is left to be looked at. By itself it would last for minutes.
+#: How long a hold that waits for a person stays visible. Without an operator it lasts for minutes.
 SEEN_S: Final = 1.5
 
-#: Between two notifications about the same verification.
+#: Seconds between two notifications about the same verification.
 NOTIFY_EVERY_S: Final = 1.0
 
 
 class Operator:
-    """Fixes accounts, one fault after the other, and notifies. Call `attend` with every frame."""
+    """Fixes faults of the account, one after the other, and sends notifications. Call `attend` with every frame."""
 
     def __init__(self, plan: Plan, ledger: Ledger, journal: Journal) -> None:
         self._ledger = ledger
@@ -40,11 +40,11 @@ class Operator:
         self._next_fault()
 
     def attend(self, frame: Frame) -> None:
-        """Do what is to be done now. Raises ``LedgerUnavailable``."""
+        """Do what is due at this frame. Raises ``LedgerUnavailable``."""
         held = next((hold for hold in frame.holds if hold.region == ACCOUNT_REGION), None)
         if held:
             self._lift(held, frame.at_s)
-        # What is left waits for a result that will never be: as long as a vendor may take to know an id.
+        # The rest waits for results that never come, with the long countdowns of unknown ids.
         left = frame.planned - frame.ended
         if left and left <= len(self._never_ready) and not self._faults:
             self._notify(frame.at_s)
@@ -66,9 +66,13 @@ class Operator:
     def _notify(self, at_s: float) -> None:
         if self._notified_at_s is not None and at_s - self._notified_at_s < NOTIFY_EVERY_S:
             return
-        told = [one for one in self._never_ready if any(self._ledger.nudge(one.region, [one.signature_id]))]
-        if told and self._notified_at_s is None:
+        nudged = [
+            planned
+            for planned in self._never_ready
+            if any(self._ledger.nudge(planned.region, [planned.signature_id]))
+        ]
+        if nudged and self._notified_at_s is None:
             self._journal.tell(
-                f"left: {len(told)} that will have no result; a notification spares us their countdowns"
+                f"{len(nudged)} left that never get a result: notified, to skip their countdowns"
             )
         self._notified_at_s = at_s

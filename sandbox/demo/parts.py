@@ -1,4 +1,4 @@
-"""The parts of a demo, each a process: Valkey, the vendor's stand-in, two workers, a pipeline."""
+"""The parts of a demo, each a process: Valkey, the stand-in for the vendor, two workers, a pipeline."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SANDBOX: Final = "sandbox"
 WORKERS: Final = ("worker1", "worker2")
 PIPELINE: Final = "pipeline"
 
-#: How variables begin that would change what we start: those of the caller's environment are not for it.
+#: Prefixes of variables that would configure what the demo starts; those of the caller are removed.
 _OURS: Final = ("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS")
 
-#: Countdowns for people who watch. The vendor wants far longer ones, and they are the default.
+#: Short countdowns, for people who watch. The vendor requires far longer ones, which are the default.
 _COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
 
 _START_S: Final = 45.0
@@ -38,20 +38,20 @@ _START_S: Final = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs, and how to reach it."""
+    """The parts that run, and how to reach them."""
 
     redis_url: str
     vendor_url: str
-    #: What a worker, and any `ekyc` command, has to be told.
+    #: The variables for a worker and for any `ekyc` command.
     environment: Mapping[str, str]
-    #: For tasks by name, from outside of the workers.
+    #: A Celery application that sends tasks by name, as a pipeline does.
     celery: Celery
 
 
 def forget_environment() -> None:
-    """Take out of this process's environment what is meant for workers of one's own: our children inherit it.
+    """Remove the caller's variables for workers from this process's environment: the demo's children inherit it.
 
-    Celery also reads it here: where it names a broker, no argument names another.
+    Celery reads the environment in this process, too: a broker in it takes precedence over the argument.
     """
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         del os.environ[name]
@@ -60,14 +60,14 @@ def forget_environment() -> None:
 def start(
     processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal
 ) -> Parts:
-    """Start everything. When this returns, all of it answers. Raises ``DemoFailed``."""
+    """Start all parts, and return once all of them answer. Raises ``DemoFailed``."""
     sandbox = processes.start(
         SANDBOX, [sys.executable, "-m", "sandbox", "--host", "127.0.0.1", "--port", "0", "--json-log"]
     )
     redis_url = valkey.start(processes, folder, server)
     journal.tell(f"Valkey answers at {redis_url}")
     vendor = _listening(processes, sandbox)
-    journal.tell(f"the vendor's stand-in answers at {vendor['ADVANCE_BASE_URL']}")
+    journal.tell(f"the stand-in for the vendor answers at {vendor['ADVANCE_BASE_URL']}")
     environment = {
         "REDIS_URL": redis_url,
         **vendor,
@@ -101,7 +101,7 @@ def _decisions() -> list[str]:
 
 
 def _listening(processes: Processes, sandbox: Process) -> dict[str, str]:
-    """What the sandbox's first line says a worker is to be told."""
+    """Return the variables for a worker from the first line of the sandbox."""
     for _ in processes.until(time.monotonic() + _START_S):
         line, newline, _rest = sandbox.log.read_bytes().partition(b"\n")
         if newline:
@@ -117,4 +117,4 @@ def _await_workers(processes: Processes, celery: Celery) -> None:
             missing -= {name.partition("@")[0] for name in answer}
         if not missing:
             return
-    raise DemoFailed(f"{' and '.join(sorted(missing))} did not get ready in {_START_S:.0f} s")
+    raise DemoFailed(f"{' and '.join(sorted(missing))} did not become ready within {_START_S:.0f} s")

@@ -1,9 +1,10 @@
-"""An onboarding pipeline as a stranger would write it: it knows a queue, the names of tasks and a decision's fields.
+"""An onboarding pipeline that uses none of our code: only a queue, the names of tasks and a decision's fields.
 
     celery -A sandbox.demo.pipeline worker -Q onboarding
 
-`BROKER_URL` is where decisions come from. It writes what it received to `ONBOARDING_FILE`, one JSON object a line.
-A table of decisions may have names of its own: `ONBOARDING_DECISIONS` lists them, with commas in between.
+`BROKER_URL` is the broker of the decisions. The pipeline writes the decisions that it receives to `ONBOARDING_FILE`,
+one JSON object a line. `ONBOARDING_DECISIONS` lists the decisions' names, separated by commas, for a decision table of
+your own.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ DECISIONS = os.environ.get("ONBOARDING_DECISIONS", "approve,reject,recapture,uns
 
 
 def receive(task: Any, decision: dict[str, Any]) -> None:
-    """A real pipeline would open an account, or ask for a better photo. This one writes down what it received."""
+    """Write the decision to the file. A real pipeline would open an account, or ask for a better photo."""
     line = {"received_at_ms": round(time.time() * 1000), "task": task.name, "decision": decision}
     descriptor = os.open(os.environ["ONBOARDING_FILE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        # In one piece, so that the lines of two threads do not mix.
+        # One write, so that the lines of two threads do not mix.
         os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What a demo enqueues, by which way, and what should become of each: every example of the catalogue, and plain ids."""
+"""The verifications of a demo, how each is enqueued, and its expected outcome: all examples, and plain ids."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from sandbox.scenario import Scenario
     from worker.enqueue_request import EnqueueRequest
 
-#: The regions that nothing holds up for long.
+#: The regions without holds.
 REGIONS: Final = ("ph", "sg", "my", "th")
 
-#: The region whose vendor is busy, and the one whose account is out of order: they are on hold while the others go on.
+#: The region whose vendor is busy, and the one whose account has faults: they are on hold while the others continue.
 BUSY_REGION: Final = "vn"
 ACCOUNT_REGION: Final = "global"
 
-#: Codes for which a region is on hold for seconds. Whatever else holds a region waits for a person.
+#: Codes that hold a region for seconds. All other holds wait for a person.
 _BUSY: Final = frozenset({"SERVICE_BUSY", "RETRY_LATER"})
 
 _SHOWN: Final = tuple(entry for entry in catalogue() if entry.demo)
 
-#: What the sandbox can do and a demo has no time for.
+#: Examples that take too long for a demo.
 NOT_SHOWN: Final = tuple(entry.id_prefix for entry in catalogue() if not entry.demo)
 
-#: One of each.
+#: One verification for each example.
 FEWEST: Final = len(_SHOWN)
 
 
 class Way(StrEnum):
-    """How a verification is handed over."""
+    """How a verification is enqueued."""
 
     PYTHON = "worker.client"
     COMMAND = "ekyc enqueue"
@@ -49,20 +49,20 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One verification to be."""
+    """One planned verification."""
 
     signature_id: str
     region: str
     way: Way
-    #: What the pipeline attaches, and gets back.
+    #: What the pipeline attaches, and receives with the decision.
     context: dict[str, Any]
     expect: Expectation
-    #: Nothing goes wrong with it at the vendor's: it only takes its time.
+    #: No fault of the vendor: the result only takes time.
     smooth: bool
 
     @property
     def never_ready(self) -> bool:
-        """The vendor will never have a result for it."""
+        """True if the vendor never has a result for it."""
         return self.expect.outcome == "quarantined" or self.expect.overall_result is None
 
     def request(self) -> EnqueueRequest:
@@ -76,8 +76,8 @@ class Plan:
     """All of a demo's verifications.
 
     Parameters:
-      at_once: enqueued at the beginning.
-      one_by_one: faults of the account. Each holds its region until somebody lifts the hold: one waits for another.
+      at_once: enqueued at the start.
+      one_by_one: faults of the account. Each holds its region until an operator resumes it; then the next is enqueued.
     """
 
     at_once: tuple[Planned, ...]
@@ -93,12 +93,12 @@ class Plan:
 
 
 def plan(total: int) -> Plan:
-    """A plan of `total` verifications, ``FEWEST`` at least. The same every time, so that two demos can be compared."""
+    """Return a plan of `total` verifications, at least ``FEWEST``. It is always the same, to make demos comparable."""
     numbered = [
         *((f"{entry.id_prefix}-{number:04d}", entry) for number, entry in enumerate(_SHOWN, start=1)),
         *((_plain(number), None) for number in range(FEWEST + 1, total + 1)),
     ]
-    Random(0).shuffle(numbered)  # noqa: S311 - so that faults come among the rest
+    Random(0).shuffle(numbered)  # noqa: S311 - spreads the faults
     planned = [_planned(number, *each) for number, each in enumerate(numbered)]
     return Plan(
         at_once=tuple(one for one in planned if one.region != ACCOUNT_REGION),
@@ -107,7 +107,7 @@ def plan(total: int) -> Plan:
 
 
 def _plain(number: int) -> str:
-    """An id as the vendor makes them, in which no word means anything."""
+    """Return an id in the vendor's form, in which no word has a meaning."""
     return blake2b(f"demo {number}".encode(), digest_size=8).hexdigest()
 
 
@@ -117,7 +117,7 @@ def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
     return Planned(
         signature_id=signature_id,
         region=region,
-        # What puts a region on hold comes at once: one hold then serves them all.
+        # Verifications that hold a region come at the same time, so that they share one hold.
         way=tuple(Way)[number % len(Way)] if region in REGIONS else Way.PYTHON,
         context={"application": number},
         expect=entry.expect if entry else _EXPECTED[scenario.overall_result, scenario.error_code],
@@ -128,7 +128,7 @@ def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
 def _region(number: int, entry: Entry | None, scenario: Scenario) -> str:
     fault = scenario.faults[0] if scenario.faults else None
     if fault and fault.kind is Kind.TOKEN_EXPIRED:
-        # Where nothing else is refused for its token: two refusals in a row are a fault of the account.
+        # No other id of this region has its token refused: two refusals in a row are a fault of the account.
         return BUSY_REGION
     if fault is None or entry is None or not entry.holds_region:
         return REGIONS[number % len(REGIONS)]
@@ -148,5 +148,5 @@ def _plain_expectations() -> Iterator[tuple[tuple[str | None, str | None], Expec
             yield (expect.overall_result, expect.error_code), expect
 
 
-#: What is expected of a plain id, by its result.
+#: The expected outcome of a plain id, by its result.
 _EXPECTED: Final = dict(_plain_expectations())

@@ -1,6 +1,6 @@
-"""The demo's child processes: all in one group, none of which outlives the demo.
+"""The demo's child processes: all are in one process group, and none outlives the demo.
 
-A group of their own keeps a terminal's Ctrl-C from them: the demo alone hears it, and ends them in order.
+Because of that group only the demo receives a terminal's Ctrl-C; it then ends the children in order.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
     from sandbox.demo.folder import Folder
 
-#: How long those that are left may take when the demo is over. Ctrl-C is to end it all within 3 s.
+#: How long the remaining children may take to end with the demo. Ctrl-C ends everything within 3 s.
 GRACE_S: Final = 1.0
 
-#: How often to look whether a process has ended.
+#: How often to check whether a process has ended.
 _LOOK_S: Final = 0.02
 
-#: What is shown of a log where something failed.
+#: How much of a log an error message shows.
 _LAST_LINES: Final = 8
 _LINE_CHARACTERS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A child, and where it says what it has to say."""
+    """A child, and its log."""
 
     name: str
     popen: subprocess.Popen[bytes]
@@ -49,16 +49,16 @@ class Process:
         return self.popen.pid
 
     def failure(self, what: str) -> DemoFailed:
-        """What there is to say about this process where `what` happened to it."""
+        """Return an error with the end of the log. `what` is what happened to this process."""
         head = f"{self.name} {what}; its log {shown(self.log)} ends with"
         return DemoFailed("\n".join([head, *(f"  {line}" for line in _last_lines(self.log))]))
 
 
 class Processes:
-    """Starts children and ends them; within `with`.
+    """Starts children and ends them. A context manager.
 
     Parameters:
-      folder: where their logs go, and where they run.
+      folder: the folder of their logs, and their working directory.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -81,8 +81,8 @@ class Processes:
         try:
             self.end(*self._running, within_s=GRACE_S)
         finally:
-            # Also where that was interrupted, and with the processes that a child has started.
-            # The second is how macOS says the first.
+            # Also after an interrupt, and with the processes that children have started.
+            # macOS raises PermissionError for a group without processes.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._keeper.pid, signal.SIGKILL)
             for process in (self._keeper, *(process.popen for process in self._running.values())):
@@ -92,7 +92,7 @@ class Processes:
                 self._keeper.stdin.close()
 
     def start(self, name: str, arguments: Sequence[str | Path], **variables: str) -> Process:
-        """Start a child. Its output goes to the log of that name. Raises ``DemoFailed`` where it cannot be started."""
+        """Start a child, with its output in the log of that name. Raises ``DemoFailed`` if it cannot be started."""
         log = self._folder.log(name)
         try:
             with log.open("ab") as stream:
@@ -103,7 +103,7 @@ class Processes:
         return process
 
     def run(self, name: str, arguments: Sequence[str | Path], given: bytes, **variables: str) -> bytes:
-        """Run a child to its end, with `given` as its input. Returns its output. Raises ``DemoFailed``."""
+        """Run a child to its end, with `given` as its input. Return its output. Raises ``DemoFailed``."""
         log = self._folder.log(name)
         with log.open("ab") as stream:
             popen = self._popen(
@@ -115,21 +115,21 @@ class Processes:
         return output
 
     def check(self) -> None:
-        """Raises ``DemoFailed`` where a child has ended that nobody told to."""
+        """Raise ``DemoFailed`` if a child has ended unexpectedly."""
         for process in self._running.values():
             code = process.popen.poll()
             if code is not None:
                 raise process.failure(f"ended unexpectedly, with exit code {code}")
 
     def until(self, give_up_at: float) -> Iterator[None]:
-        """Go on a little later, while all children live, until `give_up_at` of the monotonic clock."""
+        """Yield every 20 ms until `give_up_at` of the monotonic clock. Raises ``DemoFailed`` if a child has ended."""
         while time.monotonic() < give_up_at:
             self.check()
             yield
             time.sleep(_LOOK_S)
 
     def end(self, *names: str, within_s: float) -> dict[str, int]:
-        """Ask children to end, and make sure that they do. Returns their exit codes; -9: it had to be killed."""
+        """Terminate children, and kill them after `within_s`. Return their exit codes; -9: killed."""
         ending = {name: self._running[name].popen for name in names}
         for popen in ending.values():
             popen.terminate()
@@ -144,7 +144,7 @@ class Processes:
         return codes
 
     def forget(self, name: str) -> None:
-        """A child that has ended, as was to be expected."""
+        """Remove a child that has ended as expected."""
         del self._running[name]
 
     def _popen(
@@ -162,7 +162,7 @@ class Processes:
             stdout=log if stdout is None else stdout,
             stderr=log,
             cwd=self._folder.root,
-            # Unbuffered: a log ends with what was said last, also where its process was killed.
+            # Unbuffered: a log is complete also if its process was killed.
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,
             process_group=self._keeper.pid,
         )

@@ -1,4 +1,4 @@
-"""How a demo looks while it runs: on a terminal tables that stay in their place, elsewhere a line now and then."""
+"""The progress of a demo: tables that stay in place on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from sandbox.demo.frame import Frame
     from sandbox.demo.journal import Line
 
-#: Between two lines where there is no terminal.
+#: Seconds between two lines without a terminal.
 _EVERY_S: Final = 2.0
 
-#: Lines of the journal that stay to be read.
+#: Lines of the journal that stay visible.
 _LINES: Final = 6
 
-#: Narrower than this, tables stand one above the other.
+#: The narrowest terminal, in characters, with tables side by side.
 _TWO_COLUMNS: Final = 76
 
 
 class Face(Protocol):
-    """Where a demo shows itself."""
+    """The display of a demo."""
 
     def tell(self, line: Line) -> None: ...
 
     def show(self, frame: Frame) -> None: ...
 
     def leave(self) -> None:
-        """Make place for the report."""
+        """Clear the display for the report."""
 
 
 class Lines:
-    """A line every two seconds, and one for each thing that happens."""
+    """Prints a line every two seconds, and one for each event."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -63,14 +63,14 @@ class Lines:
         self._print(frame.at_s, ", ".join(f"{frame.total(name)} {name.replace('_', ' ')}" for name in names))
 
     def leave(self) -> None:
-        """What was printed stays."""
+        """Do nothing: printed lines stay."""
 
     def _print(self, at_s: float, text: str) -> None:
         self._console.print(f"{at_s:5.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Screen:
-    """The newest frame, and the newest lines below it."""
+    """Shows the newest frame, and the newest lines below it."""
 
     def __init__(self, live: Live, title: str, hint: str) -> None:
         self._live = live
@@ -94,7 +94,7 @@ class Screen:
         parts: list[RenderableType] = [_row(Text(f" {self._title}\n", style="bold"))]
         if self._frame:
             parts.append(_picture(self._frame, self._live.console.width))
-        parts += [_told(line) for line in self._lines]
+        parts += [_event(line) for line in self._lines]
         if self._frame:
             parts.append(_row(Text(f"\n {self._hint}", style="dim")))
         self._live.update(Group(*parts), refresh=True)
@@ -102,7 +102,7 @@ class Screen:
 
 @contextmanager
 def face(console: Console, title: str, hint: str) -> Iterator[Face]:
-    """What fits `console`. `title` is a line above it all, `hint` one below."""
+    """Yield the display for `console`. `title` is the line at the top, `hint` the line at the bottom."""
     if not console.is_terminal:
         yield Lines(console)
         return
@@ -159,21 +159,21 @@ def _decisions(frame: Frame) -> Table:
 def _regions(frame: Frame) -> Table:
     table = Table(box=SIMPLE_HEAD, expand=True)
     table.add_column("region", no_wrap=True)
-    table.add_column("under way", justify="right", no_wrap=True)
+    table.add_column("open", justify="right", no_wrap=True)
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("holds", style="yellow", no_wrap=True, overflow="ellipsis", ratio=1)
     for region, counts in frame.regions.items():
         holds = [f"{hold.reason} {span((hold.until_ms - frame.now_ms) / 1000)}" for hold in counts.holds]
-        under_way = counts.waiting + counts.in_flight
-        table.add_row(region, f"{under_way:,}", f"{counts.done:,}", Text(" ".join(holds)))
+        still_open = counts.waiting + counts.in_flight
+        table.add_row(region, f"{still_open:,}", f"{counts.done:,}", Text(" ".join(holds)))
     return table
 
 
-def _told(line: Line) -> Text:
+def _event(line: Line) -> Text:
     return _row(Text.assemble((f" {line.at_s:5.1f} s  ", "dim"), line.text))
 
 
 def _row(text: Text) -> Text:
-    """A text that takes one row, however narrow the terminal is."""
+    """Return the text cut to one row, however narrow the terminal is."""
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

@@ -1,4 +1,4 @@
-"""The figures of a demo, for people (`page`) and for machines."""
+"""The figures of a demo, for `page` and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Figures of a number of measurements."""
+    """The distribution of some measurements."""
 
     measured: int
     median: float
@@ -27,18 +27,18 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self | None:
-        """None: nothing was measured."""
+        """Return the distribution of `values`; None if there are none."""
         if not values:
             return None
         ranked = sorted(values)
-        # Nearest rank: a value that was really measured.
+        # Nearest rank: a measured value, not an interpolated one.
         p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
         return cls(len(ranked), median(ranked), round(fmean(ranked), 1), p95, ranked[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One that needs a person."""
+    """A verification in quarantine."""
 
     signature_id: str
     region: str
@@ -56,27 +56,27 @@ class RegionHold:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a demo has to show."""
+    """The outcome of a demo."""
 
     seconds: float
     verifications: int
-    #: By the way they were handed over.
+    #: By the way they were enqueued.
     enqueued: dict[str, int]
     decided: int
-    #: By decision, and within it by `errorCode`, or by reason where there was no result.
+    #: By decision, and within it by `errorCode`, or by reason if there was no result.
     decisions: dict[str, dict[str, int]]
     quarantine: tuple[Quarantined, ...]
     polls: int
     polls_each: Spread | None
-    #: Milliseconds from the vendor having a result to the pipeline having the decision: of all, and of those at which
-    #: nothing went wrong at the vendor's.
+    #: Milliseconds from the result at the vendor to the decision at the pipeline: of all verifications, and of those
+    #: without a fault of the vendor.
     latency_ms: Spread | None
     latency_smooth_ms: Spread | None
     evidence_files: int
     evidence_bytes: int
-    #: Verifications that a batch lost because it did not record in time what became of them; others took them up.
+    #: Verifications whose lease expired because their batch did not record in time; another batch finished them.
     leases_lost: tuple[str, ...]
-    #: One that is worth looking at: region and id of one that was decided, and not approved.
+    #: Region and id of a verification for the reader to look at: decided, and not approved.
     example: tuple[str, str] | None
     holds: tuple[RegionHold, ...]
     checks: tuple[Check, ...]
@@ -87,7 +87,7 @@ class Report:
         return all(check.ok for check in self.checks)
 
     def as_json(self) -> dict[str, Any]:
-        """What `ekyc demo --json` prints."""
+        """Return what `ekyc demo --json` prints."""
         by_code: Counter[str] = Counter()
         for codes in self.decisions.values():
             by_code.update(codes)

@@ -1,4 +1,4 @@
-"""One demo, from the first process to the report."""
+"""Runs one demo, from the first process to the report."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from sandbox.demo.progress import Face
     from sandbox.demo.report import Report
 
-#: How long workers may take to end once they are asked to, with nothing to do.
+#: How long workers may take to end on request, with nothing in flight.
 _END_S: Final = 10.0
 
-#: Between a connection that breaks and the process behind it being seen to be gone.
+#: Seconds between a broken connection and the exit of its process being visible.
 _DEATH_S: Final = 0.2
 
 
 def run(  # noqa: PLR0913 - given by name
     plan: Plan, folder: Folder, processes: Processes, face: Face, *, server: Path, timeout_s: float
 ) -> Report:
-    """Start the parts, hand the plan over, watch, and judge. Raises ``DemoFailed``."""
+    """Start the parts, enqueue the plan, watch, and return the report. Raises ``DemoFailed``."""
     try:
         return _run(plan, folder, processes, face, server=server, timeout_s=timeout_s)
     except (LedgerUnavailable, OperationalError) as error:
-        # Which of ours is gone says more; it may take a moment to be.
+        # A process that has ended explains more; its exit may take a moment.
         time.sleep(_DEATH_S)
         processes.check()
         raise DemoFailed(f"Valkey cannot be used: {error}; logs: {shown(folder.logs)}") from None
@@ -78,7 +78,7 @@ def _run(  # noqa: PLR0913 - as above
         if not frame.over:
             raise under_way(plan, ledger, folder, timeout_s)
 
-        journal.tell("all accounted for; the workers end, and what they did is checked")
+        journal.tell("all accounted for; stopping the workers, then checking the outcome")
         exit_codes = processes.end(*parts_.WORKERS, parts_.PIPELINE, within_s=_END_S)
         deliveries.look()
         findings = gather(

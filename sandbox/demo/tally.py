@@ -1,4 +1,4 @@
-"""From what was found to the figures of the report. Pure."""
+"""Turns findings into the figures of the report. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tally(
     seconds: float,
     folder: Path,
 ) -> Report:
-    """The report on `findings`."""
+    """Return the report on `findings`."""
     return Report(
         seconds=seconds,
         verifications=len(findings.plan.all),
@@ -49,9 +49,9 @@ def tally(
 def _decisions(findings: Findings) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
     for received in findings.deliveries.values():
-        told = received[0].decision
-        codes = found.setdefault(told["decision"], Counter())
-        codes[told["reason"] or told["error_code"] or "NONE"] += 1
+        decision = received[0].decision
+        codes = found.setdefault(decision["decision"], Counter())
+        codes[decision["reason"] or decision["error_code"] or "NONE"] += 1
     return {name: most_first(codes) for name, codes in sorted(found.items(), key=_most)}
 
 

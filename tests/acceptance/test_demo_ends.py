@@ -104,7 +104,7 @@ def test_when_its_time_is_up_it_says_who_is_still_under_way(tmp_path: Path) -> N
         children = running.children()
         assert_ended(running, 1, children)
         told = running.err.partition("ekyc: not over after 1 s; logs in var/demo/")[2]
-        assert "Still under way:" in told
+        assert "Still in flight:" in told
         assert "global code-" in told
 
 
@@ -121,7 +121,7 @@ def test_without_a_valkey_it_says_what_to_install() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--dir", "full"), "there is something in it"),
+        (("--dir", "full"), "the folder is not empty"),
         (("--count", "1"), "Invalid value for '--count'"),
         (("--timeout", "0"), "Invalid value for '--timeout'"),
     ],

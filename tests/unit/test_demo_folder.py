@@ -36,7 +36,7 @@ def test_it_is_for_nobody_elses_eyes() -> None:
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").touch()
-    with pytest.raises(InvalidInput, match="there is something in it"):
+    with pytest.raises(InvalidInput, match="the folder is not empty"):
         Folder.make(tmp_path / "mine")
     assert Folder.make(tmp_path / "new" / "one").evidence.is_dir()
 

@@ -97,5 +97,5 @@ def test_people_see_what_matters_most_first(width: int) -> None:
 def test_people_see_what_failed_and_why() -> None:
     text = shown(of(received(decision="reject")))
     assert "checks failed" in text
-    assert "✗ each decision is the one that its answer asks for" in text
+    assert "✗ each decision is the one expected for its answer" in text
     assert "ph pass-1: should be approve PASS SUCCESS, is reject PASS SUCCESS" in text

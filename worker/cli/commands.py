@@ -47,7 +47,7 @@ SHORT_HELP: Final = {
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
     "sandbox": "Start a stand-in for the vendor: tokens, results and images.",
-    "demo": "Watch verifications travel the whole way, on real parts.",
+    "demo": "Run verifications from enqueue to decision, with real parts.",
 }
 
 #: Entry points of this group are commands of other packages. A command of `lazy_subcommands` of the same name wins.
