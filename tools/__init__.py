@@ -1,1 +1,1 @@
-"""Tools of this repository that no installed package needs."""
+"""Tools for this repository; they are not part of the package."""

@@ -1,8 +1,8 @@
-"""Finds idioms in code and docs for which plain technical English has a shorter word. Part of `make lint`.
+"""Find idioms in code and docs for which plain technical English has a shorter word. Part of `make lint`.
 
     python tools/check_prose.py [PATH]...
 
-Exit status: 0 none is found, 1 some are: one line each, with what to write instead.
+Prints a line for each idiom, with what to write instead. Exit status: 0 if there is none, 1 if there are some.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-#: What is read where no path is given.
+#: The paths that are searched by default.
 SCOPE = (
     "worker",
     "tasks",
@@ -30,7 +30,7 @@ SCOPE = (
 
 SUFFIXES = frozenset({".py", ".lua", ".toml", ".md", ".yml", ".yaml"})
 
-#: An expression, and what to write instead.
+#: Regular expressions, and what to write instead.
 IDIOMS = (
     (r"whoever|whomever|whosoever", "name the actor: the caller, the client, the worker"),
     (r"anew", "again, or a verb: renew, start over"),
@@ -48,7 +48,7 @@ _ANY = re.compile("|".join(rf"\b(?:{idiom})\b" for idiom, _ in IDIOMS), re.IGNOR
 
 
 def faults(text: str) -> list[tuple[int, str, str]]:
-    """Of each idiom in `text`: its line, the words, and what to write instead."""
+    """Return the line, the words and the advice for each idiom in `text`."""
     found = []
     for match in _ANY.finditer(text):
         words = " ".join(match[0].split())
@@ -58,7 +58,7 @@ def faults(text: str) -> list[tuple[int, str, str]]:
 
 
 def files(paths: list[str]) -> list[Path]:
-    """The tracked files below `paths` that hold prose, but for this one."""
+    """Return the tracked files below `paths` that have prose, except this one."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", *paths], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split("\0")
@@ -68,7 +68,7 @@ def files(paths: list[str]) -> list[Path]:
 
 
 def main(paths: list[str]) -> int:
-    """Print what was found."""
+    """Print the idioms. Return the exit code."""
     found = 0
     for file in files(paths or list(SCOPE)):
         for line, words, advice in faults(file.read_text(encoding="utf-8")):

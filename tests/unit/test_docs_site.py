@@ -67,6 +67,6 @@ def test_links_that_lead_nowhere_and_what_a_page_loads_from_elsewhere_are_report
     assert site.check(tmp_path) == [
         "index.html: loads https://cdn.example.com/x.js",
         "index.html: loads //cdn.example.com/x.png",
-        "index.html: #gone leads nowhere",
-        "index.html: missing.html leads nowhere",
+        "index.html: #gone is broken",
+        "index.html: missing.html is broken",
     ]

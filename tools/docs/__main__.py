@@ -1,4 +1,4 @@
-"""Writes every generated page and picture. With `--check`, changes nothing and ends with 1 if one is out of date."""
+"""Write every generated page and picture. With `--check`, change nothing and exit with 1 if one is out of date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Each generated file, and what makes its text.
+#: Each generated file, and the function that returns its text.
 GENERATED: Final[dict[Path, Callable[[], str]]] = {
     REFERENCE / "settings.md": settings.page,
     REFERENCE / "decisions.md": decisions.page,
@@ -25,7 +25,7 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code."""
+    """Write or check the pages. Return the exit code."""
     stale = [path for path, make in GENERATED.items() if not path.exists() or path.read_text() != make()]
     if "--check" in arguments:
         for path in stale:

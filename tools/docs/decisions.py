@@ -10,7 +10,7 @@ from worker.decisions.table import Table
 
 _SOURCE: Final = (ROOT / "worker" / "decisions" / "default.toml").read_text()
 
-#: A name of the table with the comment behind it.
+#: A name in the table, and the comment after it.
 _COMMENT: Final = re.compile(r'^\s*(?:error_code = )?"?([A-Z_]+)"?(?: = "\w+"|,)?\s+# (.+)$', re.MULTILINE)
 
 _INTRO = """
@@ -18,7 +18,7 @@ Which decision follows from `overallResult` and `errorCode` by the packaged tabl
 decision: [connecting a pipeline](../pipelines.md#what-each-decision-means). How to use a table of your own: [deciding
 by errorCode](../decisions.md).
 
-`FAIL` is what `INCOMPLETE` is called when the Document API was used.
+With the Document API, `INCOMPLETE` is called `FAIL`.
 """
 
 

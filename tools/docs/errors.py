@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INTRO = """
-Every error of this project is a subclass of `EkycError`. A class says itself what follows from it; no caller tests for
-a list of classes. What the vendor's answers mean is not an error but a value: see
+Every error of this project is a subclass of `EkycError`. Attributes of the class define how it is handled; no caller
+tests for a list of classes. An answer of the vendor is a value, not an error: see
 [answers, and what follows](../architecture.md#answers-and-what-follows).
 
-- **cause**: the word in counters (`ekyc_faults_total`), timelines and logs.
+- **cause**: the name in counters (`ekyc_faults_total`), timelines and logs.
 - **retry**: a later attempt may succeed.
 - **quarantine**: a person has to look at the verification.
 - **alarm**: the fleet cannot repair the cause by itself.
-- **exit code**: what a console command ends with.
-- **backoff**: which countdown the next attempt uses ([`worker/policy/backoff.py`](../../worker/policy/backoff.py)).
+- **exit code**: the exit code of a console command.
+- **backoff**: the countdown of the next attempt ([`worker/policy/backoff.py`](../../worker/policy/backoff.py)).
 """
 
 
@@ -54,7 +54,7 @@ def page() -> str:
 
 def _tree(kind: type[EkycError], depth: int) -> Iterator[tuple[type[EkycError], int]]:
     yield kind, depth
-    # Other modules may define subclasses of their own: they are no part of this page, whatever has been imported.
+    # Subclasses in other modules are not on this page, so that it does not depend on what is imported.
     for narrower in kind.__subclasses__():
         if narrower.__module__ == errors.__name__:
             yield from _tree(narrower, depth + 1)

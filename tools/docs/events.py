@@ -1,4 +1,4 @@
-"""The page of log events, from the calls that log them; `events.toml` says what each means."""
+"""The page of log events, from the calls that log them; their meanings are in `events.toml`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _LINE: Final = "verification_"
 
 _INTRO = """
-What a worker, `web` and Flower log, and where. [Logs](../operations.md#logs) says what a line looks like and which
+What a worker, `web` and Flower log, and where. [Logs](../operations.md#logs) describes the form of a line and which
 lines are left out.
 """
 
 
 @dataclass(slots=True)
 class Event:
-    """What the source says of one event."""
+    """One event as found in the source: its levels, fields and modules."""
 
     levels: set[str] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
@@ -38,14 +38,14 @@ class Event:
 
 @cache
 def meanings() -> dict[str, str]:
-    """What each event means, by its name."""
+    """Return the meaning of each event, by its name."""
     found: dict[str, str] = tomllib.loads(Path(__file__).with_name("events.toml").read_text())
     return found
 
 
 @cache
 def logged() -> dict[str, Event]:
-    """Every event that the source logs, by its name."""
+    """Return every event that the source logs, by its name."""
     events: dict[str, Event] = defaultdict(Event)
     indirect: dict[str, Event] = defaultdict(Event)
     modules = dict(_modules())
@@ -64,13 +64,13 @@ def logged() -> dict[str, Event]:
             if name.startswith(_LINE) and module == verification_log.__name__:
                 events[name] = Event({"info"}, set(), {module})
             elif name in meanings() and not events[name].levels and module in indirect:
-                # Its name reaches the call that logs it in a variable.
+                # The call that logs the event takes its name from a variable.
                 events[name] = indirect[module]
     return {name: event for name, event in events.items() if event.modules}
 
 
 def page() -> str:
-    told, found = meanings(), logged()
+    found = logged()
     rows = [
         [
             code(name),
@@ -79,7 +79,7 @@ def page() -> str:
             " ".join(map(code, sorted(found[name].fields))),
             " ".join(map(code, sorted(found[name].modules))),
         ]
-        for name, meaning in told.items()
+        for name, meaning in meanings().items()
     ]
     header = ["event", "level", "meaning", "fields", "logged by"]
     return generated(
@@ -97,12 +97,12 @@ def _modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def _levels(func: ast.expr, tree: ast.Module) -> set[str]:
-    """The levels at which a call logs: `_log.error(…)`, `(_log.error if … else _log.info)(…)`, `log(…)`. Or none."""
+    """Return the levels of a log call: `_log.error(…)`, `(_log.error if … else _log.info)(…)`, `log(…)`; else none."""
     match func:
         case ast.Attribute(value=ast.Name(id="log" | "_log"), attr=level):
             return {level} & {*_LEVELS}
-        case ast.IfExp(body=one, orelse=other):
-            return _levels(one, tree) | _levels(other, tree)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _levels(body, tree) | _levels(orelse, tree)
         case ast.Name(id="log"):
             values = [
                 node.value
@@ -114,12 +114,12 @@ def _levels(func: ast.expr, tree: ast.Module) -> set[str]:
 
 
 def _names(call: ast.Call) -> Iterator[str]:
-    """The event of a call, if it stands there as text."""
+    """Yield the events of a call whose first argument is text, or a choice of two texts."""
     match call.args[:1]:
         case [ast.Constant(value=str() as name)]:
             yield name
-        case [ast.IfExp(body=ast.Constant(value=str() as one), orelse=ast.Constant(value=str() as other))]:
-            yield from (one, other)
+        case [ast.IfExp(body=ast.Constant(value=str() as body), orelse=ast.Constant(value=str() as orelse))]:
+            yield from (body, orelse)
 
 
 def _constants(tree: ast.Module) -> set[str]:

@@ -1,4 +1,4 @@
-"""The picture of the layers: the boxes of the `layers` contract in `pyproject.toml`, the lines of the real imports."""
+"""The picture of the layers: its boxes are the `layers` contract in `pyproject.toml`, its lines the real imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = ("worker", "tasks", "schemas", "sandbox")
 
-#: What each box talks to or holds.
+#: A description for each box.
 _ABOUT: Final = {
     "tasks": "the four Celery tasks",
     "sandbox": "stand-in for the vendor, demo",
@@ -73,7 +73,7 @@ _ARROW: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A package or module, with the middle of its upper edge."""
+    """A package or module. `x` and `y` are the middle of the box's upper edge."""
 
     name: str
     x: int
@@ -81,7 +81,7 @@ class Box:
 
 
 def rows() -> list[list[str]]:
-    """The layers from the top down: `tasks` and `sandbox`, those of the contract, and `schemas` above the last one."""
+    """Return the layers from the top: `tasks` and `sandbox`, those of the contract, and `schemas` above the last."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     contract = next(
         each
@@ -94,19 +94,19 @@ def rows() -> list[list[str]]:
 
 
 def imports() -> list[tuple[str, str]]:
-    """The pairs of boxes of which the first imports the second, lazy imports and those of types included."""
+    """Return the pairs of boxes of which the first imports the second, also lazily or for types."""
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     pairs = {
         (_box(module), _box(imported))
         for module in graph.modules
         for imported in graph.find_modules_directly_imported_by(module)
     }
-    # `worker` itself: Celery's application, made available under the name that its command line takes.
+    # Without `worker` itself, which only re-exports Celery's application for its command line.
     return sorted(pair for pair in pairs if pair[0] != pair[1] and "worker" not in pair)
 
 
 def reduced(pairs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The pairs that no longer way through others implies: what a reader can follow. There must be no circle."""
+    """Return the transitive reduction of `pairs`, which must have no cycle."""
     below: dict[str, set[str]] = {}
     for above, imported in pairs:
         below.setdefault(above, set()).add(imported)
@@ -123,7 +123,7 @@ def reduced(pairs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def picture() -> str:
-    """The picture as SVG, the same for the same imports."""
+    """Return the picture as SVG, always the same for the same imports."""
     boxes = {box.name: box for box in _placed(rows())}
     height = max(box.y for box in boxes.values()) + _BOX[1] + _MARGIN
     return "\n".join(
@@ -149,7 +149,7 @@ def _placed(layers: Sequence[Sequence[str]]) -> list[Box]:
     placed = []
     for number, layer in enumerate(layers):
         step = min((_WIDTH - 2 * _MARGIN) // len(layer), _STEP)
-        # Rows are moved sideways in turns: a line from a box then passes beside the one below it.
+        # Rows alternate left and right, so that a line from a box passes beside the box below it.
         left = (_WIDTH - step * len(layer)) // 2 + (-1 if number % 2 else 1) * _SHIFT
         placed += [
             Box(name, left + place * step + step // 2, _MARGIN + number * _ROW)
@@ -159,7 +159,7 @@ def _placed(layers: Sequence[Sequence[str]]) -> list[Box]:
 
 
 def _frame(boxes: Mapping[str, Box]) -> list[str]:
-    """Around what is in `worker`."""
+    """Return the frame around the boxes in `worker`."""
     inside = [box for box in boxes.values() if box.name not in PACKAGES]
     top, bottom = min(box.y for box in inside) - 20, max(box.y for box in inside) + _BOX[1] + 20
     return [

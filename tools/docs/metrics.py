@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from worker.observability.metrics.label import Label
 
 _INTRO = """
-What `/metrics` of [`web`](../metrics.md) answers, with the help text of each metric. What a figure leaves out, how to
-scrape it and which questions it answers: [metrics and health](../metrics.md#notes-on-some-metrics).
+The metrics of `/metrics` of [`web`](../metrics.md), with the help text of each. What a figure leaves out, how to scrape
+it and which questions it answers: [metrics and health](../metrics.md#notes-on-some-metrics).
 
-Counters count since the ledger began. They outlive workers, `web`, and Redis with its append-only file. Those named
-`_total` and the histograms are for `rate()` and `increase()`.
+Counters count from the start of the ledger. They survive restarts of workers, of `web`, and of Redis with its
+append-only file. Metrics named `_total` and histograms are for `rate()` and `increase()`.
 """
 
 _KINDS = {
@@ -37,7 +37,7 @@ _KINDS = {
 
 
 def page() -> str:
-    # Describing needs no Redis: the client never connects.
+    # `describe` needs no Redis: the client never connects.
     found = list(Metrics(Redis(port=1), ["ph"], Table.load(None)).describe())
     sections = [
         f"## {title}\n\n{_table(metric for metric in found if metric.type in kinds)}"
@@ -49,12 +49,12 @@ def page() -> str:
 
 
 def exposed(metric: Metric) -> str:
-    """The name that a person sees in `/metrics`."""
+    """Return the name of a metric as in `/metrics`."""
     return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
 
 
 def labels(metric: Any) -> list[str]:
-    return ["worker", "table", "version"] if metric.type == "info" else list(metric._labelnames)  # noqa: SLF001 - it has no public name
+    return ["worker", "table", "version"] if metric.type == "info" else list(metric._labelnames)  # noqa: SLF001 - there is no public name
 
 
 def _table(found: Iterable[Metric]) -> str:
@@ -66,7 +66,7 @@ def _table(found: Iterable[Metric]) -> str:
 
 
 def _known(label: Label) -> list[str]:
-    """The values of a label that every process has: commands and tests define errors with causes of their own."""
+    """Return the values of a label that every process has, without the causes that commands and tests define."""
     if label.name != "cause":
         return list(label.known)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EkycError)]
@@ -85,8 +85,8 @@ def _label_values() -> str:
         if isinstance(metric, Tally) and metric.label.known
     ]
     intro = (
-        "These values are there from the start, with 0, so that `rate()` sees the first increase. Those of decisions "
-        "and codes are of the packaged decision table."
+        "These values exist from the start, with 0, so that `rate()` sees the first increase. Decisions and codes are "
+        "those of the packaged decision table."
     )
     return f"## Values of labels\n\n{intro}\n\n{table(['metric', 'label', 'values'], rows)}"
 

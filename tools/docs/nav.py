@@ -1,4 +1,4 @@
-"""The order of the site: what a reader learns, does, looks up, understands."""
+"""The pages of the site in order: tutorial, how-to, reference, explanation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tools.docs.page import ROOT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Pages outside of `docs/` that belong to the site, by their place in it.
+#: Pages outside of `docs/` that belong to the site, and their paths in it.
 OUTSIDE: Final[Mapping[str, str]] = {
     "README.md": "index.md",
     "deploy/README.md": "deploy.md",
@@ -18,7 +18,7 @@ OUTSIDE: Final[Mapping[str, str]] = {
     "CHANGELOG.md": "changelog.md",
 }
 
-#: The sections, with each page by its place in the site.
+#: The sections, and the paths of their pages in the site.
 NAV: Final[Mapping[str, tuple[str, ...]]] = {
     "Start": ("index.md",),
     "Tutorial": ("tutorial.md", "sandbox.md"),

@@ -1,4 +1,4 @@
-"""Parts that all generated pages share: paths, Markdown tables, links."""
+"""What all generated pages share: paths, Markdown tables, links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED: Final = re.compile(r"\b((?:docs/[\w./-]+|[A-Z]{4,})\.md)(?:#([\w-]+))?")
 
 
 def generated(title: str, intro: str, *parts: str, source: str) -> str:
-    """A whole page. `source` says which code the page is made of."""
+    """Return a whole page. `source` names the code from which the page is generated."""
     note = f"<!-- `python -m tools.docs` writes this page from {source}. Edit that, not this. -->"
     return "\n\n".join([f"# {title}", note, intro.strip(), *(part.strip() for part in parts)]) + "\n"
 
@@ -34,7 +34,7 @@ def code(text: object) -> str:
 
 
 def linked(text: str, folder: Path = REFERENCE) -> str:
-    """`text` with each page that it names, as in `docs/redis.md#tls`, turned into a link from a page in `folder`."""
+    """Return `text` with each named page, such as `docs/redis.md#tls`, as a link from a page in `folder`."""
 
     def link(found: re.Match[str]) -> str:
         path, fragment = ROOT / found[1], found[2]
@@ -45,7 +45,7 @@ def linked(text: str, folder: Path = REFERENCE) -> str:
 
 
 def slug(heading: str) -> str:
-    """The fragment of a heading, as GitHub makes it."""
+    """Return the fragment of a heading, as GitHub generates it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
@@ -57,7 +57,7 @@ def _title(path: Path, fragment: str | None) -> str:
 
 
 def slugger() -> Callable[[str, str], str]:
-    """What Zensical calls to learn how fragments are made."""
+    """Return the function with which Zensical generates fragments."""
     return _fragment
 
 

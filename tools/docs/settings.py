@@ -18,8 +18,8 @@ _SOURCE: Final = (ROOT / "worker" / "settings.py").read_text()
 _UNSET: Final = re.compile(r"\s*Unset: (.+?)\.$")
 
 _INTRO = """
-All settings are environment variables. A variable `NAME` may be given as `NAME_FILE`, a path whose content is the
-value; that is meant for secrets. A worker checks its settings when it starts, and `ekyc doctor` checks what they refer
+All settings are environment variables. A variable `NAME` may be given as `NAME_FILE`, the path of a file with the
+value; this is meant for secrets. A worker checks its settings when it starts, and `ekyc doctor` checks what they refer
 to. All workers of a fleet need the same settings. How to set them, and what Celery and others read: [settings of a
 fleet](../settings.md).
 """
@@ -27,7 +27,7 @@ fleet](../settings.md).
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One environment variable. `default` is text for people; `allowed` is the range of a number, or ""."""
+    """One environment variable. `default` is text; `allowed` is the range of a number, or ""."""
 
     name: str
     field: str
@@ -37,7 +37,7 @@ class Setting:
 
 
 def settings() -> list[Setting]:
-    """Every variable that `Settings.from_env` reads, in the order of the fields."""
+    """Return every variable that `Settings.from_env` reads, in the order of the fields."""
     tree = ast.parse(_SOURCE)
     kind = next(
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == Settings.__name__
@@ -66,7 +66,7 @@ def page() -> str:
 
 
 def _reads(kind: ast.ClassDef) -> Iterator[tuple[str, list[ast.Call]]]:
-    """The calls of `env` that each field is read by."""
+    """Yield each field with the calls of `env` that read it."""
     assigned = {
         node.targets[0].id: node.value
         for node in ast.walk(kind)
@@ -100,7 +100,7 @@ def _setting(field: str, call: ast.Call, comment: str) -> Setting:
 
 
 def _comment(line: int) -> str:
-    """The `#:` comment that ends above a line of the source."""
+    """Return the `#:` comment directly above a line of the source."""
     above: list[str] = []
     for text in reversed(_SOURCE.splitlines()[: line - 1]):
         if not text.strip().startswith("#:"):
@@ -121,7 +121,7 @@ def _range(validate: ast.expr) -> str:
         case ast.Name(id="above_zero"):
             return "above 0"
         case ast.Call(func=ast.Name(id="Range"), keywords=keywords):
-            # A bound may be a constant of that module.
+            # A bound may be a constant of `worker.settings`.
             bounds = {each.arg: eval(ast.unparse(each.value), vars(module)) for each in keywords}
             low, high = bounds.get("min"), bounds.get("max")
             return f"{_text(low)} to {_text(high)}" if high is not None else f"{_text(low)} or more"
@@ -132,5 +132,5 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) and value < _EXACT else str(value).removesuffix(".0")
 
 
-#: From here on `%g` would write an exponent.
+#: From this number on `%g` writes an exponent.
 _EXACT: Final = 1e6

@@ -1,7 +1,7 @@
-"""Builds the site of the documentation: `python -m tools.docs.site`.
+"""Build the site of the documentation: `python -m tools.docs.site`.
 
-The pages are copied to `build/docs/pages` first, with `README.md` and others from outside of `docs/`. Their links are
-rewritten there: a link to a page leads to its place in the site, a link to a file of the source to a copy as text. Then
+First the pages are copied to `build/docs/pages`, with `README.md` and others from outside of `docs/`. Their links are
+rewritten: a link to a page becomes its path in the site, a link to a source file the path of a copy as text. Then
 Zensical builds `build/docs/site`, and every link and every loaded file of the result is checked.
 """
 
@@ -26,14 +26,14 @@ _PARTS: Final = Path(__file__).with_name("assets")
 _FENCED: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(\]\()([^)\s]+)(\))")
 
-#: What a page loads by itself, as opposed to a link that a reader may follow.
+#: The elements with which a page loads files, as opposed to links for the reader.
 _LOADS: Final = {"img": "src", "script": "src", "iframe": "src", "source": "src", "link": "href"}
 #: `rel` of a `link` that loads nothing.
 _NAMES: Final = frozenset({"canonical", "next", "prev", "alternate"})
 
 
 def main(build: Path = BUILD) -> int:
-    """Build the site in `build`. Returns the exit code."""
+    """Build the site in `build`. Return the exit code."""
     stage(build)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     ended = subprocess.run(command, cwd=build, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
@@ -48,7 +48,7 @@ def main(build: Path = BUILD) -> int:
 
 
 def stage(build: Path) -> None:
-    """Write the pages as the site has them, and the configuration, to `build`."""
+    """Write the rewritten pages and the configuration to `build`."""
     shutil.rmtree(build, ignore_errors=True)
     pages = build / "pages"
     shutil.copytree(ROOT / "docs", pages)
@@ -59,13 +59,13 @@ def stage(build: Path) -> None:
 
 
 def sources() -> dict[str, Path]:
-    """The file of each page, by its place in the site."""
+    """Return the file of each page, by its path in the site."""
     inside = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
     return inside | {place: ROOT / name for name, place in OUTSIDE.items()}
 
 
 def configuration() -> str:
-    """The configuration of Zensical."""
+    """Return the configuration of Zensical."""
     sections = (
         f"  {{ {_quoted(title)} = [{', '.join(map(_quoted, places))}] }},"
         if len(places) > 1
@@ -77,24 +77,20 @@ def configuration() -> str:
 
 
 def check(site: Path) -> list[str]:
-    """A line for each link of the site that leads nowhere, and each file that a page would load from elsewhere."""
+    """Return a line for each broken link of the site, and for each file that a page loads from another host."""
     pages = {path: _Page.read(path) for path in site.rglob("*.html")}
     return [
         f"{path.relative_to(site)}: {fault}"
         for path, page in sorted(pages.items())
         for fault in [
             *(f"loads {url}" for url in page.loads if urlsplit(url).netloc),
-            *(
-                f"{url} leads nowhere"
-                for url in page.loads + page.links
-                if not _leads(path, url, site, pages)
-            ),
+            *(f"{url} is broken" for url in page.loads + page.links if not _leads(path, url, site, pages)),
         ]
     ]
 
 
 class _Page(HTMLParser):
-    """What a page of HTML loads, links to, and can be linked to by."""
+    """The loaded files, links and anchors of an HTML page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +114,7 @@ class _Page(HTMLParser):
 
 
 def _leads(page: Path, url: str, site: Path, pages: dict[Path, _Page]) -> bool:
-    """Whether a URL leads to a file of the site and an anchor in it. Those of other hosts are not followed."""
+    """Return whether a URL is a file of the site and an anchor in it. URLs of other hosts are not checked."""
     parts = urlsplit(url)
     if parts.scheme or parts.netloc:
         return True
@@ -132,13 +128,13 @@ def _leads(page: Path, url: str, site: Path, pages: dict[Path, _Page]) -> bool:
         target /= "index.html"
     if not target.exists():
         return False
-    # `__…`: a place that the theme's own script knows.
+    # `__…`: handled by the theme's own script.
     known = not parts.fragment or parts.fragment.startswith("__") or target not in pages
     return known or unquote(parts.fragment) in pages[target].anchors
 
 
 def _staged(source: Path, place: str, pages: Path) -> str:
-    """The text of a page, with its links as the site needs them."""
+    """Return the text of a page with its links rewritten for the site."""
     places = {path.resolve(): each for each, path in sources().items()}
 
     def link(found: re.Match[str]) -> str:
@@ -155,7 +151,7 @@ def _staged(source: Path, place: str, pages: Path) -> str:
 
 
 def _copied(target: Path, pages: Path) -> str:
-    """The place in the site of a file that is no page; one of the source is copied, as text that any browser shows."""
+    """Return the path in the site of a file that is not a page. A source file is copied, as text for browsers."""
     docs = ROOT / "docs"
     if target.is_relative_to(docs):
         return target.relative_to(docs).as_posix()

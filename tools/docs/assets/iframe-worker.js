@@ -1,4 +1,4 @@
-// The search runs in a Web Worker, which browsers do not start from a file: page. There, run its script in a hidden frame.
+// The search runs in a Web Worker, which browsers do not start for a file: page. Run its script in a hidden frame there.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
