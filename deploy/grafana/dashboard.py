@@ -1,6 +1,6 @@
-"""Writes the dashboard: `python deploy/grafana/dashboard.py >deploy/grafana/ekyc.json`. Needs nothing but Python.
+"""Write the dashboard: `python deploy/grafana/dashboard.py >deploy/grafana/ekyc.json`. Needs only Python.
 
-`$job` is one ledger. `max by` makes the same figures of a second `web` one.
+`$job` is one ledger. `max by` counts the figures of a second `web`, which are the same, only once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REVIEWS: Final = (
     f" / sum(max by (region, decision) (increase({of('ekyc_decisions_total')}[1h])))"
 )
 
-RESTS: Final = f"max by (region, reason) ({of('ekyc_hold_until_timestamp_seconds')})"
+HOLDS: Final = f"max by (region, reason) ({of('ekyc_hold_until_timestamp_seconds')})"
 
 ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
     (
@@ -40,30 +40,34 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             stat(
                 "Redis",
-                "Does the ledger's Redis answer `web`? Where it does not, nothing else is known.",
+                "Whether the ledger's Redis answers `web`. If it does not, nothing else is known.",
                 f"max(ekyc_up{FLEET})",
                 red_below=1,
-                mappings=yes_or_no("away", "answers"),
+                mappings=yes_or_no("unavailable", "answers"),
             ),
             stat(
-                "Takes writes",
-                "A Redis that is full answers, and refuses to write: nothing is accepted or recorded.",
+                "Accepts writes",
+                "A full Redis answers, but refuses to write: nothing is accepted or recorded.",
                 f"max(ekyc_redis_writable{FLEET})",
                 red_below=1,
                 mappings=yes_or_no("refuses", "yes"),
             ),
             stat("Workers", "Seen in the last 20 s.", f"max(ekyc_workers{FLEET})", red_below=1),
-            stat("Due now", "What more workers could take up at once.", now("ekyc_verifications_due")),
+            stat(
+                "Due now",
+                "Verifications that more workers could claim at once.",
+                now("ekyc_verifications_due"),
+            ),
             stat(
                 "Oldest due",
-                "For how long the one that is longest due lies there.",
+                "Seconds by which the oldest due verification is overdue.",
                 f"max({of('ekyc_oldest_due_seconds')})",
                 unit="s",
                 red_from=60,
             ),
             stat(
-                "Regions that rest",
-                "Nothing of those is polled. See “Rests”.",
+                "Regions on hold",
+                "Nothing of these regions is polled. See “Holds”.",
                 f"count(count by (region) ({of('ekyc_hold_until_timestamp_seconds')})) or vector(0)",
                 red_from=1,
             ),
@@ -75,19 +79,19 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             stat(
                 "Review share",
-                "Of the decisions of the last hour, what went to a person.",
+                "The share of the last hour's decisions that are `review`.",
                 REVIEWS,
                 unit="percentunit",
             ),
             stat(
                 "Decision tables",
-                "More than one for longer than a restart: some decide otherwise than others.",
+                "More than one for longer than a restart: some workers use another decision table.",
                 f"count(count by (table) (ekyc_worker_info{FLEET}))",
                 red_from=2,
             ),
             Panel(
                 "Alerts",
-                "What fires now. docs/runbooks.md says what to type.",
+                "The alerts that fire now. docs/runbooks.md has the commands for each.",
                 (Query('ALERTS{alertname=~"Ekyc.+", alertstate="firing"}', instant=True),),
                 kind="table",
                 width=COLUMNS,
@@ -97,38 +101,38 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         ),
     ),
     (
-        "What waits",
+        "Waiting verifications",
         (
             Panel(
                 "Waiting",
-                "In a countdown, or due. Many in a countdown are no lack of workers.",
+                "In a countdown, or due. Many in a countdown do not mean that workers are missing.",
                 (Query(now("ekyc_verifications_waiting", "stage"), "{{stage}}"),),
                 stacked=True,
             ),
             Panel(
                 "Due",
-                "Due by now, excluding regions on hold, or its lease over: too few workers, or EKYC_RATE.",
+                "Due, excluding regions on hold, or the lease expired: too few workers, or EKYC_RATE.",
                 (
                     Query(now("ekyc_verifications_due", "stage"), "{{stage}}"),
-                    Query(now("ekyc_verifications_lapsed"), "lease over"),
+                    Query(now("ekyc_verifications_lapsed"), "lease expired"),
                 ),
                 stacked=True,
             ),
             Panel(
                 "Oldest due",
-                "Above a minute and growing: workers are too few, hang, or are held back by EKYC_RATE.",
+                "Above a minute and growing: too few workers, workers hang, or EKYC_RATE limits them.",
                 (Query(now("ekyc_oldest_due_seconds", "region"), "{{region}}"),),
                 unit="s",
             ),
             Panel(
                 "In flight",
-                "Held by a batch. Stands still while the oldest due grows: workers hang or were killed.",
+                "Held by a batch. If it stays constant while the oldest due grows, workers hang or were killed.",
                 (Query(now("ekyc_verifications_in_flight", "region"), "{{region}}"),),
                 stacked=True,
             ),
             Panel(
                 "In and out",
-                "Accepted, done, and ended by a person, per second.",
+                "Accepted, done, and dropped by a person, per second.",
                 (
                     Query(rate("ekyc_verifications_enqueued_total"), "accepted"),
                     Query(rate("ekyc_verifications_done_total"), "done"),
@@ -137,8 +141,8 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 unit="ops",
             ),
             Panel(
-                "Leases that expired",
-                "A worker died or hung, or a message was lost. Others took over.",
+                "Expired leases",
+                "A worker died or hung, or a message was lost. The verifications were claimed again.",
                 (Query(rate("ekyc_leases_expired_total", "region"), "{{region}}"),),
                 unit="ops",
             ),
@@ -149,24 +153,24 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             Panel(
                 "Polls by answer",
-                "Answers per second. `pending` is null: not ready yet.",
+                "Answers per second. `pending`: a null answer, not ready yet.",
                 (Query(rate("ekyc_polls_total", "answer"), "{{answer}}"),),
                 unit="ops",
                 stacked=True,
             ),
             spread(
-                "How long a call takes",
-                "A get-result call, of those that were recorded. It gives up after 10 s.",
+                "Duration of a call",
+                "Of Get Result calls whose answer was recorded. A call times out after 10 s.",
                 "ekyc_vendor_call_duration_seconds",
             ),
             Panel(
-                "Rests",
-                "For how long each region still rests, and why.",
-                (Query(f"clamp_min({RESTS} - time(), 0)", "{{region}} {{reason}}"),),
+                "Holds",
+                "Seconds until the hold of each region ends, and its reason.",
+                (Query(f"clamp_min({HOLDS} - time(), 0)", "{{region}} {{reason}}"),),
                 unit="s",
             ),
             Panel(
-                "Rests that were ordered",
+                "New holds",
                 "Per hour, by reason.",
                 (
                     Query(
@@ -177,15 +181,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Age of the token",
-                "Renewed at use after 54 minutes; dead after 60.",
+                "Renewed on use after 54 minutes; expires after 60.",
                 (Query(now("ekyc_token_age_seconds", "region"), "{{region}}"),),
                 unit="s",
             ),
             Panel(
                 "Tokens",
-                "Given and refused, per hour.",
+                "Issued and refused, per hour.",
                 (
-                    Query(increase("ekyc_tokens_issued_total"), "given"),
+                    Query(increase("ekyc_tokens_issued_total"), "issued"),
                     Query(
                         increase("ekyc_token_refusals_total", "answer"),
                         "refused: {{answer}}",
@@ -206,52 +210,52 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "By errorCode",
-                "`other` is a code that nobody knows yet: `ekyc stats` has its name.",
+                "`other` is an unknown code: `ekyc stats` has its name.",
                 (Query(rate("ekyc_decision_error_codes_total", "error_code"), "{{error_code}}"),),
                 unit="ops",
             ),
             Panel(
-                "What part goes to a person",
+                "Share of reviews",
                 "The share of `review` in the last hour.",
                 (Query(REVIEWS, "review"),),
                 unit="percentunit",
             ),
             spread(
                 "From the vendor's result to the decision",
-                "The part of the way that is ours.",
+                "The time on our side.",
                 "ekyc_settled_to_decided_seconds",
             ),
             spread(
                 "From the enqueue to the decision",
-                "With the time that people and the vendor take.",
+                "Includes the time of the user and the vendor.",
                 "ekyc_enqueued_to_decided_seconds",
             ),
             Panel(
                 "Deliveries",
-                "Tries per second. What failed is tried again.",
+                "Attempts per second. Failed ones are retried.",
                 (Query(rate("ekyc_deliveries_total", "outcome"), "{{outcome}}"),),
                 unit="ops",
             ),
             Panel(
                 "Unread",
-                "Decisions in the pipeline's queue. One that grows is read by nobody, or too slowly.",
+                "Decisions in the pipeline's queue. If it grows, no consumer reads it, or too slowly.",
                 (Query(f"max(ekyc_decisions_unread{FLEET})", "unread"),),
             ),
         ),
     ),
     (
-        "What goes wrong",
+        "Faults",
         (
             Panel(
                 "In quarantine",
-                "By reason: docs/operators.md says what each means.",
+                "By reason; docs/operators.md explains each.",
                 (Query(now("ekyc_verifications_quarantined_by_reason", "reason"), "{{reason}}"),),
                 stacked=True,
                 width=12,
             ),
             Panel(
-                "Refused and asked again",
-                "Messages of tasks.enqueue that were refused, by field, and calls of the vendor beside the polls.",
+                "Refused messages and extra calls",
+                "Refused messages of tasks.enqueue, by field, and calls of the vendor in addition to the polls.",
                 (
                     Query(
                         f"sum by (field) (max by (field) (rate(ekyc_enqueue_refused_total{FLEET}[$__rate_interval])))",
@@ -263,7 +267,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             ),
             Panel(
                 "Faults",
-                "Tries that failed on our side of the vendor, per second, by cause.",
+                "Attempts that failed on our side, not at the vendor, per second, by cause.",
                 (Query(f"{rate('ekyc_faults_total', 'cause')} > 0", "{{cause}}"),),
                 unit="ops",
                 width=12,
@@ -275,19 +279,19 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             Panel(
                 "Sealed",
-                "Per second. `incomplete`: an image will never be had. `failed`: the store could not be used.",
+                "Per second. `incomplete`: an image cannot be fetched. `failed`: the store could not be used.",
                 (Query(rate("ekyc_archivals_total", "outcome"), "{{outcome}}"),),
                 unit="ops",
             ),
             Panel(
                 "Bytes",
-                "Kept, per second.",
+                "Bytes stored, per second.",
                 (Query(rate("ekyc_evidence_bytes_total", "region"), "{{region}}"),),
                 unit="Bps",
             ),
             Panel(
                 "Files",
-                "Kept, per second.",
+                "Files stored, per second.",
                 (Query(rate("ekyc_evidence_files_total", "region"), "{{region}}"),),
                 unit="ops",
             ),
@@ -298,21 +302,21 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
         (
             Panel(
                 "Memory",
-                "In use, and what it may use. Act from four fifths on.",
+                "Used memory, and its limit. Act at 80 %.",
                 (
-                    Query(f"max(ekyc_redis_memory_used_bytes{FLEET})", "in use"),
-                    Query(f"max(ekyc_redis_memory_limit_bytes{FLEET})", "may be used"),
+                    Query(f"max(ekyc_redis_memory_used_bytes{FLEET})", "used"),
+                    Query(f"max(ekyc_redis_memory_limit_bytes{FLEET})", "limit"),
                 ),
                 unit="bytes",
             ),
             Panel(
                 "Replaced ledgers",
-                "By region. 1: Redis is another one than the fleet knows, and nothing is claimed.",
+                "By region. 1: Redis has another ledger than the fleet knows, and nothing is claimed.",
                 (Query(now("ekyc_ledger_replaced", "region"), "{{region}}"),),
             ),
             Panel(
-                "Keeps what it is given",
-                "By setting. 1: as the promises need it, 0.5: all but the last seconds, 0: not.",
+                "Durability",
+                "By setting. 1: as required, 0.5: all but the last seconds are kept, 0: not durable.",
                 (Query(f"max by (setting) (ekyc_redis_durable{FLEET})", "{{setting}}"),),
             ),
         ),
@@ -320,10 +324,10 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
     (
         "Workers",
         (
-            Panel("How many", "Seen in the last 20 s.", (Query(f"max(ekyc_workers{FLEET})", "workers"),)),
+            Panel("Number", "Seen in the last 20 s.", (Query(f"max(ekyc_workers{FLEET})", "workers"),)),
             Panel(
-                "Who",
-                "Each with the version of its decision table and of its code.",
+                "Versions",
+                "Each worker with the version of its decision table and of its code.",
                 (Query(f"max by (worker, table, version) (ekyc_worker_info{FLEET})", instant=True),),
                 kind="table",
                 width=16,
@@ -335,7 +339,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
 
 
 def panels() -> list[Json]:
-    """All rows, and below each its panels from left to right."""
+    """Return all rows, each followed by its panels from left to right."""
     placed: list[Json] = []
     y = 0
     for title, row in ROWS:
@@ -377,7 +381,7 @@ def dashboard() -> Json:
     return {
         "uid": "ekyc",
         "title": "eKYC worker fleet",
-        "description": "From the ledger, by way of `web`. docs/metrics.md says what each figure means.",
+        "description": "Figures of the ledger, from `web`. docs/metrics.md explains each figure.",
         "tags": ["ekyc"],
         "schemaVersion": 39,
         "version": 1,

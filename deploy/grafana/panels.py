@@ -1,4 +1,4 @@
-"""What a panel of Grafana's is: a question and its queries."""
+"""Panels of the Grafana dashboard, and their queries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Json: TypeAlias = dict[str, Any]
 
 DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
-#: Grafana's grid is 24 columns wide; a row of it is some 38 pixels.
+#: Grafana's grid is 24 columns wide; a row has about 38 pixels.
 COLUMNS: Final = 24
 
-#: All that has a region; and what is the fleet's.
+#: Label matchers for figures of regions, and for those of the fleet.
 CHOSEN: Final = ('job="$job"', 'region=~"$region"')
 FLEET: Final = '{job="$job"}'
 
@@ -20,47 +20,47 @@ GREEN: Final = {"color": "green", "value": None}
 
 
 def of(metric: str, *matchers: str) -> str:
-    """A metric of the ledger and of the regions that are chosen."""
+    """Return the selector of a metric, for the chosen ledger and regions."""
     return f"{metric}{{{', '.join((*CHOSEN, *matchers))}}}"
 
 
 def rate(metric: str, by: str = "") -> str:
-    """How often per second, told apart by a label."""
+    """Return a query for the rate per second, by a label."""
     return f"sum by ({by}) ({_once(by)} (rate({of(metric)}[$__rate_interval])))"
 
 
 def increase(metric: str, by: str = "") -> str:
-    """How often in the last hour, told apart by a label."""
+    """Return a query for the increase in the last hour, by a label."""
     return f"sum by ({by}) ({_once(by)} (increase({of(metric)}[1h])))"
 
 
 def now(metric: str, by: str = "") -> str:
-    """How many, told apart by a label."""
+    """Return a query for the current figure, by a label."""
     return f"sum by ({by}) ({_once(by)} ({of(metric)}))"
 
 
 def _once(by: str) -> str:
-    """Each series once, however many `web` report it."""
+    """Return the aggregation that counts each series once, however many `web` report it."""
     return f"max by ({', '.join(sorted({'region', by} - {''}))})"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """PromQL, and what its lines are called."""
+    """PromQL, and the legend of its lines."""
 
     expr: str
     legend: str = ""
-    #: The moment alone, for a table.
+    #: Only the newest value, for a table.
     instant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture.
+    """One panel.
 
     Parameters:
       title: what it shows.
-      says: what to make of it.
+      says: its description.
       unit: Grafana's name of a unit; `short` is a number.
       width, height: in columns and rows of the grid.
       red_from, red_below: values that are bad.
@@ -148,14 +148,14 @@ class Panel:
 
 
 def stat(title: str, says: str, expr: str, **others: Any) -> Panel:
-    """One number."""
+    """Return a panel with one number."""
     return Panel(title, says, (Query(expr),), kind="stat", width=others.pop("width", 3), height=4, **others)
 
 
 def spread(title: str, says: str, metric: str) -> Panel:
-    """The half, 95 and 99 of 100 that took at most so long."""
+    """Return a panel with the 50th, 95th and 99th percentile of a histogram."""
     rates = f"sum by (le) (max by (region, le) (rate({of(metric + '_bucket')}[$__rate_interval])))"
-    shares = ((0.5, "half"), (0.95, "95 of 100"), (0.99, "99 of 100"))
+    shares = ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))
     queries = tuple(Query(f"histogram_quantile({share}, {rates})", name) for share, name in shares)
     return Panel(title, says, queries, unit="s")
 

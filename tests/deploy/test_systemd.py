@@ -120,7 +120,7 @@ def test_without_a_command_it_says_what_to_type() -> None:
         ["sh", DEPLOY / "systemd" / "as-worker"], check=False, capture_output=True, text=True, timeout=60
     )
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "as-worker: say which command to run, such as: sudo as-worker ekyc stats\n"
+    assert ran.stderr == "as-worker: give a command to run, such as: sudo as-worker ekyc stats\n"
 
 
 def test_all_are_hardened_alike() -> None:
