@@ -1,10 +1,10 @@
-"""What tests of more than one folder share.
+"""Helpers for the tests of more than one folder.
 
-- What a test runs against: `servers` (Valkey and Redis), `rabbitmq`, `faketime`, `tls_front`, and the stubs of the
-  vendor, image hosts, buckets and name servers.
+- Servers: `servers` (Valkey and Redis), `rabbitmq`, `faketime`, `tls_front`, and the stubs of the vendor, image hosts,
+  buckets and name servers.
 - Helpers: `ports`, `waiting`, `paths`, `certificates`, `cli_process`, `docs_pages`, `http_thread`, `promql`,
   `redis_states`; tables of cases: `odd_answers`.
 - `fixtures` is a pytest plugin: every test may use its fixtures without an import.
 
-A helper that only one folder uses stands in that folder; its fixtures stand in the `conftest.py` there.
+A helper for only one folder is in that folder; its fixtures are in the `conftest.py` there.
 """

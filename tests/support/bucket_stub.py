@@ -1,4 +1,4 @@
-"""A server that speaks as much of S3 as evidence needs, with the faults that real stores and real setups have."""
+"""A server with the part of S3 that evidence needs, and the faults of real stores and setups."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tests.support.http_thread import serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Words of the server that no message of ours may quote.
+#: Text of the server that no message of ours may quote.
 SECRET = "hunter2"
 
 
 class S3:
-    """Keeps objects by path, whatever credentials it is given. Attributes switch its faults on while it runs."""
+    """Stores objects by path, with any credentials. Attributes switch its faults on while it runs."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        #: Writes replace what is there: `If-None-Match` is ignored.
+        #: Writes replace existing objects: `If-None-Match` is ignored.
         self.overwrites = False
-        #: Looks whether a name is free, and writes a moment later.
+        #: Checks whether a name is free, and writes a moment later.
         self.races = False
         #: Refuses objects without a checksum, as a bucket with Object Lock does.
         self.locked = False
-        #: Takes files of this name, and has none of them.
+        #: Accepts files whose path ends with this, but does not store them.
         self.forgets = ""
-        #: What every request is answered: a status, and the code of an error.
+        #: The answer to every request: a status, and an error code.
         self.refuses: tuple[int, str] | None = None
-        #: Answered beside the code.
+        #: Added to the body of every error.
         self.extra = ""
         self.slow_s = 0.0
         self.requests = 0
@@ -43,7 +43,7 @@ class S3:
         self.server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"stub": self}))
 
     def put(self, path: str, body: bytes, *, once: bool) -> bool:
-        """Whether the name was taken."""
+        """Store an object. Return True if the name was taken."""
         if self.races:
             taken = path in self.objects
             time.sleep(0.1)
@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(204, b"")
 
     def do_POST(self) -> None:
-        """Removing many, which is how obstore removes one."""
+        """Remove several objects, which obstore uses to remove one."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if self.refused():
             return
@@ -167,4 +167,4 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A worker that is killed leaves broken connections."""
+        """Ignore the broken connections of killed workers."""

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that nobody vouches for: a server's, and the only authority that a client trusts."""
+"""A self-signed certificate for 127.0.0.1: the server's, and the only authority that a client trusts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def self_signed(folder: Path) -> Path:
-    """A file with the certificate and its key."""
+    """Return a file with the certificate and its key."""
     openssl = which("openssl")
     if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
+        pytest.skip("openssl is not installed")
     file = folder / "both.pem"
     request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vendor -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(file), "-out", f"{file}.crt"]

@@ -1,4 +1,4 @@
-"""`ekyc` as a process of its own, with an environment in which nothing stands that a test did not put there."""
+"""`ekyc` as a process of its own, with only the environment that a test gives it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Ended:
 
 
 class Ekyc:
-    """Runs the real command. `with_env` gives one with more variables."""
+    """Runs the real command. `with_env` returns a copy with more variables."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = {"PATH": os.defpath, **env}
@@ -44,7 +44,7 @@ class Ekyc:
         return Ekyc(self.env | more)
 
     def __call__(self, *arguments: str, stdin: str | bytes = b"", timeout_s: float = 60) -> Ended:
-        """Run to the end. No command of these tests may leave a traceback."""
+        """Run the command to its end. Fails if it prints a traceback."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         run = self._forked if fits(self.env) else self._started
         ended = run(arguments, given, timeout_s)
@@ -82,7 +82,7 @@ class Ekyc:
         stdout: int | IO[str] = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
-        """Start it and leave it running."""
+        """Start the command and leave it running."""
         return subprocess.Popen(
             [sys.executable, "-m", "worker.cli", *arguments],
             stdin=stdin,
@@ -95,7 +95,7 @@ class Ekyc:
 
 
 class Terminal:
-    """A terminal that remembers what was written to it. Its other end, `end`, is for one process to read and write."""
+    """A terminal that keeps what is written to it. Its other end, `end`, is for one process to read and write."""
 
     def __init__(self) -> None:
         self._master, self.end = pty.openpty()
@@ -117,14 +117,14 @@ class Terminal:
         return self._seen.decode(errors="replace")
 
     def type(self, text: str) -> None:
-        """What a person would."""
+        """Type `text`, as a person does."""
         os.write(self._master, text.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
         until(lambda: self.seen.count(text) >= times, f"{text!r} is on the terminal {times} times")
 
     def _read(self) -> None:
-        # Linux says by an error that the last one who could write is gone.
+        # On Linux, reading fails once the last writer has closed the terminal.
         with suppress(OSError):
             while part := os.read(self._master, 65_536):
                 self._seen += part

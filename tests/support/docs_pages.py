@@ -1,4 +1,4 @@
-"""The pages of the documentation, taken apart: prose, links, headings, code."""
+"""The pages of the documentation, parsed: prose, links, headings, code."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class Page:
 
     @property
     def links(self) -> list[str]:
-        """Where links lead, those of images among them."""
+        """The targets of links and images."""
         return _LINK.findall(_CODE.sub("", self.prose))
 
     @property
     def anchors(self) -> set[str]:
-        """The fragments of its headings, as GitHub makes them."""
+        """The fragments of its headings, as GitHub generates them."""
         headings = re.findall(r"^#+ (.+)$", self.prose, re.MULTILINE)
         kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
         return {heading.strip().replace(" ", "-") for heading in kept}
 
     def rows(self, header: str) -> list[list[str]]:
-        """The cells of the table whose first line begins with `header`."""
+        """Return the cells of the table whose first line begins with `header`."""
         lines = self.text[self.text.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
         return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[2:]]
 
@@ -78,5 +78,5 @@ def pages() -> list[Page]:
 
 
 def codes(cell: str) -> list[str]:
-    """What stands in backticks."""
+    """Return the texts in backticks."""
     return _CODE.findall(cell)

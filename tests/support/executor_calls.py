@@ -1,4 +1,4 @@
-"""Calls that an executor runs at once, and their end."""
+"""Calls that an executor runs concurrently, and their outcomes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Outcome = TypeVar("_Outcome")
 
 
 def finish(work: BatchRun[_Item, _Outcome]) -> list[tuple[_Item, _Outcome]]:
-    """All items with their outcomes, in the order in which the calls ended."""
+    """Return all items with their outcomes, in the order in which the calls ended."""
     found: list[tuple[_Item, _Outcome]] = []
     give_up_at = time.monotonic() + PATIENCE_S
     while work.pending:
@@ -27,7 +27,7 @@ def finish(work: BatchRun[_Item, _Outcome]) -> list[tuple[_Item, _Outcome]]:
 
 
 class Watch:
-    """How many calls are under way at once, now and at most. Calls wait until `open` is set."""
+    """Counts the calls in flight, now and at most. Calls wait until `open` is set."""
 
     def __init__(self) -> None:
         self.most = self.now = 0

@@ -25,15 +25,15 @@ needs_faketime: Final = pytest.mark.skipif(not LIBRARY, reason="needs Debian's p
 
 
 def environment(ahead_s: int) -> dict[str, str]:
-    """What makes a process's clock wrong, and leaves its timers alone."""
+    """Return the variables that make a process's clock wrong, but not its timers."""
     return {"LD_PRELOAD": LIBRARY, "FAKETIME": f"{ahead_s:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 @contextmanager
 def server_ahead(folder: Path, port: int, ahead_s: int) -> Iterator[redis_py.Redis]:
-    """A Valkey on the data in `folder` whose clock is ahead. It has written its data when the block ends.
+    """Run a Valkey on the data in `folder`, with a clock that is ahead. It saves its data when the block ends.
 
-    Debian's `redis-server` does not start under libfaketime: its allocator and the library wait for each other.
+    Debian's `redis-server` does not start under libfaketime: its allocator and the library deadlock.
     """
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no"}
     process = subprocess.Popen(

@@ -30,13 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def server_kind() -> str:
-    """Which server the test runs on; a test that is marked `every_server` runs on each."""
+    """The server that the test runs on; a test marked `every_server` runs on each."""
     return VALKEY
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ValkeyServer]]:
-    """Returns the server of a kind, started at the first call."""
+    """A function that returns the server of a kind, started at the first call."""
     with ExitStack() as running:
 
         @cache
@@ -62,7 +62,7 @@ def redis_url(servers: Callable[[str], ValkeyServer], server_kind: str) -> str:
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[redis_py.Redis]:
-    """A client of that server, answering bytes."""
+    """A client of that server, which returns bytes."""
     with redis_py.Redis.from_url(redis_url) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Serving HTTP from a thread of the test's process."""
+"""Serves HTTP from a thread of the test's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host of images on the loopback, that answers each path as a test tells it to."""
+"""A host of images on the loopback, with an answer for each path that a test defines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is no news here."""
+        """Ignore clients that close their connection."""
 
 
 class ImageHost:
-    """`says` maps a path to what is done there; `asked` lists the paths in the order they were asked for."""
+    """`says` maps a path to the function that answers it; `asked` lists the requested paths, in order."""
 
     def __init__(self) -> None:
         self.says: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
@@ -73,7 +73,7 @@ class ImageHost:
         return f"{self.origin}{path}"
 
     def mumble(self, path: str, body: bytes) -> str:
-        """Answer with a header that is none."""
+        """Answer with a line that is not a header."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nnot a header\r\n\r\n"
@@ -84,7 +84,7 @@ class ImageHost:
         return f"{self.origin}{path}"
 
     def cut(self, path: str, body: bytes) -> str:
-        """Promise all of `body`, send half of it, and hang up."""
+        """Announce all of `body`, send half of it, and close the connection."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             request.send_response(200)
@@ -97,7 +97,7 @@ class ImageHost:
         return f"{self.origin}{path}"
 
     def drip(self, path: str, body: bytes) -> str:
-        """Send `body` a byte at a time, for longer than anybody waits."""
+        """Send `body` a byte at a time, for longer than any client waits."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             request.close_connection = True
@@ -110,7 +110,7 @@ class ImageHost:
                     if self.over.wait(0.02):
                         return
             except OSError:
-                return  # nobody listens any more
+                return  # the client has closed the connection
 
         self.says[path] = answer
         return f"{self.origin}{path}"

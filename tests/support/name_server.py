@@ -1,6 +1,6 @@
-"""Names that resolve as a test wants: a `getaddrinfo` of our own, loaded before the C library's.
+"""Name resolution that a test defines, by a `getaddrinfo` of our own, loaded before the C library's.
 
-libcurl looks names up in C, on threads of its own, where nothing of Python can be replaced.
+libcurl looks names up in C, on threads of its own, so patching Python has no effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: `NAMES` is `name=address;name=hang;name=none`. Other names go to the true function.
+#: `NAMES` is `name=address;name=hang;name=none`. Other names are passed to the real function.
 _SOURCE = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -50,10 +50,10 @@ int getaddrinfo(const char *name, const char *port, const struct addrinfo *hints
 
 
 def run(folder: Path, program: str, *arguments: str, **names: str) -> subprocess.CompletedProcess[str]:
-    """Run a Python program for which `names` resolve so; `_` stands for a dot in them."""
+    """Run a Python program for which `names` resolve as given; `_` in a name stands for a dot."""
     compiler = which("gcc") or which("cc")
     if compiler is None:
-        pytest.skip("no C compiler to make a resolver with")
+        pytest.skip("a C compiler, for the resolver, is not installed")
     source, library = folder / "names.c", folder / "names.so"
     source.write_text(_SOURCE)
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)

@@ -1,4 +1,4 @@
-"""The odd answers of ``docs/malformed-answers.md``, row by row: bytes of the vendor, and what becomes of the person."""
+"""The odd answers of ``docs/malformed-answers.md``, row by row: the vendor's bytes, and the outcome."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.image_host import JPEG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Outcomes: decided from this answer; a person looks, the raw answer is kept; polled again, with the circuit breaker
-#: counting a failure of the vendor (`transient`) or an answer of the vendor (`pending`).
+#: Outcomes: decided from this answer (`approve`, `review`); quarantined, with the raw answer kept; polled again, while
+#: the circuit breaker counts a failure of the vendor (`transient`) or an answer (`pending`).
 APPROVE: Final = "approve"
 REVIEW: Final = "review"
 QUARANTINE: Final = "quarantine"
@@ -26,10 +26,10 @@ class Row:
     """One row of the table.
 
     Parameters:
-        body: the answer about the signatureId it is given.
-        reason: the decision's, where it has one.
+        body: returns the answer for a signatureId.
+        reason: the reason of the decision, if it has one.
         images: the files beside the answer. `missing`: the sides that the manifest lists as missing, with the reason.
-        kept: the raw answer is kept.
+        kept: True if the raw answer is kept.
     """
 
     group: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def data(signature_id: str, **changes: Any) -> dict[str, Any]:
-    """The `data` of a PASS as the vendor's page shows it."""
+    """Return the `data` of a PASS as the vendor's page shows it."""
     return {
         "signatureId": signature_id,
         "overallResult": "PASS",
@@ -67,7 +67,7 @@ def data(signature_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def text(signature_id: str, **changes: Any) -> str:
-    """A whole answer; `changes` are fields of its `data`."""
+    """Return a whole answer; `changes` are fields of its `data`."""
     return json.dumps(
         {
             "code": "SUCCESS",
@@ -85,7 +85,7 @@ def passed(signature_id: str, **changes: Any) -> bytes:
 
 
 def swap(old: str, new: str, encoding: str = "utf-8") -> Callable[[str], bytes]:
-    """The PASS with a piece of its text replaced."""
+    """Return the PASS with a piece of its text replaced."""
 
     def body(signature_id: str) -> bytes:
         whole = text(signature_id)
@@ -100,14 +100,14 @@ def around(before: bytes = b"", after: bytes = b"") -> Callable[[str], bytes]:
 
 
 def document(**changes: Any) -> Callable[[str], bytes]:
-    """The PASS with other fields of `docDetail`."""
+    """Return the PASS with other fields of `docDetail`."""
     return lambda signature_id: passed(
         signature_id, docDetail=data(signature_id)["docDetail"] | {"marker": None} | changes
     )
 
 
 def fields(**changes: Any) -> Callable[[str], bytes]:
-    """The PASS with other fields of `data`."""
+    """Return the PASS with other fields of `data`."""
     return lambda signature_id: passed(signature_id, **changes)
 
 
@@ -116,7 +116,7 @@ def only(raw: bytes) -> Callable[[str], bytes]:
 
 
 def inside(value: str) -> Callable[[str], bytes]:
-    """The PASS with a JSON text of any kind as the birthday that was read from the document."""
+    """Return the PASS with any JSON text as the birthday that was read from the document."""
     return swap('"OCTOBER 28,1977"', value)
 
 
@@ -125,7 +125,7 @@ def truncated(signature_id: str) -> bytes:
 
 
 def third_example(signature_id: str) -> bytes:
-    """As the vendor prints it: with comments, a bare word and no signatureId."""
+    """Return the vendor's third example: with comments, a bare word and no signatureId."""
     del signature_id
     return b"""{
       "code": "SUCCESS",
@@ -223,7 +223,7 @@ ROWS: Final = (
         lambda n: json.dumps({"error": "timeout", "request": {"signatureId": n}}).encode(),
         TRANSIENT,
     ),
-    # Names that stand twice
+    # Names that appear twice
     Row("twice", "in `ocrInfo`", swap('"name": "MARIA CLARA"', '"name": "MARIA", "name": "CLARA"'), APPROVE),
     Row(
         "twice",
@@ -441,17 +441,17 @@ ROWS: Final = (
 
 
 def slug(row: Row) -> str:
-    """The row's part of a signatureId."""
+    """Return the row's part of a signatureId."""
     return f"row{ROWS.index(row):03}"
 
 
 def row_of(signature_id: str) -> Row | None:
-    """The row that a signatureId stands for; None: an ordinary person."""
+    """Return the row of a signatureId; None for an ordinary verification."""
     return ROWS[int(signature_id[3:6])] if signature_id.startswith("row") else None
 
 
 def may_approve(data: Any, signature_id: str) -> bool:
-    """Written apart from the code: what the vendor must say, and may not say, for an approval."""
+    """Return whether an answer allows an approval. This is written independently of the product's code."""
 
     def passes(word: Any) -> bool:
         return word in (None, "") or (isinstance(word, str) and word.isascii() and word.upper() == "PASS")

@@ -7,12 +7,12 @@ from random import SystemRandom
 from socket import socket
 from typing import Final
 
-#: Below the ports that the kernel gives to outgoing connections: a server can take its port again after a restart.
+#: Below the kernel's ports for outgoing connections: a server can take its port again after a restart.
 _PORTS: Final = range(20_000, 30_000)
 
 
 def free_port() -> int:
-    """A port on which nothing listened a moment ago. It is random, because several test runs may share a machine."""
+    """Return a port that was free a moment ago. It is random, because several test runs may share a machine."""
     while True:
         port = SystemRandom().choice(_PORTS)
         with socket() as probe, suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for, held against what `/metrics` has."""
+"""Checks PromQL expressions against the metrics of `/metrics`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
 )
 
-#: Prometheus's own, and the labels that it or a cluster gives to all.
+#: Prometheus's own series, and the labels that it or a cluster adds to all series.
 _THEIRS: Final = {"up": frozenset[str](), "ALERTS": frozenset({"alertname", "alertstate"})}
 _ADDED: Final = frozenset({"job", "namespace", "instance", "pod"})
 
-#: Of `ekyc_worker_info`, whose description does not name them.
+#: The labels of `ekyc_worker_info`, whose description does not name them.
 _INFO: Final = frozenset({"worker", "table", "version"})
 
 _SERIES: Final = re.compile(r"(?<![:\w])(ekyc_\w+|up|ALERTS)\b(?!\()(?:\{([^}]*)\})?")
-#: What a rule has recorded of a counter; it has that counter's labels.
+#: A series that a rule records from a counter; it has that counter's labels.
 _RECORDED: Final = re.compile(r"\bregion:(ekyc_\w+):")
 _MATCHER: Final = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 _GROUPED: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^)]*)\)")
 
 
 def _exposed() -> Iterator[tuple[str, frozenset[str]]]:
-    """Every series that `/metrics` may have, with its labels. Describing asks nobody: nothing listens there."""
+    """Yield every series that `/metrics` may have, with its labels. `describe` does not connect to Redis."""
     for metric in Metrics(Redis(port=1), ["ph"], Table.load(None)).describe():
         labels = _INFO if metric.type == "info" else frozenset(getattr(metric, "_labelnames", ()))
         match metric.type:
@@ -54,7 +54,7 @@ def _exposed() -> Iterator[tuple[str, frozenset[str]]]:
 
 EXPOSED: Final = dict(_exposed())
 
-#: The values that are there from the start, by metric and label.
+#: The values that exist from the start, by metric and label.
 _KNOWN: Final = {
     (each.name, each.label.name): {*each.label.known, OTHER}
     for each in catalogue(Table.load(None))
@@ -63,12 +63,12 @@ _KNOWN: Final = {
 
 
 def metrics(expr: str) -> set[str]:
-    """The names of ours in an expression."""
+    """Return the names of our metrics in an expression."""
     return {name for name, _ in _SERIES.findall(expr)} - _THEIRS.keys()
 
 
 def faults(expr: str, legend: str = "") -> list[str]:
-    """What no scrape can ever answer: a name, a label or a value that is not there."""
+    """Return the faults of an expression: metrics, labels or values that do not exist."""
     found: list[str] = []
     there = set(_ADDED).union(*(EXPOSED.get(f"{name}_total", ()) for name in _RECORDED.findall(expr)))
     for name, matchers in _SERIES.findall(expr):
@@ -83,12 +83,12 @@ def faults(expr: str, legend: str = "") -> list[str]:
             elif kind == "=" and value not in _KNOWN.get((name, label), {value}):
                 found.append(f"{name} has no {label} {value}")
     grouped = {label for each in _GROUPED.findall(expr) for label in re.findall(r"\w+", each)}
-    told = set(re.findall(r"\{\{(\w+)\}\}", legend))
-    return found + [f"nothing has a label {label}" for label in sorted((grouped | told) - there)]
+    in_legend = set(re.findall(r"\{\{(\w+)\}\}", legend))
+    return found + [f"nothing has a label {label}" for label in sorted((grouped | in_legend) - there)]
 
 
 def promtool(*arguments: str | Path, stdin: str = "") -> None:
-    """Run it; what it says is the message if it is not content."""
+    """Run promtool. Fails with its output if it reports an error."""
     ran = subprocess.run(
         ["promtool", *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=300
     )

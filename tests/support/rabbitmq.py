@@ -1,4 +1,4 @@
-"""A RabbitMQ of a test's own: Debian's package, a folder and ports that nobody else uses."""
+"""A RabbitMQ of a test's own: Debian's package, with its own folder and ports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Debian's wrapper insists on its own user; the server itself does not.
+#: Debian's wrapper requires its own user; the server itself does not.
 SERVER: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 
@@ -27,7 +27,7 @@ def installed() -> bool:
 
 
 class RabbitMQ:
-    """A broker on loopback, which can be killed and started again on its data. Use it in ``with``."""
+    """A broker on loopback, which can be killed and restarted on its data. A context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "rabbitmq.log"
@@ -63,7 +63,7 @@ class RabbitMQ:
         self._end()
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Start the broker, and return once it answers."""
         with self._log.open("ab") as log:
             server = self._server = subprocess.Popen(
                 [SERVER], env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -72,14 +72,14 @@ class RabbitMQ:
         assert server.poll() is None, self._log.read_text()
 
     def kill(self) -> None:
-        """`kill -9`: what it had not written to its disk by then is gone."""
+        """`kill -9` the broker: it loses what it has not written to its disk."""
         assert self._server is not None
         os.killpg(self._server.pid, signal.SIGKILL)
         self._server.wait()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It keeps its connections, and says nothing."""
+        """Freeze the broker: it keeps its connections, and does not answer."""
         assert self._server is not None
         os.killpg(self._server.pid, signal.SIGSTOP)
         try:

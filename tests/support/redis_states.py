@@ -1,4 +1,4 @@
-"""A Redis in a state that no test begins with."""
+"""Special states of Redis: full, and with a restricted account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def full(redis: Redis) -> Iterator[None]:
-    """It answers, and refuses what takes memory."""
+    """Make Redis refuse all commands that need memory."""
     redis.config_set("maxmemory", "1")
     try:
         yield
@@ -23,7 +23,7 @@ def full(redis: Redis) -> Iterator[None]:
 
 @contextmanager
 def account(redis: Redis, *rules: str) -> Iterator[str]:
-    """The name of a user who needs no password and may do what the rules say."""
+    """Yield the name of a user without a password, with the given ACL rules."""
     redis.execute_command("ACL", "SETUSER", "someone", "reset", "on", "nopass", *rules)  # type: ignore[no-untyped-call]
     try:
         yield "someone"

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 VALKEY: Final = "valkey"
 
-#: Debian's package of the original. Version 7 refuses, for one, more than Valkey does while its memory is full.
+#: Debian's package of Redis. Version 7, for example, refuses more commands than Valkey while its memory is full.
 REDIS: Final = "redis-server"
 
-#: What both do alike is tested on each: ``@pytest.mark.every_server``.
+#: Tests marked ``@pytest.mark.every_server`` run on each.
 SERVERS: Final = (VALKEY, REDIS)
 
-#: Another test run may take the port that was free a moment ago.
+#: Another test run may take the free port before the server does.
 _TRIES: Final = 5
 
 
 def start_server(kind: str, folder: Path, **config: str | int) -> ValkeyServer:
-    """A server of a kind on a free port, which the caller stops. Skips the test where the kind is not installed."""
+    """Start a server of a kind on a free port; the caller stops it. Skips the test if the kind is not installed."""
     for last in [False] * (_TRIES - 1) + [True]:
         server = server_of_kind(kind, folder, **config)
         try:
@@ -44,7 +44,7 @@ def start_server(kind: str, folder: Path, **config: str | int) -> ValkeyServer:
 
 @contextmanager
 def running_server(kind: str, folder: Path, **config: str | int) -> Iterator[ValkeyServer]:
-    """The same for the time of a block, which may stop it itself."""
+    """Run a server of a kind until the end of the block, which may stop it itself."""
     server = start_server(kind, folder, **config)
     try:
         yield server
@@ -54,7 +54,7 @@ def running_server(kind: str, folder: Path, **config: str | int) -> Iterator[Val
 
 
 def server_of_kind(kind: str, folder: Path, **config: str | int) -> ValkeyServer:
-    """A server of a kind on a free port that is not started yet."""
+    """Return a server of a kind on a free port, not started yet."""
     server = ValkeyServer(
         port=free_port(), data_dir=folder, config={"maxmemory-policy": "noeviction"} | config
     )
@@ -62,13 +62,13 @@ def server_of_kind(kind: str, folder: Path, **config: str | int) -> ValkeyServer
         program = shutil.which(REDIS)
         if program is None:
             pytest.skip("redis-server is not installed (on Debian: apt-get install redis-server)")
-        # Both take the same configuration.
+        # Both accept the same configuration.
         server._binary_path = Path(program)
     return server
 
 
 def answers(client: redis_py.Redis) -> bool:
-    """Whether the server accepts commands: it refuses them while it reads its file."""
+    """Return whether the server accepts commands: it refuses them while it loads its data."""
     try:
         return bool(client.ping())
     except redis_py.RedisError:

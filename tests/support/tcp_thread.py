@@ -1,4 +1,4 @@
-"""Serving TCP from threads of the test's process."""
+"""Serves TCP from threads of the test's process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TcpServer:
-    """Listens on a port of its own, and runs `_serve` in a thread for each connection. Use it in ``with``."""
+    """Listens on a port of its own, and runs `_serve` in a thread for each connection. A context manager."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -26,7 +26,7 @@ class TcpServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Accept no more. A subclass ends what it serves."""
+        """Stop accepting. Subclasses end their connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self._listener.close()
@@ -35,7 +35,7 @@ class TcpServer:
         raise NotImplementedError
 
     def _accepted(self, _: socket.socket, /) -> None:
-        """Runs before the thread of the connection starts."""
+        """Count a connection, before its thread starts."""
         self.connections += 1
 
     def _start(self, target: Callable[..., None], *args: Any) -> None:

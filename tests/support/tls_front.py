@@ -1,4 +1,4 @@
-"""TLS before a Valkey that has none: what comes in is passed on, byte for byte."""
+"""A TLS proxy in front of a Valkey without TLS: it forwards all bytes unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK_BYTES = 65536
 
 @contextmanager
 def tls_front(file: Path, behind_port: int) -> Iterator[int]:
-    """The port on which a process serves the server at `behind_port` by TLS, with the certificate in `file`."""
+    """Yield the port of a TLS proxy process for the server at `behind_port`, with the certificate in `file`."""
     command = [sys.executable, "-m", __name__, str(file), str(behind_port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A server on the loopback that answers with the very bytes a test wants, at the pace it wants."""
+"""A server on the loopback that sends exactly the bytes of a test, with pauses."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Call:
         return json.loads(self.body)
 
 
-#: In a reply: hang up.
+#: In a reply: close the connection.
 HANG_UP = object()
 
 
 class Stub(TcpServer):
-    """Answers each call with what `reply` makes of it: bytes are sent, numbers are seconds to wait.
+    """Answers each call with the parts that `reply` returns: bytes are sent, numbers are seconds to wait.
 
-    A reply that ends leaves the connection open for the next call, unless it ends with `HANG_UP`.
+    After a reply the connection stays open for the next call, unless the reply ends with `HANG_UP`.
     """
 
     def __init__(self, reply: Callable[[Call], Iterable[Any]], tls: ssl.SSLContext | None = None) -> None:
@@ -79,7 +79,7 @@ class Stub(TcpServer):
         try:
             if self._tls:
                 sock = self._tls.wrap_socket(plain, server_side=True)
-                with self._lock:  # `plain` has no file any more
+                with self._lock:  # `plain` no longer has a file descriptor
                     self._open[self._open.index(plain)] = sock
                     if self._over.is_set():
                         return
@@ -89,7 +89,7 @@ class Stub(TcpServer):
                 if not self._send(sock, self.reply(call)):
                     break
         except OSError:
-            pass  # the client went away, as some tests want it to
+            pass  # the client closed the connection, as some tests intend
         finally:
             with self._lock:
                 self._open.remove(sock if sock in self._open else plain)
@@ -110,7 +110,7 @@ class Stub(TcpServer):
 def http(
     body: bytes | dict[str, Any] = b"", status: int = 200, *, framed: bool = True, **headers: str
 ) -> bytes:
-    """A whole response; `framed=False` leaves the length out."""
+    """Return a whole response; `framed=False` omits the length."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     if framed:
         headers = {"Content_Length": str(len(raw))} | headers
@@ -119,7 +119,7 @@ def http(
 
 
 def envelope(code: str, data: Any = None) -> dict[str, Any]:
-    """An envelope as the vendor's page shows it."""
+    """Return an envelope as the vendor's page shows it."""
     return {
         "code": code,
         "message": "never to be decided on",
@@ -131,12 +131,12 @@ def envelope(code: str, data: Any = None) -> dict[str, Any]:
 
 
 def token(value: str, life_s: float = 3600.0) -> bytes:
-    """A token as the vendor grants it, ending `life_s` from now."""
+    """Return a token response of the vendor; the token expires in `life_s`."""
     return http(envelope("SUCCESS", {"token": value, "expiredTime": int((time.time() + life_s) * 1000)}))
 
 
 def _read(sock: socket.socket) -> Call | None:
-    """The next request; None where the client goes away before it is whole."""
+    """Return the next request; None if the client closes the connection before it is complete."""
     with sock.makefile("rb") as stream:
         line = stream.readline()
         if not line.endswith(b"\n"):
