@@ -1,1 +1,1 @@
-"""The chaos suite: a fleet at work while everything it stands on is broken on purpose. See `docs/chaos.md`."""
+"""The chaos suite: a fleet at work while faults are injected into all its dependencies. See `docs/chaos.md`."""

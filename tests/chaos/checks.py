@@ -1,4 +1,4 @@
-"""What must be true when all is over. Each check says every fault that it finds in a line; none: it holds."""
+"""The checks after a run. Each yields a line for every problem that it finds; without a line it holds."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from tests.chaos.population import Traveller
     from tests.chaos.state import Record
 
-#: Promise 4: what a killed worker held is picked up by another within this.
+#: Promise 4: what a killed worker held is taken up by another within this time.
 LONGEST_DELAY_S: Final = 30.0
 
-#: What may come between delivering a decision and recording that it was delivered.
+#: Faults that may occur between the delivery of a decision and its record.
 _BETWEEN: Final = DEATHS | {"valkey_killed", "valkey_frozen", "connections_dropped"}
 
-#: How long a delivered decision may lie before the pipeline has it, and how long before its delivery is recorded.
+#: How long a delivered decision may take to reach the pipeline, and its delivery to be recorded.
 _ON_ITS_WAY_MS: Final = 2000
 _UNRECORDED_MS: Final = 5000
 
-#: Of all that travel so many must be decided: a few are meant for quarantine.
+#: The share of all verifications that must be decided: a few are meant for quarantine.
 _LEAST_DECIDED: Final = 0.9
 
-#: Events of which a verification that is done has exactly one. With a full timeline the first may have gone.
+#: Events that a done verification has exactly once. In a full timeline the first may be missing.
 _ONCE: Final = ("settled", "archived", "delivered")
 
-#: The sets that a verification stands in once it has come to its end.
+#: The sets in which a verification is at its end.
 _PLACES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {"done": ((),), "quarantined": (("quarantine",),)}
 
 _FULL: Final = 64
@@ -47,7 +47,7 @@ _FULL: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must be true, and what speaks against it."""
+    """A statement about a run, and the problems that contradict it."""
 
     promise: str
     against: tuple[str, ...]
@@ -58,12 +58,12 @@ class Check:
 
 
 def check(run: Run) -> list[Check]:
-    """Every check on a run."""
+    """Return all checks of a run."""
     return [Check(promise, tuple(find(run))) for promise, find in _CHECKS.items()]
 
 
 def duplicates(run: Run) -> list[tuple[Received, Received]]:
-    """Every delivery after the first, beside the first."""
+    """Return every second delivery, with the first one before it."""
     first: dict[str, Received] = {}
     found = []
     for received in run.received:
@@ -74,12 +74,12 @@ def duplicates(run: Run) -> list[tuple[Received, Received]]:
 
 
 def crashes(run: Run) -> list[Injected]:
-    """What may have caused a second delivery."""
+    """Return the faults that may have caused a second delivery."""
     return [one for one in run.injected if one.strike.fault in _BETWEEN]
 
 
 def quarantined(run: Run) -> dict[str, list[str]]:
-    """Who stands in quarantine, by reason."""
+    """Return the ids in quarantine, by reason."""
     found: dict[str, list[str]] = {}
     for (_, signature_id), record in run.state.records.items():
         if record.fields.get("s") == "quarantined":
@@ -88,7 +88,7 @@ def quarantined(run: Run) -> dict[str, list[str]]:
 
 
 def kills(run: Run) -> list[Injected]:
-    """Deaths of workers that were ready: others would prove nothing."""
+    """Return the kills of workers that were ready: others prove nothing."""
     return [one for one in run.injected if one.strike.fault == "worker_killed" and one.ready]
 
 
@@ -102,19 +102,19 @@ def _lost(run: Run) -> Iterator[str]:
         in_quarantine = record is not None and "quarantine" in record.places
         decided = decision_id(one.region, one.signature_id) in delivered
         if in_quarantine and not (record and record.fields.get("q")):
-            yield f"{one.signature_id} stands in quarantine without a reason"
+            yield f"{one.signature_id} is in quarantine without a reason"
         if in_quarantine and one.decision is not None:
             yield (
-                f"{one.signature_id} stands in quarantine for {record and record.fields.get('q')}, "
-                f"and had to come to {one.decision}"
+                f"{one.signature_id} is in quarantine for {record and record.fields.get('q')}, "
+                f"and should be decided as {one.decision}"
             )
         if in_quarantine and decided:
-            yield f"{one.signature_id} stands in quarantine and was decided"
+            yield f"{one.signature_id} is in quarantine and was decided"
         if not in_quarantine and not decided:
             yield f"{one.signature_id} has no decision and is not in quarantine: {_where(record)}"
     known = {decision_id(one.region, one.signature_id) for one in run.accepted}
-    for stranger in sorted(delivered - known):
-        yield f"the pipeline was told {stranger}, which nobody asked for"
+    for unknown in sorted(delivered - known):
+        yield f"the pipeline received {unknown}, which was never enqueued"
 
 
 def _where(record: Record | None) -> str:
@@ -138,19 +138,19 @@ def _wrong_decision(received: Received, traveller: Traveller) -> Iterator[str]:
         yield f"{traveller.signature_id}: {error}"
         return
     if decision.decision != traveller.decision:
-        yield f"{traveller.signature_id} came to {decision.decision}, not to {traveller.decision}"
+        yield f"{traveller.signature_id} was decided as {decision.decision}, not as {traveller.decision}"
     if received.task != f"onboarding.{decision.decision}":
-        yield f"{traveller.signature_id} came as {received.task}"
+        yield f"{traveller.signature_id} was delivered as {received.task}"
     if (decision.id, decision.signature_id) != (received.message_id, traveller.signature_id):
-        yield f"{traveller.signature_id} came with the decision of another"
+        yield f"{traveller.signature_id} was delivered with the decision of another"
     if decision.context != traveller.context:
-        yield f"{traveller.signature_id} came with another context"
+        yield f"{traveller.signature_id} was delivered with another context"
 
 
 def _different(run: Run) -> Iterator[str]:
     for first, second in duplicates(run):
         if first.content != second.content:
-            yield f"{second.message_id} came twice, with other bytes"
+            yield f"{second.message_id} was delivered twice, with different bytes"
 
 
 def _too_many(run: Run) -> Iterator[str]:
@@ -159,11 +159,11 @@ def _too_many(run: Run) -> Iterator[str]:
         yield f"{len(found)} second deliveries after {len(causes)} crashes"
     for first, second in found:
         if not any(_came_between(one, first, second) for one in causes):
-            yield f"{second.message_id} came twice, and nothing had cut its delivery off from the ledger"
+            yield f"{second.message_id} was delivered twice, though no fault had kept the first from being recorded"
 
 
 def _came_between(crash: Injected, first: Received, second: Received) -> bool:
-    """Whether a crash may have kept the first delivery from being recorded: its sender's, or Valkey's, just then."""
+    """Return whether a crash, of the sender or of Valkey, may have kept the first delivery from being recorded."""
     if crash.strike.fault in DEATHS and crash.pid != first.sender_pid:
         return False
     begin_ms, end_ms = first.at_ms - _ON_ITS_WAY_MS, min(first.at_ms + _UNRECORDED_MS, second.at_ms)
@@ -211,7 +211,7 @@ def _miscounted(run: Run, region: str, records: dict[str, Record]) -> Iterator[s
     reasons = Counter(
         record.fields.get("q") for record in records.values() if record.fields.get("s") == "quarantined"
     )
-    told = {
+    deliveries = {
         received.message_id: received for received in run.received if received.decision["region"] == region
     }
     expected = {
@@ -220,15 +220,15 @@ def _miscounted(run: Run, region: str, records: dict[str, Record]) -> Iterator[s
         "polls": sum(int(record.fields.get("p", 0)) for record in records.values()),
         **{f"quarantine:{reason}": number for reason, number in reasons.items()},
     }
-    names = Counter(received.task.removeprefix("onboarding.") for received in told.values())
+    names = Counter(received.task.removeprefix("onboarding.") for received in deliveries.values())
     expected |= {f"decision:{name}": number for name, number in names.items()}
     counters = run.state.counters.get(region, {})
     for name, number in expected.items():
         if counters.get(name, 0) != number:
             yield f"the counter {name} is {counters.get(name, 0)}, there are {number}"
-    of_kinds = sum(number for name, number in counters.items() if name.startswith("answer:"))
-    if of_kinds != counters.get("polls", 0):
-        yield f"{of_kinds} answers and {counters.get('polls', 0)} polls were counted"
+    answers = sum(number for name, number in counters.items() if name.startswith("answer:"))
+    if answers != counters.get("polls", 0):
+        yield f"{answers} answers and {counters.get('polls', 0)} polls were counted"
 
 
 def _left(run: Run) -> Iterator[str]:
@@ -250,11 +250,11 @@ def _stuck(run: Run) -> Iterator[str]:
             yield f"{worker} did not answer"
         elif doing:
             yield f"{worker} was still at work on {len(doing)} tasks"
-    yield from (f"{worker} ended, and nobody had told it to" for worker in run.deserters)
+    yield from (f"{worker} ended unexpectedly" for worker in run.deserters)
     for worker, code in run.exit_codes.items():
         if code != 0:
             yield (
-                f"{worker} did not end at SIGTERM"
+                f"{worker} did not end after SIGTERM"
                 if code is None
                 else f"{worker} ended with exit code {code}"
             )
@@ -263,56 +263,56 @@ def _stuck(run: Run) -> Iterator[str]:
 def _delayed(run: Run) -> Iterator[str]:
     for one in delays(run):
         if one.delay_s is None:
-            yield f"{one.key[1]} lost its batch after {one.after} and was never taken up"
+            yield f"{one.key[1]} lost its batch after {one.after} and was never started again"
         elif one.delay_s > LONGEST_DELAY_S:
-            yield f"{one.key[1]} lay for {one.delay_s:.1f} s after {one.after}"
+            yield f"{one.key[1]} was delayed for {one.delay_s:.1f} s after {one.after}"
 
 
 def _unexplained(run: Run) -> Iterator[str]:
     for one in delays(run):
         if one.unexplained:
-            yield f"{one.key[1]} lost {one.unexplained} leases, and nothing had been broken; before that: {one.after}"
+            yield f"{one.key[1]} lost {one.unexplained} leases that no fault explains; before that: {one.after}"
 
 
 def _forgotten(run: Run) -> Iterator[str]:
     if run.lost_writes:
-        yield f"{run.lost_writes} writes that Valkey had acknowledged were gone: this run proves nothing about losses"
+        yield f"{run.lost_writes} writes that Valkey had acknowledged were lost: this run proves nothing about losses"
 
 
 def _missed(run: Run) -> Iterator[str]:
-    """A run that breaks nothing proves nothing."""
+    """Yield the kinds of fault that had no effect: a run without effective faults proves nothing."""
     most: dict[str, int] = {}
     for one, keys in zip(run.injected, touched(run, delays(run)), strict=True):
         most[one.strike.fault] = max(most.get(one.strike.fault, 0), len(keys))
-    yield from (f"{fault} touched nobody" for fault, number in most.items() if not number)
+    yield from (f"{fault} touched no verification" for fault, number in most.items() if not number)
     if len(kills(run)) < run.profile.least_kills:
-        yield f"{len(kills(run))} workers that were ready were killed, not {run.profile.least_kills}"
+        yield f"{len(kills(run))} ready workers were killed, and at least {run.profile.least_kills} must be"
 
 
 def _too_gentle(run: Run) -> Iterator[str]:
-    """Within four standard deviations: chance alone goes further once in 16,000 runs."""
+    """Check the share of faults within four standard deviations, which chance exceeds once in 16,000 runs."""
     rate, answers = run.profile.fault_rate, run.usual.answers
     if abs(run.usual.faults - rate * answers) > 4 * math.sqrt(rate * (1 - rate) * answers) or not answers:
         yield f"{run.usual.faults} of {answers} answers outside of outages were faults"
 
 
 def _leaked(run: Run) -> Iterator[str]:
-    yield from (f"{name} holds personal data" for name in run.state.leaks)
+    yield from (f"{name} has personal data in it" for name in run.state.leaks)
 
 
 _CHECKS: Final[dict[str, Callable[[Run], Iterable[str]]]] = {
-    "every accepted verification has one decision at the pipeline, or stands in quarantine if it had to": _lost,
-    "every decision is the one that its verification had to come to": _wrong,
+    "every accepted verification has one decision at the pipeline, or is in quarantine if expected": _lost,
+    "every decision is the expected one": _wrong,
     "a second delivery has the same bytes": _different,
-    "there are no more second deliveries than crashes, and each follows one that cut it off": _too_many,
-    "the evidence of all that is decided is complete, and its hashes hold": _evidence,
+    "there are no more second deliveries than crashes, and a crash explains each": _too_many,
+    "the evidence of every decision is complete, and its hashes match": _evidence,
     "the ledger's records, sets and counters agree": _ledger,
     "nothing is left leased or due": _left,
     "no worker is stuck": _stuck,
-    f"a crash delays nobody by more than {LONGEST_DELAY_S:.0f} s": _delayed,
-    "no lease ends without a fault that may have ended it": _unexplained,
+    f"a crash delays no verification by more than {LONGEST_DELAY_S:.0f} s": _delayed,
+    "no lease expires without a fault that explains it": _unexplained,
     "no personal data outside of the evidence store": _leaked,
-    "every kind of fault touched somebody, and enough workers were killed": _missed,
-    "faults struck the vendor's answers, of tokens, results and images, as often as they should": _too_gentle,
-    "Valkey kept what it had acknowledged": _forgotten,
+    "every kind of fault touched some verification, and enough workers were killed": _missed,
+    "the share of faults in the vendor's answers (tokens, results, images) is as configured": _too_gentle,
+    "Valkey kept all acknowledged writes": _forgotten,
 }

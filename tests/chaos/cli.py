@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: run the suite, say what is broken, end with 0 where every promise was kept."""
+"""`python -m tests.chaos`: run the suite, print the faults and the report, exit with 0 if every check holds."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tests.chaos.schedule import schedule
 if TYPE_CHECKING:
     from types import FrameType
 
-#: Exit codes: a promise was broken; the suite itself failed.
+#: Exit codes: a check failed; the suite itself failed.
 RED, BROKEN = 1, 2
 
 
 @click.command
 @click.option("--version", "name", type=click.Choice(list(PROFILES)), default=LONG.name, show_default=True)
-@click.option("--seed", type=int, help="Of the schedule and the verifications; without, one at random.")
+@click.option("--seed", type=int, help="The seed of the schedule and the verifications. Default: random.")
 @click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there, too."
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report to this file."
 )
 @click.option(
-    "--keep", is_flag=True, help="Keep logs, journal, Valkey's file and evidence also of a green run."
+    "--keep", is_flag=True, help="Keep logs, journal, Valkey's file and evidence also after a green run."
 )
-@click.option("--plan", is_flag=True, help="Print what would be broken when, and do nothing.")
+@click.option("--plan", is_flag=True, help="Print the schedule of the faults, and do nothing.")
 def main(name: str, seed: int | None, report: Path | None, *, keep: bool, plan: bool) -> None:
-    """Break everything that a fleet stands on while verifications travel, and see that none is lost."""
+    """Inject faults into all dependencies of a fleet at work, and check that no verification is lost."""
     profile = PROFILES[name]
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     command = f"python -m tests.chaos --version {name} --seed {seed}"
@@ -51,11 +51,11 @@ def main(name: str, seed: int | None, report: Path | None, *, keep: bool, plan: 
         result = run(profile, seed, folder, click.echo)
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)
-        click.echo("interrupted: nothing is left behind", err=True)
+        click.echo("interrupted: all files and processes are removed", err=True)
         sys.exit(130)
-    except Exception:  # noqa: BLE001 - whatever it is: the suite has found nothing
+    except Exception:  # noqa: BLE001 - any error: the suite has found nothing
         traceback.print_exc()
-        click.echo(f"the suite itself failed; what it left: {folder}", err=True)
+        click.echo(f"the suite itself failed; its files: {folder}", err=True)
         sys.exit(BROKEN)
     checks = check(result)
     text = page(result, checks, command)

@@ -1,4 +1,4 @@
-"""The workers, each in its place: killed and replaced, frozen and let go on, stopped in the end."""
+"""The workers, each in a numbered place: killed and replaced, frozen and resumed, stopped at the end."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: For a worker to say that it is ready; it may wait for a Valkey that is down.
+#: Seconds for a worker to become ready; it may wait for a Valkey that is down.
 READY_S: Final = 90.0
 
-#: For a worker to end after SIGTERM with nothing to do.
+#: Seconds for a worker to end after SIGTERM with nothing in flight.
 STOP_S: Final = 30.0
 
-#: How often somebody looks whether a worker has ended.
+#: How often the supervisor checks whether a worker has ended.
 _LOOK_S: Final = 0.5
 
-#: Of the driver's own environment, nothing else reaches a worker.
+#: The variables of the driver's environment that a worker gets.
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
-#: What Celery logs of each task, at DEBUG as we set it up: once that it was received, and once how it ended.
+#: Celery's log lines of a task at DEBUG: one when it is received, and one when it ends.
 _TASK: Final = re.compile(rb"Task tasks\.\w+\[([^\]]+)\] (received)?")
 
 
 @dataclass(slots=True)
 class Worker:
-    """One process of the crew."""
+    """A worker process."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def ready(self) -> bool:
-        """Whether it ever was."""
+        """Return whether the worker was ever ready."""
         return b" ready." in self.log.read_bytes()
 
     def ended(self) -> bool:
         return self.process.poll() is not None
 
     def at_work(self) -> bool:
-        """Whether it has a task in hands, by its log."""
+        """Return whether the worker has a task in flight, according to its log."""
         begun: Counter[bytes] = Counter()
         for task, received in _TASK.findall(self.log.read_bytes()):
             begun[task] += 1 if received else -1
@@ -65,21 +65,21 @@ class Worker:
 
 @dataclass(slots=True)
 class Crew:
-    """Worker processes by place, and what a supervisor does for them: who ends is replaced.
+    """Worker processes by place, with a supervisor that replaces those that end.
 
     Parameters:
-      folder: where their logs go.
-      environment: of each, beside what every process needs.
+      folder: the folder of their logs.
+      environment: variables of each worker, in addition to those of every process.
     """
 
     folder: Path
     environment: dict[str, str]
     workers: dict[int, Worker] = field(default_factory=dict)
-    #: How many did not start, because something that they stand on was broken then.
+    #: How many workers did not start, because a dependency was unavailable.
     refused: int = 0
-    #: Those that were ready, and ended though nobody had told them to.
+    #: Workers that were ready, and ended unexpectedly.
     deserters: list[str] = field(default_factory=list)
-    #: The places of those that are frozen: nobody else may touch them.
+    #: The places of frozen workers, which no other fault may touch.
     frozen: set[int] = field(default_factory=set)
     _started: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -87,7 +87,7 @@ class Crew:
     _supervisor: Thread | None = None
 
     def start(self, places: Iterable[int]) -> None:
-        """Fill each place with a new worker, and keep it filled; does not wait for any."""
+        """Start a worker in each place, and replace workers that end. Does not wait for them."""
         with self._lock:
             for place in places:
                 self._fill(place)
@@ -95,20 +95,20 @@ class Crew:
         self._supervisor.start()
 
     def await_ready(self) -> None:
-        """Raises ``RuntimeError`` where a worker does not get ready."""
+        """Wait until every worker is ready. Raises ``RuntimeError`` after 90 s."""
         give_up_at = time.monotonic() + READY_S
         while not all(worker.ready() for worker in list(self.workers.values())):
             if time.monotonic() > give_up_at:
-                raise RuntimeError(f"not every worker gets ready: see the logs in {self.folder}")
+                raise RuntimeError(f"not every worker became ready: see the logs in {self.folder}")
             time.sleep(0.05)
 
     def at_work(self, place: int) -> bool:
-        """Whether the worker of a place lives, was ready once, and has a task in hands."""
+        """Return whether the worker of a place runs, was ready once, and has a task in flight."""
         worker = self.workers[place]
         return place not in self.frozen and not worker.ended() and worker.ready() and worker.at_work()
 
     def kill(self, place: int) -> Worker:
-        """`kill -9` the worker of a place, and put another there. Returns who died."""
+        """`kill -9` the worker of a place, and start another there. Return the killed one."""
         with self._lock:
             worker = self.workers[place]
             if worker.ended():
@@ -119,20 +119,20 @@ class Crew:
             return worker
 
     def freeze(self, place: int) -> Worker:
-        """Stop the worker of a place in the middle of whatever it does."""
+        """SIGSTOP the worker of a place, whatever it is doing."""
         with self._lock:
             self.frozen.add(place)
             self.workers[place].signal(signal.SIGSTOP)
             return self.workers[place]
 
     def thaw(self, place: int) -> None:
-        """Let it go on."""
+        """SIGCONT the worker of a place."""
         with self._lock:
             self.workers[place].signal(signal.SIGCONT)
             self.frozen.discard(place)
 
     def stop(self) -> dict[str, int | None]:
-        """SIGTERM to all, and how each ended; None: it did not, and was killed."""
+        """SIGTERM all workers. Return their exit codes; None: it did not end, and was killed."""
         self._end_supervision()
         for worker in self.workers.values():
             worker.signal(signal.SIGTERM)
@@ -147,7 +147,7 @@ class Crew:
         return codes
 
     def end(self) -> None:
-        """`kill -9` whatever still runs."""
+        """`kill -9` all workers that still run."""
         self._end_supervision()
         for worker in self.workers.values():
             worker.signal(signal.SIGKILL)
@@ -183,7 +183,7 @@ class Crew:
 
 
 def spawn(command: Iterable[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Run a Python module of this tree in a process group of its own; all it says goes to `log`."""
+    """Run a Python module of this tree in a process group of its own, with its output in `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", *command],

@@ -1,4 +1,4 @@
-"""What crashes cost: how long a verification lay from the crash that cut it off until somebody began it again."""
+"""The delays caused by crashes: the time from a crash until the verification is started again."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from tests.chaos.state import Moment
     from tests.chaos.watch import Key
 
-#: A message may be on its way to a worker that is dead already: by so much a lease may begin after what ended it.
+#: A message may be on its way to a dead worker, so a lease may begin this long after the fault that ended it.
 _SLACK_MS: Final = 1000
 
-#: A message that nobody has begun by then was in no dead worker's hands. In two short runs with all their faults the
-#: longest from a claim until somebody began was 1.5 s; one in a thousand took more than 1.1 s.
+#: A message that was not started by then was not lost with a dead worker. In two short runs with all their faults the
+#: longest time from a claim to a start was 1.5 s; one in a thousand took more than 1.1 s.
 _IN_HANDS_MS: Final = 10_000
 
-#: Messages that nobody needs may stand before one that somebody waits for.
+#: Redelivered messages may be queued before a needed one.
 _FLOOD: Final = "redelivery"
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A lease that ended without an outcome, and those after it that ended before anybody had begun.
+    """A lease that ended without an outcome, with the following leases that ended before a worker started.
 
     Parameters:
-      crashes: the faults that may have ended it, the earliest first; none: nothing that was injected.
-      delay_s: from the earliest, or from the holder's last sign of life where that came later, until somebody began the
-        verification, or until a further fault cut it off again; less the time for which Valkey was away, the machine
-        stood still or, while it is polled, its region was on hold or, once the lease had ended, half-open. None: nobody
-        ever did.
-      unexplained: of the leases, how many no fault explains.
-      cut_off: whether it ended by a further fault. The delay of that is the next one of this verification.
+      crashes: the faults that may have ended it, the earliest first; empty: no injected fault.
+      delay_s: seconds from the earliest fault, or from the holder's last sign of life if that is later, until a worker
+        started the verification, or until a further fault interrupted it again. The time in which Valkey was
+        unavailable or the machine stalled does not count; nor, for polling, the time in which the region was on hold
+        or, once the lease had ended, half-open. None: it was never started again.
+      unexplained: how many of the leases no fault explains.
+      cut_off: True if a further fault ended the delay. The next delay of this verification is from that fault.
     """
 
     key: Key
@@ -51,13 +51,13 @@ class Delay:
 
     @property
     def after(self) -> str:
-        """The fault that the delay is counted from."""
+        """The fault from which the delay is counted."""
         return self.crashes[0].strike.fault if self.crashes else "no fault"
 
 
 @dataclass(frozen=True, slots=True)
 class _Lapse:
-    """A lease that ended: when, since when nobody was heard of, and what may have ended it."""
+    """A lease that ended: when, since when there was no sign of life, and the faults that may have ended it."""
 
     ended_ms: int
     from_ms: int
@@ -67,25 +67,25 @@ class _Lapse:
 
 
 def delays(run: Run) -> list[Delay]:
-    """Every delay of a run, from the ledger and from what Valkey wrote down of its leases."""
+    """Return every delay of a run, from the ledger and from the leases in Valkey's append-only file."""
     return [one for key in run.state.records for one in _delays(run, key)]
 
 
 def longest_way(found: Iterable[Delay]) -> float:
-    """The longest that anybody lay through faults that came one after another, in seconds."""
-    longest, lain = 0.0, 0.0
+    """Return the longest total delay of a verification by consecutive faults, in seconds."""
+    longest, total = 0.0, 0.0
     for one in found:
-        lain += one.delay_s or 0.0
-        longest = max(longest, lain)
+        total += one.delay_s or 0.0
+        longest = max(longest, total)
         if not one.cut_off:
-            lain = 0.0
+            total = 0.0
     return longest
 
 
 def longest_due(run: Run) -> float:
-    """The longest that anything was due, in seconds, though it might have been claimed."""
-    lain = (one for key, told in run.state.deeds.items() for one in _lain_due(run, key[0], told))
-    return max(lain, default=0) / 1000
+    """Return the longest time that a verification was due and claimable, in seconds."""
+    waits = (ms for key, steps in run.state.deeds.items() for ms in _claimable_ms(run, key[0], steps))
+    return max(waits, default=0) / 1000
 
 
 def _delays(run: Run, key: Key) -> Iterator[Delay]:
@@ -109,24 +109,24 @@ def _delays(run: Run, key: Key) -> Iterator[Delay]:
                 lapses = lapses[1:]
         delay = Delay(key, first.crashes, None, unexplained, cut_off)
         if until_ms is not None:
-            lain = Span(first.from_ms, until_ms)
+            whole = Span(first.from_ms, until_ms)
             excused = _excused(run, key[0], polling=first.polling)
             if first.polling:
-                # From the end of its lease on: until then it was in a dead worker's hands, perhaps as the probe itself.
+                # Only from the end of its lease: before, the dead worker held it, perhaps as the probe itself.
                 trials = run.sights.trials.get(key[0], [])
                 excused += [
                     Span(max(trial.begin_ms, first.ended_ms), trial.end_ms)
                     for trial in trials
                     if trial.end_ms > first.ended_ms
                 ]
-            left_ms = until_ms - first.from_ms - _covered_ms(lain, excused)
+            left_ms = until_ms - first.from_ms - _covered_ms(whole, excused)
             delay = replace(delay, delay_s=left_ms / 1000)
         yield delay
 
 
 def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
-    # A lease starts over with every sign of life. The one that ended is the last that could be over by then: one that
-    # began later is that of whoever took the verification up, perhaps in the very script that saw it end.
+    # A sign of life renews the lease. The lease that ended is the last that could have expired by then: a later one
+    # belongs to the next holder, perhaps by the same script that found the expired lease.
     lease_ms = round(run.profile.lease_s * 1000)
     alive_ms = max(
         deed.at_ms for deed in deeds if deed.step is not Step.DUE and deed.at_ms + lease_ms <= moment.at_ms
@@ -149,7 +149,10 @@ def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
 
 
 def _may_end(injected: Injected, worker: str, in_flight: Span) -> bool:
-    """Of who had begun only its own death; a message that nobody had begun may for a while be in anybody's hands."""
+    """Return whether a fault may have ended a lease.
+
+    Of the deaths of workers only that of `worker`, if one had started the batch; else any during `in_flight`.
+    """
     if injected.strike.fault not in DEATHS:
         return injected.strike.fault in CRASHES
     if worker:
@@ -157,8 +160,8 @@ def _may_end(injected: Injected, worker: str, in_flight: Span) -> bool:
     return injected.span.meets(in_flight)
 
 
-def _lain_due(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]:
-    """Of each claim, for how many ms it might have been made earlier. Who is put off meanwhile was due before."""
+def _claimable_ms(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]:
+    """Yield for each claim how many ms earlier it could have been made, counted from the earliest due time."""
     since_ms, stage = None, ""
     for deed in deeds:
         if deed.step is Step.DUE:
@@ -172,13 +175,13 @@ def _lain_due(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]:
 
 
 def _excused(run: Run, region: str, *, polling: bool) -> list[Span]:
-    """When nobody could take anything up. While its region rests nobody may poll it."""
+    """Return the spans in which nothing could be claimed: for polling, also the holds of the region."""
     away = [one.span for one in run.injected if one.strike.fault in {"valkey_killed", "valkey_frozen"}]
     return away + run.sights.stalls + (run.sights.rests.get(region, []) if polling else [])
 
 
 def _covered_ms(span: Span, others: Iterable[Span]) -> int:
-    """How much of `span` others cover, together."""
+    """Return how many ms of `span` the others cover together."""
     covered, at_ms = 0, span.begin_ms
     for other in sorted(others, key=lambda one: one.begin_ms):
         covered += Span(max(at_ms, other.begin_ms), other.end_ms).overlap_ms(span)

@@ -1,4 +1,4 @@
-"""Where evidence is kept, and the ways in which it cannot be."""
+"""The disk of the evidence, and its faults."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Far more than a run's evidence takes.
+#: Far more than the evidence of a run needs.
 SIZE_MB: Final = 256
 
 _BLOCK: Final = bytes(1024 * 1024)
 
 
 class Disk:
-    """The evidence's own disk: a tmpfs where this account may mount one, else a folder that cannot be full."""
+    """The evidence's own disk: a tmpfs if this account may mount one, else a folder, which cannot become full."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -35,7 +35,7 @@ class Disk:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """A plain file lies instead of the evidence's folder: nothing can be read or written under it."""
+        """Replace the evidence's folder by a plain file, so that nothing in it can be read or written."""
         away = self._root / "evidence.away"
         self.evidence.rename(away)
         self.evidence.touch()
@@ -47,7 +47,7 @@ class Disk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Not a byte more fits. Where the disk is none of its own, it fails instead."""
+        """Fill the disk to the last byte. Without a disk of its own, ``failing`` is used instead."""
         if not self.mounted:
             with self.failing():
                 yield
@@ -60,7 +60,7 @@ class Disk:
             ballast.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Let the disk go. What it held lies in the folder afterwards, as where it was no disk of its own."""
+        """Unmount the disk, and leave its content in the folder, as if it had not been mounted."""
         if not self.mounted:
             return
         copy = self._root.with_name("copy")
@@ -80,7 +80,7 @@ def _mount(folder: Path) -> bool:
 
 
 def _fill(ballast: Path) -> None:
-    """Write until nothing more is taken: whole megabytes first, single bytes last."""
+    """Write until the disk is full: whole megabytes first, single bytes last."""
     with ballast.open("wb", buffering=0) as file:
         for block in (_BLOCK, _BLOCK[:4096], _BLOCK[:1]):
             try:

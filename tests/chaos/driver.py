@@ -1,4 +1,4 @@
-"""One run: verifications travel, strikes fall, the fleet finishes, and what is left is gathered for the checks."""
+"""One run: enqueue verifications, inject faults, wait until the fleet is done, and collect the state for the checks."""
 
 from __future__ import annotations
 
@@ -31,58 +31,58 @@ if TYPE_CHECKING:
     from tests.chaos.profile import Profile
     from tests.chaos.vendor import Asked
 
-    #: Is told what happens, a line at a time.
+    #: Called with each line of progress.
     Say = Callable[[str], object]
 
-#: Enqueued when all is over, to see that every part still works; and how long that may take.
+#: Verifications enqueued at the end, to check that every part still works; and how long they may take.
 CANARIES: Final = 12
 CANARIES_S: Final = 60.0
 
-#: For each worker to say what it is doing.
+#: Seconds for each worker to report its tasks.
 _ANSWER_S: Final = 20.0
 
-#: Between two tries to enqueue, and between two looks at how far the fleet is.
+#: Seconds between two attempts to enqueue, and between two checks of the fleet's progress.
 _RETRY_S: Final = 0.2
 _LOOK_S: Final = 0.5
 
-#: How often the run says how far it is.
+#: How often the run prints its progress.
 _SAY_EVERY_S: Final = 15.0
 
 
 @dataclass(slots=True)
 class Run:
-    """Everything that a run leaves behind for its checks and its report."""
+    """The results of a run, for its checks and its report."""
 
     profile: Profile
     seed: int
     began_ms: int = 0
     took_s: float = 0.0
-    #: How long after the last strike the fleet was done; None: it never was.
+    #: Seconds from the last strike until the fleet was done; None: it never was.
     finished_s: float | None = None
     injected: list[Injected] = field(default_factory=list)
     accepted: list[Traveller] = field(default_factory=list)
-    #: Calls of `enqueue` that failed and were made again.
+    #: Calls of `enqueue` that failed and were repeated.
     enqueue_retries: int = 0
     received: list[Received] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
-    #: The vendor's answers while it was as usual, and in outages.
+    #: The vendor's answers outside of outages, and in outages.
     usual: Tally = field(default_factory=Tally)
     outages: Tally = field(default_factory=Tally)
     state: State = field(default_factory=State)
     sights: Sights = field(default_factory=Sights)
     lost_writes: int = 0
     canaries_done: bool = False
-    #: What each worker was still doing in the end by its own word; None: it did not answer.
+    #: The tasks that each worker reported at the end; None: it did not answer.
     doing: dict[str, list[Any] | None] = field(default_factory=dict)
     exit_codes: dict[str, int | None] = field(default_factory=dict)
     deserters: list[str] = field(default_factory=list)
-    #: Workers that did not start, because something was broken then.
+    #: Workers that did not start, because a dependency was unavailable.
     refused_starts: int = 0
     disk_mounted: bool = False
 
 
 def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
-    """Carry out one run in an empty `folder`. Raises what a part of the suite itself raises when it fails."""
+    """Carry out one run in an empty `folder`. Raises any error of the suite itself."""
     result = Run(profile, seed)
     began = time.monotonic()
     with World(profile, seed, folder) as world:
@@ -105,7 +105,7 @@ def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
 
 
 def _travel(world: World, result: Run, say: Say) -> None:
-    """Enqueue and strike by the clock, side by side."""
+    """Enqueue verifications and inject faults, concurrently, by the schedule."""
     plan, calls = schedule(world.seed, world.profile), waves(world.seed, world.profile)
     started = time.monotonic()
     with ThreadPoolExecutor(2 * len(plan) + 1, thread_name_prefix="strike") as pool:
@@ -120,13 +120,13 @@ def _travel(world: World, result: Run, say: Say) -> None:
             enqueued.result()
             result.injected = [future.result() for future in strikes]
         except BaseException:
-            # What sleeps must wake, or the pool would wait for it.
+            # Wake sleeping threads: the pool waits for them.
             world.stopped.set()
             raise
 
 
 def _raise_early(*futures: Future[Any]) -> None:
-    """A part of the suite that failed ends the run now, and not a quarter of an hour later."""
+    """Raise the error of a part of the suite at once, instead of at the end of the run."""
     for future in futures:
         if future.done():
             future.result()
@@ -139,7 +139,7 @@ def _enqueue_all(world: World, result: Run, calls: tuple[Wave, ...], started: fl
 
 
 def _enqueue(world: World, result: Run, travellers: tuple[Traveller, ...]) -> None:
-    """Until it returns: before that nothing was promised."""
+    """Repeat the call until it returns: only then the verifications are accepted."""
     while True:
         try:
             world.ledger.enqueue([one.request() for one in travellers])
@@ -153,7 +153,7 @@ def _enqueue(world: World, result: Run, travellers: tuple[Traveller, ...]) -> No
 
 
 def _finish(world: World, result: Run, say: Say) -> None:
-    """Nothing is broken any more: wait until nothing waits."""
+    """Wait until no verification is open, after all faults have ended."""
     began = time.monotonic()
     said_at = began
     while time.monotonic() < began + world.profile.patience_s:
@@ -176,13 +176,13 @@ def _left(world: World) -> int:
 
 
 def _look_for_the_stuck(world: World, result: Run) -> None:
-    """Verifications after the storm, and a question to each worker: whoever is stuck does not get through this."""
+    """Enqueue verifications after all faults, and ask each worker for its tasks: a stuck worker fails this."""
     random = Random(world.seed)
     canaries = tuple(
         traveller(random, world.profile.verifications + number, world.seed, "n1")
         for number in range(CANARIES)
     )
-    # An image that fails three times in a row comes 15 s later, and nobody would be stuck.
+    # Without random faults: an image that fails three times in a row comes 15 s later, though no worker is stuck.
     world.vendor.calm()
     world.crew.await_ready()
     _enqueue(world, result, canaries)

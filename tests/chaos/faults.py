@@ -1,4 +1,4 @@
-"""The faults: each breaks one thing for a while and fixes it again, and says what it was able to touch."""
+"""The faults: each breaks one thing for a while, restores it, and records the verifications that it touched."""
 
 from __future__ import annotations
 
@@ -27,67 +27,67 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Faults that may come between delivering a decision and recording it, or cut a batch off from the ledger.
+#: Faults that may occur between the delivery of a decision and its record, or separate a batch from the ledger.
 CRASHES: Final = frozenset(
     {"worker_killed", "zombie", "valkey_killed", "valkey_frozen", "connections_dropped", "queue_flushed"}
 )
-#: Of these, the ones that are a worker's death.
+#: Those of them that are the death of a worker.
 DEATHS: Final = frozenset({"worker_killed", "zombie"})
 
-#: The seed says when a strike may come at the earliest. It waits so long for something to hit, and strikes then anyway.
+#: The schedule has the earliest time of a strike. It waits this long for a target, and then starts without one.
 MOMENT_S: Final = 20.0
 
-#: A fault that has hit nothing lasts at most so much longer than planned.
+#: A fault without an effect lasts at most this much longer than planned.
 LONGER_S: Final = 20.0
 
-#: The same of a fault that lasts: two of the vendor's outages may follow each other, 60 s each.
+#: The same for a fault with a duration: two outages of the vendor, 60 s each, may follow each other.
 UNTIL_IT_HITS_S: Final = 120.0
 
-#: What a timeline says where the evidence store failed.
+#: The cause in a timeline if the evidence store failed.
 NO_EVIDENCE: Final = EvidenceUnavailable.cause
 
-#: How often the queue is looked at while it is flushed, and batches while they are redelivered.
+#: How often the queue is read while it is flushed, and batches are read while they are redelivered.
 _FLUSH_EVERY_S: Final = 0.002
-#: Longer than a worker waits for a message before it asks again, so that it stands behind us then.
+#: Longer than a worker waits for a message before it asks again, so that it is then queued behind us.
 _FLUSH_WAIT_S: Final = 1.5
 _REDELIVER_EVERY_S: Final = 0.1
-#: So many of the newest batches are.
+#: The number of newest batches that are redelivered.
 _REDELIVERED: Final = 20
 
-#: How often somebody looks whether anything is held, to strike at once.
+#: How often to check for a lease, to strike at once.
 _CATCH_EVERY_S: Final = 0.02
 
-#: How often something is asked again of a Valkey that is away.
+#: How often a command is retried while Valkey is unavailable.
 _ASK_AGAIN_S: Final = 0.1
 
-#: Takes what lies on our tasks' queue.
+#: Takes all messages from the queue of our tasks.
 _TAKE: Final = """
 local lost = redis.call('LRANGE', 'celery', 0, -1)
 redis.call('DEL', 'celery')
 return lost
 """
 
-#: Keys that a flush of the broker spares: the ledger's, our own, and the pipeline's queue, which is not ours to empty.
+#: Keys that a flush of the broker keeps: the ledger's, the suite's own, and the pipeline's queue.
 _SPARED: Final = (b"ekyc:", b"chaos:", b"onboarding")
 
 
 @dataclass(slots=True)
 class Injected:
-    """A strike as it was carried out."""
+    """An executed strike."""
 
     strike: Strike
     span: Span
-    #: Verifications that it is known to have touched. More is found out afterwards, see ``tests.chaos.touched``.
+    #: Verifications that it is known to have touched. ``tests.chaos.touched`` adds others afterwards.
     touched: set[Key] = field(default_factory=set)
     note: str = ""
-    #: Of the worker that it killed or froze.
+    #: The process id of the worker that it killed or froze.
     pid: int = 0
-    #: Whether that worker was ready.
+    #: True if that worker was ready.
     ready: bool = False
 
 
 def inject(world: World, strike: Strike) -> Injected:
-    """Carry out one strike, once there is something to hit and no other of its lane lasts, from beginning to end."""
+    """Carry out one strike, once it has a target and no other strike of its lane is active."""
     planned = time.monotonic()
     with world.turns.get(strike.fault, nullcontext()):
         _await(world, lambda: _worth_it(world, strike), planned + MOMENT_S - time.monotonic())
@@ -101,7 +101,7 @@ def inject(world: World, strike: Strike) -> Injected:
 
 
 def _worth_it(world: World, strike: Strike) -> bool:
-    """Whether there is something to hit: for a worker's death a task in its hands, for all else a lease."""
+    """Return whether there is a target: for the death of a worker a task in flight, for all other faults a lease."""
     if strike.fault in DEATHS:
         return world.crew.at_work(strike.place)
     try:
@@ -120,14 +120,14 @@ def _last(world: World, strike: Strike, hit: Callable[[], object]) -> None:
 
 
 def _await(world: World, true: Callable[[], object], patience_s: float = MOMENT_S) -> None:
-    """Until something is so, within reason."""
+    """Wait until `true` returns a true value, or `patience_s` is over."""
     give_up_at = time.monotonic() + patience_s
     while not true() and time.monotonic() < give_up_at:
         world.pause(_ASK_AGAIN_S)
 
 
 def _catch(world: World, injected: Injected) -> None:
-    """Begin while somebody is held, within reason: leases last for milliseconds, and those seen before are over."""
+    """Wait up to 20 s for a lease and start then: leases last for milliseconds, and earlier ones are over."""
     give_up_at = time.monotonic() + LONGER_S
     while not (held := _patiently(world, world.watch.held)) and time.monotonic() < give_up_at:
         world.pause(_CATCH_EVERY_S)
@@ -136,7 +136,7 @@ def _catch(world: World, injected: Injected) -> None:
 
 
 def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
-    # A zombie is to come back.
+    # A frozen worker must be resumed, not replaced.
     while strike.place in world.crew.frozen:
         world.pause(_ASK_AGAIN_S)
     worker = world.crew.kill(strike.place)
@@ -148,7 +148,7 @@ def _worker_killed(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _zombie(world: World, strike: Strike, injected: Injected) -> None:
-    """Frozen beyond the lease of something that it holds; then it goes on with what it thinks it holds."""
+    """Freeze a worker for longer than the lease of something that it holds. Then it continues with an expired lease."""
     give_up_at = time.monotonic() + MOMENT_S
     while True:
         injected.span = Span(_now_ms(), 0)
@@ -166,7 +166,7 @@ def _zombie(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _holds(world: World, pid: int) -> bool:
-    """Whether a process holds what it has begun."""
+    """Return whether a process holds a verification that it has started."""
     held = _patiently(world, world.watch.held).values()
     return any(lease.holder.rpartition("/")[2].partition("@")[0] == str(pid) for lease in held)
 
@@ -195,7 +195,7 @@ def _connections_dropped(world: World, _: Strike, injected: Injected) -> None:
 
 
 def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
-    """All that is the broker's goes, then every message for a while: mostly the queue is empty."""
+    """Delete all keys of the broker, then every message for a while, because the queue is empty most of the time."""
     lost: list[bytes] = []
     with world.valkey.client() as client:
         take = client.register_script(_TAKE)
@@ -205,8 +205,8 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
             client.delete(*(key for key in client.scan_iter() if not key.startswith(_SPARED)))
         while time.monotonic() < planned_at or (not lost and time.monotonic() < planned_at + LONGER_S):
             with suppress(redis_py.RedisError):
-                # In line with the workers, which wait for a second at a time: an idle one has a message before it is
-                # seen on the queue.
+                # Block in the same way as the workers, a second at a time: an idle worker gets a message before it is
+                # visible on the queue.
                 if message := client.brpop(["celery"], timeout=_FLUSH_WAIT_S):
                     lost.append(message[1])
                 lost += take()
@@ -216,7 +216,7 @@ def _queue_flushed(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _redelivery(world: World, strike: Strike, injected: Injected) -> None:
-    """The broker delivers messages of all stages again: of batches at work, and of batches that ended meanwhile."""
+    """Deliver messages of all stages again: of batches in flight, and of batches that have ended."""
     app = Celery("chaos", broker=world.valkey.url, set_as_current=False)
     seen: dict[tuple[str, str], tuple[str, ...]] = {}
     sent = 0
@@ -262,7 +262,7 @@ def _evidence_fails(world: World, strike: Strike, injected: Injected) -> None:
 
 
 def _disk_full(world: World, strike: Strike, injected: Injected) -> None:
-    injected.note = "" if world.disk.mounted else "no tmpfs can be mounted here: it failed instead"
+    injected.note = "" if world.disk.mounted else "no tmpfs can be mounted here: the folder failed instead"
     with world.disk.full():
         _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, NO_EVIDENCE))
 
@@ -287,12 +287,12 @@ FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
 
 
 def _asked_since(world: World, number: int, call: str) -> bool:
-    """Whether the vendor was asked for a result, or an image, after it had been asked `number` times."""
+    """Return whether the vendor got a request for `call` after the first `number` requests."""
     return any(one.call == call for one in world.vendor.asked[number:])
 
 
 def _noted_since(world: World, since_ms: int, cause: str) -> bool:
-    """Whether a fault for `cause`, empty: for any, is the newest of a timeline; of all that was ever held."""
+    """Return whether the newest fault of any verification that was ever held is for `cause` (empty: any)."""
     with world.valkey.client() as client, client.pipeline(transaction=False) as pipe:
         for region, signature_id in list(world.watch.sights.held):
             pipe.lrange(f"ekyc:{{{region}}}:f:{signature_id}", -1, -1)
@@ -307,7 +307,7 @@ def _noted_since(world: World, since_ms: int, cause: str) -> bool:
 
 
 def _patiently(world: World, ask: Callable[[], T]) -> T:
-    """What Valkey answers, once it does: another fault may keep it away just now."""
+    """Return what Valkey answers, and retry until it does: another fault may make it unavailable."""
     while True:
         try:
             return ask()
@@ -316,7 +316,7 @@ def _patiently(world: World, ask: Callable[[], T]) -> T:
 
 
 def _named(message: bytes) -> set[Key]:
-    """The verifications that one of our tasks' messages names."""
+    """Return the verifications that a message of our tasks names."""
     body: Any = json.loads(base64.b64decode(json.loads(message)["body"]))
     region, _, signature_ids = body[0]
     return {(region, signature_id) for signature_id in signature_ids}

@@ -1,4 +1,4 @@
-"""All that was ever due, claimed and begun, from Valkey's own file: who only looks now and then misses some."""
+"""All times at which verifications were due, claimed and started, from Valkey's own file: sampling misses some."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _KEY: Final = re.compile(rb"ekyc:\{([a-z]+)\}:(leased|due:([a-z]+)|v:(.+))")
 
 
 class Step(StrEnum):
-    """What may happen to a verification."""
+    """A step of a verification."""
 
-    #: From that moment on anybody may claim it.
+    #: From that moment on it can be claimed.
     DUE = "due"
-    #: A batch holds it, and nobody has begun that batch: its message is on its way.
+    #: A batch holds it, and no worker has started that batch: its message is on its way.
     CLAIMED = "claimed"
-    #: A worker has the batch in its hands.
+    #: A worker has started the batch.
     BEGUN = "begun"
-    #: Whoever has it in hands still lives.
+    #: The worker that holds it has renewed the lease.
     RENEWED = "renewed"
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One step of one verification, in ms of Valkey's clock. `stage`: at which it is due."""
+    """One step of one verification, in ms of Valkey's clock. `stage` is the stage at which it is due."""
 
     at_ms: int
     step: Step
@@ -41,13 +41,13 @@ class Deed:
 
 
 def deeds(folder: Path, lease_ms: int) -> dict[Key, list[Deed]]:
-    """Every step of each verification, in the order in which they were written.
+    """Return every step of each verification, in the order in which they were written.
 
-    A lease that a claim gives and one that begins are told apart by the holder that is written before: only who has
-    begun says who it is.
+    The lease of a claim and that of a start differ in the holder that is written before: only after a start it names
+    the worker.
 
-    `folder`: where Valkey keeps its append-only file, in one piece from its first start on. `lease_ms`: how long the
-    leases of the run are, for what is written down is when they end. Raises ``ValueError`` for a file that is none.
+    `folder` has Valkey's append-only file, which must be complete from its first start. `lease_ms` is the length of the
+    run's leases, because the file has only their ends. Raises ``ValueError`` if the file is not in Redis's protocol.
     """
     found: defaultdict[Key, list[Deed]] = defaultdict(list)
     holding: dict[Key, Step] = {}
@@ -63,16 +63,17 @@ def deeds(folder: Path, lease_ms: int) -> dict[Key, list[Deed]]:
                     holding[region, key[4].decode()] = Step.BEGUN if b"/" in holder else Step.CLAIMED
                 continue
             for until, signature_id in pairs:
-                who = (region, signature_id.decode())
+                verification = (region, signature_id.decode())
                 if key[3] is not None:
-                    found[who].append(Deed(int(until), Step.DUE, key[3].decode()))
+                    found[verification].append(Deed(int(until), Step.DUE, key[3].decode()))
                 else:
-                    found[who].append(Deed(int(until) - lease_ms, holding.pop(who, Step.RENEWED)))
+                    step = holding.pop(verification, Step.RENEWED)
+                    found[verification].append(Deed(int(until) - lease_ms, step))
     return dict(found)
 
 
 def _commands(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Each command with its arguments, as Redis's protocol has them."""
+    """Yield each command with its arguments, parsed from Redis's protocol."""
     while head := file.readline():
         yield [file.read(_number(file.readline(), b"$") + 2)[:-2] for _ in range(_number(head, b"*"))]
 

@@ -1,8 +1,8 @@
-"""The suite can fail: run its short version on a copy of this tree from which a safeguard was taken.
+"""Check that the suite can fail: run its short version on a copy of this tree without one safeguard.
 
     python -m tests.chaos.mutations [NAME…] [--seed N]
 
-Ends with 0 where every mutation turned the suite red.
+Exit code 0 if every mutation turned the suite red.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import click
 from tests.chaos.cli import RED
 from tests.support.paths import ROOT
 
-#: What a run needs of the tree.
+#: The parts of the tree that a run needs.
 _NEEDED: Final = ("worker", "tasks", "schemas", "sandbox", "tests", "pyproject.toml")
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A safeguard, and how to take it away."""
+    """A safeguard, and how to remove it."""
 
     name: str
     file: str
@@ -35,7 +35,7 @@ class Mutation:
     after: str
 
     def mutated(self, text: str) -> str:
-        """Raises ``ValueError`` where the safeguard does not stand in `text` exactly once."""
+        """Return `text` without the safeguard. Raises ``ValueError`` if it is not in `text` exactly once."""
         if text.count(self.before) != 1:
             raise ValueError(f"{self.name}: {self.file} no longer reads as this mutation expects")
         return text.replace(self.before, self.after)
@@ -70,7 +70,7 @@ MUTATIONS: Final = {
 @click.argument("names", nargs=-1, type=click.Choice(list(MUTATIONS)))
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(names: tuple[str, ...], seed: int) -> None:
-    """Take one safeguard at a time from a copy of this tree, and see the suite go red."""
+    """Remove one safeguard at a time from a copy of this tree, and check that the suite turns red."""
     survived = [name for name in names or MUTATIONS if _survived(MUTATIONS[name], seed)]
     sys.exit(1 if survived else 0)
 
@@ -83,7 +83,7 @@ def _survived(mutation: Mutation, seed: int) -> bool:
         target.write_text(mutation.mutated(target.read_text()))
         report = copy / "report.md"
         command = ["tests.chaos", "--version", "short", "--seed", str(seed), "--report", str(report)]
-        # What the red run keeps goes with the copy.
+        # The files that a red run keeps are deleted with the copy.
         ended = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=copy,
@@ -93,7 +93,7 @@ def _survived(mutation: Mutation, seed: int) -> bool:
             text=True,
         )
         text = report.read_text() if report.exists() else ""
-        # A suite that failed itself has found nothing.
+        # If the suite itself failed, it has found nothing.
         red = ended.returncode == RED and "**NO**" in text
         click.echo(f"{mutation.name}: {'red' if red else f'NOT RED, exit code {ended.returncode}'}")
         click.echo("\n".join(line for line in text.splitlines() if line.startswith(("- **NO**", "  - "))))

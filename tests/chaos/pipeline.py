@@ -1,11 +1,11 @@
-"""The pipeline: a process that takes decisions off its queue, one line in a journal for each message.
+"""The pipeline: a process that takes decisions off its queue, and writes a line to a journal for each message.
 
     python -m tests.chaos.pipeline REDIS_URL JOURNAL
 
-It is never killed, and takes every message once, whatever happens to Valkey: it looks at the oldest messages, writes
-them down, and then takes them off together with a count of all it took. After a broken connection that count says
-whether they went; after a restart on an older state, how many came back that are written down already. So a line
-too many in the journal is a delivery too many, and never the pipeline's own doing.
+It is never killed, and takes every message once, whatever happens to Valkey: it reads the oldest messages, writes them
+to the journal, and then removes them and increases a counter, atomically. After a broken connection the counter shows
+whether they were removed; after a restart with older data, how many messages came back that are in the journal already.
+So an extra line in the journal is an extra delivery, and never caused by the pipeline itself.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 QUEUE: Final = "onboarding"
 TAKEN: Final = "chaos:pipeline:taken"
 
-#: Messages looked at in one go.
+#: Messages read at a time.
 _MOST: Final = 100
 _IDLE_S: Final = 0.01
 _RETRY_S: Final = 0.1
 
-#: KEYS: queue, count. ARGV: how many were taken before, how many to take now.
+#: KEYS: queue, counter. ARGV: how many were taken before, how many to take now.
 _TAKE: Final = """
 if tonumber(redis.call('GET', KEYS[2]) or 0) == tonumber(ARGV[1]) then
   redis.call('LTRIM', KEYS[1], 0, -1 - ARGV[2])
@@ -43,13 +43,13 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as it arrived: `body` is what Celery carries, byte for byte."""
+    """One message as it arrived: `body` is Celery's message body, byte for byte."""
 
     at_ms: int
     message_id: str
     task: str
     body: str
-    #: Who sent it by Celery's word: `gen<pid>@<host>`.
+    #: The sender according to Celery: `gen<pid>@<host>`.
     origin: str
 
     @property
@@ -66,12 +66,12 @@ class Received:
 
     @property
     def content(self) -> tuple[str, str, str]:
-        """All that must be the same in a second delivery."""
+        """The parts that must be the same in a second delivery."""
         return self.message_id, self.task, self.body
 
 
 def read(journal: Path) -> list[Received]:
-    """Everything the pipeline has written down so far."""
+    """Return all messages in the journal so far."""
     return [Received(**json.loads(line)) for line in journal.read_text().splitlines()]
 
 
@@ -86,7 +86,7 @@ def main(url: str, journal: str) -> None:
     while running:
         try:
             taken, messages = _oldest(redis)
-            # Those that an older state brought back, or that a broken connection left, are written down already.
+            # Messages that came back with older data, or stayed after a broken connection, are in the journal already.
             for message in messages[written - taken :]:
                 os.write(descriptor, _line(message))
                 written += 1
@@ -99,7 +99,7 @@ def main(url: str, journal: str) -> None:
 
 
 def _oldest(redis: redis_py.Redis) -> tuple[int, list[bytes]]:
-    """How many messages were ever taken, and the oldest of those that lie on the queue."""
+    """Return how many messages were ever taken, and the oldest ones on the queue."""
     with redis.pipeline(transaction=True) as pipe:
         pipe.get(TAKEN)
         pipe.lrange(QUEUE, -_MOST, -1)

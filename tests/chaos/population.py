@@ -1,4 +1,4 @@
-"""Who travels: the verifications of a run, and what must become of each."""
+"""The verifications of a run, and their expected outcomes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 REGIONS: Final = ("ph", "sg")
 
-#: How often each kind of id comes, and its magic words (see `docs/sandbox.md`); a result's code and digits follow.
-#: Many are slow, so that a crash at any moment has something to cut off.
+#: The weight of each kind of id, and its magic words (see `docs/sandbox.md`); a result's code and digits are added.
+#: Many are slow, so that a crash at any moment interrupts something.
 _MIX: Final = (
     (40, ""),
     (20, "n2"),
@@ -36,7 +36,7 @@ _MIX: Final = (
 _UNREADABLE: Final = ("nosigid", "unknownresult", "nodata")
 _UNREADABLE_SHAPES: Final = frozenset({Shape.NO_SIGNATURE_ID, Shape.UNKNOWN_RESULT, Shape.NO_DATA})
 
-#: What the default table makes of each code, by the hand-written expectations of the sandbox's catalogue.
+#: The decision for each code, from the hand-written expectations of the sandbox's catalogue.
 _DECISIONS: Final = {
     entry.expect.error_code: entry.expect.decision
     for entry in catalogue()
@@ -46,7 +46,7 @@ _DECISIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Traveller:
-    """One verification, and its decision's name as it must be; None: it must end in quarantine."""
+    """One verification, and the name of its expected decision; None: quarantine."""
 
     signature_id: str
     region: str
@@ -59,29 +59,29 @@ class Traveller:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """What is enqueued in one call, and when."""
+    """The verifications that are enqueued in one call, and when."""
 
     at_s: float
     travellers: tuple[Traveller, ...]
 
 
 def waves(seed: int, profile: Profile) -> tuple[Wave, ...]:
-    """The whole population in calls of 1 to 40, spread over the travel time; one in thirty is enqueued again."""
+    """Return all verifications in calls of 1 to 40, spread over `travel_s`; one in thirty is enqueued again."""
     random = Random(f"{seed}:{profile.name}:population")
-    everybody = [traveller(random, number, seed) for number in range(profile.verifications)]
+    travellers = [traveller(random, number, seed) for number in range(profile.verifications)]
     calls: list[tuple[Traveller, ...]] = []
     at = 0
-    while at < len(everybody):
+    while at < len(travellers):
         size = random.randint(1, 40)
-        again = random.sample(everybody[:at], min(at, size // 30))
-        calls.append((*everybody[at : at + size], *again))
+        again = random.sample(travellers[:at], min(at, size // 30))
+        calls.append((*travellers[at : at + size], *again))
         at += size
     step_s = profile.travel_s / len(calls)
     return tuple(Wave(step_s * (turn + random.random()), call) for turn, call in enumerate(calls))
 
 
 def traveller(random: Random, number: int, seed: int, words: str | None = None) -> Traveller:
-    """One verification whose id asks for `words`; None: for what the mix has."""
+    """Return a verification whose id asks for `words`; None: for words of the mix, at random."""
     if words is None:
         weights, kinds = zip(*_MIX, strict=True)
         words = random.choices(kinds, weights)[0]
@@ -99,7 +99,7 @@ def traveller(random: Random, number: int, seed: int, words: str | None = None) 
 
 
 def expected(signature_id: str, seed: int) -> str | None:
-    """The name of the decision that an id must come to; None: quarantine."""
+    """Return the name of the expected decision of an id; None: quarantine."""
     scenario = parse(signature_id, seed=seed)
     if scenario.shapes & _UNREADABLE_SHAPES:
         return None

@@ -1,4 +1,4 @@
-"""How large a run is: the two-minute version that `make test` runs, and the long one of `make chaos`."""
+"""The sizes of a run: the short version, about two minutes, and the long one of `make chaos`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Faults that never overlap one another, between two moments of a run.
+    """Faults that never overlap each other, between two moments of a run.
 
     Parameters:
-      faults: name and seconds of each; their order and the pauses between them are the seed's.
-      begin_s, end_s: since the first verification was enqueued.
+      faults: name and duration in seconds of each; their order and the pauses between them depend on the seed.
+      begin_s, end_s: seconds since the first verification was enqueued.
     """
 
     faults: tuple[tuple[str, float], ...]
@@ -26,18 +26,18 @@ class Profile:
 
     name: str
     verifications: int
-    #: How long verifications are enqueued for.
+    #: The time over which verifications are enqueued.
     travel_s: float
     workers: int
     #: Worker kills, spread over the whole of `travel_s`.
     kills: int
-    #: How many of them must have hit a worker that was ready, or the run proves too little.
+    #: How many of them must hit a worker that is ready; with fewer the run proves too little.
     least_kills: int
     lease_s: float
     lanes: tuple[Lane, ...]
-    #: The share of all answers of the vendor, tokens and images among them, that are faults at random.
+    #: The share of all answers of the vendor, including tokens and images, that are random faults.
     fault_rate: float = 0.2
-    #: How long the fleet may take to finish once nothing is broken any more.
+    #: How long the fleet may take to finish after the last fault.
     patience_s: float = 300.0
     #: `EKYC_POLL_…`: the countdown of a null answer.
     poll: dict[str, str] = field(
@@ -45,7 +45,7 @@ class Profile:
     )
 
 
-#: Images fail early: what was decided without them is asked for again 15 s after its decision.
+#: Images fail early: those that are missing at the decision are fetched again 15 s after it.
 SHORT: Final = Profile(
     name="short",
     verifications=500,
@@ -107,7 +107,7 @@ LONG: Final = Profile(
         ),
         Lane((("zombie", 26.0),) * 3, 30.0, 640.0),
     ),
-    # Dead links and images that fail at random need some tries, five minutes apart at most.
+    # Expired links and images that fail at random need some attempts, at most five minutes apart.
     patience_s=1500.0,
 )
 

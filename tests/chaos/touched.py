@@ -1,4 +1,4 @@
-"""Which verifications each strike touched, as far as it can be told from outside."""
+"""The verifications that each strike touched, as far as this is visible from outside."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from tests.chaos.faults import Injected
     from tests.chaos.watch import Key
 
-#: A countdown is recorded this long after its cause at the latest.
+#: A countdown is recorded at most this long after its cause.
 _RECORDED_MS = 2000
 
 
 def touched(run: Run, found: Sequence[Delay]) -> list[set[Key]]:
-    """Of each strike of `run.injected`, in its order."""
+    """Return the touched verifications of each strike of `run.injected`, in the same order."""
     return [one.touched | _touched(run, one, found) for one in run.injected]
 
 
@@ -45,7 +45,7 @@ def _touched(run: Run, injected: Injected, found: Sequence[Delay]) -> set[Key]:
 
 
 def _faulted(run: Run, injected: Injected, detail: str) -> set[Key]:
-    """Those to whom a fault was noted meanwhile; `detail` says which, empty: any."""
+    """Return the verifications with a fault in their timeline meanwhile, whose detail contains `detail`."""
     return {
         key
         for key, record in run.state.records.items()

@@ -1,4 +1,4 @@
-"""A real Valkey with its append-only file, which can be killed, frozen, and started again on the same data."""
+"""A real Valkey with an append-only file, which can be killed, frozen, and restarted on the same data."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.support.servers import answers
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: For it to start, and to read its file again.
+#: Seconds for Valkey to start and to load its file.
 START_S: Final = 30.0
 
-#: How long the beat runs before a kill, in seconds.
+#: How long the counter is increased before a kill, in seconds.
 _BEAT_S: Final = 0.1
 _BEAT: Final = "chaos:beat"
 
@@ -33,8 +33,8 @@ _ASK_AGAIN_S: Final = 0.02
 class Valkey:
     """One server process on a port of 127.0.0.1.
 
-    `appendfsync always`, because with `everysec` a kill does lose what was acknowledged: while the fsync of the last
-    second is under way Valkey keeps what comes in its own memory, for up to two seconds. `kill` watches for that.
+    `appendfsync always`, because with `everysec` a kill loses acknowledged writes: while the fsync of the last second
+    runs, Valkey keeps new writes in its own memory, for up to two seconds. `kill` checks for such losses.
     """
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -45,14 +45,14 @@ class Valkey:
         folder.mkdir()
 
     def start(self) -> None:
-        """Returns once it answers. Raises ``RuntimeError`` where it does not."""
+        """Start the server, and return once it answers. Raises ``RuntimeError`` if it does not."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
             "dir": str(self.folder),
             "appendonly": "yes",
             "appendfsync": "always",
-            # In one piece from the first start on: all leases are read from it.
+            # Never rewritten: all leases are read from it.
             "auto-aof-rewrite-percentage": "0",
             "save": "",
             "maxmemory-policy": "noeviction",
@@ -73,13 +73,13 @@ class Valkey:
                 time.sleep(_ASK_AGAIN_S)
 
     def client(self, timeout_s: float = 5.0) -> redis_py.Redis:
-        """A client that answers bytes and tries nothing twice."""
+        """Return a client that returns bytes and does not retry."""
         return redis_py.Redis.from_url(
             self.url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
 
     def kill(self) -> int:
-        """`kill -9`, and start again on the same data. Returns how many acknowledged writes it had lost."""
+        """`kill -9` the server, and restart it on the same data. Return how many acknowledged writes were lost."""
         beats: list[int] = [0]
         beating = Thread(target=self._beat, args=(beats,), daemon=True)
         beating.start()
@@ -96,7 +96,7 @@ class Valkey:
         self._signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """`kill -9`, whatever state it is in."""
+        """`kill -9` the server, whatever its state."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._process.wait()
@@ -109,7 +109,7 @@ class Valkey:
     def _beats(self) -> int:
         with self.client() as client:
             while True:
-                # Another fault may just now be dropping connections.
+                # Another fault may be dropping connections.
                 with suppress(redis_py.RedisError):
                     return int(client.get(_BEAT) or 0)
                 time.sleep(_ASK_AGAIN_S)

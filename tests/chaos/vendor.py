@@ -1,4 +1,4 @@
-"""The vendor's stand-in with what is broken in this run: faults at random all the time, outages on demand."""
+"""The stand-in for the vendor with the faults of a run: random faults all the time, outages on demand."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sandbox.reply import Reply
     from sandbox.request import Request
 
-#: What strikes images at random: faults that pass. A page or nothing instead of an image, with HTTP 200, is
-#: refused for good, and then the evidence could not be complete.
+#: The random faults of images: all are transient. A page or an empty body with HTTP 200 instead of an image is refused
+#: for good, so the evidence could not become complete.
 _IMAGE_FAULTS: Final = (
     Fault(Kind.HTTP, status=500),
     Fault(Kind.HTTP, status=503),
@@ -33,7 +33,7 @@ _IMAGE_FAULTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One answer about one verification: when the request came, and what was answered."""
+    """One answer about one verification, and the time of its request."""
 
     at_ms: int
     #: `result` or `image`.
@@ -44,7 +44,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Tally:
-    """How many answers were given, and how many of them were faults. Safe to use from many threads."""
+    """Counts answers, and how many of them were faults. Thread-safe."""
 
     answers: int = 0
     faults: int = 0
@@ -62,12 +62,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Counted(Faults):
-    """Faults of the sandbox that are counted."""
+    """Faults of the sandbox, with a count."""
 
     tally: Tally = field(default_factory=Tally)
 
     def strike(self, draw: bytes, *, token_call: bool = False) -> Fault | None:
-        # Not by `super`: slots make the class again, and it would look for the old one.
+        # Not by `super()`: with slots the class is created twice, and `super()` refers to the first one.
         fault = Faults.strike(self, draw, token_call=token_call)
         self.tally.count(fault=fault is not None)
         return fault
@@ -77,15 +77,15 @@ class Vendor:
     """A sandbox on a port of its own.
 
     Parameters:
-      port: where it listens, also after it refused connections.
-      seed: of ids and of random faults.
-      fault_rate: the share of all answers, of tokens, results and images, that are faults at random.
+      port: where it listens, also again after it refused connections.
+      seed: the seed of ids and of random faults.
+      fault_rate: the share of all answers (tokens, results, images) that are random faults.
     """
 
     def __init__(self, port: int, *, seed: int, fault_rate: float) -> None:
         self._port = port
         self._seed = seed
-        #: Answers outside of outages, and those within.
+        #: Answers outside of outages, and in outages.
         self.usual, self.outages = Tally(), Tally()
         self._usual = _Counted(Mode.MIXED, fault_rate, tally=self.usual)
         self._images_fail = False
@@ -106,13 +106,13 @@ class Vendor:
         return self._sandbox.environment()
 
     def calm(self) -> None:
-        """No more faults but those that ids ask for."""
+        """End all faults except those that ids ask for."""
         self._usual = _Counted()
         self._sandbox.set_faults(self._usual)
 
     @contextmanager
     def broken(self, faults: Faults) -> Iterator[None]:
-        """Every answer of the vendor's is that fault."""
+        """Make every answer of the vendor that fault."""
         self._sandbox.set_faults(
             _Counted(faults.mode, faults.share, faults.retry_after_s, tally=self.outages)
         )
@@ -123,12 +123,12 @@ class Vendor:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Nobody listens on its port: connections that are open end, new ones are refused by the kernel."""
+        """Close the port: open connections end, and the kernel refuses new ones."""
         self._sandbox.stop()
         try:
             yield
         finally:
-            # A listener cannot be opened again: another takes over what the vendor knows.
+            # A listener cannot be reopened: a new sandbox takes over the state.
             fresh, app = self._made(), self._sandbox._app
             fresh._app = fresh._listener.app = app
             fresh.state = self._sandbox.state
@@ -138,7 +138,7 @@ class Vendor:
 
     @contextmanager
     def images_failing(self) -> Iterator[None]:
-        """The image host answers HTTP 503 to everything; the vendor itself does not."""
+        """Make the image host answer HTTP 503 to everything; the vendor itself works."""
         self._images_fail = True
         try:
             yield
@@ -161,5 +161,5 @@ class Vendor:
     def _note(self, exchange: Exchange, took_s: float) -> None:
         if exchange.signature_id:
             at_ms = round((time.time() - took_s) * 1000)
-            # A list's append is atomic: handlers are many threads.
+            # `list.append` is atomic: the handlers run in many threads.
             self.asked.append(Asked(at_ms, exchange.call, exchange.signature_id, exchange.reply.name))

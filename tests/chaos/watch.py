@@ -1,4 +1,4 @@
-"""Watching the ledger while the run lasts: who holds what, and which region rests."""
+"""Watches the ledger during the run: the leases, and the regions on hold."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from worker.ledger import Stats
 if TYPE_CHECKING:
     from tests.chaos.valkey import Valkey
 
-#: Between two looks.
+#: Seconds between two samples.
 EVERY_S: Final = 0.2
 
-#: By so much a look may be late: with more, the machine had no time for anybody.
+#: How late a sample may be, in seconds. A later one means that the machine stalled.
 STALL_S: Final = 1.0
 
 #: (region, signatureId)
@@ -28,7 +28,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """That a batch holds a verification. `holder`: as in ``lua/common.lua``."""
+    """The lease of a verification. `holder` has the form of ``lua/common.lua``."""
 
     holder: str
 
@@ -39,7 +39,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From one moment to another."""
+    """A span of time."""
 
     begin_ms: int
     end_ms: int
@@ -48,20 +48,20 @@ class Span:
         return max(0, min(self.end_ms, other.end_ms) - max(self.begin_ms, other.begin_ms))
 
     def meets(self, other: Span) -> bool:
-        """Whether they have a moment in common."""
+        """Return whether the spans have a moment in common."""
         return self.begin_ms <= other.end_ms and other.begin_ms <= self.end_ms
 
 
 @dataclass(slots=True)
 class Sights:
-    """All that was seen."""
+    """The observations of a run."""
 
-    #: Who was held at some time. Of leases, all there ever were: ``tests.chaos.leases``.
+    #: Verifications that were seen with a lease. ``tests.chaos.leases`` has all leases.
     held: set[Key] = field(default_factory=set)
     rests: dict[str, list[Span]] = field(default_factory=dict)
-    #: When one verification alone tried the vendor.
+    #: When the circuit breaker of a region was half-open.
     trials: dict[str, list[Span]] = field(default_factory=dict)
-    #: When the machine stood still for whoever looked.
+    #: When the machine stalled.
     stalls: list[Span] = field(default_factory=list)
 
     def hold(self, region: str, now_ms: int, *, half_open: bool) -> None:
@@ -73,7 +73,7 @@ class Sights:
 
 
 class Watch(Thread):
-    """The thread that looks. What it cannot see, because Valkey is away, it does not see."""
+    """The thread that takes the samples. It has none while Valkey is unavailable."""
 
     def __init__(self, valkey: Valkey) -> None:
         super().__init__(name="watch", daemon=True)
@@ -95,11 +95,11 @@ class Watch(Thread):
         self.join()
 
     def held(self) -> dict[Key, Lease]:
-        """What is held right now. Raises ``redis.RedisError``."""
+        """Return all current leases. Raises ``redis.RedisError``."""
         return {key: lease for region in REGIONS for key, lease in held(self._redis, region).items()}
 
     def _waited(self) -> bool:
-        """Until the next look; whether there is none."""
+        """Wait for the next sample. Return True if the watch has ended."""
         began = time.monotonic()
         ended = self._ended.wait(EVERY_S)
         late_s = time.monotonic() - began - EVERY_S
@@ -115,7 +115,7 @@ class Watch(Thread):
 
 
 def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:
-    """Who holds what in a region. Raises ``redis.RedisError``."""
+    """Return the current leases of a region. Raises ``redis.RedisError``."""
     leased: Any = redis.zrange(f"ekyc:{{{region}}}:leased", 0, -1)
     with redis.pipeline(transaction=False) as pipe:
         for signature_id in leased:
@@ -129,7 +129,7 @@ def held(redis: redis_py.Redis, region: str) -> dict[Key, Lease]:
 
 
 def batches(leases: dict[Key, Lease]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The ids that each batch holds, by its region and id."""
+    """Return the ids that each batch holds, by the batch's region and id."""
     members: dict[tuple[str, str], list[str]] = {}
     for (region, signature_id), lease in leases.items():
         members.setdefault((region, lease.batch), []).append(signature_id)

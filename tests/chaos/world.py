@@ -1,4 +1,4 @@
-"""All that a run stands on, and what the run writes down about it."""
+"""All parts of a run, and their files."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class Stopped(Exception):
-    """The run was ended from outside, or by a fault of its own, while this part of it slept."""
+    """Raised in a sleeping part of the run when the run is stopped or has failed."""
 
 
 @dataclass(slots=True)
 class World:
-    """Valkey, the vendor, the evidence's disk, the pipeline, and the crew.
+    """Valkey, the vendor, the evidence's disk, the pipeline, and the workers.
 
-    Use it in ``with``: whatever happens, no process and no mount is left behind.
+    A context manager: at its end no process and no mount is left, whatever happens.
     """
 
     profile: Profile
@@ -51,7 +51,7 @@ class World:
     census: Stats = field(init=False)
     lost_writes: int = 0
     stopped: Event = field(default_factory=Event)
-    #: One for each fault, the same for all of a lane: who waits for something to hit keeps the next one waiting.
+    #: A lock for each fault, the same for all of a lane: a strike that waits for a target delays the next one.
     turns: dict[str, Lock] = field(init=False)
     _pipeline: subprocess.Popen[bytes] = field(init=False)
     _ends: ExitStack = field(default_factory=ExitStack)
@@ -82,16 +82,16 @@ class World:
         return self.folder / "journal.jsonl"
 
     def pause(self, seconds: float) -> None:
-        """Sleep. Raises ``Stopped`` where the run ends meanwhile."""
+        """Sleep. Raises ``Stopped`` if the run ends meanwhile."""
         if self.stopped.wait(seconds):
             raise Stopped
 
     def counts(self) -> Counts:
-        """Both regions in figures. Raises ``LedgerUnavailable``."""
+        """Return the figures of both regions. Raises ``LedgerUnavailable``."""
         return self.census.total(REGIONS)
 
     def await_pipeline(self) -> None:
-        """Wait until the pipeline has taken all that lies on its queue, then end it."""
+        """Wait until the pipeline has taken all messages from its queue, then terminate it."""
         give_up_at = time.monotonic() + 30.0
         with self.valkey.client() as client:
             while client.llen("onboarding") and time.monotonic() < give_up_at:
@@ -100,7 +100,7 @@ class World:
         self._pipeline.wait(10)
 
     def _start(self) -> None:
-        """Each part that starts leaves word of how to end it, whatever state it is in by then."""
+        """Start all parts. Each registers a callback that ends it, whatever its state."""
         self.disk = Disk(self.folder / "disk")
         self._ends.callback(self.disk.remove)
         self.valkey = Valkey(self.folder / "valkey", free_port())
