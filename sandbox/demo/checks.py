@@ -44,37 +44,37 @@ def _check(name: str, promise: str, problems: list[str]) -> Check:
 
 
 def _accepted(findings: Findings) -> Iterator[str]:
-    planned = Counter(one.way for one in findings.plan.all)
-    for way, count in planned.items():
+    by_way = Counter(planned.way for planned in findings.plan.all)
+    for way, count in by_way.items():
         if findings.accepted.get(way, 0) != count:
             yield f"{way}: {findings.accepted.get(way, 0)} of {count}"
-    if findings.counts.enqueued != planned.total():
-        yield f"the ledger has {findings.counts.enqueued} of {planned.total()}"
+    if findings.counts.enqueued != by_way.total():
+        yield f"the ledger has {findings.counts.enqueued} of {by_way.total()}"
 
 
 def _accounted_for(findings: Findings) -> Iterator[str]:
     delivered = findings.deliveries
-    for one in findings.plan.all:
-        status = findings.statuses.get(one.signature_id)
+    for planned in findings.plan.all:
+        status = findings.statuses.get(planned.signature_id)
         stage = status.verification.stage if status else None
-        expected = Stage.DONE if one.signature_id in delivered else Stage.QUARANTINED
+        expected = Stage.DONE if planned.signature_id in delivered else Stage.QUARANTINED
         if stage is not expected:
-            had = "has" if one.signature_id in delivered else "has not"
-            yield f"{_named(one)}: in the ledger it is {stage or 'unknown'}, the pipeline {had} its decision"
-    for unknown in sorted(delivered.keys() - {one.signature_id for one in findings.plan.all}):
+            had = "has" if planned.signature_id in delivered else "has not"
+            yield f"{_named(planned)}: in the ledger it is {stage or 'unknown'}, the pipeline {had} its decision"
+    for unknown in sorted(delivered.keys() - {planned.signature_id for planned in findings.plan.all}):
         yield f"{unknown}: decided, but never enqueued"
 
 
 def _one_decision(findings: Findings) -> Iterator[str]:
-    for one in findings.plan.all:
-        received = findings.deliveries.get(one.signature_id, [])
+    for planned in findings.plan.all:
+        received = findings.deliveries.get(planned.signature_id, [])
         ids = {delivery.decision["id"] for delivery in received}
-        if ids - {decision_id(one.region, one.signature_id)}:
-            yield f"{_named(one)}: its decision has a wrong id"
+        if ids - {decision_id(planned.region, planned.signature_id)}:
+            yield f"{_named(planned)}: its decision has a wrong id"
         if len({json.dumps(delivery.decision) for delivery in received}) > 1:
-            yield f"{_named(one)}: received two different decisions"
+            yield f"{_named(planned)}: received two different decisions"
         if any(delivery.task != f"onboarding.{delivery.name}" for delivery in received):
-            yield f"{_named(one)}: its decision came as a task of another name"
+            yield f"{_named(planned)}: its decision came as a task of another name"
 
 
 def _delivered_once(findings: Findings) -> Iterator[str]:
@@ -84,51 +84,51 @@ def _delivered_once(findings: Findings) -> Iterator[str]:
 
 
 def _as_expected(findings: Findings) -> Iterator[str]:
-    for one in findings.plan.all:
-        expect = one.expect
+    for planned in findings.plan.all:
+        expect = planned.expect
         expected = (expect.decision, expect.overall_result, expect.error_code, expect.reason)
-        for delivery in findings.deliveries.get(one.signature_id, []):
+        for delivery in findings.deliveries.get(planned.signature_id, []):
             got = delivery.decision
             received = (got["decision"], got["overall_result"], got["error_code"], got["reason"])
             if expect.outcome != "decided":
-                yield f"{_named(one)}: should have been quarantined, is {got['decision']}"
+                yield f"{_named(planned)}: should have been quarantined, is {got['decision']}"
             elif received != expected:
-                yield f"{_named(one)}: should be {_words(expected)}, is {_words(received)}"
+                yield f"{_named(planned)}: should be {_words(expected)}, is {_words(received)}"
 
 
 def _quarantined(findings: Findings) -> Iterator[str]:
-    for one in findings.plan.all:
-        status = findings.statuses.get(one.signature_id)
+    for planned in findings.plan.all:
+        status = findings.statuses.get(planned.signature_id)
         if not status or status.verification.stage is not Stage.QUARANTINED:
             continue
-        if one.expect.outcome != "quarantined":
-            yield f"{_named(one)}: {status.verification.quarantine_reason}, should be {one.expect.decision}"
+        if planned.expect.outcome != "quarantined":
+            yield f"{_named(planned)}: {status.verification.quarantine_reason}, should be {planned.expect.decision}"
         elif not status.verification.quarantine_reason:
-            yield f"{_named(one)}: quarantined without a reason"
+            yield f"{_named(planned)}: quarantined without a reason"
 
 
 def _context(findings: Findings) -> Iterator[str]:
-    for one in findings.plan.all:
-        for delivery in findings.deliveries.get(one.signature_id, []):
-            if delivery.decision["context"] != one.context:
-                yield f"{_named(one)}: its decision has another context than it was enqueued with"
+    for planned in findings.plan.all:
+        for delivery in findings.deliveries.get(planned.signature_id, []):
+            if delivery.decision["context"] != planned.context:
+                yield f"{_named(planned)}: its decision has another context than it was enqueued with"
 
 
 def _evidence(findings: Findings) -> Iterator[str]:
-    for one in findings.plan.all:
-        kept = findings.kept[one.signature_id]
-        for delivery in findings.deliveries.get(one.signature_id, []):
-            problem = _evidence_of(one, kept, sent_complete=delivery.decision["evidence"]["complete"])
+    for planned in findings.plan.all:
+        kept = findings.kept[planned.signature_id]
+        for delivery in findings.deliveries.get(planned.signature_id, []):
+            problem = _evidence_of(planned, kept, sent_complete=delivery.decision["evidence"]["complete"])
             if problem:
-                yield f"{_named(one)}: {problem}"
+                yield f"{_named(planned)}: {problem}"
 
 
-def _evidence_of(one: Planned, kept: Kept, *, sent_complete: bool) -> str:
+def _evidence_of(planned: Planned, kept: Kept, *, sent_complete: bool) -> str:
     if kept.faults:
         return ", ".join(kept.faults)
     if kept.listed is None:
         return "has no manifest"
-    expected = one.expect.evidence_complete
+    expected = planned.expect.evidence_complete
     if expected is not None and (kept.complete, sent_complete) != (expected, expected):
         return f"complete should be {expected}, is {kept.complete}, the pipeline received {sent_complete}"
     return ""
@@ -143,16 +143,16 @@ def _sums(findings: Findings) -> Iterator[str]:
         "decided": (counts.done, len(decided)),
         "quarantined": (counts.quarantined, sum(counts.quarantine.values())),
         "together": (counts.done + counts.quarantined, counts.enqueued),
-        "decisions": (counts.decisions, dict(Counter(one["decision"] for one in decided))),
+        "decisions": (counts.decisions, dict(Counter(decision["decision"] for decision in decided))),
         "error codes": (
             counts.error_codes,
-            dict(Counter(one["reason"] or one["error_code"] or "NONE" for one in decided)),
+            dict(Counter(decision["reason"] or decision["error_code"] or "NONE" for decision in decided)),
         ),
         "polls": (counts.polls, sum(verification.polls for verification in known)),
-        "evidence kept": (counts.evidence_files, sum(one.listed or 0 for one in kept)),
-        "evidence bytes": (counts.evidence_bytes, sum(one.listed_bytes for one in kept)),
-        "evidence files": (findings.usage.files, sum(len(one.files) for one in kept)),
-        "manifests": (sum(one.listed is not None for one in kept), len(decided)),
+        "evidence kept": (counts.evidence_files, sum(evidence.listed or 0 for evidence in kept)),
+        "evidence bytes": (counts.evidence_bytes, sum(evidence.listed_bytes for evidence in kept)),
+        "evidence files": (findings.usage.files, sum(len(evidence.files) for evidence in kept)),
+        "manifests": (sum(evidence.listed is not None for evidence in kept), len(decided)),
     }
     for name, (left, right) in pairs.items():
         if left != right:
@@ -187,8 +187,8 @@ def _healthy(findings: Findings) -> Iterator[str]:
     yield from (f"{name} ended with exit code {code}" for name, code in findings.exit_codes.items() if code)
 
 
-def _named(one: Planned) -> str:
-    return f"{one.region} {one.signature_id}"
+def _named(planned: Planned) -> str:
+    return f"{planned.region} {planned.signature_id}"
 
 
 def _words(fields: tuple[str | None, ...]) -> str:

@@ -54,10 +54,15 @@ def gather(  # noqa: PLR0913 - a demo's whole
         plan=plan,
         accepted=accepted,
         deliveries=deliveries.by_id(),
-        statuses={one.signature_id: ledger.status(one.region, one.signature_id) for one in plan.all},
+        statuses={
+            planned.signature_id: ledger.status(planned.region, planned.signature_id) for planned in plan.all
+        },
         counts=Stats(redis).total(plan.regions),
         ready_at_ms={name: track["ready_at_ms"] for name, track in _tracks(parts.vendor_url).items()},
-        kept={one.signature_id: _kept(evidence.of(one.region, one.signature_id)) for one in plan.all},
+        kept={
+            planned.signature_id: _kept(evidence.of(planned.region, planned.signature_id))
+            for planned in plan.all
+        },
         usage=evidence.usage(),
         messages_left=_messages_left(redis),
         leaks=_leaks(redis, folder),

@@ -26,7 +26,7 @@ def hand_over(
 
     Raises ``DemoFailed`` and ``LedgerUnavailable``.
     """
-    by_way = {way: [one for one in planned if one.way is way] for way in Way}
+    by_way = {way: [verification for verification in planned if verification.way is way] for way in Way}
     by_message(by_way[Way.MESSAGE], parts)
     return {
         Way.PYTHON: by_python(by_way[Way.PYTHON], ledger),
@@ -37,7 +37,7 @@ def hand_over(
 
 def by_python(planned: Sequence[Planned], ledger: Ledger) -> int:
     """Enqueue as `worker.client.enqueue_many` does, in the ledger of the demo."""
-    return sum(ledger.enqueue([one.request() for one in planned]))
+    return sum(ledger.enqueue([verification.request() for verification in planned]))
 
 
 def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -> int:
@@ -45,7 +45,10 @@ def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(("signature_id", "region", "context"))
-    rows.writerows((one.signature_id, one.region, json.dumps(one.context)) for one in planned)
+    rows.writerows(
+        (verification.signature_id, verification.region, json.dumps(verification.context))
+        for verification in planned
+    )
     command = [sys.executable, "-m", "worker.cli", "enqueue", "--from", "-", "--json"]
     counted = json.loads(processes.run("enqueue", command, text.getvalue().encode(), **parts.environment))
     return int(counted["enqueued"])
@@ -54,9 +57,13 @@ def by_command(planned: Sequence[Planned], parts: Parts, processes: Processes) -
 def by_message(planned: Sequence[Planned], parts: Parts) -> None:
     """Enqueue by the task's name, as a pipeline without our code does."""
     with parts.celery.connection_for_write() as connection, connection.Producer() as producer:
-        for one in planned:
+        for verification in planned:
             parts.celery.send_task(
                 "tasks.enqueue",
-                kwargs={"signature_id": one.signature_id, "region": one.region, "context": one.context},
+                kwargs={
+                    "signature_id": verification.signature_id,
+                    "region": verification.region,
+                    "context": verification.context,
+                },
                 producer=producer,
             )

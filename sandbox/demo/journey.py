@@ -92,12 +92,12 @@ class Journey:
 def under_way(plan: Plan, ledger: Ledger, folder: Folder, timeout_s: float) -> DemoFailed:
     """Return the error for a timeout: the verifications that are still in flight, and where the logs are."""
     lines = []
-    for one in plan.all:
-        status = ledger.status(one.region, one.signature_id)
+    for planned in plan.all:
+        status = ledger.status(planned.region, planned.signature_id)
         stage = status.verification.stage if status else None
         if stage not in {Stage.DONE, Stage.QUARANTINED}:
             polls = f"{status.verification.polls} polls" if status else "not in the ledger"
-            lines.append(f"  {one.region} {one.signature_id}: {stage or 'not enqueued'}, {polls}")
+            lines.append(f"  {planned.region} {planned.signature_id}: {stage or 'not enqueued'}, {polls}")
     if not lines:
         lines = ["  nothing in the ledger: the pipeline has not received every decision"]
     more = [f"  … and {len(lines) - _MOST_NAMED} more"] if len(lines) > _MOST_NAMED else []

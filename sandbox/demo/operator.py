@@ -30,7 +30,7 @@ class Operator:
         self._journal = journal
         self._faults = deque(plan.one_by_one)
         self._held_since_s: float | None = None
-        self._never_ready = [one for one in plan.all if one.never_ready]
+        self._never_ready = [planned for planned in plan.all if planned.never_ready]
         self._notified_at_s: float | None = None
         #: Verifications that were enqueued here and were new.
         self.accepted = 0
@@ -73,6 +73,6 @@ class Operator:
         ]
         if nudged and self._notified_at_s is None:
             self._journal.tell(
-                f"{len(nudged)} left that never get a result: notified, to skip their countdowns"
+                f"{len(nudged)} left that never get a result; a notification skips their countdowns"
             )
         self._notified_at_s = at_s

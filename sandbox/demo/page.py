@@ -120,9 +120,9 @@ def _quarantine(report: Report) -> Iterator[RenderableType]:
     table.add_column("quarantined", no_wrap=True)
     table.add_column("region")
     table.add_column("why")
-    for one in report.quarantine:
-        why = f"{one.reason}: {one.detail}" if one.detail else one.reason
-        table.add_row(one.signature_id, one.region, Text(why))
+    for quarantined in report.quarantine:
+        why = f"{quarantined.reason}: {quarantined.detail}" if quarantined.detail else quarantined.reason
+        table.add_row(quarantined.signature_id, quarantined.region, Text(why))
     yield table
 
 

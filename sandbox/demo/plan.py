@@ -101,8 +101,8 @@ def plan(total: int) -> Plan:
     Random(0).shuffle(numbered)  # noqa: S311 - spreads the faults
     planned = [_planned(number, *each) for number, each in enumerate(numbered)]
     return Plan(
-        at_once=tuple(one for one in planned if one.region != ACCOUNT_REGION),
-        one_by_one=tuple(one for one in planned if one.region == ACCOUNT_REGION),
+        at_once=tuple(verification for verification in planned if verification.region != ACCOUNT_REGION),
+        one_by_one=tuple(verification for verification in planned if verification.region == ACCOUNT_REGION),
     )
 
 

@@ -110,7 +110,7 @@ class Report:
                 "bytes": self.evidence_bytes,
                 "folder": str(self.folder / "evidence"),
             },
-            "quarantine": [asdict(one) for one in self.quarantine],
+            "quarantine": [asdict(quarantined) for quarantined in self.quarantine],
             "leases_lost": list(self.leases_lost),
             "holds": [asdict(hold) for hold in self.holds],
             "checks": [

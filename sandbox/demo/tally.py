@@ -61,23 +61,23 @@ def _most(item: tuple[str, Counter[str]]) -> tuple[int, str]:
 
 def _quarantine(findings: Findings) -> tuple[Quarantined, ...]:
     found = []
-    for one in findings.plan.all:
-        status = findings.statuses[one.signature_id]
+    for planned in findings.plan.all:
+        status = findings.statuses[planned.signature_id]
         if status and status.verification.stage is Stage.QUARANTINED:
             refused = [event.detail for event in status.timeline if event.name in {"refused", "fault"}]
             reason = status.verification.quarantine_reason or ""
             detail = refused[-1] if refused else ""
             found.append(
-                Quarantined(one.signature_id, one.region, reason, "" if detail == reason else detail)
+                Quarantined(planned.signature_id, planned.region, reason, "" if detail == reason else detail)
             )
-    return tuple(sorted(found, key=lambda one: (one.reason, one.detail)))
+    return tuple(sorted(found, key=lambda row: (row.reason, row.detail)))
 
 
 def _example(findings: Findings) -> tuple[str, str] | None:
-    for one in findings.plan.at_once:
-        for delivery in findings.deliveries.get(one.signature_id, []):
+    for planned in findings.plan.at_once:
+        for delivery in findings.deliveries.get(planned.signature_id, []):
             if delivery.decision["error_code"] != "SUCCESS":
-                return one.region, one.signature_id
+                return planned.region, planned.signature_id
     return None
 
 
@@ -92,8 +92,8 @@ def _leases_lost(findings: Findings) -> tuple[str, ...]:
 def _latencies_ms(findings: Findings, *, smooth: bool) -> list[int]:
     received = findings.deliveries
     found = []
-    for one in findings.plan.all:
-        ready_at_ms = findings.ready_at_ms.get(one.signature_id)
-        if ready_at_ms is not None and one.signature_id in received and (one.smooth or not smooth):
-            found.append(received[one.signature_id][0].received_at_ms - ready_at_ms)
+    for planned in findings.plan.all:
+        ready_at_ms = findings.ready_at_ms.get(planned.signature_id)
+        if ready_at_ms is not None and planned.signature_id in received and (planned.smooth or not smooth):
+            found.append(received[planned.signature_id][0].received_at_ms - ready_at_ms)
     return found

@@ -75,7 +75,7 @@ def duplicates(run: Run) -> list[tuple[Received, Received]]:
 
 def crashes(run: Run) -> list[Injected]:
     """Return the faults that may have caused a second delivery."""
-    return [one for one in run.injected if one.strike.fault in _BETWEEN]
+    return [injected for injected in run.injected if injected.strike.fault in _BETWEEN]
 
 
 def quarantined(run: Run) -> dict[str, list[str]]:
@@ -89,7 +89,9 @@ def quarantined(run: Run) -> dict[str, list[str]]:
 
 def kills(run: Run) -> list[Injected]:
     """Return the kills of workers that were ready: others prove nothing."""
-    return [one for one in run.injected if one.strike.fault == "worker_killed" and one.ready]
+    return [
+        injected for injected in run.injected if injected.strike.fault == "worker_killed" and injected.ready
+    ]
 
 
 def _lost(run: Run) -> Iterator[str]:
@@ -97,22 +99,22 @@ def _lost(run: Run) -> Iterator[str]:
     least = math.ceil(_LEAST_DECIDED * run.profile.verifications)
     if len(delivered) < least:
         yield f"{len(delivered)} were decided, and at least {least} must be"
-    for one in run.accepted:
-        record = run.state.records.get((one.region, one.signature_id))
+    for traveller in run.accepted:
+        record = run.state.records.get((traveller.region, traveller.signature_id))
         in_quarantine = record is not None and "quarantine" in record.places
-        decided = decision_id(one.region, one.signature_id) in delivered
+        decided = decision_id(traveller.region, traveller.signature_id) in delivered
         if in_quarantine and not (record and record.fields.get("q")):
-            yield f"{one.signature_id} is in quarantine without a reason"
-        if in_quarantine and one.decision is not None:
+            yield f"{traveller.signature_id} is in quarantine without a reason"
+        if in_quarantine and traveller.decision is not None:
             yield (
-                f"{one.signature_id} is in quarantine for {record and record.fields.get('q')}, "
-                f"and should be decided as {one.decision}"
+                f"{traveller.signature_id} is in quarantine for {record and record.fields.get('q')}, "
+                f"and should be decided as {traveller.decision}"
             )
         if in_quarantine and decided:
-            yield f"{one.signature_id} is in quarantine and was decided"
+            yield f"{traveller.signature_id} is in quarantine and was decided"
         if not in_quarantine and not decided:
-            yield f"{one.signature_id} has no decision and is not in quarantine: {_where(record)}"
-    known = {decision_id(one.region, one.signature_id) for one in run.accepted}
+            yield f"{traveller.signature_id} has no decision and is not in quarantine: {_where(record)}"
+    known = {decision_id(traveller.region, traveller.signature_id) for traveller in run.accepted}
     for unknown in sorted(delivered - known):
         yield f"the pipeline received {unknown}, which was never enqueued"
 
@@ -125,7 +127,9 @@ def _where(record: Record | None) -> str:
 
 
 def _wrong(run: Run) -> Iterator[str]:
-    travellers = {decision_id(one.region, one.signature_id): one for one in run.accepted}
+    travellers = {
+        decision_id(traveller.region, traveller.signature_id): traveller for traveller in run.accepted
+    }
     for received in run.received:
         if received.message_id in travellers:
             yield from _wrong_decision(received, travellers[received.message_id])
@@ -158,7 +162,7 @@ def _too_many(run: Run) -> Iterator[str]:
     if len(found) > len(causes):
         yield f"{len(found)} second deliveries after {len(causes)} crashes"
     for first, second in found:
-        if not any(_came_between(one, first, second) for one in causes):
+        if not any(_came_between(crash, first, second) for crash in causes):
             yield f"{second.message_id} was delivered twice, though no fault had kept the first from being recorded"
 
 
@@ -172,15 +176,15 @@ def _came_between(crash: Injected, first: Received, second: Received) -> bool:
 
 def _evidence(run: Run) -> Iterator[str]:
     delivered = {received.message_id for received in run.received}
-    for one in run.accepted:
-        if decision_id(one.region, one.signature_id) in delivered:
-            faults = run.state.evidence.get((one.region, one.signature_id), ["there is none"])
-            yield from (f"{one.signature_id}: {fault}" for fault in faults)
+    for traveller in run.accepted:
+        if decision_id(traveller.region, traveller.signature_id) in delivered:
+            faults = run.state.evidence.get((traveller.region, traveller.signature_id), ["there is none"])
+            yield from (f"{traveller.signature_id}: {fault}" for fault in faults)
 
 
 def _ledger(run: Run) -> Iterator[str]:
     for region in REGIONS:
-        accepted = {one.signature_id for one in run.accepted if one.region == region}
+        accepted = {traveller.signature_id for traveller in run.accepted if traveller.region == region}
         records = {
             signature_id: record
             for (where, signature_id), record in run.state.records.items()
@@ -261,17 +265,17 @@ def _stuck(run: Run) -> Iterator[str]:
 
 
 def _delayed(run: Run) -> Iterator[str]:
-    for one in delays(run):
-        if one.delay_s is None:
-            yield f"{one.key[1]} lost its batch after {one.after} and was never started again"
-        elif one.delay_s > LONGEST_DELAY_S:
-            yield f"{one.key[1]} was delayed for {one.delay_s:.1f} s after {one.after}"
+    for delay in delays(run):
+        if delay.delay_s is None:
+            yield f"{delay.key[1]} lost its batch after {delay.after} and was never started again"
+        elif delay.delay_s > LONGEST_DELAY_S:
+            yield f"{delay.key[1]} was delayed for {delay.delay_s:.1f} s after {delay.after}"
 
 
 def _unexplained(run: Run) -> Iterator[str]:
-    for one in delays(run):
-        if one.unexplained:
-            yield f"{one.key[1]} lost {one.unexplained} leases that no fault explains; before that: {one.after}"
+    for delay in delays(run):
+        if delay.unexplained:
+            yield f"{delay.key[1]} lost {delay.unexplained} leases that no fault explains; before that: {delay.after}"
 
 
 def _forgotten(run: Run) -> Iterator[str]:
@@ -282,8 +286,8 @@ def _forgotten(run: Run) -> Iterator[str]:
 def _missed(run: Run) -> Iterator[str]:
     """Yield the kinds of fault that had no effect: a run without effective faults proves nothing."""
     most: dict[str, int] = {}
-    for one, keys in zip(run.injected, touched(run, delays(run)), strict=True):
-        most[one.strike.fault] = max(most.get(one.strike.fault, 0), len(keys))
+    for injected, keys in zip(run.injected, touched(run, delays(run)), strict=True):
+        most[injected.strike.fault] = max(most.get(injected.strike.fault, 0), len(keys))
     yield from (f"{fault} touched no verification" for fault, number in most.items() if not number)
     if len(kills(run)) < run.profile.least_kills:
         yield f"{len(kills(run))} ready workers were killed, and at least {run.profile.least_kills} must be"

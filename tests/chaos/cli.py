@@ -62,7 +62,7 @@ def main(name: str, seed: int | None, report: Path | None, *, keep: bool, plan: 
     click.echo(f"\n{text}")
     if report is not None:
         report.write_text(text)
-    green = all(one.holds for one in checks)
+    green = all(each.holds for each in checks)
     if green and not keep:
         shutil.rmtree(folder)
     else:

@@ -68,16 +68,16 @@ class _Lapse:
 
 def delays(run: Run) -> list[Delay]:
     """Return every delay of a run, from the ledger and from the leases in Valkey's append-only file."""
-    return [one for key in run.state.records for one in _delays(run, key)]
+    return [delay for key in run.state.records for delay in _delays(run, key)]
 
 
 def longest_way(found: Iterable[Delay]) -> float:
     """Return the longest total delay of a verification by consecutive faults, in seconds."""
     longest, total = 0.0, 0.0
-    for one in found:
-        total += one.delay_s or 0.0
+    for delay in found:
+        total += delay.delay_s or 0.0
         longest = max(longest, total)
-        if not one.cut_off:
+        if not delay.cut_off:
             total = 0.0
     return longest
 
@@ -133,16 +133,17 @@ def _lapse(run: Run, moment: Moment, deeds: Sequence[Deed]) -> _Lapse:
     )
     meanwhile = Span(alive_ms - _SLACK_MS, moment.at_ms)
     faults = sorted(
-        (one for one in run.injected if one.span.meets(meanwhile)), key=lambda one: one.span.begin_ms
+        (fault for fault in run.injected if fault.span.meets(meanwhile)),
+        key=lambda fault: fault.span.begin_ms,
     )
     in_flight = Span(meanwhile.begin_ms, min(alive_ms + _IN_HANDS_MS, moment.at_ms))
-    causes = tuple(one for one in faults if _may_end(one, moment.worker, in_flight))
+    causes = tuple(fault for fault in faults if _may_end(fault, moment.worker, in_flight))
     return _Lapse(
         moment.at_ms,
         max(alive_ms, causes[0].span.begin_ms) if causes else alive_ms,
         causes,
         bool(causes)
-        or any(one.strike.fault == _FLOOD for one in faults)
+        or any(fault.strike.fault == _FLOOD for fault in faults)
         or any(stall.meets(meanwhile) for stall in run.sights.stalls),
         moment.detail == "polling",
     )
@@ -176,14 +177,18 @@ def _claimable_ms(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]
 
 def _excused(run: Run, region: str, *, polling: bool) -> list[Span]:
     """Return the spans in which nothing could be claimed: for polling, also the holds of the region."""
-    away = [one.span for one in run.injected if one.strike.fault in {"valkey_killed", "valkey_frozen"}]
+    away = [
+        injected.span
+        for injected in run.injected
+        if injected.strike.fault in {"valkey_killed", "valkey_frozen"}
+    ]
     return away + run.sights.stalls + (run.sights.rests.get(region, []) if polling else [])
 
 
 def _covered_ms(span: Span, others: Iterable[Span]) -> int:
     """Return how many ms of `span` the others cover together."""
     covered, at_ms = 0, span.begin_ms
-    for other in sorted(others, key=lambda one: one.begin_ms):
+    for other in sorted(others, key=lambda other: other.begin_ms):
         covered += Span(max(at_ms, other.begin_ms), other.end_ms).overlap_ms(span)
         at_ms = max(at_ms, other.end_ms)
     return covered

@@ -142,13 +142,13 @@ def _enqueue(world: World, result: Run, travellers: tuple[Traveller, ...]) -> No
     """Repeat the call until it returns: only then the verifications are accepted."""
     while True:
         try:
-            world.ledger.enqueue([one.request() for one in travellers])
+            world.ledger.enqueue([each.request() for each in travellers])
         except LedgerUnavailable:
             result.enqueue_retries += 1
             world.pause(_RETRY_S)
         else:
-            known = {(one.region, one.signature_id) for one in result.accepted}
-            result.accepted += [one for one in travellers if (one.region, one.signature_id) not in known]
+            known = {(each.region, each.signature_id) for each in result.accepted}
+            result.accepted += [each for each in travellers if (each.region, each.signature_id) not in known]
             return
 
 
@@ -199,5 +199,5 @@ def _look_for_the_stuck(world: World, result: Run) -> None:
 
 
 def _are_done(world: World, canaries: tuple[Traveller, ...]) -> bool:
-    statuses = (world.ledger.status(one.region, one.signature_id) for one in canaries)
+    statuses = (world.ledger.status(canary.region, canary.signature_id) for canary in canaries)
     return all(status is not None and status.verification.stage == "done" for status in statuses)

@@ -288,7 +288,7 @@ FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
 
 def _asked_since(world: World, number: int, call: str) -> bool:
     """Return whether the vendor got a request for `call` after the first `number` requests."""
-    return any(one.call == call for one in world.vendor.asked[number:])
+    return any(asked.call == call for asked in world.vendor.asked[number:])
 
 
 def _noted_since(world: World, since_ms: int, cause: str) -> bool:

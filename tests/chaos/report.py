@@ -36,7 +36,7 @@ def page(run: Run, checks: Sequence[Check], command: str) -> str:
 
 def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     found = delays(run)
-    verdict = "green" if all(one.holds for one in checks) else "red"
+    verdict = "green" if all(check.holds for check in checks) else "red"
     yield f"# Chaos: the {run.profile.name} run is {verdict}"
     yield ""
     began = datetime.fromtimestamp(run.began_ms / 1000, UTC)
@@ -64,8 +64,8 @@ def _lines(run: Run, checks: Sequence[Check], command: str) -> Iterator[str]:
     yield "It depends only on the seed and the version. Notes in parentheses are from this run."
     yield ""
     yield "```"
-    for one in run.injected:
-        yield f"{one.strike}{f'  ({one.note})' if one.note else ''}"
+    for injected in run.injected:
+        yield f"{injected.strike}{f'  ({injected.note})' if injected.note else ''}"
     yield "```"
 
 
@@ -120,7 +120,7 @@ def _figures(run: Run, found: Sequence[Delay]) -> Iterator[str]:
 
 
 def _quarantine(run: Run) -> str:
-    meant = {one.signature_id for one in run.accepted if one.decision is None}
+    meant = {traveller.signature_id for traveller in run.accepted if traveller.decision is None}
     reasons = quarantined(run)
     text = ", ".join(f"{len(names)} {reason}" for reason, names in sorted(reasons.items())) or "none"
     unexpected = sum(name not in meant for names in reasons.values() for name in names)
@@ -128,16 +128,16 @@ def _quarantine(run: Run) -> str:
 
 
 def _delay(found: Sequence[Delay]) -> str:
-    caused = [one.delay_s for one in found if one.delay_s is not None and one.after in DEATHS]
-    others = sum(bool(one.crashes) and one.after not in DEATHS for one in found)
-    without = sum(one.unexplained for one in found)
+    caused = [delay.delay_s for delay in found if delay.delay_s is not None and delay.after in DEATHS]
+    others = sum(bool(delay.crashes) and delay.after not in DEATHS for delay in found)
+    without = sum(delay.unexplained for delay in found)
     if not caused:
         return f"No lease expired because of a worker's death; {without} expired without any fault."
     return (
         f"{len(caused)} leases expired because of a worker's death; the verifications were started again after "
         f"{statistics.median(caused):.1f} s (median), {max(caused):.1f} s (longest). "
         f"{others} more expired because of another fault, {without} without any. A further fault interrupted "
-        f"{sum(one.cut_off for one in found)} of these delays before a new start; the longest total delay of a "
+        f"{sum(delay.cut_off for delay in found)} of these delays before a new start; the longest total delay of a "
         f"verification by consecutive faults: {longest_way(found):.1f} s."
     )
 
@@ -156,10 +156,10 @@ def _faults(run: Run, found: Sequence[Delay]) -> Iterator[str]:
     yield "| fault | times | verifications touched | longest delay after it |"
     yield "|---|---|---|---|"
     numbers: dict[str, list[int]] = {}
-    for one, keys in zip(run.injected, touched(run, found), strict=True):
-        numbers.setdefault(one.strike.fault, []).append(len(keys))
+    for injected, keys in zip(run.injected, touched(run, found), strict=True):
+        numbers.setdefault(injected.strike.fault, []).append(len(keys))
     for fault, each in sorted(numbers.items()):
         spread = f" ({min(each)} to {max(each)} each)" if len(each) > 1 else ""
-        after = [one.delay_s for one in found if one.after == fault and one.delay_s is not None]
+        after = [delay.delay_s for delay in found if delay.after == fault and delay.delay_s is not None]
         longest = f"{max(after):.1f} s" if after else ""
         yield f"| {fault.replace('_', ' ')} | {len(each)} | {sum(each)}{spread} | {longest} |"

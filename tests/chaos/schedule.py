@@ -61,5 +61,7 @@ def _moments(random: Random, number: int, travel_s: float) -> list[float]:
 
 def _place(random: Random, at_s: float, frozen: Sequence[Strike], workers: int) -> int:
     """Return the place of a worker that is not frozen then: a frozen worker must be resumed."""
-    spared = {one.place for one in frozen if one.at_s - 1.0 <= at_s <= one.at_s + 3 * one.for_s}
+    spared = {
+        strike.place for strike in frozen if strike.at_s - 1.0 <= at_s <= strike.at_s + 3 * strike.for_s
+    }
     return random.choice([place for place in range(workers) if place not in spared])

@@ -20,7 +20,7 @@ _RECORDED_MS = 2000
 
 def touched(run: Run, found: Sequence[Delay]) -> list[set[Key]]:
     """Return the touched verifications of each strike of `run.injected`, in the same order."""
-    return [one.touched | _touched(run, one, found) for one in run.injected]
+    return [injected.touched | _touched(run, injected, found) for injected in run.injected]
 
 
 def _touched(run: Run, injected: Injected, found: Sequence[Delay]) -> set[Key]:
@@ -29,16 +29,18 @@ def _touched(run: Run, injected: Injected, found: Sequence[Delay]) -> set[Key]:
         return {delay.key for delay in found if injected in delay.crashes}
     if fault == "images_fail":
         names = {
-            one.signature_id
-            for one in run.asked
-            if one.answer == "images_fail" and _during(injected, one.at_ms)
+            asked.signature_id
+            for asked in run.asked
+            if asked.answer == "images_fail" and _during(injected, asked.at_ms)
         }
         return {key for key in run.state.records if key[1] in names}
     if fault in {"evidence_fails", "disk_full"}:
         return _faulted(run, injected, NO_EVIDENCE)
     if fault.startswith("vendor_"):
         names = {
-            one.signature_id for one in run.asked if one.call == "result" and _during(injected, one.at_ms)
+            asked.signature_id
+            for asked in run.asked
+            if asked.call == "result" and _during(injected, asked.at_ms)
         }
         return {key for key in run.state.records if key[1] in names} | _faulted(run, injected, "")
     return set()

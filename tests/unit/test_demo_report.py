@@ -22,7 +22,7 @@ FOLDER = Path("/demos/one")
 
 def of(findings: object = GOOD) -> Report:
     assert isinstance(findings, type(GOOD))
-    return tally(findings, checks(findings), rests=[("vn", "VENDOR_BUSY")], seconds=21.4, folder=FOLDER)
+    return tally(findings, checks(findings), holds=[("vn", "VENDOR_BUSY")], seconds=21.4, folder=FOLDER)
 
 
 def shown(what: Report, width: int = 100) -> str:
