@@ -320,7 +320,7 @@ def test_nothing_personal_and_no_secret_is_logged(
         vendor.answers = lambda _: [result("another")]
         client.get_result("ph", ID)
     said = caplog.text + repr(logs)
-    assert "token_minted" in said
+    assert "token_issued" in said
     assert all(word not in said for word in ("Juan", "token-1", "secret", "access_key"))
 
 

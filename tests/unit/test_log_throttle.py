@@ -120,7 +120,7 @@ def test_each_act_of_a_person_is_a_line(log: Log) -> None:
 
 def test_below_warning_nothing_is_counted(log: Log) -> None:
     for _ in range(5):
-        structlog.get_logger("t").info("token_minted", region="ph")
+        structlog.get_logger("t").info("token_issued", region="ph")
     assert len(log.lines) == 5
 
 

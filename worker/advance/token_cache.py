@@ -147,7 +147,7 @@ class TokenCache:
                 return stored.refusal or held
             outcome = self._request_token(region)
             if isinstance(outcome, Token) and outcome.value != stale:
-                log.info("token_minted", region=region)
+                log.info("token_issued", region=region)
                 return _Held.of(self._store.store(region, outcome.value, _life_s(outcome)))
             refusal = Unauthorised("TOKEN_UNCHANGED") if isinstance(outcome, Token) else outcome
             log.warning("token_refused", region=region, kind=refusal.kind, detail=refusal.detail)
