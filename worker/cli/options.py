@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.enqueue_request import SIGNATURE_ID, canonical_region
+from worker.enqueue_request import REGIONS, SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
 from worker.ledger.connection import translated
 from worker.ledger.scripts import plain, prefix
@@ -56,12 +56,14 @@ def login_name() -> str:
         return "unknown"
 
 
+_REGIONS: Final = ", ".join(REGIONS)
+
 #: `--region`, for commands about one region.
 region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the region in ADVANCE_REGIONS that knows the id.",
+    help=f"One of {_REGIONS}. Default: the region in ADVANCE_REGIONS that knows the id.",
 )
 
 #: `--region` of `ekyc enqueue`, because no region knows a new id.
@@ -69,7 +71,7 @@ new_region_option = click.option(
     "--region",
     metavar="REGION",
     callback=canonical,
-    help="sg, ph, th, my, vn or global. Default: the region in ADVANCE_REGIONS, if there is only one.",
+    help=f"One of {_REGIONS}. Default: the region in ADVANCE_REGIONS, if there is only one.",
 )
 
 #: `--who`, for commands that change something: the ledger records who ran them.
