@@ -23,7 +23,6 @@ QUICK: Final = frozenset(
     {
         "acceptance/test_worker.py::test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence",
         "acceptance/test_worker.py::test_a_pipeline_enqueues_by_celery_name_alone",
-        "acceptance/test_worker.py::test_a_slow_call_does_not_hold_back_the_others_of_its_batch",
         "acceptance/test_worker.py::test_what_a_killed_worker_held_is_picked_up_by_another",
         "acceptance/test_worker.py::test_nothing_personal_leaves_the_evidence_store",
         "acceptance/test_worker.py::test_sigterm_ends_a_worker_with_exit_code_0",
@@ -32,7 +31,6 @@ QUICK: Final = frozenset(
         "acceptance/test_procfile.py::test_the_readmes_pipeline_gets_a_decision_for_each_of_its_ways_to_enqueue",
         "acceptance/test_tls.py::test_a_fleet_works_over_tls",
         "acceptance/test_web.py::test_web_that_has_found_redis_stays_when_it_goes",
-        "acceptance/test_full_redis.py::test_a_worker_that_starts_waits_for_room",
         "integration/test_cli.py::test_help_lists_every_command_with_a_line_about_it",
         "integration/test_cli_enqueue.py::test_ids_are_in_the_ledger_when_the_command_is_done_and_known_ones_change_nothing",
         "integration/test_cli_list.py::test_what_a_batch_holds_is_listed_at_its_stage",
@@ -58,8 +56,12 @@ SLOW_FILES: Final = frozenset(
         "integration/test_cli_stats.py",
         "integration/test_cli_status.py",
         "integration/test_docs_site.py",
+        "integration/test_docs_testing.py",
         "integration/test_evidence_crash.py",
         "integration/test_evidence_power_cut.py",
+        "integration/test_fork_server.py",
+        "integration/test_fuzz_http.py",
+        "integration/test_http_client_bad_servers.py",
         "integration/test_image_memory.py",
         "integration/test_ledger_properties.py",
         "integration/test_reads_when_full.py",
@@ -69,11 +71,40 @@ SLOW_FILES: Final = frozenset(
         "integration/test_token_request_clock.py",
         "integration/test_two_local_fleets.py",
         "integration/test_unread.py",
+        "unit/test_chaos_schedule.py",
         "unit/test_cli_poll_plan.py",
+        "unit/test_docs_generated.py",
+        "unit/test_hub_monitor.py",
+        "unit/test_odd_answers.py",
+        "unit/test_private_names.py",
         "unit/test_schedule_bench.py",
         "unit/test_simulation.py",
     }
 )
+
+_FILES_OF_QUICK: Final = frozenset(name.partition("::")[0] for name in QUICK)
+
+#: Tests of other files that wait for a timeout, or try thousands of inputs.
+SLOW_TESTS: Final = frozenset(
+    {
+        "integration/test_local_decisions.py::test_every_scenario_of_the_sandbox_ends_as_its_catalogue_says",
+        "integration/test_redis_transport.py::test_a_server_that_is_not_there_or_says_nothing_is_a_connection_error",
+        "integration/test_redis_transport.py::test_a_wrong_password_is_said_to_be_one",
+        "integration/test_sandbox_contract.py::test_our_client_gets_the_images_that_an_example_promises",
+        "integration/test_sandbox_contract.py::test_our_client_hears_what_an_example_promises",
+        "integration/test_token_cache.py::test_a_minter_that_is_killed_is_succeeded_within_seconds",
+        "unit/test_answers.py::test_no_retry_after_is_beyond_its_bounds_or_raises",
+        "unit/test_cli_spreadsheets.py::test_memory_does_not_grow_with_the_file",
+    }
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import files of which the quick run needs no test: that would take half as long as the tests."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    file = _named(collection_path)
+    return True if file and _slow_by_default(file) and file not in _FILES_OF_QUICK else None
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
@@ -84,9 +115,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 def is_slow(path: Path, name: str) -> bool:
     """Whether the test `name` of the file at `path` is left out of the quick run."""
-    if not path.is_relative_to(_TESTS):
+    file = _named(path)
+    if file is None:
         return False
-    file = path.relative_to(_TESTS).as_posix()
-    if file.partition("/")[0] not in SLOW_FOLDERS and file not in SLOW_FILES:
-        return False
-    return f"{file}::{name.partition('[')[0]}" not in QUICK
+    test = f"{file}::{name.partition('[')[0]}"
+    return test not in QUICK if _slow_by_default(file) else test in SLOW_TESTS
+
+
+def _named(path: Path) -> str | None:
+    """The name of a file of the tests in the tables above. None: it is elsewhere."""
+    return path.relative_to(_TESTS).as_posix() if path.is_relative_to(_TESTS) else None
+
+
+def _slow_by_default(file: str) -> bool:
+    return file.partition("/")[0] in SLOW_FOLDERS or file in SLOW_FILES

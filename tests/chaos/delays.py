@@ -113,7 +113,7 @@ def _delays(run: Run, key: Key) -> Iterator[Delay]:
             excused = _excused(run, key[0], polling=first.polling)
             if first.polling:
                 # Only from the end of its lease: before, the dead worker held it, perhaps as the probe itself.
-                trials = run.sights.trials.get(key[0], [])
+                trials = run.sights.half_open.get(key[0], [])
                 excused += [
                     Span(max(trial.begin_ms, first.ended_ms), trial.end_ms)
                     for trial in trials
@@ -170,7 +170,7 @@ def _claimable_ms(run: Run, region: str, deeds: Sequence[Deed]) -> Iterator[int]
         elif deed.step is Step.CLAIMED and since_ms is not None:
             excused = _excused(run, region, polling=stage == "polling")
             if stage == "polling":
-                excused += run.sights.trials.get(region, [])
+                excused += run.sights.half_open.get(region, [])
             yield deed.at_ms - since_ms - _covered_ms(Span(since_ms, deed.at_ms), excused)
             since_ms = None
 
@@ -182,7 +182,7 @@ def _excused(run: Run, region: str, *, polling: bool) -> list[Span]:
         for injected in run.injected
         if injected.strike.fault in {"valkey_killed", "valkey_frozen"}
     ]
-    return away + run.sights.stalls + (run.sights.rests.get(region, []) if polling else [])
+    return away + run.sights.stalls + (run.sights.holds.get(region, []) if polling else [])
 
 
 def _covered_ms(span: Span, others: Iterable[Span]) -> int:

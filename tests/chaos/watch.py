@@ -58,14 +58,14 @@ class Sights:
 
     #: Verifications that were seen with a lease. ``tests.chaos.leases`` has all leases.
     held: set[Key] = field(default_factory=set)
-    rests: dict[str, list[Span]] = field(default_factory=dict)
+    holds: dict[str, list[Span]] = field(default_factory=dict)
     #: When the circuit breaker of a region was half-open.
-    trials: dict[str, list[Span]] = field(default_factory=dict)
+    half_open: dict[str, list[Span]] = field(default_factory=dict)
     #: When the machine stalled.
     stalls: list[Span] = field(default_factory=list)
 
     def hold(self, region: str, now_ms: int, *, half_open: bool) -> None:
-        spans = (self.trials if half_open else self.rests).setdefault(region, [])
+        spans = (self.half_open if half_open else self.holds).setdefault(region, [])
         if spans and now_ms - spans[-1].end_ms < 3 * EVERY_S * 1000:
             spans[-1] = Span(spans[-1].begin_ms, now_ms)
         else:

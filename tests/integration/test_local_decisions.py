@@ -138,7 +138,7 @@ def test_a_vendor_that_is_busy_for_a_moment_is_asked_for_links_again(fleet: Loca
     settled_with_dead_links()
     fleet.vendor.set_faults(Faults(Mode.BUSY, retry_after_s=2))
     assert fleet.drain(for_s=0) == []
-    assert fleet.counts("ph").rests
+    assert fleet.counts("ph").holds_begun
     fleet.vendor.set_faults(Faults())
     assert len(fleet.drain()) == 1
     assert fleet.status(DEAD, "ph").verification.evidence is EvidenceState.COMPLETE

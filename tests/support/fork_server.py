@@ -208,9 +208,9 @@ def _become(request: dict[str, Any], standard: list[int]) -> NoReturn:
     if isinstance(code, str):
         print(code, file=sys.stderr)  # noqa: T201
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for written in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
+            written.flush()
     if interrupted:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -367,7 +367,7 @@ def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region
     run.injected.append(
         Injected(Strike(1.0, "valkey_frozen", for_s=2.0), Span(T0 + 1000, T0 + 3000), {DONE}),
     )
-    run.sights.rests["ph"] = [Span(T0 + 2500, T0 + 7000), Span(T0 + 20_000, T0 + 30_000)]
+    run.sights.holds["ph"] = [Span(T0 + 2500, T0 + 7000), Span(T0 + 20_000, T0 + 30_000)]
     (delay,) = delays(run)
     assert delay.delay_s == pytest.approx(10.0 - 6.0)
 
@@ -375,7 +375,7 @@ def test_a_delay_does_not_count_the_time_for_which_valkey_was_away_or_the_region
 def test_a_delay_does_not_count_the_time_after_its_lease_for_which_only_a_probe_was_polled(run: Run) -> None:
     """Before that it counts: the probe itself may have been in the dead worker's hands."""
     crashed(run, (4200, "lease_expired"), (10_200, "settled"), again_ms=10_100)
-    run.sights.trials["ph"] = [Span(T0 + 1000, T0 + 9200)]
+    run.sights.half_open["ph"] = [Span(T0 + 1000, T0 + 9200)]
     (delay,) = delays(run)
     assert delay.delay_s == pytest.approx(10.0 - 5.0)
 
@@ -521,8 +521,8 @@ def test_a_further_fault_excuses_one_more_lease_and_the_whole_way_is_said(run: R
 def test_how_long_something_was_due_is_told_without_the_rests_and_trials_of_its_region(run: Run) -> None:
     run.state.deeds[DONE] = steps((DUE, 0), (DUE, 500), (CLAIMED, 40_000), (BEGUN, 40_100), (DUE, 90_000))
     assert longest_due(run) == pytest.approx(40.0)
-    run.sights.rests["ph"] = [Span(T0 - 1000, T0 + 10_000)]
-    run.sights.trials["ph"] = [Span(T0 + 10_000, T0 + 15_000)]
+    run.sights.holds["ph"] = [Span(T0 - 1000, T0 + 10_000)]
+    run.sights.half_open["ph"] = [Span(T0 + 10_000, T0 + 15_000)]
     run.injected = [Injected(Strike(1.0, "valkey_killed"), Span(T0 + 20_000, T0 + 21_000), {DONE})]
     assert longest_due(run) == pytest.approx(24.0)
 

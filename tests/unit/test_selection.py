@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.selection import QUICK, SLOW_FILES, is_slow
+from tests.selection import QUICK, SLOW_FILES, SLOW_TESTS, is_slow
 
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", sorted(QUICK))
-def test_each_quick_test_exists(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(QUICK | SLOW_TESTS))
+def test_each_test_of_the_table_exists(name: str) -> None:
     file, _, test = name.partition("::")
     assert f"\ndef {test}(" in (TESTS / file).read_text()
 
@@ -27,3 +27,9 @@ def test_an_acceptance_test_is_slow_unless_the_table_says_otherwise() -> None:
     assert is_slow(path, "test_new")
     assert not is_slow(path, "test_sigterm_ends_a_worker_with_exit_code_0")
     assert not is_slow(TESTS / "unit" / "test_policy.py", "test_new")
+
+
+def test_a_test_that_the_table_names_is_slow_with_each_of_its_parameters() -> None:
+    path = TESTS / "unit" / "test_cli_spreadsheets.py"
+    assert is_slow(path, "test_memory_does_not_grow_with_the_file[utf-8-;]")
+    assert not is_slow(path, "test_new")
