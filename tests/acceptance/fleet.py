@@ -8,19 +8,27 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import redis as redis_py
 from kombu import Connection
 
 from sandbox.server import Sandbox
+from tests.support.fork_server import server
 from tests.support.paths import ROOT
 from tests.support.waiting import PATIENCE_S, until
 from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+
+    from tests.support.fork_server import Forked
+
+    Process = subprocess.Popen[bytes] | Forked
+
+#: Modules that run as well in a fork.
+FORKED: Final = frozenset({"celery", "worker.cli"})
 
 
 @dataclass
@@ -31,19 +39,34 @@ class Fleet:
     redis_url: str
     vendor: Sandbox
     environment: dict[str, str]
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     #: Where decisions are delivered, where that is not the ledger's Redis.
     broker_url: str = ""
     #: In which folder commands are started.
     cwd: Path = ROOT
+    #: Whether commands are forked from a process that has imported their libraries, instead of started by Python.
+    forks: bool = True
 
     @property
     def evidence(self) -> Path:
         return self.folder / "evidence"
 
-    def start(self, *command: str, name: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, name: str, **environment: str) -> Process:
         """Run a command of the product; its output goes to `<name>.log`."""
-        return self.spawn([sys.executable, "-m", *command], name, environment)
+        if not self.forks or command[0] not in FORKED:
+            return self.spawn([sys.executable, "-m", *command], name, environment)
+        given = self.environment | environment
+        with (self.folder / f"{name}.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            process = server(given).start(
+                command[0],
+                command[1:],
+                environment=given,
+                cwd=str(self.cwd),
+                descriptors=(nothing.fileno(), log.fileno(), log.fileno()),
+                new_session=True,
+            )
+        self.processes.append(process)
+        return process
 
     def spawn(
         self, command: Sequence[str], name: str, environment: Mapping[str, str]
@@ -62,8 +85,8 @@ class Fleet:
         self.processes.append(process)
         return process
 
-    def worker(self, name: str = "w1", **environment: str) -> subprocess.Popen[bytes]:
-        """A worker that is ready to work, started as a user would."""
+    def worker(self, name: str = "w1", **environment: str) -> Process:
+        """A worker that is ready to work."""
         process = self.start(
             "celery", "-A", "worker", "worker", "-n", f"{name}@test", "-l", "INFO", name=name, **environment
         )

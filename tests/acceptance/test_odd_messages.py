@@ -22,9 +22,7 @@ from tests.support.rabbitmq import RabbitMQ, installed
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import subprocess
-
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -137,7 +135,7 @@ def peak_kb(pid: int) -> int:
     return int(found[1])
 
 
-def refused(fleet: Fleet, worker: subprocess.Popen[bytes]) -> int:
+def refused(fleet: Fleet, worker: Process) -> int:
     """Messages that the worker has refused by its end: of one cause a minute there is one line, with a count."""
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0

@@ -24,10 +24,9 @@ from tests.support.ports import free_port
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -66,7 +65,7 @@ class Checkout:
 
 
 @contextmanager
-def honcho(fleet: Fleet, checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
+def honcho(fleet: Fleet, checkout: Checkout) -> Iterator[Process]:
     """All that the Procfile names. It starts each in a session of its own, so it alone can end them."""
     fleet.cwd = checkout.folder
     process = fleet.start("honcho", "start", name="honcho")

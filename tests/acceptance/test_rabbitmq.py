@@ -19,10 +19,9 @@ from tests.support.rabbitmq import RabbitMQ, installed
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterable, Iterator
 
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -95,7 +94,7 @@ def test_a_broker_that_is_killed_takes_no_delivered_decision_along(fleet: Fleet,
     assert not lost, f"{len(lost)} of {NUMBER}"
 
 
-def kill(*workers: subprocess.Popen[bytes]) -> None:
+def kill(*workers: Process) -> None:
     for worker in workers:
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()

@@ -18,10 +18,9 @@ from worker.observability.otel.spans import trace_id
 from worker.observability.sentry import KEPT
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -36,7 +35,7 @@ def enqueue(fleet: Fleet, *names: str) -> None:
     fleet.ledger().enqueue([EnqueueRequest(name, "ph", '{"name":"Juan dela Cruz"}') for name in names])
 
 
-def end(worker: subprocess.Popen[bytes]) -> None:
+def end(worker: Process) -> None:
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=30) == 0
 

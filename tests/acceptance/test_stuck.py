@@ -14,16 +14,14 @@ from tests.support.waiting import until
 from worker.runtime.watchdog import EXIT_STUCK
 
 if TYPE_CHECKING:
-    import subprocess
-
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 pytestmark = pytest.mark.timeout(240)
 
 STUCK = ("celery", "-A", "tests.acceptance.stuck", "worker", "-n", "stuck@test", "-l", "INFO")
 
 
-def started(fleet: Fleet, **environment: str) -> subprocess.Popen[bytes]:
+def started(fleet: Fleet, **environment: str) -> Process:
     worker = fleet.start(*STUCK, name="stuck", **environment)
     until(lambda: "ready." in fleet.log("stuck"), "the worker gets ready")
     return worker

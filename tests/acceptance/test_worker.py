@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
+
+@pytest.fixture
+def fleet(fleet: Fleet) -> Fleet:
+    """Its processes are started by Python, as a user would start them."""
+    fleet.forks = False
+    return fleet
+
+
 TASKS = ["tasks.archive_images", "tasks.enqueue", "tasks.get_result", "tasks.route_decision"]
 
 

@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_S, until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.acceptance.fleet import Fleet
+    from tests.acceptance.fleet import Fleet, Process
 
 PASSWORD = "tester:open-sesame"
 
@@ -36,7 +36,7 @@ class Answer:
 class Flower:
     """One that runs."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     port: int
     log: Path
 

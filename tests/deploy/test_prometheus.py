@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
@@ -11,6 +11,9 @@ import yaml
 from tests.support.docs_pages import page
 from tests.support.paths import ROOT
 from tests.support.promql import faults, needs_promtool, of_rules, promtool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 
@@ -33,8 +36,10 @@ def test_promtool_understands_the_rules() -> None:
 
 
 @needs_promtool
-def test_each_alert_fires_when_it_should_and_not_else() -> None:
-    promtool("test", "rules", *TESTS)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.name)
+def test_each_alert_fires_when_it_should_and_not_else(file: Path) -> None:
+    promtool("test", "rules", file)
 
 
 @each_alert

@@ -63,12 +63,13 @@ def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> 
     python = interpreter(version)
     if python is None:
         pytest.skip(f"Python {version} is not on this machine")
-    environment = Environment(tmp_path / "venv", tmp_path / "folder")
+    # Always at the same path, so that what was compiled for one is found by the next.
+    environment = Environment(wheel.parent / "venv", tmp_path / "folder")
     for name in LYING_AROUND:
         file = environment.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("raise RuntimeError('a module of the user was imported')\n")
-    made = uv("venv", f"--python={python}", str(environment.root))
+    made = uv("venv", "--clear", f"--python={python}", str(environment.root))
     assert made.returncode == 0, made.stderr
     environment.install(f"{wheel}[{extra}]" if extra else str(wheel))
     return environment
@@ -127,6 +128,7 @@ def test_it_decides_a_verification(
         "FLOWER_PORT": str(ports["flower"]),
         "FLOWER_BASIC_AUTH": "ops:sesame",
         "CELERY_WORKER_LOGLEVEL": "INFO",
+        "PYTHONPYCACHEPREFIX": str(environment.root.with_name("pycache")),
     } | SWITCHES.get(extra, {})
 
     def decided() -> bool:

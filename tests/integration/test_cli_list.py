@@ -145,7 +145,7 @@ def test_an_id_that_several_regions_know_needs_its_region(
 ) -> None:
     ledger.enqueue([EnqueueRequest("both", "ph"), EnqueueRequest("both", "sg")])
     ended = ekyc(*command)
-    assert (ended.code, ended.err_lines) == (2, ["ekyc: both is known in ph and sg: give --region"])
+    assert (ended.code, ended.err_lines) == (2, ["ekyc: both is known in ph and sg: pass --region"])
 
 
 def test_a_context_is_shown_only_where_it_is_asked_for(ekyc: Ekyc, ledger: Ledger) -> None:

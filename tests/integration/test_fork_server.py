@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 
-from tests.support.fork_server import fits, server
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.fork_server import server
 
 CASES = {
     "what it writes": "import os, sys; print(sys.argv[1:], os.getcwd(), dict(os.environ)); print('x', file=sys.stderr)",
@@ -25,6 +24,7 @@ CASES = {
     "at its exit": "import atexit; atexit.register(print, 'last')",
     "a signal": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     "an interrupt": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "a thread that goes on": "import threading; threading.Timer(0.1, print, ['last']).start()",
     "who it is": "print(__name__); import sys; print(sys.modules['__main__'].__name__, sys.stdout.encoding)",
 }
 
@@ -35,39 +35,57 @@ def module(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "program"
 
 
-def forked(module: str, folder: Path, stdin: bytes, **more: Any) -> tuple[int, bytes, bytes]:
+def environment(**more: str) -> dict[str, str]:
+    return {"PATH": "/bin", "A": "1"} | more
+
+
+def forked(module: str, folder: Path, stdin: bytes, env: dict[str, str]) -> tuple[int, bytes, bytes]:
     names = [folder / name for name in ("in", "out", "err")]
     names[0].write_bytes(stdin)
     with names[0].open("rb") as given, names[1].open("wb") as out, names[2].open("wb") as err:
-        code = server().run(
-            module,
-            ["a", "b"],
-            environment={"PATH": "/bin", "A": "1"},
-            cwd=str(folder),
+        process = server(env).start(
+            module, ["a", "b"], environment=env, cwd=str(folder),
             descriptors=(given.fileno(), out.fileno(), err.fileno()),
-            timeout_s=more.get("timeout_s", 60),
-        )
-    return code, names[1].read_bytes(), names[2].read_bytes()
+        )  # fmt: skip
+    return process.wait(60), names[1].read_bytes(), names[2].read_bytes()
 
 
+@pytest.mark.parametrize("env", [environment(), environment(LANG="C.UTF-8")], ids=["C", "UTF-8"])
 @pytest.mark.parametrize("module", CASES.values(), ids=CASES, indirect=True)
-def test_it_ends_as_a_process_that_python_starts(module: str, tmp_path: Path) -> None:
+def test_it_ends_as_a_process_that_python_starts(module: str, env: dict[str, str], tmp_path: Path) -> None:
     stdin = b"caf\xe9\n"
     started = subprocess.run(
         [sys.executable, "-m", module, "a", "b"],
-        input=stdin, capture_output=True, check=False, cwd=tmp_path, env={"PATH": "/bin", "A": "1"},
+        input=stdin, capture_output=True, check=False, cwd=tmp_path, env=env,
     )  # fmt: skip
-    code, out, err = forked(module, tmp_path, stdin)
+    code, out, err = forked(module, tmp_path, stdin, env)
     assert (code, out) == (started.returncode, started.stdout)
     assert err.splitlines()[-1:] == started.stderr.splitlines()[-1:]
 
 
 @pytest.mark.parametrize("module", ["import time; time.sleep(60)"], indirect=True)
-def test_one_that_takes_too_long_is_killed(module: str, tmp_path: Path) -> None:
+def test_it_is_waited_for_and_ended_as_one(module: str, tmp_path: Path) -> None:
+    with Path(os.devnull).open("r+b") as nothing:
+        process = server(environment()).start(
+            module, [], environment=environment(), cwd=str(tmp_path),
+            descriptors=(nothing.fileno(),) * 3, new_session=True,
+        )  # fmt: skip
     with pytest.raises(subprocess.TimeoutExpired):
-        forked(module, tmp_path, b"", timeout_s=0.2)
+        process.wait(0.2)
+    assert (process.poll(), os.getsid(process.pid)) == (None, process.pid)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert (process.wait(10), process.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
+    process.terminate()
 
 
-@pytest.mark.parametrize(("name", "whether"), [("REDIS_URL", True), ("PYTHONPATH", False), ("LC_ALL", False)])
-def test_what_python_reads_at_its_start_needs_a_start(name: str, whether: bool) -> None:
-    assert fits({"PATH": "/bin", name: "x"}) is whether
+@pytest.mark.parametrize(
+    "module", ["import random, uuid; print(random.random(), uuid.uuid4())"], indirect=True
+)
+def test_no_two_draw_the_same_numbers(module: str, tmp_path: Path) -> None:
+    drawn = {forked(module, tmp_path, b"", environment())[1] for _ in range(2)}
+    assert len(drawn) == 2
+
+
+def test_variables_that_python_reads_at_its_start_have_a_server_of_their_own() -> None:
+    assert server(environment()) is server(environment(REDIS_URL="x"))
+    assert server(environment()) is not server(environment(TZ="Asia/Manila"))

@@ -12,12 +12,12 @@ from tempfile import TemporaryFile
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from tests.support.fork_server import fits, server
+from tests.support.fork_server import server
 from tests.support.paths import ROOT
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import IO, Self
 
 
@@ -46,34 +46,26 @@ class Ekyc:
     def __call__(self, *arguments: str, stdin: str | bytes = b"", timeout_s: float = 60) -> Ended:
         """Run the command to its end. Fails if it prints a traceback."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
-        run = self._forked if fits(self.env) else self._started
-        ended = run(arguments, given, timeout_s)
-        assert "Traceback" not in ended.out + ended.err
-        return ended
-
-    def _started(self, arguments: Sequence[str], stdin: bytes, timeout_s: float) -> Ended:
-        done = subprocess.run(
-            [sys.executable, "-m", "worker.cli", *arguments],
-            input=stdin, capture_output=True, env=self.env, cwd=ROOT, timeout=timeout_s, check=False,
-        )  # fmt: skip
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def _forked(self, arguments: Sequence[str], stdin: bytes, timeout_s: float) -> Ended:
         # Files, not pipes: a command that writes much needs no reader.
-        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-            given.write(stdin)
-            given.seek(0)
-            code = server().run(
+        with TemporaryFile() as source, TemporaryFile() as out, TemporaryFile() as err:
+            source.write(given)
+            source.seek(0)
+            command = server(self.env).start(
                 "worker.cli",
                 arguments,
                 environment=self.env,
                 cwd=str(ROOT),
-                descriptors=(given.fileno(), out.fileno(), err.fileno()),
-                timeout_s=timeout_s,
+                descriptors=(source.fileno(), out.fileno(), err.fileno()),
             )
+            try:
+                code = command.wait(timeout_s)
+            finally:
+                command.kill()
             out.seek(0)
             err.seek(0)
-            return Ended(code, out.read().decode(), err.read().decode())
+            ended = Ended(code, out.read().decode(), err.read().decode())
+        assert "Traceback" not in ended.out + ended.err
+        return ended
 
     def start(
         self,
