@@ -15,7 +15,7 @@ test: .venv/dev.stamp ## Run the quick tests: unit, integration, a dozen with re
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev.stamp ## Run the slow tests: fleets that are killed, both brokers, a browser, the short chaos run
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m slow --durations=25
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m slow --durations=25 tests/install tests
 
 test-all: test test-slow ## Run every test
 
