@@ -6,6 +6,7 @@ block it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from celery import chain
@@ -13,8 +14,10 @@ from celery import chain
 from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.advance.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
+from worker.decisions import facts
 from worker.errors import EvidenceConflict
 from worker.ledger import transitions
+from worker.ledger.fields import Field
 from worker.ledger.models import Batch, Stage
 from worker.messaging.publish import BROKEN, described
 from worker.runtime.app import app
@@ -57,9 +60,9 @@ def poll(verification: Verification, attempt: Attempt) -> Transition:
 
 def keep(verification: Verification, answer: Answer) -> Transition:
     """Store `answer` and return its transition. Raises errors of the evidence store, and ``EvidenceConflict``."""
-    policy, signature_id = services().policy, verification.signature_id
+    signature_id = verification.signature_id
     evidence = services().evidence.of(verification.region, signature_id)
-    write = policy.after(verification, answer)
+    write = after(verification, answer)
     match answer:
         case Unreadable() | OursToFix():
             evidence.keep_unreadable(answer.raw)
@@ -69,8 +72,17 @@ def keep(verification: Verification, answer: Answer) -> Transition:
                 earlier = read_again(kept, signature_id=signature_id)
                 if outcome(earlier) != outcome(answer):
                     raise EvidenceConflict("OTHER_RESULT", "an answer with another result is stored already")
-                write = policy.after(verification, earlier)
+                write = after(verification, earlier)
     return write
+
+
+def after(verification: Verification, answer: Answer) -> Transition:
+    """Return the transition of `answer`; of a result with the facts that decision tables read."""
+    transition = services().policy.after(verification, answer)
+    if not isinstance(answer, Settled):
+        return transition
+    kept = facts.packed(facts.of_result(answer.result, verification.region), answer.result.error_code)
+    return replace(transition, fields={**transition.fields, Field.FACTS: kept})
 
 
 def outcome(answer: Answer) -> tuple[str, ...]:

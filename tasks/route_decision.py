@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from schemas.decision import Decision, EvidenceRef, decision_id
+from worker.decisions import facts, shadow
 from worker.decisions.delivery import Outgoing, deliver
 from worker.decisions.failures import deliveries
 from worker.errors import BrokerUnavailable
@@ -38,7 +39,10 @@ def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None
     for verifications in runner.slices(SLICE):
         decided = {each.signature_id: (each, intercepted(each)) for each in verifications}
         held = runner.record(
-            [transitions.decide(each, name=out.name, decision=out.text) for each, out in decided.values()]
+            [
+                counted(each, transitions.decide(each, name=out.name, decision=out.text))
+                for each, out in decided.values()
+            ]
         )
         if held:
             runner.record(tell([decided[signature_id] for signature_id in held]))
@@ -54,7 +58,7 @@ def decide(verification: Verification) -> Outgoing:
             id=decision_id(region, signature_id),
             signature_id=signature_id,
             region=region,
-            decision=table.decide(verification.overall_result, verification.error_code, verification.reason),
+            decision=table.decide(facts.of_verification(verification)),
             overall_result=verification.overall_result,
             error_code=verification.error_code,
             reason=verification.reason,
@@ -70,6 +74,11 @@ def decide(verification: Verification) -> Outgoing:
             table=table.version,
         )
     )
+
+
+def counted(verification: Verification, transition: Transition) -> Transition:
+    """Add a count to the transition that fixes a decision if the shadow table names another one."""
+    return shadow.counted(services().shadow, verification, transition)
 
 
 def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Transition]:

@@ -48,6 +48,7 @@ SLOW_FILES: Final = frozenset(
         "deploy/test_prometheus.py",
         "integration/test_bench_counts.py",
         "integration/test_cli.py",
+        "integration/test_cli_decisions.py",
         "integration/test_cli_doctor.py",
         "integration/test_cli_enqueue.py",
         "integration/test_cli_hold.py",

@@ -47,7 +47,6 @@ LATER: Final = frozenset(
         "EKYC_CA_BUNDLE",
         "EKYC_CONSOLE_EVIDENCE",
         "EKYC_CONSOLE_USERS_FILE",
-        "EKYC_DECISIONS_SHADOW",
         "EKYC_EVIDENCE_KEYS",
         "EKYC_EVIDENCE_KEYS_URL",
         "EKYC_PROXY",
@@ -109,6 +108,9 @@ class Settings:
     ca_bundle: str = ""
     #: The file of your own decision table: see docs/decisions.md. Unset: the packaged table.
     decisions_file: Path | None = None
+    #: The file of a second decision table, which each worker applies beside the first and never acts on: it counts the
+    #: decisions that would differ. See docs/decisions.md#a-shadow-table. Unset: none.
+    decisions_shadow: Path | None = None
     #: Seconds: the longest first countdown after a null answer once the user has submitted. Until then the first
     #: countdown is up to six times as long.
     poll_first_s: float = 2.0
@@ -162,6 +164,7 @@ class Settings:
             proxy=env.str("EKYC_PROXY", "", validate=_proxy),
             ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle),
             decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
+            decisions_shadow=Path(path) if (path := env.str("EKYC_DECISIONS_SHADOW", "")) else None,
             poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
             poll_factor=env.float("EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)),
             poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),

@@ -241,6 +241,15 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Decisions in the pipeline's queue. If it grows, no consumer reads it, or too slowly.",
                 (Query(f"max(ekyc_decisions_unread{FLEET})", "unread"),),
             ),
+            Panel(
+                "Shadow table",
+                "Decisions of the last hour for which the shadow table names another one. No decision changes.",
+                (
+                    Query(
+                        increase("ekyc_decisions_shadow_differences_total", "from, to"), "{{from}} -> {{to}}"
+                    ),
+                ),
+            ),
         ),
     ),
     (
@@ -331,6 +340,14 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query(f"max by (worker, table, version) (ekyc_worker_info{FLEET})", instant=True),),
                 kind="table",
                 width=16,
+                hidden=("Value",),
+            ),
+            Panel(
+                "Shadow tables",
+                "Each worker that has a shadow table, with its version.",
+                (Query(f"max by (worker, table) (ekyc_worker_shadow_table{FLEET})", instant=True),),
+                kind="table",
+                width=COLUMNS,
                 hidden=("Value",),
             ),
         ),

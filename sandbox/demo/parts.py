@@ -96,8 +96,7 @@ def _celery(app: str, name: str) -> list[str]:
 
 
 def _decisions() -> list[str]:
-    table = Table.load(None)
-    return sorted({*table.rows.values(), *table.reasons.values(), table.otherwise})
+    return sorted(Table.load(None).decisions)
 
 
 def _listening(processes: Processes, sandbox: Process) -> dict[str, str]:

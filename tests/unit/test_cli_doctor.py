@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker.cli.checks import files, folder, keeping, ledger, vendor
+from worker.cli.checks import folder, keeping, ledger, vendor
 from worker.cli.checks.finding import Level
 from worker.cli.checks.keeping import BROKER, LEDGER
-from worker.decisions.table import Table
 
 
 @pytest.mark.parametrize(
@@ -129,38 +125,6 @@ def test_a_clock_that_differs_from_redis_is_a_warning() -> None:
     assert found.level is Level.WARNING
     assert "ahead of Redis" in found.said
     assert "polls come that much later" in found.said
-
-
-def own_table(tmp_path: Path, **changes: str) -> Table:
-    """The packaged table as somebody copied it, with some words changed."""
-    text = (resources.files("worker.decisions") / "default.toml").read_text()
-    for old, new in changes.items():
-        assert f'"{old}"' in text
-        text = text.replace(f'"{old}"', f'"{new}"')
-    path = tmp_path / "own.toml"
-    path.write_text(text)
-    return Table.load(path)
-
-
-def test_a_table_that_differs_under_the_packaged_version_is_a_warning(tmp_path: Path) -> None:
-    (found,) = files.compare(own_table(tmp_path, unsupported="recapture"), Table.load(None))
-    assert (found.check, found.level) == ("decision version", Level.WARNING)
-    version = Table.load(None).version
-    assert f"has its version {version}" in found.said
-    assert re.search(f'version = "{version}-[0-9a-f]{{6}}"', found.todo)
-
-
-def test_a_decision_that_the_pipeline_may_not_know_is_a_warning(tmp_path: Path) -> None:
-    (_, found) = files.compare(own_table(tmp_path, abandoned="abandonned"), Table.load(None))
-    assert (found.check, found.level) == ("decision abandonned", Level.WARNING)
-    assert "onboarding.abandonned" in found.said + found.todo
-
-
-def test_a_copy_and_a_table_with_a_version_of_its_own_are_no_warning(tmp_path: Path) -> None:
-    packaged = Table.load(None)
-    assert list(files.compare(own_table(tmp_path), packaged)) == []
-    changed = replace(own_table(tmp_path, unsupported="recapture"), version="ours")
-    assert list(files.compare(changed, packaged)) == []
 
 
 @pytest.mark.parametrize(

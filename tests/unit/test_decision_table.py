@@ -1,16 +1,17 @@
-"""The decision table: promise 7, a doubtful answer never approves, and every documented answer decided."""
+"""The packaged decision table, and tables of the older format with rows: promise 7, and every documented answer."""
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.decided import ROWS_TABLE, decided
 from worker.decisions.table import Table
 from worker.errors import ConfigError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT = Table.load(None)
-PACKAGED = (resources.files("worker.decisions") / "default.toml").read_text("utf-8")
+ROWS = ROWS_TABLE.read_text("utf-8")
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -101,14 +102,14 @@ DOUBTFUL = [
 def test_every_documented_answer_has_its_decision(
     overall_result: str, error_code: str, decision: str
 ) -> None:
-    assert DEFAULT.decide(overall_result, error_code, None) == decision
+    assert decided(DEFAULT, overall_result, error_code, None) == decision
 
 
 @pytest.mark.parametrize(("overall_result", "error_code"), DOUBTFUL)
 def test_promise_7_a_doubtful_answer_goes_to_review(
     overall_result: str | None, error_code: str | None
 ) -> None:
-    assert DEFAULT.decide(overall_result, error_code, None) == "review"
+    assert decided(DEFAULT, overall_result, error_code, None) == "review"
 
 
 @pytest.mark.parametrize("reason", ["DEADLINE_PASSED", "SIGNATURE_NOT_EXIST", "SOMETHING_NEW", ""])
@@ -116,11 +117,11 @@ def test_promise_7_a_doubtful_answer_goes_to_review(
 def test_promise_7_what_has_no_result_goes_to_review(
     overall_result: str | None, error_code: str | None, reason: str
 ) -> None:
-    assert DEFAULT.decide(overall_result, error_code, reason) == "review"
+    assert decided(DEFAULT, overall_result, error_code, reason) == "review"
 
 
-def test_the_default_table_has_no_row_but_those_tested_here() -> None:
-    assert dict(DEFAULT.rows) == {(result, code): decision for result, code, decision in DOCUMENTED + SHOWN}
+def test_the_default_table_names_no_code_but_those_tested_here() -> None:
+    assert DEFAULT.values("error_code") == {code for _, code, _ in DOCUMENTED + SHOWN}
 
 
 words = (
@@ -138,7 +139,7 @@ words = (
 def test_promise_7_nothing_but_pass_with_success_approves(
     overall_result: str | None, error_code: str | None, reason: str | None
 ) -> None:
-    decision = DEFAULT.decide(overall_result, error_code, reason)
+    decision = decided(DEFAULT, overall_result, error_code, reason)
 
     assert (decision == "approve") == ((overall_result, error_code, reason) == ("PASS", "SUCCESS", None))
 
@@ -158,8 +159,9 @@ def faults(folder: Path, text: str | bytes) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         Table.load(path)
     lines = str(caught.value).splitlines()
-    assert all(line.startswith(f"{path}: ") for line in lines)
-    return [line.removeprefix(f"{path}: ") for line in lines]
+    where = re.compile(rf"{re.escape(str(path))}(:\d+)?: ")
+    assert all(where.match(line) for line in lines)
+    return [where.sub("", line, count=1) for line in lines]
 
 
 def row(decision: str, overall_result: object, error_code: object) -> str:
@@ -169,13 +171,15 @@ def row(decision: str, overall_result: object, error_code: object) -> str:
     )
 
 
-def test_a_copy_of_the_packaged_table_is_a_table(tmp_path: Path) -> None:
-    assert Table.load(write(tmp_path, PACKAGED)) == DEFAULT
+def test_a_table_with_rows_is_a_table_and_keeps_its_version(tmp_path: Path) -> None:
+    table = Table.load(write(tmp_path, ROWS))
+    assert (table.version, table.is_legacy, DEFAULT.is_legacy) == ("2", True, False)
+    assert table.decisions == DEFAULT.decisions
 
 
 def test_a_table_may_have_decisions_rows_and_a_version_of_its_own(tmp_path: Path) -> None:
     text = (
-        PACKAGED.replace('version = "2"', 'version = "ph 2022-10"')
+        ROWS.replace('version = "2"', 'version = "ph 2022-10"')
         .replace('decision = "abandoned"', 'decision = "remind_by_sms_2"')
         .replace('DEADLINE_PASSED = "review"', 'DEADLINE_PASSED = "apologise"')
         .replace('otherwise = "review"', 'otherwise = "look"')
@@ -183,23 +187,23 @@ def test_a_table_may_have_decisions_rows_and_a_version_of_its_own(tmp_path: Path
     table = Table.load(write(tmp_path, text))
 
     assert table.version == "ph 2022-10"
-    assert table.decide("INCOMPLETE", "USER_TIMEOUT", None) == "remind_by_sms_2"
-    assert table.decide("PASS", "LIVENESS_ATTACK", None) == "reject"
-    assert table.decide(None, None, "DEADLINE_PASSED") == "apologise"
-    assert table.decide("FAIL", "SUCCESS", None) == "look"
+    assert decided(table, "INCOMPLETE", "USER_TIMEOUT", None) == "remind_by_sms_2"
+    assert decided(table, "PASS", "LIVENESS_ATTACK", None) == "reject"
+    assert decided(table, None, None, "DEADLINE_PASSED") == "apologise"
+    assert decided(table, "FAIL", "SUCCESS", None) == "look"
 
 
 def test_pass_with_success_may_be_something_else_than_approve(tmp_path: Path) -> None:
-    table = Table.load(write(tmp_path, PACKAGED.replace('decision = "approve"', 'decision = "second_look"')))
+    table = Table.load(write(tmp_path, ROWS.replace('decision = "approve"', 'decision = "second_look"')))
 
-    assert table.decide("PASS", "SUCCESS", None) == "second_look"
+    assert decided(table, "PASS", "SUCCESS", None) == "second_look"
 
 
 @pytest.mark.parametrize(("overall_result", "error_code"), [pair for pair in DOUBTFUL if all(pair)])
 def test_promise_7_a_table_that_approves_anything_else_is_refused(
     tmp_path: Path, overall_result: str, error_code: str
 ) -> None:
-    lines = faults(tmp_path, PACKAGED + row("approve", overall_result, error_code))
+    lines = faults(tmp_path, ROWS + row("approve", overall_result, error_code))
 
     assert any(line.startswith("row 7: ") for line in lines)
 
@@ -208,13 +212,13 @@ def test_promise_7_a_table_that_approves_anything_else_is_refused(
 def test_promise_7_no_documented_pair_may_be_made_to_approve(
     tmp_path: Path, overall_result: str, error_code: str, _: str
 ) -> None:
-    lines = faults(tmp_path, PACKAGED + row("approve", overall_result, error_code))
+    lines = faults(tmp_path, ROWS + row("approve", overall_result, error_code))
 
     assert f"row 7: {overall_result} + {error_code} may not be approve, only PASS + SUCCESS may" in lines
 
 
 def test_promise_7_a_row_that_approves_more_than_it_may_is_named_by_the_pair(tmp_path: Path) -> None:
-    text = PACKAGED.replace('error_code = "SUCCESS"', 'error_code = ["SUCCESS", "LIVENESS_ATTACK"]')
+    text = ROWS.replace('error_code = "SUCCESS"', 'error_code = ["SUCCESS", "LIVENESS_ATTACK"]')
 
     assert faults(tmp_path, text) == [
         "row 1: PASS + LIVENESS_ATTACK may not be approve, only PASS + SUCCESS may"
@@ -225,7 +229,7 @@ def test_promise_7_a_row_that_approves_more_than_it_may_is_named_by_the_pair(tmp
 def test_promise_7_what_has_no_row_may_not_approve(tmp_path: Path, name: str) -> None:
     where = name if name == "otherwise" else f"reasons: {name}"
 
-    assert faults(tmp_path, PACKAGED.replace(f'{name} = "review"', f'{name} = "approve"')) == [
+    assert faults(tmp_path, ROWS.replace(f'{name} = "review"', f'{name} = "approve"')) == [
         f"{where} may not be approve, only PASS + SUCCESS may"
     ]
 
@@ -249,12 +253,12 @@ def test_promise_7_no_table_that_is_taken_approves_anything_else(
     overall_result: str | None,
     error_code: str | None,
 ) -> None:
-    text = PACKAGED + "".join(row(*one) for one in extra)
+    text = ROWS + "".join(row(*one) for one in extra)
     try:
         table = Table.load(write(tmp_path_factory.mktemp("table"), text))
     except ConfigError:
         return
-    decision = table.decide(overall_result, error_code, None)
+    decision = decided(table, overall_result, error_code, None)
 
     assert (decision == "approve") == ((overall_result, error_code) == ("PASS", "SUCCESS"))
 
@@ -268,7 +272,7 @@ def test_a_table_without_a_documented_pair_is_refused(
         for result, code, decision in DOCUMENTED
         if (result, code) != (overall_result, error_code)
     ]
-    head = PACKAGED.partition("[[rows]]")[0]
+    head = ROWS.partition("[[rows]]")[0]
 
     assert faults(tmp_path, head + "".join(lines)) == [f"rows: {overall_result} + {error_code} has no row"]
 
@@ -329,14 +333,14 @@ REFUSED: list[tuple[str, str, str]] = [
 def test_a_broken_table_is_refused_and_the_fault_is_named(
     tmp_path: Path, old: str, new: str, fault: str
 ) -> None:
-    assert PACKAGED.count(f"\n{old}") == 1
+    assert ROWS.count(f"\n{old}") == 1
 
-    assert any(line.startswith(fault) for line in faults(tmp_path, PACKAGED.replace(f"\n{old}", f"\n{new}")))
+    assert any(line.startswith(fault) for line in faults(tmp_path, ROWS.replace(f"\n{old}", f"\n{new}")))
 
 
 def test_a_pair_in_two_rows_is_refused_and_both_are_named(tmp_path: Path) -> None:
     """Even if both say the same: whoever changes one would overlook the other."""
-    text = PACKAGED + row("reject", "FAIL", "ID_FORGERY_DETECTED") + row("a", ["FAIL", "FAIL"], "NEW")
+    text = ROWS + row("reject", "FAIL", "ID_FORGERY_DETECTED") + row("a", ["FAIL", "FAIL"], "NEW")
 
     assert faults(tmp_path, text) == [
         "row 7: FAIL + ID_FORGERY_DETECTED is in row 2 already",
@@ -345,9 +349,7 @@ def test_a_pair_in_two_rows_is_refused_and_both_are_named(tmp_path: Path) -> Non
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    text = PACKAGED.replace('version = "2"', "").replace('"abandoned"', '"Abandoned"') + row(
-        "b", "MAYBE", "NEW"
-    )
+    text = ROWS.replace('version = "2"', "").replace('"abandoned"', '"Abandoned"') + row("b", "MAYBE", "NEW")
 
     assert [line.partition(" must")[0].partition(" is")[0] for line in faults(tmp_path, text)] == [
         "version:",
@@ -365,7 +367,6 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         ("a = " + "[" * 100_000, "is not TOML: "),
         ("a = " + "9" * 5000, "is not TOML: "),
         (b'version = "\xff"', "is not text in UTF-8"),
-        ("", "version: "),
         ("rows = 1", "version: "),
         ("rows = [1]", "version: "),
         ("reasons = 1", "version: "),
@@ -401,7 +402,9 @@ toml_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @calm
-@given(st.dictionaries(st.sampled_from(["version", "otherwise", "reasons", "rows", "x"]), toml_values))
+@given(
+    st.dictionaries(st.sampled_from(["version", "otherwise", "reasons", "rows", "rules", "x"]), toml_values)
+)
 def test_whatever_a_file_holds_it_is_refused_with_lines(
     tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]
 ) -> None:

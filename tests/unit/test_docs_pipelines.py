@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.decision import Decision, load_decision
 from schemas.result import DOCUMENTED_CODES
+from tests.support.decided import decided
 from tests.support.docs_pages import codes, page
 from tests.support.paths import ROOT
 from worker.advance import answers
@@ -29,7 +30,9 @@ def test_the_table_of_decisions_is_the_packaged_one() -> None:
         for pair in product(codes(results), codes(error_codes)):
             assert pair not in stated, pair
             stated[pair] = codes(decision)[0]
-    assert stated == dict(Table.load(None).rows)
+    table = Table.load(None)
+    assert stated == {pair: decided(table, *pair) for pair in stated}
+    assert {code for _, code in stated} == table.values("error_code")
     assert stated.keys() >= {
         (str(result), code) for result, those in DOCUMENTED_CODES.items() for code in those
     }
@@ -37,7 +40,10 @@ def test_the_table_of_decisions_is_the_packaged_one() -> None:
 
 def test_every_reason_of_the_packaged_table_is_stated_with_its_decision_and_meaning() -> None:
     rows = page("docs/reference/decisions.md").rows("reason | decision")
-    assert {codes(row[0])[0]: codes(row[1])[0] for row in rows} == dict(Table.load(None).reasons)
+    table = Table.load(None)
+    stated = {codes(row[0])[0]: codes(row[1])[0] for row in rows}
+    assert stated == {reason: decided(table, "PASS", "SUCCESS", reason) for reason in stated}
+    assert stated.keys() == table.values("reason")
     assert all(row[2] for row in rows)
 
 
@@ -48,8 +54,9 @@ def test_every_decision_has_its_advice() -> None:
 
 def test_whatever_else_is_for_review_as_it_says() -> None:
     table = Table.load(None)
-    assert {table.otherwise, *table.reasons.values()} == {"review"}
-    for reason in table.reasons:
+    reasons = table.values("reason")
+    assert {table.otherwise, *(decided(table, None, None, reason) for reason in reasons)} == {"review"}
+    for reason in reasons:
         assert f"`{reason}`" in PIPELINES.text + page("docs/reference/decisions.md").text
 
 

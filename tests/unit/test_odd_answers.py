@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.decided import decided
 from tests.support.docs_pages import page
 from tests.support.odd_answers import (
     APPROVE,
@@ -49,7 +50,7 @@ def test_each_malformation_has_its_outcome(row: Row) -> None:
     if row.outcome in {APPROVE, REVIEW}:
         assert isinstance(answer, Settled), answer
         result = answer.result
-        decision = TABLE.decide(result.overall_result, result.error_code, result.contradiction)
+        decision = decided(TABLE, result.overall_result, result.error_code, result.contradiction)
         assert (decision, result.contradiction) == (row.outcome, row.reason)
     elif row.outcome == QUARANTINE:
         assert isinstance(answer, Unreadable), answer
@@ -73,7 +74,7 @@ def approves(body: bytes) -> bool:
     if not isinstance(answer, Settled):
         return False
     result = answer.result
-    return TABLE.decide(result.overall_result, result.error_code, result.contradiction) == "approve"
+    return decided(TABLE, result.overall_result, result.error_code, result.contradiction) == "approve"
 
 
 def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.grammar import parse
 from sandbox.scenario import DOCUMENTED, RESULTS, Entry, Kind, Links, Scenario, Shape, catalogue
+from tests.support.decided import decided
 from worker.decisions.table import Table
 
 SCENARIOS = {entry.id_prefix: parse(f"{entry.id_prefix}-0001") for entry in catalogue()}
@@ -82,7 +83,9 @@ def test_what_is_expected_of_an_example_is_what_its_id_asks_for(entry: Entry) ->
 )
 def test_our_own_table_decides_as_expected(entry: Entry) -> None:
     expect = entry.expect
-    assert Table.load(None).decide(expect.overall_result, expect.error_code, expect.reason) == expect.decision
+    assert (
+        decided(Table.load(None), expect.overall_result, expect.error_code, expect.reason) == expect.decision
+    )
 
 
 def test_the_catalogue_is_json() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.document import UNUSABLE_LINK, DocEvent, QualityLabels, Sides
 from schemas.errors import SchemaError
 from schemas.result import Contradiction, DocDetail, OverallResult, Result, load_outcome, load_result
+from tests.support.decided import decided
 from tests.support.odd_answers import may_approve
 from tests.unit import vendor_examples
 from tests.unit.vendor_examples import SIGNATURE_ID
@@ -656,7 +657,7 @@ def approves(data: Any) -> bool:
         result = load_result(data, signature_id=SIGNATURE_ID)
     except SchemaError:
         return False
-    return TABLE.decide(result.overall_result, result.error_code, result.contradiction) == "approve"
+    return decided(TABLE, result.overall_result, result.error_code, result.contradiction) == "approve"
 
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

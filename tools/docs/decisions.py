@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tools.docs.page import ROOT, code, generated, table
+from worker.decisions.rules import OneOf
 from worker.decisions.table import Table
+
+if TYPE_CHECKING:
+    from worker.decisions.rules import Rule
 
 _SOURCE: Final = (ROOT / "worker" / "decisions" / "default.toml").read_text()
 
@@ -15,8 +19,8 @@ _COMMENT: Final = re.compile(r'^\s*(?:error_code = )?"?([A-Z_]+)"?(?: = "\w+"|,)
 
 _INTRO = """
 Which decision follows from `overallResult` and `errorCode` by the packaged table. What a pipeline may do about each
-decision: [connecting a pipeline](../pipelines.md#what-each-decision-means). How to use a table of your own: [deciding
-by errorCode](../decisions.md).
+decision: [connecting a pipeline](../pipelines.md#what-each-decision-means). How to use a table of your own: [decision
+tables](../decisions.md).
 
 With the Document API, `INCOMPLETE` is called `FAIL`.
 """
@@ -25,17 +29,13 @@ With the Document API, `INCOMPLETE` is called `FAIL`.
 def page() -> str:
     packaged = Table.load(None)
     meanings: dict[str, str] = dict(_COMMENT.findall(_SOURCE))
-    by_code: dict[tuple[str, str], list[str]] = {}
-    for (result, error_code), decision in packaged.rows.items():
-        by_code.setdefault((error_code, decision), []).append(result)
-    rows = [
-        [code(error_code), " ".join(map(code, results)), code(decision), meanings.get(error_code, "")]
-        for (error_code, decision), results in by_code.items()
-    ]
-    reasons = [
-        [code(reason), code(decision), meanings.get(reason, "")]
-        for reason, decision in packaged.reasons.items()
-    ]
+    rows, reasons = list[list[str]](), list[list[str]]()
+    for rule in packaged.rules:
+        for error_code in _named(rule, "error_code"):
+            results = " ".join(map(code, _named(rule, "overall_result")))
+            rows.append([code(error_code), results, code(rule.decision), meanings.get(error_code, "")])
+        for reason in _named(rule, "reason"):
+            reasons.append([code(reason), code(rule.decision), meanings.get(reason, "")])
     rest = (
         f"Every other pair is decided {code(packaged.otherwise)}: results that contradict their code, answers "
         "without an `errorCode`, and undocumented codes."
@@ -50,3 +50,11 @@ def page() -> str:
         + table(["reason", "decision", "meaning"], reasons),
         source="`worker/decisions/default.toml`",
     )
+
+
+def _named(rule: Rule, name: str) -> list[str]:
+    """The values of a condition, in the order of the file."""
+    condition = rule.condition(name)
+    if not isinstance(condition, OneOf):
+        return []
+    return sorted(condition.values, key=lambda value: _SOURCE.rindex(f'"{value}"'))

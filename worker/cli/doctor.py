@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.checks.broker import check_broker
-from worker.cli.checks.files import check_decisions, check_evidence
+from worker.cli.checks.decisions import check_decisions, check_fleet_tables, check_shadow
+from worker.cli.checks.files import check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
 from worker.cli.checks.identity import check_identity
@@ -34,6 +35,8 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "broker": check_broker,
     "queues": check_queues,
     "decision table": check_decisions,
+    "shadow table": check_shadow,
+    "fleet tables": check_fleet_tables,
     "evidence": check_evidence,
     "ledger": check_identity,
     "vendor address": check_address,

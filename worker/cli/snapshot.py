@@ -102,6 +102,7 @@ def _as_json(counts: Counts, lately: Lately) -> dict[str, Any]:
         "oldest_due_s": round(counts.oldest_due_s, 3),
         "decisions": counts.decisions,
         "error_codes": counts.error_codes,
+        "shadow_differences": counts.shadow,
         "answers": counts.answers,
         "faults": counts.faults,
         "evidence_files": counts.evidence_files,

@@ -57,6 +57,7 @@ def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ())
         "answer": (counts.answers, lately.answers if lately else None),
         "fault": (counts.faults, lately.faults if lately else None),
         "quarantine reason": (counts.quarantine, None),
+        "shadow table differs": (_changes(counts.shadow), None),
     }
     return Group(
         _regions(look),
@@ -85,9 +86,16 @@ def _workers(workers: Sequence[Worker]) -> Text:
     """The number of workers. Different tables are highlighted: the decision then depends on which worker makes it."""
     if not workers:
         return Text(" no worker was seen lately", style="yellow")
-    tables = Counter(worker.table for worker in workers)
-    said = ", ".join(f"{number} with decision table {table}" for table, number in sorted(tables.items()))
+    tables = Counter((worker.table, worker.shadow) for worker in workers)
+    said = ", ".join(
+        f"{number} with decision table {table}" + (f" and shadow table {shadow}" if shadow else "")
+        for (table, shadow), number in sorted(tables.items())
+    )
     return Text(f" workers: {said}", style="yellow" if len(tables) > 1 else "")
+
+
+def _changes(shadow: Mapping[str, int]) -> Mapping[str, int]:
+    return {change.replace(":", " -> "): count for change, count in shadow.items()}
 
 
 def _rates(rates: Rates | None) -> Iterable[Text]:

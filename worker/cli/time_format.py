@@ -13,8 +13,8 @@ _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
 
-_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)")
-_UNITS_S: Final = {"": 1, "s": 1, "m": _MINUTE_S, "h": _HOUR_S}
+_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
+_UNITS_S: Final = {"": 1, "s": 1, "m": _MINUTE_S, "h": _HOUR_S, "d": _DAY_S}
 
 
 def rfc3339(at_ms: int) -> str:
@@ -43,7 +43,7 @@ def span(seconds: float) -> str:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration such as `30s`, `10m` or `1.5h`; a bare number is seconds. Raises ``ValueError``."""
+    """Parse a duration such as `30s`, `10m`, `1.5h` or `7d`; a bare number is seconds. Raises ``ValueError``."""
     found = _SPAN.fullmatch(text.strip().lower())
     if found is None:
         raise ValueError("must be a time such as 30s, 10m or 2h")

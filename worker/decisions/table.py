@@ -1,21 +1,35 @@
-"""The decision table: from the vendor's result to the decision that the pipeline receives."""
+"""The decision table: from the facts of a verification to what the pipeline receives."""
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.decisions.draft import Draft
+from worker.decisions.draft import CELERY, Draft, Fault
+from worker.decisions.legacy import Draft as LegacyDraft
+from worker.decisions.positions import Positions
+from worker.decisions.rules import APPROVE, OneOf, Rule, is_cut
 from worker.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
-_PACKAGED: Final = resources.files("worker.decisions") / "default.toml"
+    from worker.decisions.facts import Facts
+
+PACKAGED: Final = resources.files("worker.decisions") / "default.toml"
+
+#: Hexadecimal digits of the hash in a version.
+_HASH_DIGITS: Final = 8
+
+#: Keys of a table of the older format, which has rows.
+_LEGACY_KEYS: Final = frozenset({"version", "rows", "reasons", "contradictions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,47 +37,137 @@ class Table:
     """A checked decision table: only PASS with SUCCESS can lead to `approve`.
 
     Parameters:
-        version: the `table` of every decision.
-        rows: decisions by `overallResult` and `errorCode`.
-        reasons: decisions by reason: why there is no result, or which field contradicts it.
-        otherwise: the decision for everything else.
+        version: the name and the hash of the content; every decision carries it as its `table`.
+        rules: the first that matches decides.
+        otherwise: the decision where none matches.
+        deliveries: how each decision is delivered, where the file says so.
+        consumes: the decisions that the pipeline has a task for; None: the file does not say.
+        is_legacy: the file has the older format, with rows. Only the first code of an answer counts then.
     """
 
     version: str
-    rows: Mapping[tuple[str, str], str]
-    reasons: Mapping[str, str]
+    rules: tuple[Rule, ...]
     otherwise: str
+    deliveries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    consumes: frozenset[str] | None = None
+    is_legacy: bool = False
 
     @classmethod
     def load(cls, path: Path | None) -> Table:
-        """Read a table; None: the packaged table. Raises ``ConfigError`` with a line for each fault."""
-        draft = Draft(_document(path))
-        if draft.faults:
-            raise ConfigError("\n".join(f"{path or _PACKAGED.name}: {fault}" for fault in draft.faults))
-        rows, reasons = MappingProxyType(draft.rows), MappingProxyType(draft.reasons)
-        return cls(draft.version, rows, reasons, draft.otherwise)
+        """Read a table, None being the packaged one. Raises ``ConfigError`` with a line for each fault."""
+        source = Source.read(path)
+        table = source.table()
+        if isinstance(table, Table):
+            return table
+        raise ConfigError("\n".join(source.line(fault) for fault in table))
 
     @property
     def decisions(self) -> frozenset[str]:
-        """Every decision to which the table can lead."""
-        return frozenset({*self.rows.values(), *self.reasons.values(), self.otherwise})
+        """Every decision that can come out of it."""
+        return frozenset({*(rule.decision for rule in self.rules), self.otherwise})
 
-    def decide(self, overall_result: str | None, error_code: str | None, reason: str | None) -> str:
-        """Return the name of the decision. A `reason` takes precedence over result and code."""
-        if reason is not None:
-            return self.reasons.get(reason, self.otherwise)
-        if overall_result is None or error_code is None:
-            return self.otherwise
-        return self.rows.get((overall_result, error_code), self.otherwise)
+    def delivered_by(self, decision: str) -> tuple[str, ...]:
+        """The kinds of delivery of a decision."""
+        return self.deliveries.get(decision, (CELERY,))
+
+    def values(self, name: str) -> frozenset[str]:
+        """The values that conditions called `name` have, in all rules."""
+        found = (rule.condition(name) for rule in self.rules)
+        return frozenset(value for each in found if isinstance(each, OneOf) for value in each.values)
+
+    def decide(self, facts: Facts) -> str:
+        """The name of the decision."""
+        number = self.match(facts)
+        return self.otherwise if number is None else self.rules[number].decision
+
+    def match(self, facts: Facts) -> int | None:
+        """The position of the rule that decides, from 0; None: none matches."""
+        read = self.read(facts)
+        for number, rule in enumerate(self.rules):
+            if rule.matches(read) and not self.is_doubtful(rule, read):
+                return number
+        return None
+
+    def read(self, facts: Facts) -> Facts:
+        """The facts as this table reads them."""
+        return replace(facts, error_codes=facts.error_codes[:1]) if self.is_legacy else facts
+
+    def is_doubtful(self, rule: Rule, facts: Facts) -> bool:
+        """Whether `rule` approves although a list was cut that a rule of this table reads."""
+        return rule.decision == APPROVE and any(
+            is_cut(facts, each.name) for other in self.rules for each in other.conditions
+        )
 
 
-def _document(path: Path | None) -> dict[str, Any]:
-    name = path or _PACKAGED.name
-    try:
-        return tomllib.loads((path or _PACKAGED).read_bytes().decode())
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name}: is not text in UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: is not TOML: {error}") from None
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file of a table: its name, text and content."""
+
+    name: str
+    text: str = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path | None, packaged: Traversable = PACKAGED) -> Source:
+        """Read and parse a file, None being the packaged one. Raises ``ConfigError``."""
+        name = str(path or packaged.name)
+        try:
+            text = (path or packaged).read_bytes().decode()
+            return cls(name, text, tomllib.loads(text))
+        except OSError as error:
+            raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{name}: is not text in UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{name}: is not TOML: {error}") from None
+
+    @property
+    def is_legacy(self) -> bool:
+        return "rules" not in self.document and not _LEGACY_KEYS.isdisjoint(self.document)
+
+    def table(self) -> Table | list[Fault]:
+        """The table, or what is wrong with it."""
+        return self._legacy() if self.is_legacy else self._table()
+
+    def line(self, fault: Fault) -> str:
+        """A fault as one line: where, what, and what to do."""
+        number = Positions.of(self.text).line(fault.path)
+        where = self.name if number is None or self.is_legacy else f"{self.name}:{number}"
+        return f"{where}: {fault.said}" + (f": {fault.cure}" if fault.cure else "")
+
+    def _table(self) -> Table | list[Fault]:
+        draft = Draft(self.document)
+        if draft.faults:
+            return draft.faults
+        made = Table("", draft.rules, draft.otherwise, MappingProxyType(draft.deliveries), draft.consumes)
+        return Table(
+            f"{draft.name}-{content_hash(made)}",
+            made.rules,
+            made.otherwise,
+            made.deliveries,
+            made.consumes,
+        )
+
+    def _legacy(self) -> Table | list[Fault]:
+        draft = LegacyDraft(self.document)
+        if draft.faults:
+            return [Fault(path, said, "") for path, said in draft.located()]
+        return Table(draft.version, draft.rules(), draft.otherwise, is_legacy=True)
+
+
+def content_hash(table: Table) -> str:
+    """The start of the SHA-256 of what a table says: comments, names and the order of keys do not count."""
+    content = {
+        "otherwise": table.otherwise,
+        "rules": [as_toml(rule) for rule in table.rules],
+        "deliveries": {name: sorted(kinds) for name, kinds in table.deliveries.items()},
+        "consumes": None if table.consumes is None else sorted(table.consumes),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def as_toml(rule: Rule) -> dict[str, Any]:
+    """A rule as the content of its TOML table."""
+    text = {"text": rule.text} if rule.text else {}
+    return {"decision": rule.decision} | text | {each.name: each.as_toml() for each in rule.conditions}

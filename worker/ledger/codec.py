@@ -30,6 +30,7 @@ _TEXTS: Final = _stored(
     overall_result=Field.OVERALL_RESULT,
     error_code=Field.ERROR_CODE,
     reason=Field.REASON,
+    facts=Field.FACTS,
     decision_name=Field.DECISION_NAME,
     decision=Field.DECISION,
     quarantine_reason=Field.QUARANTINE_REASON,

@@ -41,6 +41,7 @@ class Field(StrEnum):
     OVERALL_RESULT = "o", "`overallResult`"
     ERROR_CODE = "r", "`errorCode`"
     REASON = "w", "why there is no result, or what contradicts it"
+    FACTS = "j", "further facts of the answer that a decision table reads, as JSON"
     SETTLED_AT = "z", "when it was settled"
     EVIDENCE = "k", "state of the evidence: `complete`, `incomplete` or `pending`"
     DECISION_NAME = "y", "name of the decision"

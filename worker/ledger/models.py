@@ -91,6 +91,8 @@ class Verification:
     read_at_ms: int = 0
     #: By how much the ledger's clock was ahead of Redis's own then; 0 unless Redis's clock has jumped.
     clock_ahead_ms: int = 0
+    #: JSON text of `worker.decisions.facts`. None: not settled yet, or settled by an older release.
+    facts: str | None = None
 
     def tries(self, cause: str) -> int:
         """Return how often it failed in a row for `cause`. Each cause has its own countdown and limit."""
@@ -273,5 +275,7 @@ class Counts:
     tokens_issued: int = 0
     #: Token requests that got no token, by the answer's kind.
     tokens_refused: dict[str, int] = field(default_factory=dict)
+    #: Decisions for which the shadow table names another one: `<decision>:<of the shadow table>`.
+    shadow: dict[str, int] = field(default_factory=dict)
     #: Counters of durations, for ``worker.ledger.histograms``.
     took: dict[str, int] = field(default_factory=dict)

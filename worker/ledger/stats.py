@@ -75,6 +75,7 @@ class Stats:
             evidence=_named(counters, b"evidence:"),
             tokens_issued=_number(counters, b"token_minted"),
             tokens_refused=_named(counters, b"token_refused:"),
+            shadow=_named(counters, b"shadow:"),
             took=_named(counters, PREFIX.encode()),
         )
 

@@ -2,8 +2,9 @@
 
 Key (of no region, because a worker serves all of them):
 
-    ekyc:workers   zset: `[name, table's version, our version, process]` as JSON -> ms of Redis's clock at which it was
-                   last seen. Each sign-in removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
+    ekyc:workers   zset: `[name, table's version, our version, process, shadow table's version]` as JSON, without the
+                   last if there is no shadow table -> ms of Redis's clock at which it was last seen. Each sign-in
+                   removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
 
 Only Redis's clock counts, so the clocks of workers need not agree.
 """
@@ -11,7 +12,7 @@ Only Redis's clock counts, so the clocks of workers need not agree.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.connection import translated
@@ -44,6 +45,8 @@ class Worker:
     version: str
     #: A token of the process, to tell apart two processes with one name.
     process: str = ""
+    #: The version of its shadow table; empty: it has none.
+    shadow: str = ""
 
 
 class WorkerRegistry:
@@ -73,8 +76,11 @@ class WorkerRegistry:
 
 
 def _member(worker: Worker) -> str:
-    return json.dumps([plain(text) for text in astuple(worker)])
+    # A release that knows no shadow tables reads four entries and no more.
+    texts = astuple(worker) if worker.shadow else astuple(worker)[:-1]
+    return json.dumps([plain(text) for text in texts])
 
 
 def _worker(member: Any) -> Worker:
-    return Worker(*json.loads(member))
+    # A later release may add entries.
+    return Worker(*json.loads(member)[: len(fields(Worker))])

@@ -119,7 +119,10 @@ def _report_quarantined(intercept: Interceptor, verification: Verification) -> N
 
 def _heartbeat(name: str) -> Heartbeat:
     settings = current()
-    worker = Worker(name, services().table.version, __version__, secrets.token_hex(4))
+    shadow = services().shadow
+    worker = Worker(
+        name, services().table.version, __version__, secrets.token_hex(4), shadow.version if shadow else ""
+    )
     return Heartbeat(
         WorkerRegistry(connect(settings.redis_url, timeout_s=HEARTBEAT_CALL_S)), worker, startup.health_file
     )

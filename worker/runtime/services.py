@@ -59,6 +59,8 @@ class Services:
     breakers: Breakers
     images: Images
     table: Table
+    #: Applied beside `table`, and never acted on. None: there is none.
+    shadow: Table | None
     policy: Policy
     event_loop: EventLoop
     executors: Mapping[Stage, Executor]
@@ -99,6 +101,7 @@ class Services:
                 ca_bundle=settings.ca_bundle,
             ),
             table=Table.load(settings.decisions_file),
+            shadow=Table.load(settings.decisions_shadow) if settings.decisions_shadow else None,
             policy=Policy.from_settings(settings),
             event_loop=event_loop,
             executors={stage: Executor(most, event_loop, settings.regions) for stage, most in CALLS.items()},

@@ -12,6 +12,7 @@
 --                           hash expire together
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
+--                           shadow:<decision>:<decision of the shadow table>
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
 --   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as in the act
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
+from schemas.result import DOCUMENTED_CODES
 from worker.advance.answers import Answer, TokenFault
+from worker.decisions.draft import REASONS
+from worker.decisions.rules import ANY
 from worker.errors import BrokerUnavailable, EkycError, EvidenceUnavailable
 from worker.ledger.histograms import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED, VENDOR_CALL
 from worker.ledger.models import EvidenceState
 from worker.observability.metrics.families import Figure, Spread, Tally
 from worker.observability.metrics.label import OTHER, Label, few
+from worker.observability.metrics.shadow import ShadowDifferences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.decisions.table import Table
 
-MetricOfRegion: TypeAlias = Figure | Tally | Spread
+MetricOfRegion: TypeAlias = Figure | Tally | Spread | ShadowDifferences
 
 
 def catalogue(table: Table) -> tuple[MetricOfRegion, ...]:
@@ -123,8 +127,9 @@ def _so_far() -> Iterator[MetricOfRegion]:
 
 def _ends(table: Table) -> Iterator[MetricOfRegion]:
     """Decisions and their delivery."""
-    decisions = sorted({*table.rows.values(), *table.reasons.values(), table.otherwise})
-    codes = sorted({code for _, code in table.rows} | {*table.reasons, "NONE"})
+    decisions = sorted(table.decisions)
+    documented = {code for codes in DOCUMENTED_CODES.values() for code in codes}
+    codes = sorted({*documented, *table.values("error_code"), *REASONS, "NONE"} - {ANY})
     yield Tally(
         "ekyc_decisions_total",
         "Decisions delivered, by name.",
@@ -136,6 +141,10 @@ def _ends(table: Table) -> Iterator[MetricOfRegion]:
         "Decisions delivered, by errorCode, or by reason if there was no result or it was contradicted.",
         Label("error_code", tuple(codes), closed=True),
         lambda reading: reading.counts.error_codes,
+    )
+    yield ShadowDifferences(
+        "ekyc_decisions_shadow_differences_total",
+        "Decisions for which the shadow table names another one: the decision, and the one of the shadow table.",
     )
     yield Tally(
         "ekyc_deliveries_total",

@@ -17,6 +17,7 @@ from worker.ledger.redis_health import Memory, RedisHealth
 from worker.ledger.worker_registry import WorkerRegistry
 from worker.observability.metrics.catalogue import catalogue
 from worker.observability.metrics.families import Reading
+from worker.observability.metrics.shadow import shadow_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class Metrics(Collector):
         yield from _redis(memory, refusal)
         yield _durable(durability)
         yield from _workers(workers)
+        yield shadow_tables(workers)
         yield _replaced(replaced)
         yield _refused({field.decode(): int(count) for field, count in refusals.items()})
         yield _decisions_unread(self._unread.read() if self._unread else None)
@@ -86,6 +88,7 @@ class Metrics(Collector):
         yield from _redis(Memory(None, None), None)
         yield _durable({})
         yield from _workers(())
+        yield shadow_tables(())
         yield _replaced({})
         yield _refused({})
         yield _decisions_unread(None)

@@ -1,0 +1,170 @@
+"""What is wrong, or most likely wrong, with the file of a decision table: where, what, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from schemas.result import DOCUMENTED_CODES
+from worker.decisions.draft import CODES, near
+from worker.decisions.facts import Facts
+from worker.decisions.positions import Positions
+from worker.decisions.rules import ANY, OneOf, covering
+from worker.decisions.table import Source, Table
+from worker.enqueue_request import REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.decisions.positions import Path
+
+
+class Severity(StrEnum):
+    """What a finding means for a worker."""
+
+    #: A worker does not start with this table.
+    ERROR = "error"
+    #: A worker starts. The table most likely does not say what it should.
+    WARNING = "warning"
+    #: The table is fine. A later release no longer reads it.
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the check found. `line` is None where it is about the file as a whole."""
+
+    severity: Severity
+    line: int | None
+    said: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A checked file. `table` is None where a worker would refuse it."""
+
+    source: Source
+    table: Table | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """There is nothing but notes."""
+        return all(finding.severity is Severity.NOTE for finding in self.findings)
+
+    def where(self, finding: Finding) -> str:
+        return self.source.name if finding.line is None else f"{self.source.name}:{finding.line}"
+
+
+def check(source: Source, packaged: Table) -> Checked:
+    """Everything that can be found without an answer.
+
+    Parameters:
+        packaged: its decisions are known to every pipeline, where the file has no `consumes`.
+    """
+    positions = Positions.of(source.text)
+    found = source.table()
+    if not isinstance(found, Table):
+        errors = (
+            Finding(Severity.ERROR, positions.line(fault.path), fault.said, fault.cure) for fault in found
+        )
+        return Checked(source, None, (*_format(source), *errors))
+    warnings = (
+        Finding(Severity.WARNING, positions.line(path), said, cure)
+        for path, said, cure in _doubts(source, found, packaged)
+    )
+    return Checked(
+        source, found, (*_format(source), *sorted(warnings, key=lambda each: (each.line or 0, each.said)))
+    )
+
+
+def _format(source: Source) -> Iterator[Finding]:
+    if source.is_legacy:
+        yield Finding(
+            Severity.NOTE,
+            None,
+            "has the older format with [[rows]], which the next release no longer reads",
+            f"write it again with [[rules]]: `ekyc decisions show --toml {source.name}` prints it so",
+        )
+
+
+def _doubts(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Path, str, str]]:
+    """Each doubt: what it is about, what it says, and what to do."""
+    if not source.is_legacy:
+        yield from _unreachable(table)
+        yield from _misspelt(source, table)
+        yield from _undecided(table)
+    yield from _not_consumed(source, table, packaged)
+
+
+def _unreachable(table: Table) -> Iterator[tuple[Path, str, str]]:
+    for number in range(len(table.rules)):
+        earlier = covering(table.rules, number)
+        if earlier:
+            names = " and ".join(str(at + 1) for at in earlier)
+            rule = "rule" if len(earlier) == 1 else "rules"
+            yield (
+                ("rules", number),
+                f"rule {number + 1} never decides: {rule} {names} matches all that it matches",
+                f"write it before rule {earlier[0] + 1}, or remove it",
+            )
+
+
+def _misspelt(source: Source, table: Table) -> Iterator[tuple[Path, str, str]]:
+    for number, rule in enumerate(table.rules):
+        condition = rule.condition("error_code")
+        for code in sorted(condition.values - {*CODES, ANY}) if isinstance(condition, OneOf) else ():
+            found = near(code, CODES)
+            if found:
+                yield (
+                    _place(source, number, code),
+                    f"rule {number + 1}: {code} is no documented errorCode",
+                    f"write {found}, unless the vendor has this code, too",
+                )
+
+
+def _place(source: Source, number: int, code: str) -> Path:
+    """Where a rule names a code."""
+    named = source.document["rules"][number]["error_code"]
+    at = named.index(code) if isinstance(named, list) else 0
+    return ("rules", number, "error_code", at)
+
+
+def _undecided(table: Table) -> Iterator[tuple[Path, str, str]]:
+    """Documented pairs of result and code that no rule decides, in some regions at least."""
+    for code in dict.fromkeys(code for codes in DOCUMENTED_CODES.values() for code in codes):
+        results = [str(result) for result, codes in DOCUMENTED_CODES.items() if code in codes]
+        missing = {
+            result: regions
+            for result in results
+            if (regions := [each for each in REGIONS if _falls(table, result, code, each)])
+        }
+        if missing:
+            regions = sorted({region for each in missing.values() for region in each}, key=REGIONS.index)
+            where = "" if len(regions) == len(REGIONS) else f" in {', '.join(regions)}"
+            yield (
+                ("otherwise",),
+                f"{code} with {' and '.join(missing)} has no rule{where}: it is decided {table.otherwise}",
+                f'add a rule for it, even if that says decision = "{table.otherwise}"',
+            )
+
+
+def _falls(table: Table, result: str, code: str, region: str) -> bool:
+    return table.match(Facts(overall_result=result, error_codes=(code,), region=region)) is None
+
+
+def _not_consumed(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Path, str, str]]:
+    known = packaged.decisions if table.consumes is None else table.consumes
+    for name in sorted(table.decisions - known):
+        number = next((at for at, rule in enumerate(table.rules) if rule.decision == name), None)
+        here: Path = ("otherwise",) if number is None or source.is_legacy else ("rules", number, "decision")
+        told = "the file has no consumes" if table.consumes is None else "consumes does not name it"
+        yield (
+            here,
+            f"{name} may be a decision that nothing consumes: {told}",
+            f"name it in consumes = [...] if the pipeline has a task onboarding.{name}, or correct it",
+        )
+    for name in sorted((table.consumes or frozenset()) - table.decisions):
+        yield ("consumes",), f"consumes names {name}, which no rule decides", "add a rule, or remove the name"

@@ -1,0 +1,167 @@
+"""The facts of a verification that a decision table reads, and the field of the ledger that keeps them.
+
+The ledger has `overallResult`, the first `errorCode` and the reason in fields of their own. The field `FACTS` holds the
+rest as JSON of at most `MAX_BYTES` bytes: codes and scores, nothing personal. A decision and a later replay read the
+same fields, so both see the same facts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from schemas.fields import UNPRINTABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from schemas.result import Result
+    from worker.ledger.models import Verification
+
+#: The most bytes of the field.
+MAX_BYTES: Final = 200
+
+#: The most entries of a list.
+MAX_ENTRIES: Final = 8
+
+#: The last entry of a list that was cut.
+CUT: Final = "CUT"
+
+#: The largest score; the smallest is 0.
+MAX_SCORE: Final = 100.0
+
+#: What a label or a type of a document looks like. Anything else may be personal.
+LABEL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+#: The lists of the field by their stored names, in the order in which they are cut.
+_LISTS: Final = {"q": "quality_labels", "f": "forgery_labels", "e": "error_codes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision table may read of one verification.
+
+    Parameters:
+        overall_result: None where it was settled without a result; then `reason` says why.
+        error_codes: `errorCode` first, then those of `errorCodes`.
+        document_type: of the front, or of the back where the vendor names none for the front.
+        quality_labels: names of the labels that are true, such as `isBlur`.
+        liveness_score: 0 to 100.
+        similarity_score: 0 to 100.
+        reason: why there is no result, or what contradicts it.
+    """
+
+    overall_result: str | None = None
+    error_codes: tuple[str, ...] = ()
+    region: str = ""
+    document_type: str | None = None
+    forgery_labels: tuple[str, ...] = ()
+    quality_labels: tuple[str, ...] = ()
+    liveness_score: float | None = None
+    similarity_score: float | None = None
+    reason: str | None = None
+
+
+def of_result(result: Result, region: str) -> Facts:
+    """The facts of a settled answer, as the ledger keeps them."""
+    read = _attributes(result)
+    facts = Facts(
+        overall_result=result.overall_result.value if result.overall_result else None,
+        error_codes=_entries((result.error_code, *read["error_codes"])),
+        region=region,
+        document_type=_label(read["document_type"]),
+        forgery_labels=_entries(read["forgery_labels"]),
+        quality_labels=_entries(read["quality_labels"]),
+        liveness_score=_score(read["liveness_score"]),
+        similarity_score=_score(read["similarity_score"]),
+        reason=result.contradiction,
+    )
+    return _restored(facts, result.error_code, packed(facts, result.error_code))
+
+
+def of_verification(verification: Verification) -> Facts:
+    """The facts that the ledger keeps. A verification that an older release settled has result, code and reason."""
+    kept = Facts(
+        overall_result=verification.overall_result, region=verification.region, reason=verification.reason
+    )
+    return _restored(kept, verification.error_code, verification.facts or "{}")
+
+
+def is_partial(verification: Verification) -> bool:
+    """Whether an older release settled it: it has a result, and no further facts."""
+    return verification.facts is None and verification.overall_result is not None
+
+
+def _restored(facts: Facts, error_code: str | None, text: str) -> Facts:
+    """`facts` with what the text of the field `FACTS` says."""
+    kept: dict[str, Any] = json.loads(text)
+    return replace(
+        facts,
+        error_codes=(*((error_code,) if error_code else ()), *kept.get("e", ())),
+        document_type=kept.get("d"),
+        forgery_labels=tuple(kept.get("f", ())),
+        quality_labels=tuple(kept.get("q", ())),
+        liveness_score=kept.get("l"),
+        similarity_score=kept.get("s"),
+    )
+
+
+def packed(facts: Facts, error_code: str | None) -> str:
+    """The text of the field `FACTS`. `error_code` is the code that the ledger keeps in its own field.
+
+    Where the text is longer than `MAX_BYTES`, lists lose their last entries and end with `CUT`.
+    """
+    kept: dict[str, Any] = {
+        "e": [code for code in facts.error_codes if code != error_code],
+        "d": facts.document_type,
+        "f": list(facts.forgery_labels),
+        "q": list(facts.quality_labels),
+        "l": facts.liveness_score,
+        "s": facts.similarity_score,
+    }
+    for name in _LISTS:
+        while len(text := _text(kept)) > MAX_BYTES and kept[name] not in ([], [CUT]):
+            kept[name] = [*[entry for entry in kept[name] if entry != CUT][:-1], CUT]
+    return text
+
+
+def _text(kept: dict[str, Any]) -> str:
+    there = {name: value for name, value in kept.items() if value is not None and value != []}
+    return json.dumps(there, separators=(",", ":"))
+
+
+def _attributes(result: Result) -> dict[str, Any]:
+    """The attributes of an answer beyond its result, from `docDetail` where the answer has none of its own."""
+    document = result.doc_detail
+    sides = (document.quality_labels.front, document.quality_labels.back) if document else ()
+    names = {"isBlur": "is_blur", "isDim": "is_dim", "isExposure": "is_exposure"}
+    found = {
+        "error_codes": (),
+        "document_type": (document.doc_type.front or document.doc_type.back) if document else None,
+        "forgery_labels": document.forgery_labels if document else (),
+        "quality_labels": [
+            label for label, name in names.items() if any(side and getattr(side, name) for side in sides)
+        ],
+        "liveness_score": None,
+        "similarity_score": None,
+    }
+    return {name: getattr(result, name, value) for name, value in found.items()}
+
+
+def _entries(values: Iterable[str | None]) -> tuple[str, ...]:
+    """Each value once, at most `MAX_ENTRIES` with `CUT` among them."""
+    found = tuple(dict.fromkeys(label for value in values if (label := _label(value))))
+    return found if len(found) <= MAX_ENTRIES else (*found[: MAX_ENTRIES - 1], CUT)
+
+
+def _label(value: str | None) -> str | None:
+    if not value:
+        return None
+    return value if LABEL.fullmatch(value) else UNPRINTABLE
+
+
+def _score(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) and 0 <= value <= MAX_SCORE else None
