@@ -318,7 +318,7 @@ def test_the_version_is_the_name_and_eight_digits_of_the_content(tmp_path: Path)
 
 
 BASE = HEAD + (
-    '[deliveries]\nreview = "celery"\n[[rules]]\ndecision = "a"\nregion = ["ph", "sg"]\n'
+    '[deliveries]\nreview = "celery"\na = ["celery"]\n[[rules]]\ndecision = "a"\nregion = ["ph", "sg"]\n'
     'liveness_score = { below = 50 }\n[[rules]]\ndecision = "b"\ntext = "x"\n'
 )
 
@@ -330,7 +330,8 @@ BASE = HEAD + (
         ('["ph", "sg"]', '[ "sg",\n"ph", ]'),
         ('["ph", "sg"]', '["ph", "sg", "ph"]'),
         ("{ below = 50 }", "{ below = 50.0 }"),
-        ('"celery"', '["celery"]'),
+        ('review = "celery"', 'review = ["celery"]'),
+        ('review = "celery"\na = ["celery"]', 'a = ["celery"]\nreview = "celery"'),
         ('decision = "b"\ntext = "x"', 'text = "x"\ndecision = "b"'),
     ],
 )
@@ -355,7 +356,7 @@ def test_comments_layout_and_the_order_of_keys_do_not_change_the_version(
 )
 def test_what_a_table_says_changes_the_hash(tmp_path: Path, old: str, new: str) -> None:
     assert BASE.count(old) == 1
-    text = BASE.replace('review = "celery"\n', "")
+    text = BASE.replace('review = "celery"\na = ["celery"]\n', "")
     assert version(tmp_path, text.replace(old, new)) != version(tmp_path, text)
 
 
