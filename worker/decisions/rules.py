@@ -51,12 +51,16 @@ class OneOf:
     values: frozenset[str]
 
     def holds(self, facts: Facts) -> bool:
-        found = self._found(facts)
+        value: str | tuple[str, ...] | None = getattr(facts, ONE_OF[self.name])
+        if not value:
+            return False
         if ANY in self.values:
-            return bool(found)
-        if self.name == "error_code" and len(found) > 1:
-            found = found - {APPROVED[1]}
-        return not self.values.isdisjoint(found)
+            return True
+        if isinstance(value, str):
+            return value in self.values
+        if self.name == "error_code" and len(value) > 1 and len(set(value)) > 1:
+            return any(code in self.values and code != APPROVED[1] for code in value)
+        return not self.values.isdisjoint(value)
 
     def implies(self, other: Condition) -> bool:
         """Whether each answer for which this condition holds fulfils `other`."""
