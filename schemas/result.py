@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import ValidationError, fields
 
+from schemas import labels
+from schemas.address import AddressLinks
 from schemas.document import DocDetail, DocDetailSchema, is_pass
 from schemas.errors import SchemaError
+from schemas.face import FACE_LINKS, FaceDetail, FaceDetailSchema
 from schemas.fields import Code, Part, ShortList, Truth
 from schemas.record import VendorRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["DOCUMENTED_CODES", "Contradiction", "DocDetail", "OverallResult", "Result", "load_result"]
+__all__ = [
+    "DOCUMENTED_CODES",
+    "SIBLING_CODES",
+    "Contradiction",
+    "DocDetail",
+    "OverallResult",
+    "Result",
+    "load_result",
+]
+
+#: The most different codes of one answer.
+MAX_CODES: Final = 64
+
+_SUCCESS: Final = "SUCCESS"
 
 
 class OverallResult(StrEnum):
@@ -37,7 +53,7 @@ class Contradiction(StrEnum):
     ERROR_CODES = "ERROR_CODES"
     #: PASS with SUCCESS, and `docResult` or `ocrResult` is not PASS.
     DOC_RESULT = "DOC_RESULT"
-    #: PASS with SUCCESS, and `faceResult` is not PASS.
+    #: PASS with SUCCESS, and `faceResult` is not PASS or `livenessAttackType` names an attack.
     FACE_RESULT = "FACE_RESULT"
     #: PASS with SUCCESS, and `submissionCompleted` is false.
     NOT_SUBMITTED = "NOT_SUBMITTED"
@@ -68,6 +84,11 @@ DOCUMENTED_CODES: Final[Mapping[OverallResult, tuple[str, ...]]] = {
     OverallResult.INCOMPLETE: _NOT_COMPLETED,
 }
 
+#: Codes of sibling products, beside the result that they come with. A table needs no row for them.
+SIBLING_CODES: Final[Mapping[OverallResult, tuple[str, ...]]] = {
+    OverallResult.FAIL: ("LIVENESS_ATTACK", "SIMILARITY_FAILED"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -77,9 +98,15 @@ class Result:
         signature_id: None only while the result is pending; then the vendor may omit it.
         overall_result: None while the result is pending; parts of `doc_detail` may be there already.
         submission_completed: the user's side is done.
-        error_code: the reason, as sent; ``UNPRINTABLE`` if it does not look like a code.
+        error_code: the reason, as sent; ``UNPRINTABLE`` if it does not look like a code. If the answer has
+            `errorCodes` alone: the first code that is not SUCCESS, otherwise SUCCESS.
+        error_codes: `errorCode` and `errorCodes`, each code once.
         country_code_iso3: the requested region, not the document's country.
         contradiction: what in the answer contradicts a settled result.
+        document_type, forgery_labels, quality_labels: see ``schemas.labels``.
+        liveness_score, similarity_score: 0 to 100; None if the answer has none.
+        liveness_attack_type: see ``schemas.face.FaceDetail``.
+        linked: roles and links of the face and of address documents.
     """
 
     signature_id: str | None = None
@@ -89,6 +116,21 @@ class Result:
     doc_detail: DocDetail | None = None
     country_code_iso3: str | None = None
     contradiction: Contradiction | None = None
+    error_codes: tuple[str, ...] = ()
+    document_type: str | None = None
+    forgery_labels: tuple[str, ...] = ()
+    quality_labels: tuple[str, ...] = ()
+    liveness_score: float | None = None
+    similarity_score: float | None = None
+    liveness_attack_type: int | None = None
+    linked: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Every linked image, archive and video, by its role in the evidence."""
+        detail = self.doc_detail
+        sides = {"front": detail.front_image, "back": detail.back_image} if detail else {}
+        return {role: link for role, link in sides.items() if link} | dict(self.linked)
 
     @property
     def settled(self) -> bool:
@@ -105,15 +147,6 @@ class Outcome(fields.Field[OverallResult]):
         if isinstance(value, str) and value.isascii() and value.upper() in OverallResult.__members__:
             return OverallResult(value.upper())
         raise ValidationError(f"must be {', '.join(OverallResult)} or null")
-
-
-class FaceDetailSchema(VendorRecord):
-    """What sibling products send about the face. Only whether it passed is read."""
-
-    into = dict
-    decided = frozenset({"faceResult"})
-
-    face_result = fields.String()
 
 
 class ResultSchema(VendorRecord):
@@ -135,34 +168,60 @@ class ResultSchema(VendorRecord):
     idv_result = Outcome()
     submission_completed = Truth()
     error_code = Code()
-    # Sibling products send an array. No decision depends on it, but SUCCESS beside another code is a contradiction.
+    # Address products send an array alone. SUCCESS beside another code is a contradiction.
     error_codes = ShortList(Code(allow_none=True))
     doc_detail = Part(DocDetailSchema)
     face_detail = Part(FaceDetailSchema)
     country_code_iso3 = fields.String()
+    address_detail = AddressLinks()
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
-        older, codes = data.pop("idv_result", None), data.pop("error_codes", None)
-        face_result = (data.pop("face_detail", None) or {}).get("face_result")
+        older, face = data.pop("idv_result", None), data.pop("face_detail", None) or FaceDetail()
+        data["error_codes"] = codes = _codes(data.get("error_code"), data.pop("error_codes", None) or ())
+        if not data.get("error_code"):
+            data["error_code"] = next((code for code in codes if code != _SUCCESS), next(iter(codes), None))
+        data["linked"] = face.links + (data.pop("address_detail", None) or ())
+        data |= _decidable(data.get("doc_detail"), face)
         data.setdefault("overall_result", older)
         if data["overall_result"] is not None:
-            data["contradiction"] = next(_contradictions(data, older, codes or (), face_result), None)
+            data["contradiction"] = next(_contradictions(data, older, face), None)
         return data
 
 
+def _codes(code: str | None, more: Iterable[str | None]) -> tuple[str, ...]:
+    codes = tuple(dict.fromkeys(named for named in (code, *more) if named))
+    if len(codes) > MAX_CODES:
+        raise ValidationError({"errorCodes": [f"must have at most {MAX_CODES} different codes"]})
+    return codes
+
+
+def _decidable(document: DocDetail | None, face: FaceDetail) -> dict[str, Any]:
+    """What tables decide on beside result and codes."""
+    found: dict[str, Any] = {
+        "liveness_score": face.liveness_score,
+        "similarity_score": face.similarity_score,
+        "liveness_attack_type": face.attack_type,
+    }
+    if document:
+        found["document_type"] = labels.document_type(document)
+        found["forgery_labels"] = labels.forgery_labels(document)
+        found["quality_labels"] = labels.quality_labels(document)
+    return found
+
+
 def _contradictions(
-    data: Mapping[str, Any], older: OverallResult | None, codes: Iterable[str | None], face_result: str | None
+    data: Mapping[str, Any], older: OverallResult | None, face: FaceDetail
 ) -> Iterator[Contradiction]:
     result, code, document = data["overall_result"], data.get("error_code"), data.get("doc_detail")
     if older not in (None, result):
         yield Contradiction.IDV_RESULT
-    if "SUCCESS" in (named := {code, *codes} - {None}) and len(named) > 1:
+    if _SUCCESS in data["error_codes"] and len(data["error_codes"]) > 1:
         yield Contradiction.ERROR_CODES
-    if result is not OverallResult.PASS or code != "SUCCESS":
+    if result is not OverallResult.PASS or code != _SUCCESS:
         return
     if document and document.doc_result and not is_pass(document.doc_result):
         yield Contradiction.DOC_RESULT
-    if face_result and not is_pass(face_result):
+    if face.is_attack or (face.face_result and not is_pass(face.face_result)):
         yield Contradiction.FACE_RESULT
     if data.get("submission_completed") is False:
         yield Contradiction.NOT_SUBMITTED
@@ -173,7 +232,8 @@ _SCHEMA: Final = ResultSchema()
 _OUTCOME_SCHEMA: Final = ResultSchema(
     only=(
         *("signature_id", "overall_result", "idv_result", "error_code", "error_codes"),
-        *("doc_detail.front_image", "doc_detail.back_image"),
+        *("doc_detail.front_image", "doc_detail.back_image", "address_detail"),
+        *(f"face_detail.{role}" for role in FACE_LINKS),
     )
 )
 

@@ -111,6 +111,28 @@ def fields(**changes: Any) -> Callable[[str], bytes]:
     return lambda signature_id: passed(signature_id, **changes)
 
 
+def face(**changes: Any) -> Callable[[str], bytes]:
+    """The PASS with a face."""
+    return fields(faceDetail={"faceResult": "PASS"} | changes)
+
+
+def older(signature_id: str) -> bytes:
+    """The PASS as the vendor's older pages have it."""
+    kept = ("signatureId", "idvResult", "errorCode", "docDetail")
+    return _of(signature_id, {name: data(signature_id)[name] for name in kept})
+
+
+def address(*codes: str) -> Callable[[str], bytes]:
+    """The PASS of an address product."""
+    parts = {"overallResult": "PASS", "errorCodes": list(codes), "addressDetail": {}, "inputParameters": {}}
+    return lambda signature_id: _of(signature_id, {"signatureId": signature_id} | parts)
+
+
+def _of(signature_id: str, other: dict[str, Any]) -> bytes:
+    envelope = json.loads(text(signature_id))
+    return json.dumps(envelope | {"data": other}).encode()
+
+
 def only(raw: bytes) -> Callable[[str], bytes]:
     return lambda _: raw
 
@@ -287,6 +309,12 @@ ROWS: Final = (
     Row("types", "`docDetail` a string", fields(docDetail="none"), QUARANTINE),
     Row("types", "`docDetail` an empty array", fields(docDetail=[]), APPROVE),
     Row("types", "`ocrResult` a boolean", document(ocrResult=True), QUARANTINE),
+    Row("types", "`errorCodes` a string", fields(errorCodes="SUCCESS"), QUARANTINE),
+    Row("types", "`faceDetail` a string", fields(faceDetail="none"), QUARANTINE),
+    Row("types", "`faceLivenessScore` a string", face(faceLivenessScore="97"), QUARANTINE),
+    Row("types", "`faceLivenessScore` 101", face(faceLivenessScore=101), QUARANTINE),
+    Row("types", "`faceSimilarityScore` NaN", face(faceSimilarityScore=float("nan")), QUARANTINE),
+    Row("types", "`livenessAttackType` a string", face(livenessAttackType="1"), QUARANTINE),
     Row("types", "`code` a number", swap('"code": "SUCCESS"', '"code": 200'), QUARANTINE),
     Row(
         "types",
@@ -331,6 +359,32 @@ ROWS: Final = (
         fields(errorCodes=["ERROR"]),
         REVIEW,
         "ERROR_CODES",
+    ),
+    Row("contradictions", "`livenessAttackType` 1", face(livenessAttackType=1), REVIEW, "FACE_RESULT"),
+    Row("contradictions", "`livenessAttackType` 9", face(livenessAttackType=9), REVIEW, "FACE_RESULT"),
+    # Sibling products
+    Row("siblings", "`idvResult` and `errorCode` alone", older, APPROVE),
+    Row("siblings", "`errorCodes` without `errorCode`", address("SUCCESS"), APPROVE),
+    Row("siblings", "`errorCodes` with two other codes", address("ADDRESS_A", "ADDRESS_B"), REVIEW),
+    Row("siblings", "no `errorCode` and no `errorCodes`", address(), REVIEW),
+    Row("siblings", "`faceDetail` without scores", face(), APPROVE),
+    Row("siblings", "`livenessAttackType` 3, unsure", face(livenessAttackType=3), APPROVE),
+    Row("siblings", "`faceVideoUrl` PENDING", face(faceVideoUrl="PENDING"), APPROVE),
+    Row("siblings", "`faceImage` a number", face(faceImage=17), APPROVE, missing=(("face", "BAD_URL"),)),
+    Row(
+        "siblings",
+        "`auditImageUrl` of an image",
+        face(auditImageUrl="ORIGIN/a.jpg"),
+        APPROVE,
+        missing=(("audit", "NOT_AN_ARCHIVE"),),
+    ),
+    Row("siblings", "`addressDetail` a string", fields(addressDetail="none"), APPROVE),
+    Row(
+        "siblings",
+        "links in `addressDetail`",
+        fields(addressDetail={"proofImages": ["ORIGIN/1.jpg", "ORIGIN/2.jpg"], "proofType": "BILL"}),
+        APPROVE,
+        images=("address_1.jpg", "address_2.jpg"),
     ),
     # Fields that no decision uses
     Row("undecided", "`ocrInfo` an empty array", document(ocrInfo=[]), APPROVE),
@@ -458,15 +512,16 @@ def may_approve(data: Any, signature_id: str) -> bool:
 
     document, face = data.get("docDetail") or {}, data.get("faceDetail") or {}
     result = data.get("overallResult") if "overallResult" in data else data.get("idvResult")
-    codes = data.get("errorCodes") or []
+    codes = [data.get("errorCode"), *(data.get("errorCodes") or [])]
     return bool(
         data.get("signatureId") == signature_id
         and isinstance(result, str)
         and result.upper() == "PASS"
         and passes(data.get("idvResult"))
-        and data.get("errorCode") == "SUCCESS"
+        and "SUCCESS" in codes
         and all(code in (None, "", "SUCCESS") for code in codes)
         and data.get("submissionCompleted") in (None, True)
         and all(passes(document.get(name)) for name in ("docResult", "ocrResult"))
         and passes(face.get("faceResult"))
+        and face.get("livenessAttackType") in (None, 3)
     )
