@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from worker.evidence.admission import Admission
+    from worker.evidence.media import Kind
 
 REGION = "ph"
 PHOTO = b"\xff\xd8\xff" + os.urandom(60_000)
@@ -55,15 +56,15 @@ class Memory:
         del wanted
         yield self
 
-    def fetch(self, link: str, admission: Admission) -> Image:
-        del link, admission
+    def fetch(self, link: str, admission: Admission, kind: Kind) -> Image:
+        del link, admission, kind
         return Image(PHOTO, "image/jpeg", sha256(PHOTO).hexdigest())
 
 
 def answer(signature_id: str) -> bytes:
     links = {"docFrontImage": "https://images.example/front", "docBackImage": "https://images.example/back"}
     text = {side: {"name": "x" * 100, "address": "x" * 200} for side in ("front", "back")}
-    data = {"signatureId": signature_id, "overallResult": "PASS", "errorCode": "SUCCESS"}
+    data: dict[str, Any] = {"signatureId": signature_id, "overallResult": "PASS", "errorCode": "SUCCESS"}
     data |= {"docDetail": links | {"ocrInfo": text}}
     return json.dumps({"code": "SUCCESS", "data": data, "transactionId": "d3fde1547eeaf226"}).encode()
 

@@ -44,8 +44,11 @@ TOKEN_LOCK_S: Final = TOKEN_REQUEST_S + 1.0
 #: All of one `get_result`: a token, the poll, a renewed token, the poll again.
 VENDOR_CALL_S: Final = 10.0
 
-#: Both images of a verification, including fresh links from the vendor; also one image alone.
+#: All images, archives and videos of a verification, including fresh links from the vendor; also one image alone.
 IMAGES_S: Final = 15.0
+
+#: The part of that time that one of several objects may take.
+OBJECT_SHARE: Final = 0.5
 
 # The lease of a batch, and its renewal.
 
@@ -112,6 +115,11 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
         Inequality("a token request ends before its lock does", TOKEN_REQUEST_S, TOKEN_LOCK_S),
         Inequality("the lock of a killed process is gone within one poll", TOKEN_LOCK_S, VENDOR_CALL_S),
         Inequality("a request for fresh links leaves time for the images", VENDOR_CALL_S, IMAGES_S),
+        Inequality(
+            "one of many images still arrives from a host that is slow to connect",
+            CONNECT_S,
+            IMAGES_S * OBJECT_SHARE,
+        ),
         Inequality("a batch checks at least once between two renewals", BATCH_CHECK_S, renew_s),
         Inequality("a renewal that was missed is made up for", 2 * (renew_s + BATCH_CHECK_S), lease_s),
         Inequality(

@@ -1,4 +1,7 @@
-"""Archiving: store the images of a settled verification beside its answer, then the manifest."""
+"""Archiving: store what the answer of a settled verification links to beside it, then the manifest.
+
+It is called an image here, also if it is an archive or a video.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Archived:
     """The progress of archiving.
 
     Parameters:
-        complete: the answer and every image that it names are stored.
+        complete: the answer and every image that it links to are stored.
         pending: images are outstanding, so call again later. Otherwise the manifest is written.
         files: the number of stored files without the manifest; `size_bytes`: their total size.
         missing: the images that are not stored, and why.
@@ -51,7 +54,7 @@ def archive(
     refresh: Callable[[], Result | None],
     final: bool = False,
 ) -> Archived:
-    """Store the images that the stored answer names, then the manifest. Repeating it changes nothing.
+    """Store the images that the stored answer links to, then the manifest. Repeating it changes nothing.
 
     A stored image is not fetched again. While an image is unavailable there is no manifest, and the next call fetches
     it; with `final` it is given up, and the manifest lists it as missing. A refused image is given up at once.

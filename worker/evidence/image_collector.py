@@ -1,8 +1,9 @@
-"""Collecting the images that an answer names: from the vendor's image host into the evidence store."""
+"""Collecting what an answer links to, such as images: from the vendor's hosts into the evidence store."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -12,8 +13,9 @@ import structlog
 from worker.errors import ImageHostBusy, ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence import paths
 from worker.evidence.manifest import FileEntry, Missing
+from worker.evidence.media import EXTENSION
 from worker.http_client import deadline, time_left_s
-from worker.time_budget import IMAGES_S
+from worker.time_budget import IMAGES_S, OBJECT_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,41 +28,38 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MEDIA_TYPES: Final = {"json": "application/json"} | {
-    extension: media_type for media_type, extension in paths.EXTENSIONS.items()
+    extension: media_type for media_type, extension in EXTENSION.items()
 }
+
+_ORDER: Final = tuple(paths.ROLES)
 
 
 class Links:
-    """The links of a document's images. If a link has expired, asks the vendor for fresh links, once."""
+    """The links of one answer by role. If a link has expired, asks the vendor for fresh links, once."""
 
     def __init__(self, result: Result | None, refresh: Callable[[], Result | None]) -> None:
-        self._by_side = _links(result)
+        self._by_role = result.links if result else {}
         self._refresh: Callable[[], Result | None] | None = refresh
-        self.sides = tuple(self._by_side)
+        self.roles = tuple(role for role in paths.ROLES if role in self._by_role)
 
-    def fetch(self, images: ImagesOfOne, side: str, admission: Admission) -> Image:
-        """Return the image of one side. Raises the errors of ``ImagesOfOne.fetch``."""
+    def fetch(self, images: ImagesOfOne, role: str, admission: Admission) -> Image:
+        """Return the object of one role. Raises the errors of ``ImagesOfOne.fetch``."""
+        kind = paths.ROLES[role]
         try:
-            return images.fetch(self._by_side[side], admission)
+            return images.fetch(self._by_role[role], admission, kind)
         except ImageLinkExpired:
-            if not self._renew(side):
+            if not self._renew(role):
                 raise
-        return images.fetch(self._by_side[side], admission)
+        return images.fetch(self._by_role[role], admission, kind)
 
-    def _renew(self, side: str) -> bool:
+    def _renew(self, role: str) -> bool:
         if self._refresh is None:
             return False
         refresh, self._refresh = self._refresh, None
-        fresh = _links(refresh())
-        self._by_side |= fresh
-        return side in fresh
-
-
-def _links(result: Result | None) -> dict[str, str]:
-    if result is None or result.doc_detail is None:
-        return {}
-    links = (result.doc_detail.front_image, result.doc_detail.back_image)
-    return {side: link for side, link in zip(paths.SIDES, links, strict=True) if link}
+        result = refresh()
+        fresh = result.links if result else {}
+        self._by_role |= fresh
+        return role in fresh
 
 
 @dataclass(slots=True)
@@ -78,61 +77,77 @@ class Collection:
 def collect(
     evidence: VerificationEvidence, images: Images, links: Links, listed: Iterable[StoredFile]
 ) -> Collection:
-    """Fetch and store the images that are not among the files `listed`.
+    """Fetch and store the linked objects that are not among the files `listed`, one after the other.
 
-    Each image gets its share of the time that is left, so that a host that hangs on the first image does not block the
-    second.
+    Each object gets its share of the time that is left, or half of the whole time if that is more, so that a host that
+    hangs on one object leaves time to others. More than two are fetched in random order, so that objects that get no
+    time now get some in a later call.
     """
     collection = Collection(list(_kept(evidence, listed)))
-    wanted = [side for side in links.sides if side not in {file.role for file in collection.files}]
+    wanted = _in_turn(links.roles, {file.role for file in collection.files})
     with (
         deadline(IMAGES_S),
         evidence.adding() as add,
         images.for_one(len(wanted)) as its_images,
     ):
-        for turn, side in enumerate(wanted):
+        longest_s = time_left_s() * OBJECT_SHARE
+        for turn, role in enumerate(wanted):
+            left_s = time_left_s()
+            if not left_s:
+                collection.missing += [Missing(each, ImageUnavailable.cause) for each in wanted[turn:]]
+                collection.pending = True
+                break
             try:
-                share_s = time_left_s() / (len(wanted) - turn)
+                share_s = max(left_s / (len(wanted) - turn), longest_s)
                 with deadline(share_s), images.admissions.one(evidence.region) as admission:
-                    collection.files.append(_bring(links, its_images, side, add, admission))
+                    collection.files.append(_bring(links, its_images, role, add, admission))
             except ImageHostBusy as error:
-                collection.missing.append(Missing(side, ImageUnavailable.cause))
+                collection.missing.append(Missing(role, ImageUnavailable.cause))
                 collection.pending |= error.retry
                 collection.busy = True
             except (ImageRefused, ImageUnavailable) as error:
                 reason = error.reason if isinstance(error, ImageRefused) else ImageUnavailable.cause
-                collection.missing.append(Missing(side, reason))
+                collection.missing.append(Missing(role, reason))
                 collection.pending |= error.retry
                 log.warning(
                     "image_missing",
                     region=evidence.region,
                     signature_id=evidence.signature_id,
-                    side=side,
+                    side=role,
                     why=str(error),
                 )
+    collection.missing.sort(key=lambda missing: _ORDER.index(missing.role))
     return collection
+
+
+def _in_turn(roles: tuple[str, ...], kept: set[str]) -> list[str]:
+    """The roles that are not kept. A random order where they may not all get time."""
+    wanted = [role for role in roles if role not in kept]
+    if len(wanted) * OBJECT_SHARE > 1:
+        random.shuffle(wanted)
+    return wanted
 
 
 def _bring(
     links: Links,
     images: ImagesOfOne,
-    side: str,
+    role: str,
     add: Callable[[FileEntry, bytes], None],
     admission: Admission,
 ) -> FileEntry:
-    # A separate function, so that the bytes of one image are freed before the next image arrives.
-    image = links.fetch(images, side, admission)
-    name = f"{side}.{paths.EXTENSIONS[image.media_type]}"
+    # A separate function, so that the bytes of one object are freed before the next one arrives.
+    image = links.fetch(images, role, admission)
+    name = f"{role}.{EXTENSION[image.media_type]}"
     kept_at = rfc3339(datetime.now(UTC))
-    entry = FileEntry(name, side, len(image.body), image.sha256, image.media_type, kept_at)
+    entry = FileEntry(name, role, len(image.body), image.sha256, image.media_type, kept_at)
     add(entry, image.body)
     return entry
 
 
 def _kept(evidence: VerificationEvidence, listed: Iterable[StoredFile]) -> Iterator[FileEntry]:
-    """Yield the images that earlier calls stored."""
+    """Yield the objects that earlier calls stored."""
     for file in listed:
-        if file.name.partition(".")[0] in paths.SIDES:
+        if file.name.partition(".")[0] in paths.ROLES:
             body = evidence.read(file.name)
             if body is not None:
                 yield entry_of(file, body)

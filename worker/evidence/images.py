@@ -1,9 +1,8 @@
-"""Fetching the images of a document. Neither the hosts nor the bytes are trusted."""
+"""Fetching what an answer links to. Neither the hosts nor the bytes are trusted."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from requests import RequestException
 from worker.errors import ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
-from worker.evidence.paths import SIDES
+from worker.evidence.media import Kind, sniff
 from worker.http_client import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
 from worker.time_budget import IMAGES_S
 
@@ -37,19 +36,10 @@ _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 #: Statuses of a busy host. Other 4xx concern the link: some object stores answer 400 for an expired link.
 _BUSY: Final = {408, 425, 429}
 
-#: The first bytes of each image format, `.` for any byte. The brands of HEIF: ISO/IEC 23008-12, annex B.
-_MAGIC: Final = {
-    "image/jpeg": re.compile(rb"\xff\xd8\xff", re.DOTALL),
-    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n", re.DOTALL),
-    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "image/heic": re.compile(rb"....ftyp(hei[cxms]|hev[cxms])", re.DOTALL),
-    "image/heif": re.compile(rb"....ftyp(mif1|msf1)", re.DOTALL),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image as it arrived. `media_type` comes from its bytes, never from its host's headers."""
+    """An image, archive or video as it arrived. `media_type` comes from its bytes, never from its host's headers."""
 
     body: bytes = field(repr=False)
     media_type: str
@@ -84,18 +74,18 @@ class Images:
         """Close every connection."""
         self._http.close()
 
-    def for_one(self, expected: int = len(SIDES)) -> ImagesOfOne:
-        """Return a context manager that fetches the images of one verification, `expected` of them.
+    def for_one(self, expected: int = 2) -> ImagesOfOne:
+        """Return a context manager that fetches the objects of one verification, `expected` of them.
 
         No other verification uses its connections, which it closes at the end: otherwise bytes that a host sends after
         an image could become part of the next person's.
         """
         return ImagesOfOne(self, self._http.own_connections(expected))
 
-    def fetch(self, url: str, admission: Admission | None = None) -> Image:
-        """Fetch a single image: see ``ImagesOfOne.fetch``."""
+    def fetch(self, url: str, admission: Admission | None = None, kind: Kind = Kind.IMAGE) -> Image:
+        """Fetch a single object: see ``ImagesOfOne.fetch``."""
         with self.for_one(1) as its:
-            return its.fetch(url, admission)
+            return its.fetch(url, admission, kind)
 
     def request(self, url: str) -> PreparedRequest:
         """Return the request for an image. Raises ``ImageRefused``."""
@@ -126,21 +116,21 @@ class ImagesOfOne:
     def __exit__(self, *_: object) -> None:
         self._connections.drop()
 
-    def fetch(self, url: str, admission: Admission | None = None) -> Image:
-        """Return the image of a link, or the image inlined in its place.
+    def fetch(self, url: str, admission: Admission | None = None, kind: Kind = Kind.IMAGE) -> Image:
+        """Return the object of a link, or the object inlined in its place.
 
         No error quotes the link: anyone who has it can see the document.
 
         Raises:
             ImageRefused: a later attempt would fail, too. Its `reason` is `BAD_URL`, `ORIGIN_NOT_ALLOWED`,
-                `PRIVATE_ADDRESS`, `REDIRECT`, `TOO_LARGE` or `NOT_AN_IMAGE`.
+                `PRIVATE_ADDRESS`, `REDIRECT`, `TOO_LARGE`, or the value of `kind`.
             ImageLinkExpired: the host does not accept this link, or no longer.
-            ImageUnavailable: the host did not deliver the whole image in time.
+            ImageUnavailable: the host did not deliver the whole object in time.
             ImageHostBusy: `admission` has no place or memory for it; with no place, the host was not asked.
         """
         held = inline(url)
         if held is not None:
-            return _image(held)
+            return _image(held, kind)
         request = self._images.request(url)
         if admission:
             admission.enter(urlsplit(str(request.url)).netloc)
@@ -161,21 +151,16 @@ class ImagesOfOne:
         finally:
             if admission:
                 admission.leave()
-        return _image(body)
+        return _image(body, kind)
 
 
-def _image(body: bytes) -> Image:
-    media_type = sniff(body)
+def _image(body: bytes, kind: Kind) -> Image:
+    media_type = sniff(body, kind)
     if len(body) > MAX_BYTES:
         raise ImageRefused("TOO_LARGE")
     if media_type is None:
-        raise ImageRefused("NOT_AN_IMAGE")
+        raise ImageRefused(kind.value)
     return Image(body, media_type, hashlib.sha256(body).hexdigest())
-
-
-def sniff(body: bytes) -> str | None:
-    """Return the media type by the first bytes. None: not a known format of a camera."""
-    return next((media_type for media_type, magic in _MAGIC.items() if magic.match(body)), None)
 
 
 def _size(headers: Mapping[str, str]) -> int:

@@ -19,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One stored file. `role` is `answer`, `front` or `back`; `kept_at` is RFC 3339 UTC."""
+    """One stored file. `role` is `answer` or one of ``paths.ROLES``; `kept_at` is RFC 3339 UTC."""
 
     name: str
     role: str
@@ -31,7 +31,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An image that the answer names but that is not stored, and why: `NOT_AN_IMAGE`, `TOO_LARGE`, …"""
+    """An object that the answer links to but that is not stored, and why: `NOT_AN_IMAGE`, `TOO_LARGE`, …"""
 
     role: str
     reason: str
@@ -39,7 +39,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The stored evidence of one verification. `complete`: every image that the answer names is among `files`."""
+    """The stored evidence of one verification. `complete`: `files` has every object that the answer links to."""
 
     signature_id: str
     region: str
@@ -60,7 +60,7 @@ class _FileSchema(Schema):
         unknown = EXCLUDE
 
     name = fields.String(required=True, validate=Regexp(rf"(?:{paths.FILE_NAME.pattern})\Z"))
-    role = fields.String(required=True, validate=OneOf(("answer", *paths.SIDES)))
+    role = fields.String(required=True, validate=OneOf(("answer", *paths.ROLES)))
     size_bytes = fields.Integer(required=True, strict=True)
     sha256 = fields.String(required=True, validate=Regexp(r"[0-9a-f]{64}\Z"))
     media_type = fields.String(required=True)
@@ -75,7 +75,7 @@ class _MissingSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    role = fields.String(required=True, validate=OneOf(paths.SIDES))
+    role = fields.String(required=True, validate=OneOf(tuple(paths.ROLES)))
     reason = fields.String(required=True)
 
     @post_load

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from schemas.address import ADDRESS_ROLES
 from worker.enqueue_request import REGIONS, SIGNATURE_ID
 from worker.errors import InvalidInput
+from worker.evidence.media import EXTENSIONS, Kind
 
 #: The vendor's answer, byte for byte.
 ANSWER: Final = "answer.json"
@@ -14,22 +16,25 @@ ANSWER: Final = "answer.json"
 #: The list of stored and missing files. Once it exists, archiving has ended.
 MANIFEST: Final = "manifest.json"
 
-#: The sides of a document, in the order they are fetched.
-SIDES: Final = ("front", "back")
+#: The role of each linked object, and its kind, in the order in which they are fetched.
+ROLES: Final = {
+    "front": Kind.IMAGE,
+    "back": Kind.IMAGE,
+    "face": Kind.IMAGE,
+    "face_far": Kind.IMAGE,
+    "face_near": Kind.IMAGE,
+    "silent": Kind.IMAGE,
+    "audit": Kind.ARCHIVE,
+    "video": Kind.VIDEO,
+} | dict.fromkeys(ADDRESS_ROLES, Kind.DOCUMENT)
 
-#: The extension of an image's file name by its media type.
-EXTENSIONS: Final = {
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/webp": "webp",
-    "image/heic": "heic",
-    "image/heif": "heif",
-}
+#: The names of a role's file, such as `front.jpg`, `audit.zip`.
+_OF_ROLES: Final = "|".join(
+    rf"{role}\.({'|'.join(EXTENSIONS[kind].values())})" for role, kind in ROLES.items()
+)
 
 #: All names of evidence files. Other files in the folder are left over from a killed process.
-FILE_NAME: Final = re.compile(
-    rf"answer\.json|manifest\.json|({'|'.join(SIDES)})\.({'|'.join(EXTENSIONS.values())})|unreadable-[0-9a-f]{{16}}\.bin"
-)
+FILE_NAME: Final = re.compile(rf"answer\.json|manifest\.json|{_OF_ROLES}|unreadable-[0-9a-f]{{16}}\.bin")
 
 
 def folder(region: str, signature_id: str) -> str:
