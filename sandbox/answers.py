@@ -7,13 +7,13 @@ import time
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox import documents
+from sandbox import documents, products
 from sandbox.reply import HTML, Manner, Reply
-from sandbox.scenario import Kind, Shape
+from sandbox.scenario import Kind, Product, Shape
 
 if TYPE_CHECKING:
     from sandbox.documents import Urls
-    from sandbox.scenario import Fault, Pending
+    from sandbox.scenario import Fault, Pending, Scenario
     from sandbox.state import Given
 
 #: More than a client should accept: a real answer has about 1 kB.
@@ -57,10 +57,10 @@ def pending(given: Given, step: Pending, urls: Urls) -> Reply:
         "submissionCompleted": step.submission_completed,
         "idvResult": None,
         "errorCode": None,
-        "docDetail": documents.pending_detail(given.scenario, urls, given.first_asked_at_ms),
+        **_pending_parts(given, urls),
         "countryCodeIso3": given.scenario.country.iso3,
     }
-    if Shape.IDV_ONLY in given.scenario.shapes:
+    if given.scenario.shapes & {Shape.IDV_ONLY, Shape.OLDER}:
         del data["overallResult"]
     return Reply("pending", envelope("SUCCESS", data))
 
@@ -80,17 +80,58 @@ def settled(given: Given, signature_id: str, urls: Urls) -> Reply:
         and Shape.UNSUBMITTED not in scenario.shapes,
         "idvResult": "FAIL" if Shape.IDV_FAIL in scenario.shapes else overall_result,
         "errorCode": scenario.error_code,
-        "docDetail": documents.settled_detail(scenario, urls, given.first_asked_at_ms),
+        **_parts(given, urls),
         "countryCodeIso3": scenario.country.iso3,
     }
+    for name in _left_out(scenario):
+        del data[name]
     if Shape.IDV_ONLY in scenario.shapes:
-        del data["overallResult"]
+        data.pop("overallResult", None)
     if Shape.NO_SIGNATURE_ID in scenario.shapes:
         del data["signatureId"]
     body = envelope("SUCCESS", data)
     if Shape.NAME_TWICE in scenario.shapes:
         body = body.replace(b'"gender":', b'"gender":"LAKI-LAKI","gender":')
     return Reply(overall_result.upper(), body)
+
+
+def _pending_parts(given: Given, urls: Urls) -> dict[str, Any]:
+    """The parts of a product while the vendor is still at it: of the document some, of all others none."""
+    scenario = given.scenario
+    if scenario.product in {Product.DOCUMENT, Product.IDENTITY}:
+        return {"docDetail": documents.pending_detail(scenario, urls, given.first_asked_at_ms)}
+    return {"addressDetail" if scenario.product is Product.ADDRESS else "faceDetail": None}
+
+
+def _parts(given: Given, urls: Urls) -> dict[str, Any]:
+    """The parts that the product of an answer has, in the vendor's order."""
+    scenario, asked_at_ms = given.scenario, given.first_asked_at_ms
+    if scenario.product is Product.ADDRESS:
+        codes = [scenario.error_code, *scenario.more_codes]
+        return {"errorCodes": codes, "addressDetail": products.address_detail(scenario, urls), **_INPUT}
+    parts: dict[str, Any] = {}
+    if scenario.product in {Product.DOCUMENT, Product.IDENTITY}:
+        parts["docDetail"] = documents.settled_detail(scenario, urls, asked_at_ms)
+    if scenario.product is Product.DATABASE:
+        parts["docDatabaseDetail"] = products.doc_database_detail(scenario)
+    if scenario.product in products.WITH_FACE:
+        parts["faceDetail"] = products.face_detail(scenario, urls, asked_at_ms)
+    if scenario.product in {Product.FACE, Product.DATABASE}:
+        parts |= {"feeDetail": None} if Shape.OLDER in scenario.shapes else _INPUT
+    return parts
+
+
+def _left_out(scenario: Scenario) -> tuple[str, ...]:
+    """The fields of a document's answer that the product, or an older answer, does not have."""
+    if scenario.product is Product.ADDRESS:
+        return ("submissionCompleted", "idvResult", "errorCode")
+    older = Shape.OLDER in scenario.shapes
+    if scenario.product is Product.DATABASE or older:
+        return ("overallResult", "submissionCompleted")
+    return ("submissionCompleted",) if scenario.product is Product.FACE else ()
+
+
+_INPUT: Final[dict[str, Any]] = {"inputParameters": {"bizId": "sandbox", "userId": "sandbox"}}
 
 
 def page(status: int, title: str, *, name: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:

@@ -78,7 +78,7 @@ def _contradicted(reason: str) -> Expectation:
 
 def catalogue() -> tuple[Entry, ...]:
     """Return all examples, in the order of `docs/sandbox.md`."""
-    return (*_results(), *_waits(), *_envelopes(), *_transport(), *_shapes(), *_images())
+    return (*_results(), *_waits(), *_envelopes(), *_transport(), *_shapes(), *_images(), *_products())
 
 
 def _results() -> tuple[Entry, ...]:
@@ -195,4 +195,44 @@ def _images() -> tuple[Entry, ...]:
         Entry("imgredirect", "a redirect instead of an image", refused),
         Entry("imgprivate", "links to a private address", refused),
         Entry("noimages", "no links at all", _approved()),
+    )
+
+
+def _products() -> tuple[Entry, ...]:
+    face = _contradicted("FACE_RESULT")
+    return (
+        Entry("liveness", "PASS of a document and a face", _approved()),
+        Entry("face", "PASS of a face alone", _approved()),
+        Entry("database", "PASS of a face and a national database", _approved()),
+        Entry("address", "PASS of an address, with errorCodes alone", _approved()),
+        Entry("pass-older", "idvResult and errorCode alone, as older answers", _approved()),
+        Entry("face-older", "a face, as older answers", _approved()),
+        *(
+            Entry(f"face-{code}", f"FAIL of a face alone, with {code}", _decided(overall, code, decision))
+            for code, (overall, decision) in _DECISIONS.items()
+            if code in {"LIVENESS_ATTACK", "SIMILARITY_FAILED"}
+        ),
+        Entry(
+            "address-SOMETHING_NEW",
+            "errorCodes with a code that nobody knows",
+            _decided("INCOMPLETE", "SOMETHING_NEW", "review"),
+        ),
+        Entry(
+            "address-SOMETHING_NEW-aspass-alsosuccess",
+            "errorCodes with SUCCESS and another code",
+            Expectation(
+                "decided", "review", "PASS", "SOMETHING_NEW", reason="ERROR_CODES", evidence_complete=True
+            ),
+        ),
+        Entry("liveness-facefail", "PASS beside a faceResult FAIL", face),
+        Entry("liveness-attacktype1", "PASS beside a presentation attack", face),
+        Entry("liveness-attacktype3", "PASS beside an attack type that is unsure", _approved()),
+        Entry("livenessscore50", "PASS with the least liveness score of the vendor", _approved()),
+        Entry("livenessscore101", "a liveness score beyond 100", _QUARANTINED),
+        Entry("similarityscore70", "PASS with a low similarity score", _approved()),
+        Entry("nofacevideo", "faceVideoUrl is null", _approved()),
+        Entry("facevideopending", "faceVideoUrl is PENDING", _approved()),
+        Entry("facevideoerror", "faceVideoUrl is ERROR", _approved()),
+        Entry("face-imgexpired", "the first links of a face are dead, fresh ones work", _approved()),
+        Entry("face-notimage", "HTML pages behind the links of a face", _approved(complete=False)),
     )

@@ -5,6 +5,7 @@ To find leaks of personal data, look for ``PERSON`` in logs, queues and stores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.scenario import Shape
@@ -21,7 +22,8 @@ _NOTHING_READ: Final = frozenset({"OCR_NO_RESULT", "CARD_NOT_FOUND", "NO_SUPPORT
 #: Milliseconds between the scan of the document and the first poll.
 _SCANNED_BEFORE_MS: Final = 30_000
 
-Urls = tuple[str | None, str | None]
+#: The link of each role; null or missing where there is none.
+Urls = Mapping[str, str | None]
 
 
 def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str, Any] | None:
@@ -41,8 +43,8 @@ def settled_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str
     passed = scenario.overall_result == "PASS"
     return {
         result_key: "PASS" if passed and Shape.DOC_FAIL not in scenario.shapes else "FAIL",
-        "docFrontImage": urls[0],
-        "docBackImage": urls[1],
+        "docFrontImage": urls.get("front"),
+        "docBackImage": urls.get("back"),
         "docType": _both(scenario.country.doc_type),
         "subDocType": _both(scenario.country.doc_type),
         "ocrInfo": {"front": None, "back": None} if scenario.error_code in _NOTHING_READ else _ocr(scenario),
@@ -65,8 +67,8 @@ def pending_detail(scenario: Scenario, urls: Urls, asked_at_ms: int) -> dict[str
         return None
     return {
         "docResult" if Shape.DOC_RESULT in scenario.shapes else "ocrResult": "PASS",
-        "docFrontImage": urls[0],
-        "docBackImage": urls[1],
+        "docFrontImage": urls.get("front"),
+        "docBackImage": urls.get("back"),
         "ocrInfo": {
             "front": {
                 "birthday": "JANUARY 01,1900",

@@ -23,9 +23,11 @@ from sandbox.scenario import (
     Fault,
     Kind,
     Links,
+    Product,
     RetryAfter,
     Scenario,
     Shape,
+    Video,
 )
 
 #: A day: no client waits longer for one answer, and `threading` cannot.
@@ -33,11 +35,14 @@ _LONGEST_S: Final = 86_400.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = r"(\d{1,6})(ms|s|m|h)"
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REPEATED: Final = re.compile(r"-(x\d{1,6}|always)(?=-|$)")
 _CODE: Final = re.compile(r"(^|-)code-(?=[a-z])")
 _TIMES: Final = re.compile(r"(.+?)(?:x(\d{1,6})|(always))?")
 
 _OVERALL: Final = {"docapi": "FAIL", "aspass": "PASS", "asfail": "FAIL", "asincomplete": "INCOMPLETE"}
+_SCORE: Final = re.compile(r"(livenessscore|similarityscore|attacktype)(\d{1,3})")
+_FACE_CODES: Final = frozenset({"LIVENESS_ATTACK", "SIMILARITY_FAILED"})
 _ALIASES: Final = {"pass": "SUCCESS", "fail": "ID_FORGERY_DETECTED"}
 
 #: A word without its repetition, and the repetition if there is one.
@@ -57,6 +62,8 @@ def parse(signature_id: str, *, seed: int = 0) -> Scenario:
 
 
 def _words(signature_id: str) -> list[Word]:
+    if _UUID.fullmatch(signature_id.lower()):
+        return []  # `face` is a group of hexadecimal digits, too
     text = _CODE.sub(r"\1code.", _REPEATED.sub(r"\1", signature_id.lower()))
     return [_word(word) for word in text.split("-") if word]
 
@@ -97,7 +104,37 @@ def _result(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
     code = _ALIASES.get(word, word.upper())
     if code not in RESULTS:
         return None
-    return replace(so_far, error_code=code, overall_result=RESULTS[code])
+    found = replace(so_far, error_code=code, overall_result=RESULTS[code])
+    return _of_a_face(found) if code in _FACE_CODES else found
+
+
+def _product(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    if word in set(Product):
+        return replace(so_far, product=Product(word))
+    if word in set(Video):
+        return _of_a_face(replace(so_far, video=Video(word)))
+    if word == "facefail":
+        return _of_a_face(replace(so_far, face_failed=True))
+    if word == "alsosuccess":
+        return replace(so_far, product=Product.ADDRESS, more_codes=("SUCCESS",))
+    found = _SCORE.fullmatch(word)
+    return _of_a_face(_scored(so_far, found[1], int(found[2]))) if found else None
+
+
+def _scored(scenario: Scenario, name: str, value: int) -> Scenario:
+    match name:
+        case "livenessscore":
+            return replace(scenario, liveness_score=value)
+        case "similarityscore":
+            return replace(scenario, similarity_score=value)
+    return replace(scenario, attack_type=value)
+
+
+def _of_a_face(scenario: Scenario) -> Scenario:
+    """The product of an id that names none, and that has a word about a face."""
+    if scenario.product is not Product.DOCUMENT:
+        return scenario
+    return replace(scenario, product=Product.IDENTITY)
 
 
 def _overall(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
@@ -189,4 +226,13 @@ _IMAGE_FAULTS: Final = {
     "imgdown": Fault(Kind.HTTP, status=503),
 }
 #: Each reader reads the whole id before the next one, so that `docapi` may come before or after the code it changes.
-_READERS: Final[tuple[Reader, ...]] = (_result, _overall, _waiting, _latency, _shape, _fault, _image)
+_READERS: Final[tuple[Reader, ...]] = (
+    _result,
+    _product,
+    _overall,
+    _waiting,
+    _latency,
+    _shape,
+    _fault,
+    _image,
+)

@@ -1,4 +1,4 @@
-"""The links of images: each is signed, is for one image, and expires."""
+"""The links of images, archives and videos: each is signed, is for one object, and expires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 #: As documented for other products of the vendor; for this one the lifetime is unknown.
 LIFETIME_S: Final = 86_400
 
-SIDES: Final = ("front", "back")
+#: The file behind the link of each role.
+FILES: Final = {
+    **{
+        role: f"{role}.jpg"
+        for role in ("front", "back", "face", "face_far", "face_near", "silent", "address")
+    },
+    "audit": "audit.zip",
+    "video": "video.mp4",
+}
 
 
 class Verdict(StrEnum):
@@ -35,7 +43,7 @@ class LinkSigner:
         """Return a link that is valid for a day or, if `dead`, expired a second ago."""
         expires_s = int(self._clock()) + (-1 if dead else LIFETIME_S)
         signature = self._sign(signature_id, side, str(expires_s))
-        return f"{origin}/images/{signature_id}/{side}.jpg?expires={expires_s}&sig={signature}"
+        return f"{origin}/images/{signature_id}/{FILES[side]}?expires={expires_s}&sig={signature}"
 
     def judge(self, signature_id: str, side: str, *, expires_s: str, signature: str) -> Verdict:
         if signature != self._sign(signature_id, side, expires_s):

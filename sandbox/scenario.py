@@ -25,11 +25,13 @@ __all__ = [
     "Kind",
     "Links",
     "Pending",
+    "Product",
     "RetryAfter",
     "Scenario",
     "Settled",
     "Shape",
     "Step",
+    "Video",
     "catalogue",
 ]
 
@@ -101,6 +103,27 @@ class Shape(StrEnum):
     DOC_FAIL = "docfail"
     IDV_FAIL = "idvfail"
     UNSUBMITTED = "unsubmitted"
+    OLDER = "older"
+
+
+class Product(StrEnum):
+    """The vendor's product whose answer is given. The value is the magic word."""
+
+    DOCUMENT = "document"
+    #: Document and face.
+    IDENTITY = "liveness"
+    FACE = "face"
+    DATABASE = "database"
+    ADDRESS = "address"
+
+
+class Video(StrEnum):
+    """What `faceVideoUrl` is. The value is the magic word."""
+
+    LINK = "facevideo"
+    NONE = "nofacevideo"
+    PENDING = "facevideopending"
+    ERROR = "facevideoerror"
 
 
 class Links(StrEnum):
@@ -194,6 +217,16 @@ class Scenario:
     dead_links: int = 0
     image_fault: Fault | None = None
     image_latency_s: float = 0.0
+    product: Product = Product.DOCUMENT
+    video: Video = Video.LINK
+    #: `faceResult` is FAIL, whatever the result is.
+    face_failed: bool = False
+    #: None: as the result has it.
+    liveness_score: float | None = None
+    similarity_score: float | None = None
+    attack_type: int | None = None
+    #: More `errorCodes` of an address.
+    more_codes: tuple[str, ...] = ()
 
     def step(self, given: int, waited_s: float) -> Step:
         """Return the answer that follows `given` answers, `waited_s` seconds after the first poll."""

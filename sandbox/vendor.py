@@ -1,4 +1,4 @@
-"""The vendor's three calls: a token, a result, an image."""
+"""The vendor's three calls: a token, a result, and an image, archive or video."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from sandbox import answers, images
+from sandbox import answers, images, products
 from sandbox.faults import Faults, draw
-from sandbox.links import SIDES, Verdict
+from sandbox.links import FILES, Verdict
 from sandbox.reply import Reply
 from sandbox.scenario import Fault, Kind, Links, Pending
 from sandbox.tokens import TokenRefused
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TOKEN_PATH: Final = "/openapi/auth/ticket/v1/generate-token"  # noqa: S105 - a path
 RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
-IMAGE_PATH: Final = re.compile(r"/images/([A-Za-z0-9_-]{1,64})/(front|back)\.jpg")
+IMAGE_PATH: Final = re.compile(rf"/images/([A-Za-z0-9_-]{{1,64}})/({'|'.join(FILES)})\.(?:jpg|zip|mp4)")
 
 _SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -126,12 +126,12 @@ class Vendor:
                 return answers.settled(given, signature_id, urls)
 
     def _urls(self, given: Given, signature_id: str, origin: str) -> Urls:
+        roles = ("front", "back", *products.roles(given.scenario))
         match given.scenario.links:
             case Links.NONE:
-                return None, None
+                return {}
             case Links.PRIVATE:
-                return f"{_PRIVATE}/front.jpg", f"{_PRIVATE}/back.jpg"
+                return {role: f"{_PRIVATE}/{FILES[role]}" for role in roles}
             case _:
                 dead = given.settled_before < given.scenario.dead_links
-                front, back = (self._links.link(origin, signature_id, side, dead=dead) for side in SIDES)
-                return front, back
+                return {role: self._links.link(origin, signature_id, role, dead=dead) for role in roles}

@@ -125,13 +125,13 @@ def start(processes: Processes, root: Path, port: int) -> Vendor:
 
 def _bodies(url: str) -> dict[str, bytes]:
     """What it answers, as the sandbox would; `@ID@` stands for the id."""
-    links = (f"{url}/images/@ID@/front.jpg", f"{url}/images/@ID@/back.jpg")
+    links = {side: f"{url}/images/@ID@/{side}.jpg" for side in ("front", "back")}
     asked_at_ms = round(time.time() * 1000)
     scenario = parse("pass-1")
     # The user is done: from here on the vendor is waited for, and nobody else.
     waiting, done = Pending(submission_completed=True), Settled()
     return {
-        "pending.json": answers.pending(Given(scenario, waiting, 0, asked_at_ms), waiting, (None, None)).body,
+        "pending.json": answers.pending(Given(scenario, waiting, 0, asked_at_ms), waiting, {}).body,
         "settled.json": answers.settled(Given(scenario, done, 0, asked_at_ms), "@ID@", links).body,
         "refused.json": answers.envelope("ACCESS_DENIED"),
         "image.jpg": _image(),

@@ -19,7 +19,7 @@ from schemas.result import load_result
 if TYPE_CHECKING:
     from sandbox.reply import Reply
 
-URLS = ("http://images.example/front.jpg", "http://images.example/back.jpg")
+URLS = {side: f"http://images.example/{side}.jpg" for side in ("front", "back")}
 
 
 def given(signature_id: str) -> Given:
@@ -110,7 +110,7 @@ def test_null_has_the_names_of_the_vendors_third_example() -> None:
     data = data_of(answers.pending(given("n1-1"), Pending(submission_completed=False), URLS))
     assert "signatureId" not in data
     assert (data["overallResult"], data["idvResult"], data["errorCode"]) == (None, None, None)
-    assert data["docDetail"]["docFrontImage"] == URLS[0]
+    assert data["docDetail"]["docFrontImage"] == URLS["front"]
     assert data["docDetail"]["qualityLabels"] == {"front": None, "back": None}
 
 
