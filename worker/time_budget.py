@@ -115,6 +115,7 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
         Inequality("a token request ends before its lock does", TOKEN_REQUEST_S, TOKEN_LOCK_S),
         Inequality("the lock of a killed process is gone within one poll", TOKEN_LOCK_S, VENDOR_CALL_S),
         Inequality("a request for fresh links leaves time for the images", VENDOR_CALL_S, IMAGES_S),
+        Inequality("an image that hangs leaves time for another", IMAGES_S * OBJECT_SHARE, IMAGES_S),
         Inequality(
             "one of many images still arrives from a host that is slow to connect",
             CONNECT_S,

@@ -181,8 +181,19 @@ def test_dead_links_of_all_are_refreshed_once(archiving: Archiving) -> None:
 
     assert archiving().complete
     assert archiving.refreshed == 1
-    assert sorted(path for path in archiving.host.asked if path.startswith("/old")) != []
+    assert len([path for path in archiving.host.asked if path.startswith("/old")]) == 1
     assert archiving.roles() == FILES
+
+
+def test_the_vendor_is_asked_for_fresh_links_once_in_a_call(archiving: Archiving) -> None:
+    archiving.keep({role: archiving.host.serve(f"/old/{role}", b"", 403) for role in NAMES})
+    dead = {role: archiving.host.serve(f"/dead/{role}", b"", 403) for role in ("face", "audit", "video")}
+    archiving.fresh = archiving.serve() | dead
+
+    archived = archiving()
+
+    assert (archived.pending, archiving.refreshed) == (True, 1)
+    assert [missing.role for missing in archived.missing] == list(dead)
 
 
 def test_those_that_cannot_be_had_now_are_fetched_later(archiving: Archiving) -> None:
