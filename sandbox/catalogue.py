@@ -56,7 +56,7 @@ _DECISIONS: Final = {
     "PARAMETER_ERROR": ("INCOMPLETE", "review"),
     "ERROR": ("INCOMPLETE", "review"),
     "NOT_SUPPORTED_CARD": ("FAIL", "unsupported"),
-    "LIVENESS_ATTACK": ("FAIL", "review"),
+    "LIVENESS_ATTACK": ("FAIL", "reject"),
     "SIMILARITY_FAILED": ("FAIL", "review"),
     "SOMETHING_NEW": ("INCOMPLETE", "review"),
 }

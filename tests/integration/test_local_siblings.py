@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.catalogue import catalogue
 from schemas.face import FACE_LINKS
+from tests.support.decided import decided as decided_by_table
 from worker.client import enqueue
 from worker.decisions.table import Table
 from worker.evidence.manifest import Manifest, load_manifest
@@ -69,7 +70,7 @@ def test_each_product_ends_in_its_decision_with_all_its_evidence(fleet: LocalFle
         decision, stored = decided[signature_id], manifest(fleet, signature_id)
         found = (decision["overall_result"], decision["error_code"], decision["reason"])
         assert found == (result, code, None)
-        assert decision["decision"] == Table.load(None).decide(*found)
+        assert decision["decision"] == decided_by_table(Table.load(None), *found)
         assert (decision["decision"] == "approve") == (result == "PASS")
         assert decision["evidence"]["complete"]
         assert (stored.complete, stored.missing, roles(stored)) == (True, (), kept)

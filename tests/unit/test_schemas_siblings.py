@@ -26,6 +26,7 @@ from schemas.result import (
     load_outcome,
     load_result,
 )
+from tests.support.decided import decided as of_table
 from worker.decisions.table import Table
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def passed(face: Any) -> Result:
 
 
 def decided(result: Result) -> str:
-    return TABLE.decide(result.overall_result, result.error_code, result.contradiction)
+    return of_table(TABLE, result.overall_result, result.error_code, result.contradiction)
 
 
 def refusal(load_it: Callable[[], Result]) -> str:

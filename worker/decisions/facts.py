@@ -67,16 +67,15 @@ class Facts:
 
 def of_result(result: Result, region: str) -> Facts:
     """The facts of a settled answer, as the ledger keeps them."""
-    read = _attributes(result)
     facts = Facts(
         overall_result=result.overall_result.value if result.overall_result else None,
-        error_codes=_entries((result.error_code, *read["error_codes"])),
+        error_codes=_entries((result.error_code, *result.error_codes)),
         region=region,
-        document_type=_label(read["document_type"]),
-        forgery_labels=_entries(read["forgery_labels"]),
-        quality_labels=_entries(read["quality_labels"]),
-        liveness_score=_score(read["liveness_score"]),
-        similarity_score=_score(read["similarity_score"]),
+        document_type=_label(result.document_type),
+        forgery_labels=_entries(result.forgery_labels),
+        quality_labels=_entries(result.quality_labels),
+        liveness_score=_score(result.liveness_score),
+        similarity_score=_score(result.similarity_score),
         reason=result.contradiction,
     )
     return _restored(facts, result.error_code, packed(facts, result.error_code))
@@ -131,24 +130,6 @@ def packed(facts: Facts, error_code: str | None) -> str:
 def _text(kept: dict[str, Any]) -> str:
     there = {name: value for name, value in kept.items() if value is not None and value != []}
     return json.dumps(there, separators=(",", ":"))
-
-
-def _attributes(result: Result) -> dict[str, Any]:
-    """The attributes of an answer beyond its result, from `docDetail` where the answer has none of its own."""
-    document = result.doc_detail
-    sides = (document.quality_labels.front, document.quality_labels.back) if document else ()
-    names = {"isBlur": "is_blur", "isDim": "is_dim", "isExposure": "is_exposure"}
-    found = {
-        "error_codes": (),
-        "document_type": (document.doc_type.front or document.doc_type.back) if document else None,
-        "forgery_labels": document.forgery_labels if document else (),
-        "quality_labels": [
-            label for label, name in names.items() if any(side and getattr(side, name) for side in sides)
-        ],
-        "liveness_score": None,
-        "similarity_score": None,
-    }
-    return {name: getattr(result, name, value) for name, value in found.items()}
 
 
 def _entries(values: Iterable[str | None]) -> tuple[str, ...]:
