@@ -76,6 +76,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_unread.py",
         "unit/test_chaos_schedule.py",
         "unit/test_cli_poll_plan.py",
+        "unit/test_decision_properties.py",
         "unit/test_docs_generated.py",
         "unit/test_hub_monitor.py",
         "unit/test_odd_answers.py",

@@ -187,7 +187,9 @@ def test_dead_links_of_all_are_refreshed_once(archiving: Archiving) -> None:
 
 def test_the_vendor_is_asked_for_fresh_links_once_in_a_call(archiving: Archiving) -> None:
     archiving.keep({role: archiving.host.serve(f"/old/{role}", b"", 403) for role in NAMES})
-    dead = {role: archiving.host.serve(f"/dead/{role}", b"", 403) for role in ("face", "audit", "video")}
+    dead: dict[str, str | None] = {
+        role: archiving.host.serve(f"/dead/{role}", b"", 403) for role in ("face", "audit", "video")
+    }
     archiving.fresh = archiving.serve() | dead
 
     archived = archiving()

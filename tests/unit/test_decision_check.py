@@ -132,7 +132,7 @@ def test_rules_that_together_leave_nothing_over_are_all_named(tmp_path: Path) ->
         'error_code = ["USER_TIMEOUT", "ERROR"]\n'
     )
     assert [said for _, said, _ in found(tmp_path, text)] == [
-        "rule 9 never decides: rules 7 and 8 matches all that it matches"
+        "rule 10 never decides: rules 7 and 8 together match all that it matches"
     ]
 
 

@@ -104,10 +104,10 @@ def _unreachable(table: Table) -> Iterator[tuple[Path, str, str]]:
         earlier = covering(table.rules, number)
         if earlier:
             names = " and ".join(str(at + 1) for at in earlier)
-            rule = "rule" if len(earlier) == 1 else "rules"
+            rule, match = ("rule", "matches") if len(earlier) == 1 else ("rules", "together match")
             yield (
                 ("rules", number),
-                f"rule {number + 1} never decides: {rule} {names} matches all that it matches",
+                f"rule {number + 1} never decides: {rule} {names} {match} all that it matches",
                 f"write it before rule {earlier[0] + 1}, or remove it",
             )
 
