@@ -45,8 +45,10 @@ QUICK: Final = frozenset(
 SLOW_FILES: Final = frozenset(
     {
         "deploy/test_image.py",
+        "deploy/test_kubernetes.py",
         "deploy/test_prometheus.py",
         "integration/test_bench_counts.py",
+        "integration/test_chaos_pipeline.py",
         "integration/test_cli.py",
         "integration/test_cli_decisions.py",
         "integration/test_cli_doctor.py",
@@ -64,6 +66,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_fork_server.py",
         "integration/test_fuzz_http.py",
         "integration/test_http_client_bad_servers.py",
+        "integration/test_http_client_name_lookups.py",
         "integration/test_image_memory.py",
         "integration/test_ledger_properties.py",
         "integration/test_local_siblings.py",

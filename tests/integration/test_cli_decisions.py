@@ -143,7 +143,9 @@ def test_each_finding_of_the_check_has_file_line_and_cure(ekyc: Ekyc, tmp_path: 
     assert any(
         "warning: rule 5: TO_MANY_CARDS is no documented errorCode; write TOO" in line for line in lines
     )
-    assert any("rule 10 never decides: rule 3 matches all that it matches; write it" in line for line in lines)
+    assert any(
+        "rule 10 never decides: rule 3 matches all that it matches; write it" in line for line in lines
+    )
     found = out(ekyc("decisions", "check", str(path), "--json"), code=1)
     assert [finding["line"] for finding in found["findings"]] == numbers
     assert (found["ok"], set(found["findings"][0])) == (False, {"severity", "line", "said", "cure"})
