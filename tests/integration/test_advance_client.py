@@ -33,6 +33,7 @@ from worker.advance.answers import (
 from worker.advance.client import Client
 from worker.advance.regions import RESULT_PATH, TOKEN_PATH
 from worker.errors import LedgerUnavailable
+from worker.http_client.engine import Engine
 from worker.ledger.connection import connect
 from worker.policy.rules import trip
 from worker.settings import Settings
@@ -127,12 +128,16 @@ CHUNKS = http(framed=False, Transfer_Encoding="chunked") + b"%x\r\n%s\r\n" % (le
     ],
 )
 def test_an_answer_of_one_that_does_not_arrive_whole_says_nothing_against_the_vendor(
-    client: Client, vendor: Vendor, sent: bytes, cause: str
+    client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, sent: bytes, cause: str
 ) -> None:
     vendor.answers = lambda _: [sent, HANG_UP]
     answer = client.get_result("ph", ID)
     assert answer == TransientFault(cause, vendor_answers=True)
     assert trip(answer) is None
+    # Nor on a busy worker, whose turn is over when the answer arrives.
+    monkeypatch.setattr(Engine, "turn_is_over", True)
+    assert client.get_result("ph", ID) == answer
+    monkeypatch.undo()
     other = client.get_result("ph", "another")
     assert other == TransientFault(cause)
     assert trip(other)
