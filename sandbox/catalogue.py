@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+#: The codes of a face that did not pass.
+FACE_CODES: Final = frozenset({"LIVENESS_ATTACK", "SIMILARITY_FAILED"})
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -210,7 +213,7 @@ def _products() -> tuple[Entry, ...]:
         *(
             Entry(f"face-{code}", f"FAIL of a face alone, with {code}", _decided(overall, code, decision))
             for code, (overall, decision) in _DECISIONS.items()
-            if code in {"LIVENESS_ATTACK", "SIMILARITY_FAILED"}
+            if code in FACE_CODES
         ),
         Entry(
             "address-SOMETHING_NEW",

@@ -14,6 +14,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+from sandbox.catalogue import FACE_CODES
 from sandbox.scenario import (
     ALWAYS,
     DOCUMENTED,
@@ -42,7 +43,6 @@ _TIMES: Final = re.compile(r"(.+?)(?:x(\d{1,6})|(always))?")
 
 _OVERALL: Final = {"docapi": "FAIL", "aspass": "PASS", "asfail": "FAIL", "asincomplete": "INCOMPLETE"}
 _SCORE: Final = re.compile(r"(livenessscore|similarityscore|attacktype)(\d{1,3})")
-_FACE_CODES: Final = frozenset({"LIVENESS_ATTACK", "SIMILARITY_FAILED"})
 _ALIASES: Final = {"pass": "SUCCESS", "fail": "ID_FORGERY_DETECTED"}
 
 #: A word without its repetition, and the repetition if there is one.
@@ -105,7 +105,7 @@ def _result(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
     if code not in RESULTS:
         return None
     found = replace(so_far, error_code=code, overall_result=RESULTS[code])
-    return _of_a_face(found) if code in _FACE_CODES else found
+    return _of_a_face(found) if code in FACE_CODES else found
 
 
 def _product(so_far: Scenario, word: str, _: int | None) -> Scenario | None:

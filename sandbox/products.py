@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.catalogue import FACE_CODES
 from sandbox.documents import PERSON
 from sandbox.scenario import Product, Video
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 #: The products whose answers have a face.
 WITH_FACE: Final = frozenset({Product.IDENTITY, Product.FACE, Product.DATABASE})
-
-#: The codes of a face that did not pass.
-FACE_CODES: Final = frozenset({"LIVENESS_ATTACK", "SIMILARITY_FAILED"})
 
 #: The vendor's name of the link of each role.
 LINKS: Final = {

@@ -107,7 +107,7 @@ SLOW_TESTS: Final = frozenset(
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import files of which the quick run needs no test: that would take half as long as the tests."""
+    """Skip files of which the quick run needs no test, because each worker of pytest imports what it collects."""
     if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
         return None
     file = _named(collection_path)

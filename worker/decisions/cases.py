@@ -7,8 +7,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.decision import DECISION_NAME
+from schemas.face import MAX_SCORE
 from worker.decisions.draft import BOUNDS
-from worker.decisions.facts import MAX_SCORE, Facts
+from worker.decisions.facts import Facts
 from worker.decisions.positions import Positions
 from worker.decisions.rules import ONE_OF, SCORES
 from worker.decisions.table import Source

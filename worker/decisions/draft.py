@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.decision import DECISION_NAME
+from schemas.face import MAX_SCORE
 from schemas.fields import CODE
-from schemas.result import DOCUMENTED_CODES, Contradiction, OverallResult
-from worker.decisions.facts import LABEL, MAX_SCORE
+from schemas.labels import LABEL
+from schemas.result import DOCUMENTED_CODES, SIBLING_CODES, Contradiction, OverallResult
 from worker.decisions.rules import ANY, APPROVE, APPROVED, ONE_OF, SCORES, OneOf, Rule, Within, unsafe
 from worker.enqueue_request import REGIONS, canonical_region
 
@@ -31,8 +32,7 @@ REASONS: Final = (*NO_RESULT, *map(str, Contradiction))
 CODES: Final = (
     *dict.fromkeys(code for codes in DOCUMENTED_CODES.values() for code in codes),
     "NOT_SUPPORTED_CARD",
-    "LIVENESS_ATTACK",
-    "SIMILARITY_FAILED",
+    *(code for codes in SIBLING_CODES.values() for code in codes),
 )
 
 #: How a decision may be delivered.

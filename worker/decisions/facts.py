@@ -1,19 +1,16 @@
 """The facts of a verification that a decision table reads, and the field of the ledger that keeps them.
 
 The ledger has `overallResult`, the first `errorCode` and the reason in fields of their own. The field `FACTS` holds the
-rest as JSON of at most `MAX_BYTES` bytes: codes and scores, nothing personal. A decision and a later replay read the
+rest as JSON of at most `MAX_BYTES` bytes: codes and scores, which the schemas have checked to be such, so nothing
+personal. A decision and a later replay read the
 same fields, so both see the same facts.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-
-from schemas.fields import UNPRINTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,12 +26,6 @@ MAX_ENTRIES: Final = 8
 
 #: The last entry of a list that was cut.
 CUT: Final = "CUT"
-
-#: The largest score; the smallest is 0.
-MAX_SCORE: Final = 100.0
-
-#: What a label or a type of a document looks like. Anything else may be personal.
-LABEL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 #: The lists of the field by their stored names, in the order in which they are cut.
 _LISTS: Final = {"q": "quality_labels", "f": "forgery_labels", "e": "error_codes"}
@@ -71,11 +62,11 @@ def of_result(result: Result, region: str) -> Facts:
         overall_result=result.overall_result.value if result.overall_result else None,
         error_codes=_entries((result.error_code, *result.error_codes)),
         region=region,
-        document_type=_label(result.document_type),
+        document_type=result.document_type,
         forgery_labels=_entries(result.forgery_labels),
         quality_labels=_entries(result.quality_labels),
-        liveness_score=_score(result.liveness_score),
-        similarity_score=_score(result.similarity_score),
+        liveness_score=result.liveness_score,
+        similarity_score=result.similarity_score,
         reason=result.contradiction,
     )
     return _restored(facts, result.error_code, packed(facts, result.error_code))
@@ -134,15 +125,5 @@ def _text(kept: dict[str, Any]) -> str:
 
 def _entries(values: Iterable[str | None]) -> tuple[str, ...]:
     """Each value once, at most `MAX_ENTRIES` with `CUT` among them."""
-    found = tuple(dict.fromkeys(label for value in values if (label := _label(value))))
+    found = tuple(dict.fromkeys(value for value in values if value))
     return found if len(found) <= MAX_ENTRIES else (*found[: MAX_ENTRIES - 1], CUT)
-
-
-def _label(value: str | None) -> str | None:
-    if not value:
-        return None
-    return value if LABEL.fullmatch(value) else UNPRINTABLE
-
-
-def _score(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) and 0 <= value <= MAX_SCORE else None

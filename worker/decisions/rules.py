@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from schemas.face import MAX_SCORE
 from schemas.result import OverallResult
-from worker.decisions.facts import CUT, MAX_SCORE
+from worker.decisions.facts import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

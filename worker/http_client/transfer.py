@@ -29,7 +29,7 @@ _REFUSED: Final = 0  # of libcurl's callbacks: end the transfer
 _NOT_YET: Final[int] = pycurl.WRITEFUNC_PAUSE
 
 #: Pieces of a body that are taken even if the turn is over. libcurl discards paused bytes if the bytes behind them are
-#: malformed, and a malformed answer must still name its id. An answer of the vendor has one to three; 64 take < 1 ms.
+#: malformed, and a malformed answer must still name its id. A usual answer of the vendor has fewer pieces.
 PIECES_AT_ONCE: Final = 64
 
 
