@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 
 from sandbox.faults import Faults, Mode
 from tests.chaos.watch import Key, Span, batches
-from worker.errors import EvidenceUnavailable
+from worker.errors import EvidenceUnavailable, LedgerUnavailable
 from worker.ledger.models import Batch
 from worker.messaging import publish
 
@@ -84,6 +84,8 @@ class Injected:
     pid: int = 0
     #: True if that worker was ready.
     ready: bool = False
+    #: True if workers counted a fault of the evidence store.
+    noticed: bool = False
 
 
 def inject(world: World, strike: Strike) -> Injected:
@@ -247,7 +249,7 @@ def _vendor(faults: Faults) -> Callable[[World, Strike, Injected], None]:
 
 def _vendor_refuses(world: World, strike: Strike, injected: Injected) -> None:
     with world.vendor.refusing():
-        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, ""))
+        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms))
 
 
 def _images_fail(world: World, strike: Strike, _: Injected) -> None:
@@ -257,14 +259,18 @@ def _images_fail(world: World, strike: Strike, _: Injected) -> None:
 
 
 def _evidence_fails(world: World, strike: Strike, injected: Injected) -> None:
+    noticed = _evidence_faults_since(world)
     with world.disk.failing():
-        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, NO_EVIDENCE))
+        _last(world, strike, noticed)
+    injected.noticed = noticed()
 
 
 def _disk_full(world: World, strike: Strike, injected: Injected) -> None:
     injected.note = "" if world.disk.mounted else "no tmpfs can be mounted here: the folder failed instead"
+    noticed = _evidence_faults_since(world)
     with world.disk.full():
-        _last(world, strike, lambda: _noted_since(world, injected.span.begin_ms, NO_EVIDENCE))
+        _last(world, strike, noticed)
+    injected.noticed = noticed()
 
 
 FAULTS: Final[Mapping[str, Callable[[World, Strike, Injected], None]]] = {
@@ -291,8 +297,8 @@ def _asked_since(world: World, number: int, call: str) -> bool:
     return any(asked.call == call for asked in world.vendor.asked[number:])
 
 
-def _noted_since(world: World, since_ms: int, cause: str) -> bool:
-    """Return whether the newest fault of any verification that was ever held is for `cause` (empty: any)."""
+def _noted_since(world: World, since_ms: int) -> bool:
+    """Return whether the timeline of any verification that was ever held has a fault since then."""
     with world.valkey.client() as client, client.pipeline(transaction=False) as pipe:
         for region, signature_id in list(world.watch.sights.held):
             pipe.lrange(f"ekyc:{{{region}}}:f:{signature_id}", -1, -1)
@@ -300,10 +306,22 @@ def _noted_since(world: World, since_ms: int, cause: str) -> bool:
             ends = pipe.execute()
         except redis_py.RedisError:
             return False
-    events = (line.decode().split("|")[:4] for lines in ends for line in lines)
-    return any(
-        event == "fault" and cause in detail and int(at_ms) >= since_ms for at_ms, event, detail, _ in events
-    )
+    events = (line.decode().split("|")[:2] for lines in ends for line in lines)
+    return any(event == "fault" and int(at_ms) >= since_ms for at_ms, event in events)
+
+
+def _evidence_faults_since(world: World) -> Callable[[], bool]:
+    """Return a function that returns whether workers have counted a fault of the evidence store since this call.
+
+    No timeline has it while the breaker of each worker is open, as in workers that started during the outage: their
+    probes are counted, and verifications wait.
+    """
+
+    def number() -> int:
+        return _patiently(world, world.counts).faults.get(NO_EVIDENCE, 0)
+
+    before = number()
+    return lambda: number() > before
 
 
 def _patiently(world: World, ask: Callable[[], T]) -> T:
@@ -311,7 +329,7 @@ def _patiently(world: World, ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        except redis_py.RedisError:
+        except (redis_py.RedisError, LedgerUnavailable):
             world.pause(_ASK_AGAIN_S)
 
 

@@ -538,3 +538,26 @@ def test_the_report_names_the_commit(run: Run, monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "new").touch()
     subprocess.run([*repository, "add", "new"], check=True)
     assert re.search(r"at commit [0-9a-f]{7,} \+ changes: seed 1", page(run, check(run), "command"))
+
+
+@pytest.mark.parametrize(
+    ("noticed", "stage", "begun_at", "found"),
+    [
+        (True, "polling", 1500, {DONE}),
+        (True, "archiving", 1500, {DONE}),
+        # To route a decision needs no evidence.
+        (True, "routing", 1500, set()),
+        (True, "polling", 900, set()),
+        (True, "polling", 9100, set()),
+        # No worker noticed the outage.
+        (False, "polling", 1500, set()),
+    ],
+)
+def test_an_outage_of_the_evidence_touches_what_waits_without_a_fault(
+    run: Run, noticed: bool, stage: str, begun_at: int, found: set[tuple[str, str]]
+) -> None:
+    run.state.deeds = {
+        DONE: [Deed(T0 + 800, DUE, stage), Deed(T0 + 850, CLAIMED), Deed(T0 + begun_at, BEGUN)]
+    }
+    run.injected = [Injected(Strike(1.0, "evidence_fails", 8.0), Span(T0 + 1000, T0 + 9000), noticed=noticed)]
+    assert touched(run, []) == [found]
