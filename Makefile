@@ -31,7 +31,7 @@ fuzz-http: .venv/dev.stamp ## Damage HTTP at random: no verification gets anothe
 bench: .venv/bench.stamp ## Compare us with Celery, dramatiq, taskiq, huey (more than an hour; ARGS="--only cpu" for a part)
 	@$(BIN)/python -m benchmarks.bench run $(ARGS)
 
-bench-smoke: .venv/bench.stamp ## Run every part of the benchmark with a few verifications, and check its counts (a minute)
+bench-smoke: .venv/bench.stamp ## Run every part of the benchmark with a few verifications, and check its counts (three minutes; ARGS="--short" for one)
 	@$(BIN)/python -m benchmarks.bench smoke $(ARGS)
 
 bench-waiting: .venv/dev.stamp ## Measure the cost of 100,000 waiting verifications (5 minutes)

@@ -89,7 +89,6 @@ SLOW_FILES: Final = frozenset(
     }
 )
 
-_FILES_OF_QUICK: Final = frozenset(name.partition("::")[0] for name in QUICK)
 
 #: Tests of other files that wait for a timeout, or try thousands of inputs.
 SLOW_TESTS: Final = frozenset(
@@ -105,13 +104,29 @@ SLOW_TESTS: Final = frozenset(
     }
 )
 
+_FILES_OF_QUICK: Final = frozenset(name.partition("::")[0] for name in QUICK)
+_FILES_OF_SLOW_TESTS: Final = frozenset(name.partition("::")[0] for name in SLOW_TESTS)
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files of which the quick run needs no test, because each worker of pytest imports what it collects."""
-    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
-        return None
+    """Skip files of which the run needs no test, because each worker of pytest imports what it collects."""
     file = _named(collection_path)
-    return True if file and _slow_by_default(file) and file not in _FILES_OF_QUICK else None
+    if (
+        file is None
+        or collection_path.suffix != ".py"
+        or collection_path.name in {"__init__.py", "conftest.py"}
+    ):
+        return None
+    return True if is_ignored(file, config.option.markexpr) else None
+
+
+def is_ignored(file: str, expression: str) -> bool:
+    """Whether a run with `-m expression` needs no test of a file."""
+    if expression == "not slow":
+        return _slow_by_default(file) and file not in _FILES_OF_QUICK
+    if expression == "slow":
+        return not _slow_by_default(file) and file not in _FILES_OF_SLOW_TESTS
+    return False
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

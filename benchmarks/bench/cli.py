@@ -177,11 +177,14 @@ def run(  # noqa: PLR0913, PLR0917 - the options
 @bench.command(name="smoke")
 @_contenders
 @_folder
-def smoke_(names: Sequence[str], folder: Path) -> int:
-    """Everything once with a few verifications: do all counts agree? About a minute; speed is no matter."""
+@click.option(
+    "--short", is_flag=True, help="One variant of each contender, and its further parts for two of them."
+)
+def smoke_(names: Sequence[str], folder: Path, short: bool) -> int:  # noqa: FBT001 - as above
+    """Everything once with a few verifications: do all counts agree? Some three minutes; speed is no matter."""
     needs.versions()
     with yard(folder) as where:
-        faults = smoke(_entries(names), where, click.echo)
+        faults = smoke(_entries(names), where, click.echo, short=short)
     if not faults:
         click.echo("all of it runs, and all counts agree")
     return _judged(faults)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.bench.vendor import Calls
 
 #: For processes to come up: Celery's take some seconds where both start at once.
-_START_S: Final = 60.0
+_START_S: Final = 180.0
 
 #: Before anything is counted: what is done twice may come after the last decision.
 _LINGER_S: Final = 0.3

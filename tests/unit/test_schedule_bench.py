@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from random import Random
 from xml.etree import ElementTree as ET
 
@@ -29,6 +30,11 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 #: The distributions that the target is about.
 TARGET = ("quick", "slow", "user", "user, told", "abandoned", "mixture", "mixture, told")
+
+
+@cache
+def default_crowds() -> dict[str, Crowd]:
+    return crowds(Settings())
 
 
 def test_plain_2_to_the_n_polls_one_second_before_each_power() -> None:
@@ -103,7 +109,7 @@ def test_a_crowd_that_waits_without_jitter_comes_back_as_one() -> None:
 
 
 def test_a_crowd_that_waits_by_our_countdowns_does_not() -> None:
-    ours = crowds(Settings())["ours"]
+    ours = default_crowds()["ours"]
     assert ours.soon < 0.25
     assert max(ours.later, ours.after_the_hour) < 0.1
 
@@ -122,7 +128,7 @@ def test_the_page_says_what_the_simulator_says() -> None:
     found = {name: compare(BY_NAME[name], Settings(), NUMBER) for name in ("quick", "user, no flag")}
     for line in (*report.comparisons(found), *report.others(found)):
         assert line in rows
-    assert all(line in rows for line in report.crowds(crowds(Settings())))
+    assert all(line in rows for line in report.crowds(default_crowds()))
 
 
 @pytest.mark.parametrize(
