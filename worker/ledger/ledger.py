@@ -83,12 +83,13 @@ class Ledger:
 
     # What pipelines and people do.
 
-    def enqueue(self, requests: Sequence[EnqueueRequest]) -> list[bool]:
+    def enqueue(self, requests: Sequence[EnqueueRequest], *, call: str = "") -> list[bool]:
         """Accept verifications, due now. False for each that the ledger has already: it does not change.
 
+        `call` names this call: see `new_call`. A later call with the same name and requests has the same result.
         If redis-py sends a call twice because the first reply was lost, the second reply equals the first.
         """
-        call = secrets.token_urlsafe(CALL_BYTES)
+        call = call or new_call()
         new: dict[tuple[str, str], bool] = {}
         repeated: list[bool] = []
         by_region: dict[str, list[EnqueueRequest]] = {}
@@ -287,6 +288,11 @@ class Ledger:
             batch_id=holder or None,
             timeline=codec.timeline(steps, faults),
         )
+
+
+def new_call() -> str:
+    """A name for a call of `Ledger.enqueue`."""
+    return secrets.token_urlsafe(CALL_BYTES)
 
 
 def _since_boot_s() -> float:

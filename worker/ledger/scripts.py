@@ -30,6 +30,7 @@ NAMES: Final = (
     "status",
     "accept",
     "redelivered",
+    "feed",
 )
 
 _FIELD: Final = re.compile(r"\bField\.([A-Z_]+)\b")

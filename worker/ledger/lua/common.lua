@@ -6,6 +6,9 @@
 --   due:<stage>     zset    id -> when something must next happen; stage: polling, archiving, routing
 --   leased          zset    id -> when the lease of the batch that holds it ends
 --   quarantine      zset    id -> when it was put into quarantine
+--   feed            zset    id -> position of its decision: the ledger's clock in microseconds, or the newest position plus one
+--                           if that is larger. It keeps a decision for the retention, and always the newest one
+--   feed:gone       string  the highest position that was removed from it
 --   v:<id>          hash    the verification; its fields are in `worker/ledger/fields.py`
 --   t:<id>          list    steps of the timeline: `<ms>|<event>|<detail>|<worker>`; the newest ones, MOST gives the number
 --   f:<id>          list    faults of the timeline, likewise; it does not exist before the first fault. Both lists and the

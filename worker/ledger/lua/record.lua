@@ -107,11 +107,37 @@ local function answered()
   end
 end
 
+-- How many old decisions one call removes from the feed: after a long pause they are many, and Redis must not be blocked.
+local REMOVED_AT_ONCE = 1000
+
+-- Put new decisions into the feed. Positions only grow, whatever the clock does: a reader at a position has seen everything
+-- before it.
+local function publish(ids)
+  local feed = key('feed')
+  local newest = redis.call('ZRANGE', feed, -1, -1, 'WITHSCORES')
+  local position = math.max(now * 1000, (tonumber(newest[2]) or 0) + 1)
+  local flat = {}
+  for number, id in ipairs(ids) do
+    flat[2 * number - 1], flat[2 * number] = digits(position + number - 1), id
+  end
+  redis.call('ZADD', feed, unpack(flat))
+  local horizon = (now - retention) * 1000
+  if tonumber(redis.call('ZRANGE', feed, 0, 0, 'WITHSCORES')[2]) < horizon then
+    local old = math.min(redis.call('ZCOUNT', feed, '-inf', digits(horizon)), REMOVED_AT_ONCE)
+    local gone = digits(tonumber(redis.call('ZRANGE', feed, old - 1, old - 1, 'WITHSCORES')[2]))
+    redis.call('SET', key('feed:gone'), gone)
+    redis.call('ZREMRANGEBYSCORE', feed, '-inf', gone)
+  end
+end
+
 -- The verification that probes the vendor: read once, not for each write.
 local probe = redis.call('HGET', key('health'), 'by')
 
 -- Writes of a batch mostly change the same counters, so each counter is changed once.
 local counted = {}
+
+-- Ids of the verifications that have a decision now and had none before.
+local decided = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
@@ -128,6 +154,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     end
     if write.event == 'settled' or write.event == 'settled_late' then
       fields[Field.SETTLED_AT] = digits(now)
+    end
+    if fields[Field.DECISION] and not redis.call('HGET', verification, Field.DECISION_NAME) then
+      decided[#decided + 1] = write.id
     end
     store(verification, fields)
     answer[number] = 1
@@ -155,6 +184,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
 end
 if #leases > 0 then
   redis.call('ZADD', key('leased'), unpack(leases))
+end
+if #decided > 0 then
+  publish(decided)
 end
 for counter, by in pairs(counted) do
   redis.call('HINCRBY', key('counts'), counter, by)
