@@ -43,7 +43,6 @@ NEAR: Final = 0.7
 #: Settings of later releases: an environment that is prepared for them must not stop a process of this release.
 LATER: Final = frozenset(
     {
-        "EKYC_API_TOKENS_FILE",
         "EKYC_CA_BUNDLE",
         "EKYC_CONSOLE_EVIDENCE",
         "EKYC_CONSOLE_USERS_FILE",
@@ -140,6 +139,9 @@ class Settings:
     #: The address on which `web` listens: `host:port`, a host alone, or `unix:/path`. Anyone who can connect sees the
     #: figures; they hold no personal data. See docs/metrics.md.
     web_bind: str = "127.0.0.1:8000"
+    #: The file with the tokens of the HTTP API: see docs/http-api.md. `ekyc token new` prints an entry. The file is
+    #: read again when it changes. Unset: the API refuses every request.
+    api_tokens_file: Path | None = None
     #: The Sentry project that receives error reports: see docs/traces.md#error-reports. Needs the extra `sentry`.
     #: Unset: none.
     sentry_dsn: str = field(default="", repr=False)
@@ -181,6 +183,7 @@ class Settings:
                 #: open `web` to other machines; `EKYC_WEB_BIND=0.0.0.0` does. Unset: none.
                 env.int("PORT", None, validate=Range(min=1, max=65_535)),
             ),
+            api_tokens_file=Path(path) if (path := env.str("EKYC_API_TOKENS_FILE", "")) else None,
             sentry_dsn=env.str("SENTRY_DSN", ""),
         )
         if faults := [*env.faults, *_misspelt(env.names)]:

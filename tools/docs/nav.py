@@ -24,6 +24,7 @@ NAV: Final[Mapping[str, tuple[str, ...]]] = {
     "Tutorial": ("tutorial.md", "sandbox.md"),
     "How-to": (
         "pipelines.md",
+        "http-api.md",
         "testing.md",
         "settings.md",
         "decisions.md",

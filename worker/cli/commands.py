@@ -28,6 +28,7 @@ BUILT_IN: Final = {
     "decisions": "worker.cli.decisions:decisions",
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
+    "token": "worker.cli.token:token",
     "completion": "worker.cli.completion:completion",
 }
 
@@ -46,6 +47,7 @@ SHORT_HELP: Final = {
     "decisions": "Show, check, test and compare decision tables.",
     "doctor": "Check settings, Redis, evidence, decision table and vendor.",
     "poll-plan": "Show when a verification is polled.",
+    "token": "Make tokens of the HTTP API.",
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
     "sandbox": "Start a stand-in for the vendor: tokens, results and images.",

@@ -1,4 +1,4 @@
 """The process `web`, under gunicorn (`gunicorn -c python:worker.web.gunicorn_conf`).
 
-It serves its own health, the fleet's readiness, and the metrics.
+It serves its own health, the fleet's readiness, the metrics, and the HTTP API.
 """

@@ -15,6 +15,8 @@ from worker.ledger.redis_health import RedisHealth
 from worker.ledger.worker_registry import WorkerRegistry
 from worker.messaging.unread import Unread
 from worker.observability.metrics import Metrics
+from worker.web.api.application import make_application
+from worker.web.api.token_file import TokenFile
 from worker.web.readiness import Readiness
 from worker.web.responses import Line, Page
 
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
 REDIS_TIMEOUT_S: Final = 1.0
 
 
-class App:
-    """Serves `/healthz`, `/readyz` and `/metrics`. Connects to Redis at the first request that needs it.
+def is_api(path: str) -> bool:
+    """Whether a path belongs to the HTTP API."""
+    return path in {"/v1", "/docs", "/openapi.json"} or path.startswith(("/v1/", "/docs/"))
 
-    Raises ``ConfigError`` for a decision table that cannot be read.
+
+class App:
+    """Serves `/healthz`, `/readyz`, `/metrics` and the HTTP API. Connects to Redis at the first request that needs it.
+
+    Raises ``ConfigError`` for a decision table, or a file of tokens, that cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,10 +53,14 @@ class App:
             "/readyz": Page(self._ready),
             "/metrics": make_wsgi_app(registry),
         }
+        self._api = make_application(settings, redis, TokenFile(settings.api_tokens_file))
         self._nothing = Page(lambda: Line(HTTPStatus.NOT_FOUND, f"there are {', '.join(self._pages)}"))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return self._pages.get(environ["PATH_INFO"], self._nothing)(environ, start_response)
+        path = environ["PATH_INFO"]
+        if is_api(path):
+            return self._api.wsgi_app(environ, start_response)
+        return self._pages.get(path, self._nothing)(environ, start_response)
 
     def _ready(self) -> Line:
         why = self.readiness.look()

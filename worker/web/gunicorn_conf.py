@@ -29,9 +29,12 @@ try:
     refuse_shadows()
     from worker.decisions.table import Table
     from worker.settings import current, unknown_names
+    from worker.web.api.token_file import TokenFile
+    from worker.web.slow_heads import has_body, is_buffered
 
     _settings: Final = current()
     Table.load(_settings.decisions_file)
+    TokenFile(_settings.api_tokens_file)
 except ConfigError as error:
     exit_with_error(error)
 
@@ -60,9 +63,8 @@ control_socket_disable = True
 
 
 def pre_request(worker: Worker, req: Request) -> None:
-    """Close after a request with a body: no page reads it, and gunicorn would wait for the rest of it in a thread."""
-    del worker
-    if any(name in {"CONTENT-LENGTH", "TRANSFER-ENCODING"} for name, _ in req.headers):
+    """Close after a request whose body is not in memory: gunicorn would wait for the rest of it in a thread."""
+    if has_body(req.headers) and (worker.cfg.is_ssl or not is_buffered(req.headers)):
         req.force_close()
 
 

@@ -1,4 +1,4 @@
-"""The log of `web`: gunicorn's own lines in our format, without a line per request."""
+"""The log of `web`: gunicorn's own lines in our format. Requests of the HTTP API have lines of their own."""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
-"""Gunicorn's threaded worker, changed so that a client that sends its head or closes slowly delays no other client.
+"""Gunicorn's threaded worker, changed so that a client that sends or closes slowly delays no other client.
 
 Gunicorn gives a connection to a thread once its first byte has arrived, and the thread waits for the rest without a
 limit: as many slow clients as there are threads block all others. Here the loop that accepts connections also reads
-their heads, and a thread gets a request whose head is complete.
+requests. A thread gets a request whose head is complete, and whose body is complete if its length is acceptable: see
+`is_buffered`. No thread waits for a body.
 """
 
 from __future__ import annotations
 
+import re
 import selectors
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
     from concurrent.futures import Future
 
     from gunicorn.workers.gthread import TConn
@@ -24,14 +28,50 @@ if TYPE_CHECKING:
 #: How long a client may take to send its head, in seconds. Then its connection is closed.
 HEAD_S: Final = 5.0
 
+#: The same for a body, from the end of its head.
+BODY_S: Final = 15.0
+
 #: A longer head goes to gunicorn's parser incomplete, which refuses it.
 LONGEST_HEAD: Final = 65_536
 
+#: The longest body that is read. A longer one is not read at all.
+LONGEST_BODY: Final = 2 * 1024 * 1024
+
+#: Bytes of bodies in memory, of requests that are being read or answered. A further one is refused.
+MOST_BUFFERED: Final = 64 * 1024 * 1024
+
+#: How often timeouts of connections are checked.
+CHECK_S: Final = 1.0
+
 _END: Final = b"\r\n\r\n"
 
+#: The headers that say how long a body is, and whether the client waits before it sends one.
+_ABOUT_BODY: Final = re.compile(
+    rb"^(content-length|transfer-encoding|expect):[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE
+)
+_LENGTH: Final = re.compile(r"[0-9]{1,10}")
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TOO_BUSY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 #: The number of threads that close connections: gunicorn waits up to 2 s for the client to close its end first.
 CLOSERS: Final = 8
+
+
+def has_body(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request with these headers has a body."""
+    return any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in headers)
+
+
+def is_buffered(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether the body of a request with these headers is in memory before a thread has it."""
+    about = [(name.lower(), value) for name, value in headers]
+    lengths = [value.strip(" \t") for name, value in about if name == "content-length"]
+    if any(name == "transfer-encoding" for name, _ in about):
+        return False
+    return len(lengths) == 1 and acceptable_length(lengths[0]) is not None
 
 
 class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
@@ -40,58 +80,147 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.closers = ThreadPoolExecutor(CLOSERS, "close")
+        #: Bytes reserved for the body of each connection, and for all together.
+        self.bodies: dict[TConn, int] = {}
+        self.buffered = 0
+        self.checked_at = 0.0
 
     def enqueue_req(self, conn: TConn) -> None:
         """Wait for the head of a request, on a new or a kept connection."""
         if self.cfg.is_ssl:
             super().enqueue_req(conn)
             return
-        head = bytearray(conn.parser.unreader.take_buffered() if conn.initialized else b"")
-        if _complete(head):
-            self._submit(conn, head)
+        incoming = _Incoming(conn.parser.unreader.take_buffered() if conn.initialized else b"")
+        if incoming.is_complete:
+            self._submit(conn, incoming)
             return
         conn.sock.settimeout(0)
-        # Gunicorn closes connections in `pending_conns` whose timeout has passed.
+        # Until the head shows that a body follows.
         conn.timeout = time.monotonic() + HEAD_S
         self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, head))
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, incoming))
+        if incoming.end is not None:
+            self._await_body(conn, incoming)
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         """Close a connection in another thread, because the loop would wait for its client."""
+        self._release(conn)
         if fs.cancelled() or fs.exception() or fs.result() is not False:
             super().finish_request(conn, fs)
             return
         closed = self.closers.submit(conn.close, graceful=True)
         closed.add_done_callback(lambda _: self.method_queue.defer(self._closed))
 
+    def murder_pending(self) -> None:
+        """Close connections whose timeout has passed. They are in no order: heads and bodies differ."""
+        now = time.monotonic()
+        if now < self.checked_at + CHECK_S:
+            return
+        self.checked_at = now
+        for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
+            self._drop(conn)
+
     def _closed(self) -> None:
         self.nr_conns -= 1
 
-    def _read(self, conn: TConn, head: bytearray, sock: socket.socket) -> None:
+    def _read(self, conn: TConn, incoming: _Incoming, sock: socket.socket) -> None:
         try:
             read = sock.recv(LONGEST_HEAD)
         except BlockingIOError:
             return
         except OSError:
             read = b""
-        head += read
-        if head[:1] in b"\r\n":
-            # Empty lines before a request have no meaning, but would look like the end of its head.
-            head[:] = head.lstrip(b"\r\n")
-        if read and not _complete(head, new=len(read)) and len(head) < LONGEST_HEAD:
+        had_head = incoming.end is not None
+        incoming.add(read)
+        if read and not incoming.is_complete:
+            if incoming.end is not None and not had_head:
+                self._await_body(conn, incoming)
             return
         self.poller.unregister(sock)
         self.pending_conns.remove(conn)
-        self._submit(conn, head)
+        self._submit(conn, incoming)
 
-    def _submit(self, conn: TConn, head: bytearray) -> None:
+    def _await_body(self, conn: TConn, incoming: _Incoming) -> None:
+        conn.timeout = time.monotonic() + BODY_S
+        if not self._reserve(conn, incoming):
+            with suppress(OSError):
+                conn.sock.send(_TOO_BUSY)
+            self._drop(conn)
+        elif incoming.expects_continue:
+            with suppress(OSError):
+                conn.sock.send(_CONTINUE)
+
+    def _reserve(self, conn: TConn, incoming: _Incoming) -> bool:
+        if self.buffered + incoming.body_bytes > MOST_BUFFERED:
+            return False
+        self.bodies[conn] = incoming.body_bytes
+        self.buffered += incoming.body_bytes
+        return True
+
+    def _release(self, conn: TConn) -> None:
+        self.buffered -= self.bodies.pop(conn, 0)
+
+    def _drop(self, conn: TConn) -> None:
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        self.pending_conns.remove(conn)
+        self._release(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _submit(self, conn: TConn, incoming: _Incoming) -> None:
         conn.init()
-        conn.parser.unreader.unread(bytes(head))
+        conn.parser.unreader.unread(bytes(incoming.read))
         conn.data_ready = True
         super().enqueue_req(conn)
 
 
-def _complete(head: bytearray, new: int | None = None) -> bool:
-    """Whether the head is complete. `new`: how many of its bytes have just arrived."""
-    start = 0 if new is None else max(0, len(head) - new - len(_END))
-    return head.find(_END, start) >= 0
+class _Incoming:
+    """What was read of a request so far.
+
+    `end` is the length of the request once its head is complete; 0 if it goes to gunicorn's parser as it is.
+    """
+
+    def __init__(self, read: bytes) -> None:
+        self.read = bytearray()
+        self.end: int | None = None
+        self.body_bytes = 0
+        self.expects_continue = False
+        self.add(read)
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.read) >= (LONGEST_HEAD if self.end is None else self.end)
+
+    def add(self, new: bytes) -> None:
+        self.read += new
+        if self.end is not None:
+            return
+        if self.read[:1] in b"\r\n":
+            # Empty lines before a request have no meaning, but would look like the end of its head.
+            self.read[:] = self.read.lstrip(b"\r\n")
+        head = self.read.find(_END, max(0, len(self.read) - len(new) - len(_END)))
+        if head >= 0:
+            self._read_head(head + len(_END))
+
+    def _read_head(self, length: int) -> None:
+        about = [
+            (name.lower(), value.strip(b" \t"))
+            for name, value in _ABOUT_BODY.findall(self.read[: length - len(_END)])
+        ]
+        lengths = [value for name, value in about if name == b"content-length"]
+        body_bytes = acceptable_length(lengths[0].decode("latin-1")) if len(lengths) == 1 else None
+        if body_bytes is None or any(name == b"transfer-encoding" for name, _ in about):
+            self.end = 0
+            return
+        self.end, self.body_bytes = length + body_bytes, body_bytes
+        self.expects_continue = (b"expect", b"100-continue") in [
+            (name, value.lower()) for name, value in about
+        ]
+
+
+def acceptable_length(length: str) -> int | None:
+    """The length of a body that is read; None for one that is not."""
+    if not _LENGTH.fullmatch(length) or int(length) > LONGEST_BODY:
+        return None
+    return int(length)

@@ -1,0 +1,89 @@
+"""The Flask application of the API."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from flask import Flask, Response, request
+
+from worker.errors import LedgerUnavailable
+from worker.ledger.decision_feed import CursorExpired
+from worker.web.api import decisions, docs_page, notifications, reconciliations, request_log, verifications
+from worker.web.api.admission import PUBLIC, admit, needs
+from worker.web.api.backend import Backend
+from worker.web.api.openapi import document, make_api
+from worker.web.api.problems import GONE, KINDS, TYPE, UNAVAILABLE, Problem
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.settings import Settings
+    from worker.web.api.token_file import TokenFile
+
+#: Seconds after which a request that Redis could not serve is worth sending again.
+UNAVAILABLE_RETRY_S: Final = 5
+
+_BLUEPRINTS: Final = (
+    verifications.blueprint,
+    decisions.blueprint,
+    reconciliations.blueprint,
+    notifications.blueprint,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class _Application(Flask):
+    def log_exception(self, exc_info: Any) -> None:
+        """Log a bug without the path and the query, which Flask would log."""
+        route = request.url_rule.rule if request.url_rule else "none"
+        _log.error("api_failed", route=route, exc_info=exc_info)
+
+
+def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Flask:
+    """The API on a Redis. Needs no connection before the first request."""
+    app = _Application(__name__, static_folder=None)
+    app.config |= {"PROPAGATE_EXCEPTIONS": False, "PROVIDE_AUTOMATIC_OPTIONS": False}
+    # A path is what it is: no redirect leads to another one.
+    app.url_map.merge_slashes = False
+    Backend.of(settings, redis, tokens).attach(app.extensions)
+    app.before_request(request_log.begin)
+    app.before_request(admit)
+    app.after_request(request_log.finish)
+    api = make_api(app)
+    for blueprint in _BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    _handle_errors(app)
+    description = document(api)
+    _add_page(app, "/openapi.json", "application/json", json.dumps(description, indent=1).encode())
+    titles = {TYPE + kind.slug: f"{kind.status.value} {kind.title}" for kind in KINDS}
+    html = docs_page.page(description, titles)
+    _add_page(app, "/docs", "text/html; charset=utf-8", html, {"Content-Security-Policy": docs_page.POLICY})
+    _add_page(app, "/docs/docs.css", "text/css; charset=utf-8", docs_page.style())
+    return app
+
+
+def _handle_errors(app: Flask) -> None:
+    def unavailable(error: LedgerUnavailable) -> Response:
+        del error
+        return Problem(
+            UNAVAILABLE,
+            "send the request again: what was accepted already changes nothing",
+            headers={"Retry-After": str(UNAVAILABLE_RETRY_S)},
+        ).response()
+
+    app.register_error_handler(Problem, lambda error: error.response())
+    app.register_error_handler(LedgerUnavailable, unavailable)
+    app.register_error_handler(CursorExpired, lambda error: Problem(GONE, str(error)).response())
+
+
+def _add_page(
+    app: Flask, path: str, content_type: str, body: bytes, headers: dict[str, str] | None = None
+) -> None:
+    @needs(PUBLIC)
+    def view() -> Response:
+        return Response(body, 200, headers, content_type=content_type)
+
+    app.add_url_rule(path, path, view, methods=["GET"])

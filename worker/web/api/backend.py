@@ -1,0 +1,55 @@
+"""What the resources of the API stand on, one of each for a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import current_app
+
+from worker.ledger import Ledger, Stats
+from worker.ledger.decision_feed import DecisionFeed
+from worker.web.api.rate_limit import RateLimiter
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.settings import Settings
+    from worker.web.api.token_file import TokenFile
+
+_NAME: Final = "ekyc"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The ledger in its parts, the tokens and the settings. Safe to share between threads."""
+
+    settings: Settings
+    redis: Redis
+    ledger: Ledger
+    stats: Stats
+    feed: DecisionFeed
+    limiter: RateLimiter
+    tokens: TokenFile
+
+    @classmethod
+    def of(cls, settings: Settings, redis: Redis, tokens: TokenFile) -> Backend:
+        return cls(
+            settings,
+            redis,
+            Ledger(redis),
+            Stats(redis),
+            DecisionFeed(redis, settings.regions),
+            RateLimiter(redis),
+            tokens,
+        )
+
+    def attach(self, extensions: dict[str, Any]) -> None:
+        """Make `backend` return this one within the application that has these extensions."""
+        extensions[_NAME] = self
+
+
+def backend() -> Backend:
+    """That of the application which handles the request."""
+    found: Backend = current_app.extensions[_NAME]
+    return found

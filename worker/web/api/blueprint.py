@@ -1,0 +1,55 @@
+"""A blueprint of flask-smorest whose parser reads JSON strictly and reports faults as problems."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import flask_smorest
+import marshmallow
+from flask import Response
+from webargs.flaskparser import FlaskParser
+
+from worker.web.api.bodies import json_body
+from worker.web.api.problems import invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Parser(FlaskParser):
+    """Reads what a view asks for with `Blueprint.arguments`."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 - as webargs declares it
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": marshmallow.RAISE,
+    }
+
+    def load_json(self, req: Any, schema: Any) -> Any:
+        """The body, whose type was checked before: webargs takes a body of another type for an empty one."""
+        del req, schema
+        return json_body()
+
+    def handle_error(
+        self, error: Any, req: Any, schema: Any, *, error_status_code: Any, error_headers: Any
+    ) -> NoReturn:
+        del req, schema, error_status_code, error_headers
+        # webargs puts the messages under the name of the location.
+        ((location, messages),) = error.messages.items()
+        raise invalid(messages, "parameter" if location == "query" else "pointer")
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    ARGUMENTS_PARSER = Parser()
+
+
+def answer(
+    body: Mapping[str, Any] | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A response with JSON: `body` itself where it is bytes."""
+    raw = (
+        body
+        if isinstance(body, bytes)
+        else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    )
+    return Response(raw, status, dict(headers or {}), content_type="application/json")

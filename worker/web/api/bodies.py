@@ -1,0 +1,88 @@
+"""The JSON of a request: UTF-8, no name twice in an object, no NaN, not nested too deep."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from flask import g, request
+
+from worker.web.api.problems import BAD_REQUEST, NOT_JSON, Problem
+
+#: A context may have 100 levels, and a batch puts three around it.
+MAX_LEVELS: Final = 103
+
+#: The most digits of an integer. Conversion takes time quadratic in their number.
+MAX_DIGITS: Final = 308
+
+
+class _Fault(ValueError):
+    """What is wrong with a JSON text."""
+
+
+def json_body() -> Any:
+    """The JSON that the request sent; `g.raw_body` has its bytes. Raises ``Problem``."""
+    raw = g.raw_body = request.get_data(cache=False)
+    if len(raw) < (request.content_length or 0):
+        # Gunicorn takes the end of the connection for the end of the body.
+        raise Problem(BAD_REQUEST, "the body is shorter than its Content-Length")
+    if not raw:
+        raise Problem(NOT_JSON, "the request has no body: send JSON")
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise Problem(NOT_JSON, str(error)) from None
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text, in time linear in its length. Raises ``ValueError`` that does not quote it."""
+    try:
+        value = _DECODER.decode(raw.decode())
+    except _Fault:
+        raise
+    except UnicodeDecodeError:
+        raise ValueError("the body is not UTF-8") from None
+    except RecursionError:
+        raise ValueError(f"the body is nested more than {MAX_LEVELS} levels deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the body is not JSON at line {error.lineno}, column {error.colno}") from None
+    if raw.count(b"{") + raw.count(b"[") > MAX_LEVELS and not _is_within(value, MAX_LEVELS):
+        raise ValueError(f"the body is nested more than {MAX_LEVELS} levels deep")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Fault("an object in the body has a name twice")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _Fault(f"a number in the body has more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _constant(name: str) -> NoReturn:
+    del name
+    raise _Fault("the body has NaN or Infinity, which JSON does not have")
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    outer = [value]
+    for _ in range(levels):
+        outer = [
+            inner
+            for container in outer
+            for inner in (container.values() if isinstance(container, dict) else container)
+            if isinstance(inner, dict | list)
+        ]
+        if not outer:
+            return True
+    return False
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant, strict=True
+)

@@ -1,0 +1,269 @@
+"""What the API takes and gives, as marshmallow schemas: they check requests, and OpenAPI is made from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load
+from marshmallow.validate import Length, OneOf, Range, Regexp
+
+from schemas.decision import DECISION_NAME, DecisionSchema
+from schemas.enqueue import EnqueueSchema
+from schemas.fields import CODE, Region, SignatureId
+from worker.enqueue_request import REGION_ALIASES, REGIONS, SIGNATURE_ID
+from worker.ledger.models import EvidenceState, Stage
+
+#: The most verifications of one request.
+MOST_VERIFICATIONS: Final = 1000
+
+#: The most ids of one reconciliation.
+MOST_IDS: Final = 10_000
+
+#: The most entries of a page.
+MOST_OF_A_PAGE: Final = 100
+
+#: An object with more members is refused before each of them is looked at.
+MOST_MEMBERS: Final = 50
+
+#: As `Region` and `SignatureId` take them.
+REGION: Final = {"enum": [*REGIONS, *REGION_ALIASES]}
+ID: Final = {"pattern": f"^{SIGNATURE_ID.pattern}$"}
+
+
+class Strict(Schema):
+    """Refuses members that it does not know."""
+
+    class Meta:
+        unknown = RAISE
+
+    @pre_load
+    def _bound(self, data: Any, **_: Any) -> Any:
+        return _bounded(data)
+
+
+def _bounded(data: Any) -> Any:
+    if isinstance(data, dict) and len(data) > MOST_MEMBERS:
+        raise ValidationError("has too many members")
+    return data
+
+
+class BoundedList(fields.List[Any]):
+    """A list of `low` to `high` entries; of one with another length no entry is looked at."""
+
+    def __init__(self, inner: Any, *, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(inner, validate=Length(low, high), **kwargs)
+        self._low, self._high = low, high
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and not self._low <= len(value) <= self._high:
+            raise ValidationError(f"must have {self._low} to {self._high} entries")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class VerificationRequest(EnqueueSchema):
+    """One verification to be brought to a decision."""
+
+    class Meta:
+        unknown = RAISE
+
+    signature_id = SignatureId(required=True, metadata={"description": "As the vendor gave it.", **ID})
+    region = Region(required=True, metadata={"description": "`id` is an alias of `global`.", **REGION})
+
+    @pre_load
+    def _bound(self, data: Any, **_: Any) -> Any:
+        return _bounded(data)
+
+
+class VerificationBatch(Strict):
+    """Several of them: all are accepted, or none."""
+
+    verifications = BoundedList(
+        fields.Nested(VerificationRequest), low=1, high=MOST_VERIFICATIONS, required=True
+    )
+
+
+class Accepted(Schema):
+    """What became of one verification of a request."""
+
+    signature_id = fields.String(required=True)
+    region = fields.String(required=True)
+    new = fields.Boolean(required=True, metadata={"description": "False: it was known, and nothing changed."})
+    url = fields.String(required=True, metadata={"description": "Where its state is."})
+
+
+class AcceptedBatch(Schema):
+    """The answers to a batch, in its order."""
+
+    verifications = fields.List(fields.Nested(Accepted), required=True)
+    new = fields.Integer(required=True, metadata={"description": "How many of them are new."})
+
+
+class TimelineEntry(Schema):
+    at = fields.String(required=True, metadata={"format": "date-time"})
+    event = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class WaitsFor(Schema):
+    """What must happen next."""
+
+    what = fields.String(required=True, validate=OneOf(("vendor_result", "images", "delivery", "person")))
+    due_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    held_until = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "date-time", "description": "The region is on hold until then."},
+    )
+
+
+class EvidenceView(Schema):
+    state = fields.String(required=True, allow_none=True, validate=OneOf(tuple(map(str, EvidenceState))))
+
+
+class VerificationView(Schema):
+    """One verification as the ledger knows it."""
+
+    signature_id = fields.String(required=True)
+    region = fields.String(required=True)
+    stage = fields.String(required=True, validate=OneOf(tuple(map(str, Stage))))
+    enqueued_at = fields.String(required=True, metadata={"format": "date-time"})
+    polls = fields.Integer(required=True)
+    submission_completed = fields.Boolean(required=True)
+    overall_result = fields.String(required=True, allow_none=True)
+    error_code = fields.String(required=True, allow_none=True)
+    reason = fields.String(required=True, allow_none=True)
+    quarantine_reason = fields.String(required=True, allow_none=True)
+    decision_name = fields.String(required=True, allow_none=True)
+
+
+class VerificationDetail(VerificationView):
+    """The same with its decision, its timeline, and what it waits for."""
+
+    decision = fields.Nested(DecisionSchema, required=True, allow_none=True)
+    evidence = fields.Nested(EvidenceView, required=True)
+    waits_for = fields.Nested(WaitsFor, required=True, allow_none=True)
+    timeline = fields.List(fields.Nested(TimelineEntry), required=True)
+
+
+class VerificationPage(Schema):
+    """Some verifications. A page may be short or empty although more follow."""
+
+    verifications = fields.List(fields.Nested(VerificationView), required=True)
+    next = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `cursor` of the next page; null: this is the last one."},
+    )
+
+
+class UtcMoment(fields.AwareDateTime):
+    """A moment with its offset; loads as epoch milliseconds."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found: datetime = super()._deserialize(value, attr, data, **kwargs)
+        if not isinstance(value, str) or "T" not in value:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        try:
+            return round(found.astimezone(UTC).timestamp() * 1000)
+        except (OverflowError, ValueError):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class ListQuery(Strict):
+    stage = fields.String(validate=OneOf(tuple(map(str, Stage))))
+    decision = fields.String(validate=Regexp(f"{DECISION_NAME.pattern}\\Z"))
+    error_code = fields.String(validate=Regexp(f"{CODE.pattern}\\Z"))
+    reason = fields.String(
+        validate=Regexp(f"{CODE.pattern}\\Z"),
+        metadata={"description": "Of the decision, or of the quarantine."},
+    )
+    since = UtcMoment(metadata={"description": "Enqueued at or after this."})
+    until = UtcMoment(metadata={"description": "Enqueued before this."})
+    limit = fields.Integer(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
+    cursor = fields.String(metadata={"description": "The `next` of the page before."})
+
+
+class Nudged(Schema):
+    nudged = fields.Boolean(required=True, metadata={"description": "False: it does not wait to be polled."})
+    stage = fields.String(required=True, validate=OneOf(tuple(map(str, Stage))))
+
+
+class DecisionsQuery(Strict):
+    after = fields.String(
+        metadata={"description": "The `next` of the page before. Without it the oldest decision comes first."}
+    )
+    limit = fields.Integer(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
+
+
+class DecisionPage(Schema):
+    """Decisions in the order in which they were made."""
+
+    decisions = fields.List(fields.Nested(DecisionSchema), required=True)
+    next = fields.String(required=True, metadata={"description": "The cursor to ask with next. Keep it."})
+    more = fields.Boolean(required=True, metadata={"description": "There are more now."})
+
+
+class ReconciliationRequest(Strict):
+    region = Region(required=True, metadata=REGION)
+    signature_ids = BoundedList(SignatureId(metadata=ID), low=0, high=MOST_IDS, required=True)
+
+
+class Balance(Schema):
+    """`accepted` = `decided` + `quarantined` + `waiting` + `dropped`, of all verifications of the region."""
+
+    accepted = fields.Integer(required=True)
+    decided = fields.Integer(required=True)
+    quarantined = fields.Integer(required=True)
+    waiting = fields.Integer(required=True, metadata={"description": "In line or in work."})
+    dropped = fields.Integer(required=True, metadata={"description": "Ended by a person without a decision."})
+
+
+class Reconciliation(Schema):
+    """Each id is in exactly one of `done`, `under_way`, `quarantined` and `unknown`."""
+
+    region = fields.String(required=True)
+    done = fields.List(fields.String(), required=True)
+    under_way = fields.List(fields.String(), required=True)
+    quarantined = fields.List(fields.String(), required=True)
+    # Another name, because `Schema.unknown` is taken.
+    not_known = fields.List(fields.String(), required=True, data_key="unknown")
+    dropped = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Those of `done` that a person ended without a decision."},
+    )
+    balance = fields.Nested(Balance, required=True)
+
+
+class Notification(Schema):
+    """What the vendor's callback sends. Further members are ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    signatureId = SignatureId(required=True, metadata=ID)  # noqa: N815 - the vendor's name
+    type = fields.String(allow_none=True)
+
+    @pre_load
+    def _bound(self, data: Any, **_: Any) -> Any:
+        return _bounded(data)
+
+
+class ErrorEntry(Schema):
+    """One fault: where it is, and what it is."""
+
+    pointer = fields.String(metadata={"description": "A JSON pointer into the body."})
+    parameter = fields.String(metadata={"description": "The name of a query parameter."})
+    header = fields.String(metadata={"description": "The name of a header."})
+    detail = fields.String(required=True)
+
+
+class ProblemDetails(Schema):
+    """RFC 9457."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String()
+    errors = fields.List(fields.Nested(ErrorEntry))

@@ -1,0 +1,299 @@
+"""`/v1/verifications`: enqueue, list, look at one, and have it polled now."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import g, request
+from marshmallow import ValidationError
+
+from worker.enqueue_request import canonical_region
+from worker.ledger import pages
+from worker.ledger.models import Stage
+from worker.web.api import idempotency
+from worker.web.api.admission import needs
+from worker.web.api.backend import backend
+from worker.web.api.blueprint import Blueprint, answer
+from worker.web.api.bodies import json_body
+from worker.web.api.moments import rfc3339, rfc3339_or_none
+from worker.web.api.problems import NOT_FOUND, Problem, invalid
+from worker.web.api.schemas import (
+    Accepted,
+    AcceptedBatch,
+    ListQuery,
+    Nudged,
+    VerificationBatch,
+    VerificationDetail,
+    VerificationPage,
+    VerificationRequest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flask import Response
+
+    from worker.enqueue_request import EnqueueRequest
+    from worker.ledger.models import Hold, Status, Verification
+
+#: What a verification waits for at its stage.
+_WAITS_FOR: Final = {
+    Stage.POLLING: "vendor_result",
+    Stage.ARCHIVING: "images",
+    Stage.ROUTING: "delivery",
+    Stage.QUARANTINED: "person",
+}
+
+#: `Retry-After`, in seconds: the least, the most, and for one that needs a person.
+_SOONEST_S: Final = 1
+_LATEST_S: Final = 600
+_PERSON_S: Final = 300
+
+_POSITION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})\.([0-9]{1,6})")
+
+blueprint = Blueprint("verifications", __name__, description="Bring verifications to a decision.")
+
+_ONE: Final = VerificationRequest()
+_SEVERAL: Final = VerificationBatch()
+
+_EXAMPLE_ONE: Final = {"signature_id": "pass-n2-1", "region": "ph", "context": {"application": 42}}
+_EXAMPLE_SEVERAL: Final = {
+    "verifications": [_EXAMPLE_ONE, {"signature_id": "CARD_NOT_FOUND-1", "region": "sg"}]
+}
+
+
+@blueprint.route("/v1/verifications", methods=["POST"])
+@blueprint.response(202, {"oneOf": [Accepted, AcceptedBatch]}, description="At least one is new.")
+@blueprint.alt_response(200, schema={"oneOf": [Accepted, AcceptedBatch]}, description="All were known.")
+@blueprint.doc(
+    operationId="enqueue",
+    parameters=[
+        {
+            "in": "header",
+            "name": idempotency.HEADER,
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            "description": "A request that is sent again under its key within a day gets the same answer.",
+        }
+    ],
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [VerificationRequest, VerificationBatch]},
+                "examples": {
+                    "one": {"summary": "One verification", "value": _EXAMPLE_ONE},
+                    "several": {"summary": "Several", "value": _EXAMPLE_SEVERAL},
+                },
+            }
+        },
+    },
+)
+@needs("enqueue")
+def enqueue() -> Response:
+    """Enqueue one verification, or up to 1,000
+
+    All of a batch are accepted, or none. A verification that is known changes nothing, so a request may be sent again.
+    """
+    body = json_body()
+    several = isinstance(body, dict) and "verifications" in body
+    requests = _requests(body, several=several)
+    call = idempotency.call_of(
+        backend().redis, g.token_name, request.headers.get(idempotency.HEADER), g.raw_body
+    )
+    accepted: list[dict[str, Any]] = [
+        {"signature_id": one.signature_id, "region": one.region, "new": new, "url": _url(one)}
+        for one, new in zip(requests, backend().ledger.enqueue(requests, call=call), strict=True)
+    ]
+    new = sum(one["new"] for one in accepted)
+    status = 202 if new else 200
+    if several:
+        return answer({"verifications": accepted, "new": new}, status)
+    return answer(accepted[0], status, {"Location": accepted[0]["url"]})
+
+
+@blueprint.route("/v1/verifications", methods=["GET"])
+@blueprint.arguments(ListQuery, location="query")
+@blueprint.response(200, VerificationPage)
+@blueprint.doc(operationId="listVerifications")
+@needs("read")
+def list_(query: dict[str, Any]) -> Response:
+    """List verifications
+
+    A stage except `done` and `dropped` has an index. Anything else is found among all keys, in no order: follow `next`
+    until it is null. What changes its stage meanwhile may be missed, or listed twice.
+    """
+    start = _position(query.get("cursor"))
+    wanted = pages.Filter(
+        stage=Stage(query["stage"]) if "stage" in query else None,
+        decision=query.get("decision"),
+        error_code=query.get("error_code"),
+        reason=query.get("reason"),
+        since_ms=query.get("since"),
+        until_ms=query.get("until"),
+    )
+    found = pages.page(backend().redis, backend().settings.regions, wanted, start, query["limit"])
+    return answer(
+        {
+            "verifications": [_summary(one) for one in found.verifications],
+            "next": found.following and _cursor(found.following),
+        }
+    )
+
+
+@blueprint.route("/v1/verifications/<region:region>/<signature_id:signature_id>", methods=["GET"])
+@blueprint.response(
+    200,
+    VerificationDetail,
+    headers={
+        "Retry-After": {
+            "description": "Seconds after which asking again makes sense. It is missing once nothing more will change.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
+)
+@blueprint.doc(operationId="getVerification")
+@needs("read")
+def get(region: str, signature_id: str) -> Response:
+    """Look at one verification"""
+    status = _known(region, signature_id)
+    hold = None
+    if status.verification.stage is Stage.POLLING:
+        holds = backend().stats.counts(status.verification.region).holds
+        hold = holds[0] if holds else None
+    headers = {}
+    if (retry_after_s := _retry_after_s(status, hold)) is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return answer(_detail(status, hold), headers=headers)
+
+
+@blueprint.route("/v1/verifications/<region:region>/<signature_id:signature_id>/nudge", methods=["POST"])
+@blueprint.response(200, Nudged)
+@blueprint.doc(operationId="nudge")
+@needs("enqueue")
+def nudge(region: str, signature_id: str) -> Response:
+    """Poll one verification now
+
+    For a pipeline that knows that the result is ready. What the vendor answers decides.
+    """
+    canonical = canonical_region(region)
+    nudged = backend().ledger.nudge(canonical, [signature_id])[0]
+    stage = Stage.POLLING if nudged else _known(region, signature_id).verification.stage
+    return answer({"nudged": nudged, "stage": stage.value})
+
+
+def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
+    """The checked requests of a body. Raises ``Problem`` with every fault."""
+    try:
+        requests: Sequence[EnqueueRequest] = (
+            _SEVERAL.load(body)["verifications"] if several else [_ONE.load(body)]
+        )
+    except ValidationError as error:
+        raise invalid(error.messages) from None
+    polled = backend().settings.regions
+    faults: dict[Any, Any] = {
+        number: {"region": [f"this fleet polls {', '.join(polled)} only"]}
+        for number, one in enumerate(requests)
+        if one.region not in polled
+    }
+    if faults:
+        raise invalid({"verifications": faults} if several else faults[0])
+    return list(requests)
+
+
+def _known(region: str, signature_id: str) -> Status:
+    status = backend().ledger.status(canonical_region(region), signature_id)
+    if status is None:
+        raise Problem(
+            NOT_FOUND,
+            "no such verification: it was never enqueued there, or was done longer ago than the retention",
+        )
+    return status
+
+
+def _url(one: EnqueueRequest) -> str:
+    return f"/v1/verifications/{one.region}/{one.signature_id}"
+
+
+def _summary(one: Verification) -> dict[str, Any]:
+    return {
+        "signature_id": one.signature_id,
+        "region": one.region,
+        "stage": one.stage.value,
+        "enqueued_at": rfc3339(one.enqueued_at_ms),
+        "polls": one.polls,
+        "submission_completed": one.submission_completed,
+        "overall_result": one.overall_result,
+        "error_code": one.error_code,
+        "reason": one.reason,
+        "quarantine_reason": one.quarantine_reason,
+        "decision_name": one.decision_name,
+    }
+
+
+def _detail(status: Status, hold: Hold | None) -> dict[str, Any]:
+    one = status.verification
+    # The names of workers, and of people who did something, stay inside.
+    return _summary(one) | {
+        "decision": json.loads(one.decision) if one.decision else None,
+        "evidence": {"state": one.evidence and one.evidence.value},
+        "waits_for": _waits_for(status, hold),
+        "timeline": [
+            {"at": rfc3339(event.at_ms), "event": event.name, "detail": _public(event.name, event.detail)}
+            for event in status.timeline
+        ],
+    }
+
+
+def _public(event: str, detail: str) -> str:
+    """The detail of an event, without what a person wrote."""
+    return "" if event == "dropped" else detail
+
+
+def _waits_for(status: Status, hold: Hold | None) -> Mapping[str, Any] | None:
+    what = _WAITS_FOR.get(status.verification.stage)
+    if what is None:
+        return None
+    return {
+        "what": what,
+        "due_at": rfc3339_or_none(status.due_at_ms),
+        "held_until": rfc3339(hold.until_ms) if hold and not hold.half_open else None,
+    }
+
+
+def _retry_after_s(status: Status, hold: Hold | None) -> int | None:
+    """When asking again makes sense; None: nothing more will change."""
+    stage = status.verification.stage
+    if stage in {Stage.DONE, Stage.DROPPED}:
+        return None
+    if stage is Stage.QUARANTINED:
+        return _PERSON_S
+    next_ms = max(status.due_at_ms or status.now_ms, hold.until_ms if hold else 0)
+    # The poll itself takes a moment.
+    in_s = math.ceil((next_ms - status.now_ms) / 1000) + _SOONEST_S
+    return min(max(in_s, _SOONEST_S), _LATEST_S)
+
+
+def _cursor(position: pages.Position) -> str:
+    plain = f"{position.source}.{position.at}.{position.skip}"
+    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+def _position(cursor: str | None) -> pages.Position:
+    if cursor is None:
+        return pages.Position()
+    try:
+        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode(
+            "ascii"
+        )
+    except (binascii.Error, ValueError):
+        plain = ""
+    found = _POSITION.fullmatch(plain) if len(plain) < 40 else None  # noqa: PLR2004 - longer than any of ours
+    if found is None or int(found[2]) >= 2**64:
+        raise invalid({"cursor": ["is not a cursor of this list"]}, "parameter")
+    return pages.Position(*map(int, found.groups()))
