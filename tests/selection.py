@@ -36,6 +36,7 @@ QUICK: Final = frozenset(
         "integration/test_cli_list.py::test_what_a_batch_holds_is_listed_at_its_stage",
         "integration/test_cli_stats.py::test_stats_for_people_show_the_same",
         "integration/test_cli_status.py::test_one_in_its_countdown_says_when_it_is_due_and_what_was_answered",
+        "integration/test_http_api_admission.py::test_every_operation_needs_a_valid_token_with_its_scope",
         "integration/test_unread.py::test_on_redis_messages_of_every_priority_are_counted",
     }
 )
@@ -58,6 +59,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_cli_quarantine.py",
         "integration/test_cli_stats.py",
         "integration/test_cli_status.py",
+        "integration/test_cli_token.py",
         "integration/test_docs_site.py",
         "integration/test_docs_testing.py",
         "integration/test_evidence_crash.py",
@@ -65,6 +67,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_evidence_siblings.py",
         "integration/test_fork_server.py",
         "integration/test_fuzz_http.py",
+        "integration/test_http_api_admission.py",
         "integration/test_http_client_bad_servers.py",
         "integration/test_http_client_name_lookups.py",
         "integration/test_image_memory.py",
@@ -93,6 +96,10 @@ SLOW_FILES: Final = frozenset(
 #: Tests of other files that wait for a timeout, or try thousands of inputs.
 SLOW_TESTS: Final = frozenset(
     {
+        "integration/test_decision_feed.py::test_no_position_goes_back_with_the_clock",
+        "integration/test_http_api.py::test_a_page_looks_at_a_bounded_number_and_leads_on",
+        "integration/test_http_api.py::test_decisions_come_in_order_with_their_bytes_and_a_cursor_survives_a_restart",
+        "integration/test_http_api.py::test_pages_of_any_size_have_each_verification_once",
         "integration/test_local_decisions.py::test_every_scenario_of_the_sandbox_ends_as_its_catalogue_says",
         "integration/test_redis_transport.py::test_a_server_that_is_not_there_or_says_nothing_is_a_connection_error",
         "integration/test_redis_transport.py::test_a_wrong_password_is_said_to_be_one",
