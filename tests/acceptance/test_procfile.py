@@ -163,7 +163,7 @@ def test_the_readmes_pipeline_gets_a_decision_for_each_of_its_ways_to_enqueue(fl
     def module(name: str, text: str) -> None:
         (fleet.folder / f"{name}.py").write_text(text.replace("redis://127.0.0.1:6379/0", fleet.redis_url))
 
-    ids, file = block("sh", "ekyc enqueue").splitlines()
+    _, ids, file = block("sh", "ekyc enqueue").splitlines()
     (fleet.folder / "verifications.csv").write_text(
         'signature_id,region,context\npass-0005,ph,"{""application"": 45}"\n'
     )
