@@ -104,6 +104,9 @@ def test_a_thousand_are_accepted_and_one_more_is_not(web: Web, redis: Redis) -> 
         (one(None), [("/signature_id", "must be 1 to 64 of letters, digits, - and _")]),
         (one(["a"]), [("/signature_id", "must be 1 to 64 of letters, digits, - and _")]),
         (one(region="xx"), [("/region", "unknown region, use one of sg, ph, th, my, vn, global")]),
+        (one(region="PH"), [("/region", "unknown region, use one of sg, ph, th, my, vn, global")]),
+        (one(region=" ph"), [("/region", "unknown region, use one of sg, ph, th, my, vn, global")]),
+        (one(region=["ph"]), [("/region", "unknown region, use one of sg, ph, th, my, vn, global")]),
         (one(region="vn"), [("/region", "this fleet polls ph, sg only")]),
         (one(more=1), [("/more", "Unknown field")]),
         (one(context="x" * 4097), [("/context", "must be at most 4096 bytes of JSON, is 4099")]),
@@ -379,6 +382,7 @@ def test_a_page_looks_at_a_bounded_number_and_leads_on(web: Web, ledger: Ledger)
     ("query", "parameter"),
     [
         ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("stage=nowhere", "stage"),
+        ("limit=1_0", "limit"), ("limit=%2010", "limit"), ("limit=%D9%A5", "limit"), ("limit=5.0", "limit"),
         ("decision=A", "decision"), ("error_code=a-b", "error_code"), ("since=yesterday", "since"),
         ("since=2026-01-01T00:00:00", "since"), ("since=2026-01-01", "since"),
         ("until=9999-12-31T23:59:59-12:00", "until"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from schemas.decision import DECISION_NAME, DecisionSchema
 from schemas.enqueue import EnqueueSchema
 from schemas.fields import CODE, Region, SignatureId
-from worker.enqueue_request import REGION_ALIASES, REGIONS, SIGNATURE_ID
+from worker.enqueue_request import BAD_REGION, REGION_ALIASES, REGIONS, SIGNATURE_ID
 from worker.ledger.models import EvidenceState, Stage
 
 #: The most verifications of one request.
@@ -29,6 +30,27 @@ MOST_MEMBERS: Final = 50
 #: As `Region` and `SignatureId` take them.
 REGION: Final = {"enum": [*REGIONS, *REGION_ALIASES]}
 ID: Final = {"pattern": f"^{SIGNATURE_ID.pattern}$"}
+
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+
+
+class ExactRegion(Region):
+    """A region or its alias exactly as described: other ways into the ledger also take capitals and blanks."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if value not in REGION["enum"]:
+            raise ValidationError(BAD_REGION)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Limit(fields.Integer):
+    """The size of a page, in decimal digits: Python also reads `1_0`, blanks, and digits of other scripts."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not _DIGITS.fullmatch(str(value)):
+            raise self.make_error("invalid", input=value)
+        found: int = super()._deserialize(value, attr, data, **kwargs)
+        return found
 
 
 class Strict(Schema):
@@ -68,7 +90,7 @@ class VerificationRequest(EnqueueSchema):
         unknown = RAISE
 
     signature_id = SignatureId(required=True, metadata={"description": "As the vendor gave it.", **ID})
-    region = Region(required=True, metadata={"description": "`id` is an alias of `global`.", **REGION})
+    region = ExactRegion(required=True, metadata={"description": "`id` is an alias of `global`.", **REGION})
 
     @pre_load
     def _bound(self, data: Any, **_: Any) -> Any:
@@ -180,7 +202,7 @@ class ListQuery(Strict):
     )
     since = UtcMoment(metadata={"description": "Enqueued at or after this."})
     until = UtcMoment(metadata={"description": "Enqueued before this."})
-    limit = fields.Integer(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
+    limit = Limit(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
     cursor = fields.String(metadata={"description": "The `next` of the page before."})
 
 
@@ -193,7 +215,7 @@ class DecisionsQuery(Strict):
     after = fields.String(
         metadata={"description": "The `next` of the page before. Without it the oldest decision comes first."}
     )
-    limit = fields.Integer(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
+    limit = Limit(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
 
 
 class DecisionPage(Schema):
@@ -205,7 +227,7 @@ class DecisionPage(Schema):
 
 
 class ReconciliationRequest(Strict):
-    region = Region(required=True, metadata=REGION)
+    region = ExactRegion(required=True, metadata=REGION)
     signature_ids = BoundedList(SignatureId(metadata=ID), low=0, high=MOST_IDS, required=True)
 
 
