@@ -48,7 +48,11 @@ class App:
 
     def totals(self) -> dict[str, Any]:
         """Return the body of `GET /sandbox/stats`."""
-        return {"tokens_issued": self.vendor.tokens.issued, **self.stats.totals()}
+        return {
+            "tokens_issued": self.vendor.tokens.issued,
+            **self.stats.totals(),
+            "callbacks": self.vendor.callbacks.totals(),
+        }
 
     def _vendor(self, request: Request) -> Exchange | None:
         if request.method == "POST" and request.path == RESULT_PATH:

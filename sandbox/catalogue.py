@@ -112,6 +112,7 @@ def _waits() -> tuple[Entry, ...]:
         Entry("pass-n3", "three nulls, then PASS", _approved()),
         Entry("pass-t3s", "null for three seconds, then PASS", _approved()),
         Entry("pass-n4-sub2", "submissionCompleted turns true after two nulls", _approved()),
+        Entry("pass-user1s-t2s", "submissionCompleted turns true after a second", _approved()),
         Entry("pass-n1-submitted", "submissionCompleted is true from the start", _approved()),
         Entry("forever", "null for ever", deadline, demo=False),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandbox.callbacks import CallbackSettings
 from sandbox.server import Sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
 
@@ -48,6 +49,25 @@ class _CannotListen(click.ClickException):
     show_default=True,
     help="The share of answers that are random faults.",
 )
+@click.option(
+    "--callback-url",
+    multiple=True,
+    help="Send the vendor's callbacks to this URL, such as that of POST /v1/notifications; may be given again.",
+)
+@click.option(
+    "--callback-lost",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="The share of callbacks that are not sent.",
+)
+@click.option(
+    "--callback-doubled",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="The share of callbacks that are sent twice.",
+)
 @click.option("--json-log", is_flag=True, help="Print JSON, one object a line.")
 @click.option("--quiet", is_flag=True, help="Do not print a line for each answer.")
 def sandbox(  # noqa: PLR0913 - the options above
@@ -59,6 +79,9 @@ def sandbox(  # noqa: PLR0913 - the options above
     token_seconds: float | None,
     seed: int,
     fault_rate: float,
+    callback_url: tuple[str, ...],
+    callback_lost: float,
+    callback_doubled: float,
     json_log: bool,
     quiet: bool,
 ) -> None:
@@ -92,12 +115,15 @@ def sandbox(  # noqa: PLR0913 - the options above
             token_s=token_seconds,
             seed=seed,
             fault_rate=fault_rate,
+            callbacks=CallbackSettings(callback_url, callback_lost, callback_doubled, seed),
             log=_nothing if quiet else _json_line if json_log else _line,
         )
     except OSError as error:
         raise _CannotListen(
             f"cannot listen on {host}:{port}: {error.strerror or error}; try --port 0"
         ) from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--callback-url") from None
     with server:
         _introduce(server, json_log=json_log)
         ended.wait()

@@ -82,15 +82,20 @@ def _country(words: list[Word], digest: bytes) -> Country:
 
 
 def _lifelike(scenario: Scenario, digest: bytes) -> Scenario:
-    """Return PASS for five of six ids, else a documented code; null for 0.5 to 4 s, submitted after one null."""
+    """Return PASS for five of six ids, else a documented code; null for 0.5 to 4 s, submitted after one null.
+
+    The callback about the submission comes half way.
+    """
     codes = tuple(DOCUMENTED)
+    wait_s = 0.5 + digest[3] % 8 / 2
     code = "SUCCESS" if digest[1] % 6 else codes[digest[2] % len(codes)]
     return replace(
         scenario,
         error_code=code,
         overall_result=RESULTS[code],
-        wait_s=0.5 + digest[3] % 8 / 2,
+        wait_s=wait_s,
         submitted_after=1,
+        submitted_s=wait_s / 2,
     )
 
 
@@ -153,6 +158,11 @@ def _waiting(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
     if found := re.fullmatch(f"t{_DURATION}", word):
         return replace(so_far, wait_s=_seconds(found))
     return None
+
+
+def _user(so_far: Scenario, word: str, _: int | None) -> Scenario | None:
+    found = re.fullmatch(f"user{_DURATION}", word)
+    return replace(so_far, submitted_s=_seconds(found)) if found else None
 
 
 def _latency(so_far: Scenario, word: str, times: int | None) -> Scenario | None:
@@ -231,6 +241,7 @@ _READERS: Final[tuple[Reader, ...]] = (
     _product,
     _overall,
     _waiting,
+    _user,
     _latency,
     _shape,
     _fault,

@@ -208,6 +208,8 @@ class Scenario:
     wait_s: float = 0.0
     #: Nulls before `submissionCompleted` becomes true; ALWAYS: it is true only in the result.
     submitted_after: int = ALWAYS
+    #: Seconds after the first poll of the id when it becomes true; None: at no time of its own.
+    submitted_s: float | None = None
     latency_s: float = 0.0
     #: How many answers are delayed by `latency_s`.
     latency_times: int = 0
@@ -235,7 +237,8 @@ class Scenario:
                 return fault
             given -= fault.times
         if given < self.nulls or waited_s < self.wait_s:
-            return Pending(submission_completed=given >= self.submitted_after)
+            submitted = self.submitted_s is not None and waited_s >= self.submitted_s
+            return Pending(submission_completed=submitted or given >= self.submitted_after)
         return Settled()
 
     def latency_of(self, ask: int) -> float:

@@ -18,6 +18,7 @@ from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sandbox.app import App
+from sandbox.callbacks import Callbacks, CallbackSettings
 from sandbox.faults import Faults, Mode
 from sandbox.links import LinkSigner
 from sandbox.state import State
@@ -117,6 +118,7 @@ class Sandbox:
       token_s: the lifetime of tokens, whatever `periodSecond` asks for; None: as it asks.
       seed: varies the scenarios of plain ids, and which answers are random faults.
       fault_rate: the share of answers (0 to 1) that are random faults.
+      callbacks: where the vendor's callbacks go. Raises ``ValueError`` for a URL that is not one.
       log: called with every answer that was sent.
       clock: returns the epoch in seconds, for scenarios that take time (`t5s`).
     """
@@ -131,16 +133,19 @@ class Sandbox:
         token_s: float | None = None,
         seed: int = 0,
         fault_rate: float = 0.0,
+        callbacks: CallbackSettings | None = None,
         log: Log = lambda *_: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = (access_key, secret_key)
         self._stopping = Event()
         self.state = State(seed=seed, clock=clock)
+        self._callbacks = Callbacks(callbacks or CallbackSettings())
         vendor = Vendor(
             self.state,
             Tokens(access_key, secret_key, token_s=token_s),
             LinkSigner(secret_key),
+            self._callbacks,
             seed=seed,
             pause=self._stopping.wait,
         )
@@ -168,6 +173,7 @@ class Sandbox:
     def stop(self) -> None:
         """Stop within a second, whatever is in flight."""
         self._stopping.set()
+        self._callbacks.stop()
         if self._thread.is_alive():
             self._listener.shutdown()
             self._thread.join()

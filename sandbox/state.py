@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +30,8 @@ class Track:
     first_asked_at_ms: int | None = None
     #: Answers given from the id's own scenario.
     given: int = 0
+    #: Whether its callbacks were ordered.
+    called_back: bool = False
     #: When the newest answer without a result was given.
     unsettled_at_ms: int = 0
     #: Results given.
@@ -47,6 +49,13 @@ class Track:
             return None
         return max(self.unsettled_at_ms, self.first_asked_at_ms + round(self.scenario.wait_s * 1000))
 
+    def ready_in_s(self, now_ms: int) -> float | None:
+        """Return when the result will be available without another poll; None: another poll must come first."""
+        first_ms = self.first_asked_at_ms
+        if first_ms is None or not isinstance(self.scenario.step(self.given, self.scenario.wait_s), Settled):
+            return None
+        return max(0.0, self.scenario.wait_s - (now_ms - first_ms) / 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -57,6 +66,8 @@ class Given:
     #: Results given to that id before.
     settled_before: int
     first_asked_at_ms: int
+    #: Seconds until the callback about the result, if this answer is the last one before it.
+    ready_in_s: float | None = None
 
 
 class State:
@@ -95,11 +106,16 @@ class State:
             track.given += 1
             if not isinstance(step, Settled):
                 track.unsettled_at_ms = now_ms
-                return given
+                return replace(given, ready_in_s=self._calls_back(track, now_ms))
             track.settled += 1
             if track.settled_first_given_at_ms is None:
                 track.settled_first_given_at_ms = now_ms
             return given
+
+    def _calls_back(self, track: Track, now_ms: int) -> float | None:
+        in_s = None if track.called_back else track.ready_in_s(now_ms)
+        track.called_back |= in_s is not None
+        return in_s
 
     def image(self, signature_id: str) -> tuple[Scenario, Fault | None]:
         """Count a GET of an image. Return the id's scenario, and the fault of this GET, if any."""

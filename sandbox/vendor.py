@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from sandbox import answers, images, products
+from sandbox.callbacks import COMPLETED, SUBMIT_COMPLETED
 from sandbox.faults import Faults, draw
 from sandbox.links import FILES, Verdict
 from sandbox.reply import Reply
@@ -16,6 +17,7 @@ from sandbox.tokens import TokenRefused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.callbacks import Callbacks
     from sandbox.documents import Urls
     from sandbox.links import LinkSigner
     from sandbox.request import Request
@@ -42,10 +44,18 @@ class Vendor:
       pause: waits for the given seconds, or less if the server is stopping.
     """
 
-    def __init__(
-        self, state: State, tokens: Tokens, links: LinkSigner, *, seed: int, pause: Callable[[float], object]
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        state: State,
+        tokens: Tokens,
+        links: LinkSigner,
+        callbacks: Callbacks,
+        *,
+        seed: int,
+        pause: Callable[[float], object],
     ) -> None:
         self.state = state
+        self.callbacks = callbacks
         self.tokens = tokens
         #: The faults of the whole vendor; may be replaced at any time.
         self.faults = Faults()
@@ -86,6 +96,10 @@ class Vendor:
         if late_s:
             self._pause(late_s)
         given = self.state.give(asked)
+        if given.ready_in_s is not None:
+            self.callbacks.expect(asked, given.scenario, COMPLETED, given.ready_in_s)
+        if before == 0 and given.scenario.submitted_s is not None:
+            self.callbacks.expect(asked, given.scenario, SUBMIT_COMPLETED, given.scenario.submitted_s)
         if isinstance(given.step, Fault) and given.step.kind is Kind.TOKEN_EXPIRED:
             self.tokens.revoke(token)
         return asked, self._answer(given, asked, request.origin)
