@@ -307,6 +307,24 @@ def test_a_notification_of_an_unknown_id_changes_nothing(web: Web, redis: Redis)
 
 
 @pytest.mark.parametrize(
+    ("kind", "in_s"), [("COMPLETED", 0), ("SOMETHING_NEW", 0), (None, 0), ("SUBMIT_COMPLETED", 2)]
+)
+def test_a_notification_brings_the_poll_forward(
+    web: Web, ledger: Ledger, kind: str | None, in_s: int
+) -> None:
+    """Once the user is done, the vendor needs a moment."""
+    ledger.enqueue([EnqueueRequest("a", "ph")])
+    (batch,) = ledger.claim("ph", limit=1).batches
+    (one,) = ledger.load(batch)
+    ledger.record(batch, [transitions.repoll(one, Heard("pending"), in_s=600)])
+    assert notified(web, {"signatureId": "a", "type": kind}).status == 200
+    status = ledger.status("ph", "a")
+    assert status is not None
+    assert status.due_at_ms is not None
+    assert in_s - 1.5 < (status.due_at_ms - status.now_ms) / 1000 <= in_s
+
+
+@pytest.mark.parametrize(
     ("body", "status"), [({"signatureId": "a b"}, 422), ({}, 422), ([], 422), ("x", 400), (None, 400)]
 )
 def test_a_malformed_notification_is_one_clear_answer(web: Web, body: Any, status: int) -> None:

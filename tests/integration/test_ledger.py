@@ -12,6 +12,7 @@ from schemas.enqueue import EnqueueRequest
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.connection import connect
+from worker.ledger.fields import Field
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
@@ -329,6 +330,59 @@ def test_a_nudge_makes_due_now_and_only_who_waits_to_be_polled(ledger: Ledger) -
     assert ledger.claim("ph", limit=64).batches == ()
     assert ledger.nudge("ph", ["a", "b", "unknown"]) == [True, False, False]
     assert ledger.claim("ph", limit=64).batches[0].signature_ids == ("a",)
+
+
+def test_a_nudge_in_some_seconds_never_makes_later(ledger: Ledger) -> None:
+    enqueue(ledger, "a", "b")
+    batch, (soon, late) = take(ledger)
+    ledger.record(batch, [transitions.repoll(soon, Heard("pending"), in_s=5)])
+    ledger.record(batch, [transitions.repoll(late, Heard("pending"), in_s=600)])
+    assert ledger.nudge("ph", ["a", "b"], in_s=60) == [True, True]
+    dues = [due_in_s(ledger, name) for name in ("a", "b")]
+    assert 0 < dues[0] <= 5
+    assert 50 < dues[1] <= 60
+
+
+def test_one_that_is_nudged_while_it_is_polled_is_polled_again_after_a_null(ledger: Ledger) -> None:
+    """The call may have been answered before the result was there."""
+    enqueue(ledger, "a", "b")
+    batch, (one, other) = take(ledger)
+    assert ledger.nudge("ph", ["a"]) == [False]
+    assert ledger.nudge("ph", ["b"], in_s=1) == [False]
+    for each in (one, other):
+        ledger.record(batch, [transitions.repoll(each, Heard("pending"), in_s=600)])
+    (again,) = ledger.claim("ph", limit=64).batches
+    assert again.signature_ids == ("a",)
+    (one,) = ledger.load(again)
+    ledger.record(again, [transitions.repoll(one, Heard("pending"), in_s=600)])
+    assert ledger.claim("ph", limit=64).batches == ()
+
+
+def test_a_nudge_while_it_is_polled_changes_no_countdown_after_a_fault(ledger: Ledger) -> None:
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    ledger.nudge("ph", ["a"])
+    ledger.record(batch, [transitions.repoll(one, Heard("transient_fault"), in_s=600, event="fault")])
+    assert ledger.claim("ph", limit=64).batches == ()
+
+
+def test_a_nudge_of_one_past_its_poll_leaves_nothing_behind(redis: Redis, ledger: Ledger) -> None:
+    enqueue(ledger, "a")
+    batch, (one,) = take(ledger)
+    ledger.nudge("ph", ["a"])
+    assert redis.hget(f"{PH}v:a", Field.NUDGED) == b"1"
+    ledger.record(
+        batch, [transitions.settle(one, Heard("result"), overall_result="PASS", error_code="SUCCESS")]
+    )
+    ledger.nudge("ph", ["a"])
+    assert redis.hget(f"{PH}v:a", Field.NUDGED) is None
+
+
+def due_in_s(ledger: Ledger, name: str) -> float:
+    status = ledger.status("ph", name)
+    assert status is not None
+    assert status.due_at_ms is not None
+    return (status.due_at_ms - status.now_ms) / 1000
 
 
 def story_of(ledger: Ledger, *causes: str) -> list[str]:

@@ -61,6 +61,8 @@ class Known:
     killer: bool = False
     #: It was claimed after so many starts that no other such one may be under way.
     suspect: bool = False
+    #: It was nudged while a batch held it at polling.
+    nudged: bool = False
 
 
 def write_for(kind: str, verification: Verification, in_ticks: int) -> Transition:
@@ -165,6 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert one.starts >= MOST_STARTS
             assert not one.decided or one.stage is Stage.ROUTING
             one.before, one.stage, one.holder, one.killer = one.stage, Stage.QUARANTINED, None, True
+            one.nudged = False
         elif self.redis.hget(f"{prefix(REGION)}v:{name}", "s") == b"done":
             # The pipeline has its decision already.
             assert one.starts >= MOST_STARTS
@@ -294,6 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         one.before, one.stage, one.killer = one.stage, write.stage, False
         one.started = False
+        nudged, one.nudged = one.nudged, False
         if write.place is transitions.Destination.HELD:
             one.starts, one.suspect = 0, False
             one.until = self.now + round(LEASE_S / TICK_S)
@@ -302,6 +306,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if write.place is transitions.Destination.DUE:
             # 60 s, after which a late archive begins, is more than one tick.
             one.due_at = self.now + -(-round(write.in_s) // round(TICK_S))
+            if nudged and write.answer == "pending":
+                one.due_at = self.now
 
     @rule(chosen=st.lists(picks, min_size=1, max_size=4))
     def renew(self, chosen: list[int]) -> None:
@@ -318,14 +324,16 @@ class LedgerMachine(RuleBasedStateMachine):
         one.suspect = one.suspect and one.until > self.now
         one.until = self.now + round(LEASE_S / TICK_S)
 
-    @rule(name=ids)
-    def nudge(self, name: str) -> None:
-        """Whoever waits to be polled is due now; nobody else is touched."""
+    @rule(name=ids, in_ticks=ticks)
+    def nudge(self, name: str, in_ticks: int) -> None:
+        """One that waits to be polled is due by then, one that is being polled after a null; no other changes."""
         one = self.known.get(name)
         waits = one is not None and one.stage is Stage.POLLING and one.due_at is not None
-        assert self.ledger.nudge(REGION, [name]) == [waits]
+        assert self.ledger.nudge(REGION, [name], in_s=in_ticks * TICK_S) == [waits]
         if one is not None and waits:
-            one.due_at = min(one.due_at or 0, self.now)
+            one.due_at = min(one.due_at or 0, self.now + in_ticks)
+        elif one is not None and one.stage is Stage.POLLING and in_ticks == 0:
+            one.nudged = True
 
     @rule(for_ticks=st.integers(1, 3))
     def hold(self, for_ticks: int) -> None:

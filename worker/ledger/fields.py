@@ -37,6 +37,7 @@ class Field(StrEnum):
     LATE_FAULTS = "l", "faults since the deadline, of any cause"
     LOSSES = "t", "times that its stored answer was missing from the evidence store"
     SUBMITTED = "u", "1 once the user's side is done"
+    NUDGED = "v", "1 if it was nudged while it was being polled"
     TRANSACTION_ID = "i", "`transactionId` of the newest answer"
     OVERALL_RESULT = "o", "`overallResult`"
     ERROR_CODE = "r", "`errorCode`"

@@ -113,9 +113,13 @@ class Ledger:
         with translated():
             self._redis.hincrby(REFUSALS, field)
 
-    def nudge(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
-        """Make verifications due for polling now. False for each that was not waiting to be polled."""
-        return [bool(answer) for answer in self._scripts.call("nudge", region, *signature_ids)]
+    def nudge(self, region: str, signature_ids: Sequence[str], *, in_s: float = 0.0) -> list[bool]:
+        """Make verifications due for polling in `in_s` at the latest. False for each that was not waiting to be polled.
+
+        With `in_s` 0, one that is being polled now is polled again at once if the answer is null.
+        """
+        in_ms = max(0, round(in_s * 1000))
+        return [bool(answer) for answer in self._scripts.call("nudge", region, in_ms, *signature_ids)]
 
     def identify(self, region: str, *, new: str = "") -> Identity:
         """Return the identity of a region's ledger. If it has none, `new` becomes its identity."""

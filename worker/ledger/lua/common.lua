@@ -214,14 +214,14 @@ local function quarantine(id, reason, now, worker)
   local stage = redis.call('HGET', key('v:' .. id), Field.STAGE)
   local fields = { Field.STAGE, 'quarantined', Field.QUARANTINED_FROM, stage, Field.QUARANTINE_REASON, reason }
   redis.call('HSET', key('v:' .. id), unpack(fields))
-  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS)
+  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.NUDGED)
   redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
   note(id, now, 'quarantined', reason, worker)
 end
 
 -- End a verification; it is kept for `retention` ms.
 local function finish(id, retention)
-  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.CONTEXT)
+  redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.NUDGED, Field.CONTEXT)
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
   redis.call('HINCRBY', key('counts'), 'done', 1)
   expire(id, retention)

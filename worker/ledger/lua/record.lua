@@ -38,14 +38,14 @@ function place.same(write)
 end
 
 function place.held(write)
-  redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
+  redis.call('HDEL', key('v:' .. write.id), Field.STARTS, Field.NUDGED)
   renew_lease(write.id)
 end
 
 function place.due(write)
   redis.call('ZREM', key('leased'), write.id)
-  redis.call('HDEL', key('v:' .. write.id), Field.HOLDER, Field.STARTS)
-  make_due(write.id, write.to, now + write.in_ms, now)
+  redis.call('HDEL', key('v:' .. write.id), Field.HOLDER, Field.STARTS, Field.NUDGED)
+  make_due(write.id, write.to, now + (write.nudged and 0 or write.in_ms), now)
 end
 
 function place.back(write)
@@ -141,11 +141,13 @@ local decided = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS)
+  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED)
   if seen[1] ~= holder then
     answer[number] = 0
   else
     local fields = write.set
+    -- Only what the vendor answered: after a fault the countdown spares it.
+    write.nudged = seen[3] and write.answer == 'pending' and write.to == 'polling'
     if write.place == 'held' or write.place == 'due' then
       fields[Field.STAGE] = write.to
     end

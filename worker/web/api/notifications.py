@@ -5,7 +5,7 @@ The vendor signs nothing, and suggests a secret in the query of the callback URL
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.enqueue_request import canonical_region
 from worker.web.api.admission import needs
@@ -15,6 +15,9 @@ from worker.web.api.schemas import Notification
 
 if TYPE_CHECKING:
     from flask import Response
+
+#: The type of a callback that says that the user is done. The result is not there yet.
+SUBMIT_COMPLETED: Final = "SUBMIT_COMPLETED"
 
 blueprint = Blueprint("notifications", __name__, description="For the vendor.")
 
@@ -29,8 +32,10 @@ blueprint = Blueprint("notifications", __name__, description="For the vendor.")
 def notify(sent: dict[str, Any], region: str) -> Response:
     """Take a callback of the vendor
 
-    It brings the next poll forward, as `nudge` does. An id that is unknown, or no longer waits, changes nothing. The
-    secret is in the query, as the parameter `secret`.
+    It brings the next poll forward, as `nudge` does. After `SUBMIT_COMPLETED` the vendor needs a moment, so the poll
+    comes `EKYC_POLL_FIRST` seconds later. An id that is unknown, or no longer waits, changes nothing. The secret is in
+    the query, as the parameter `secret`.
     """
-    backend().ledger.nudge(canonical_region(region), [sent["signatureId"]])
+    in_s = backend().settings.poll_first_s if sent.get("type") == SUBMIT_COMPLETED else 0.0
+    backend().ledger.nudge(canonical_region(region), [sent["signatureId"]], in_s=in_s)
     return answer(b"{}")
