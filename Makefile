@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence docs docs-serve lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence bench-http bench-notifications docs docs-serve lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -48,6 +48,12 @@ bench-done: .venv/dev.stamp ## Measure the cost of a poll, a decision and a done
 
 bench-schedule: .venv/dev.stamp ## Simulate our countdowns and others, and draw docs/images/schedule.svg (half a minute)
 	@$(BIN)/python -m benchmarks.schedule --chart docs/images/schedule.svg
+
+bench-http: .venv/dev.stamp ## Measure what the HTTP API accepts, beside an empty handler (3 minutes)
+	@$(BIN)/python benchmarks/http_api.py $(ARGS)
+
+bench-notifications: .venv/dev.stamp ## Measure the delay of a decision with and without the vendor's callbacks (4 minutes)
+	@$(BIN)/python -m benchmarks.notifications $(ARGS)
 
 bench-call: .venv/dev.stamp ## Measure the CPU time of a vendor call and of an image (half a minute)
 	@$(BIN)/python benchmarks/call.py
