@@ -16,7 +16,8 @@
     └── Refused                 the server answered, but we refuse the content
         ├── ImageRefused            not an image, too large, or from a forbidden origin
         ├── EvidenceConflict        the evidence store holds other bytes under this name
-        └── EvidenceLost            the evidence store answers, but stored evidence is gone
+        ├── EvidenceLost            the evidence store answers, but stored evidence is gone
+        └── SignatureRefused        the signature of a delivery is missing, stale or wrong
 
 The meaning of the *vendor's answers* is a value, not an exception: see ``worker.advance.answers``.
 
@@ -172,3 +173,18 @@ class EvidenceLost(Refused):
     quarantine = True
     alarm = True
     cause = "EVIDENCE_LOST"
+
+
+class SignatureRefused(Refused):
+    """Raised by a receiver when the signature of a delivery proves nothing. ``reason`` says why."""
+
+    #: A header of the signature is missing.
+    MISSING: ClassVar[str] = "MISSING_HEADER"
+    #: A header of the signature cannot be read.
+    MALFORMED: ClassVar[str] = "MALFORMED_HEADER"
+    #: The timestamp is too far from the receiver's clock.
+    STALE: ClassVar[str] = "STALE_TIMESTAMP"
+    #: The signature is by another key, or for another id, timestamp or body.
+    WRONG: ClassVar[str] = "WRONG_SIGNATURE"
+
+    cause = "SIGNATURE_REFUSED"
