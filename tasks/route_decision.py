@@ -85,7 +85,7 @@ def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Transition]:
     """Deliver decisions. If the queue cannot be written, return transitions that retry."""
     policy = services().policy
     try:
-        deliver(app, [out for _, out in decided])
+        deliver(app, [out for _, out in decided], services().signer)
     except BrokerUnavailable as error:
         deliveries.failed(error, len(decided))
         return [policy.after_error(each, error) for each, _ in decided]

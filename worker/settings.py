@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from worker.enqueue_request import REGIONS, canonical_region
 from worker.environment import Environment, Range
 from worker.errors import ConfigError
+from worker.signatures import parse_private_keys
 from worker.time_budget import LEASE_LIMITS_S, LEASE_S
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ class Settings:
     #: The file of a second decision table, which each worker applies beside the first and never acts on: it counts the
     #: decisions that would differ. See docs/decisions.md#a-shadow-table. Unset: none.
     decisions_shadow: Path | None = None
+    #: The private key, `whsk_…`, that signs deliveries with ed25519, best as `EKYC_SIGNING_KEY_FILE`: see
+    #: docs/receivers.md#the-signing-key. `ekyc webhook key` makes one. Several, separated by commas or line ends, for a
+    #: rotation: the newest first. For `web`, too, which publishes the public keys. Unset: no signature by ed25519.
+    signing_key: str = field(default="", repr=False)
     #: Seconds: the longest first countdown after a null answer once the user has submitted. Until then the first
     #: countdown is up to six times as long.
     poll_first_s: float = 2.0
@@ -167,6 +172,7 @@ class Settings:
             ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle),
             decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
             decisions_shadow=Path(path) if (path := env.str("EKYC_DECISIONS_SHADOW", "")) else None,
+            signing_key=env.str("EKYC_SIGNING_KEY", "", validate=_signing_key),
             poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
             poll_factor=env.float("EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)),
             poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),
@@ -309,6 +315,11 @@ def _ca_bundle(text: str) -> None:
         ssl.create_default_context(cafile=text)
     except (OSError, ValueError):
         raise ValueError("give a readable PEM file with the certificates of your CAs") from None
+
+
+def _signing_key(text: str) -> None:
+    if text:
+        parse_private_keys(text)
 
 
 def _server_urls(text: str) -> None:

@@ -148,6 +148,16 @@ def task_body(name: str, payload: Any) -> bytes:
     ).encode("ascii")
 
 
+def key_signer(text: str) -> Signer | None:
+    """Return the signer with the keys of EKYC_SIGNING_KEY; None if there are none. Raises ``ValueError``."""
+    return Signer(private_keys=parse_private_keys(text)) if text else None
+
+
+def public_keys(text: str) -> tuple[Ed25519PublicKey, ...]:
+    """Return the public keys of those of EKYC_SIGNING_KEY, in their order. Raises ``ValueError``."""
+    return tuple(key.public_key() for key in parse_private_keys(text)) if text else ()
+
+
 def new_secret() -> bytes:
     """Return a new random secret."""
     return random.token_bytes(_KEY_BYTES)

@@ -21,6 +21,7 @@ from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.connection import connect
 from worker.ledger.decided import Decided, Known
 from worker.settings import current
+from worker.signatures import key_signer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.settings import Settings
+    from worker.signatures import Signer
 
 #: Decisions per round trip.
 PAGE: Final = 64
@@ -213,20 +215,20 @@ class Run:
         from worker.messaging.celery_app import make_app  # noqa: PLC0415 - slow to import, and most runs end before
 
         _reach(settings)
-        app = make_app()
+        app, signer = make_app(), key_signer(settings.signing_key)
         try:
             with closing(Reporter("redelivering")) as reporter:
                 for region, ids in self._chosen.items():
                     # Before anything is sent, so that the act is recorded even if this process is killed.
                     self._decided.note(region, act=said)
                     for start in range(0, len(ids), PAGE):
-                        self._page(app, region, ids[start : start + PAGE])
+                        self._page(app, signer, region, ids[start : start + PAGE])
                         reporter.advance(self.seen)
         except BaseException:
             click.echo(f"ekyc: so far, at least: {self}", err=True)
             raise
 
-    def _page(self, app: Celery, region: str, ids: Sequence[str]) -> None:
+    def _page(self, app: Celery, signer: Signer | None, region: str, ids: Sequence[str]) -> None:
         from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`
 
         kept = self._decided.read(region, ids)
@@ -235,6 +237,7 @@ class Run:
             deliver(
                 app,
                 [Outgoing(decision_id(region, each.signature_id), each.name, each.text) for each in ready],
+                signer,
             )
             self._counts[Known.DELIVERED] += len(ready)
             self._decided.note(region, [each.signature_id for each in ready])

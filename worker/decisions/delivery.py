@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from worker.errors import BrokerUnavailable
 from worker.messaging import queues
 from worker.messaging.publish import BROKEN
 from worker.settings import DECISION_QUEUE
+from worker.signatures import task_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from kombu.message import Message
 
     from schemas.decision import Decision
+    from worker.signatures import Signer
 
 #: An object, not a name: Celery would add a name to its list of queues.
 QUEUE: Final = Queue(DECISION_QUEUE)
@@ -55,15 +58,23 @@ class Outgoing:
         text = json.dumps(dump_decision(decision), ensure_ascii=False, separators=(",", ":"))
         return cls(decision.id, decision.decision, text)
 
+    def signature(self, task: str, signer: Signer) -> dict[str, str]:
+        """Return the headers that sign it for a task. They depend on the decision and the keys, not on the time."""
+        payload = json.loads(self.text)
+        decided_at = datetime.fromisoformat(payload["decided_at"])
+        return signer.headers(self.id, int(decided_at.timestamp()), task_body(task, payload))
 
-def deliver(app: Celery, decisions: Sequence[Outgoing]) -> None:
+
+def deliver(app: Celery, decisions: Sequence[Outgoing], signer: Signer | None = None) -> None:
     """Put decisions on the pipeline's queue, in one batch if the broker supports it. Messages have the decisions' ids.
+
+    With a `signer`, their headers hold its signatures: see ``worker.client.verify``.
 
     Raises ``BrokerUnavailable``. Some decisions may be delivered then; the next attempt sends the same bytes.
     """
     with _pipelines_queue(app) as (producer, options), producer.batch(len(decisions)):
         for outgoing in decisions:
-            _send(app, outgoing, producer, options)
+            _send(app, outgoing, producer, options, signer)
 
 
 def send_on(app: Celery, message: Message) -> None:
@@ -122,11 +133,15 @@ def _ensure(producer: Producer) -> None:
         declared.add(DECISION_QUEUE)
 
 
-def _send(app: Celery, outgoing: Outgoing, producer: Producer, options: dict[str, Any]) -> None:
+def _send(
+    app: Celery, outgoing: Outgoing, producer: Producer, options: dict[str, Any], signer: Signer | None
+) -> None:
+    task = f"{DECISION_QUEUE}.{outgoing.name}"
     app.send_task(
-        f"{DECISION_QUEUE}.{outgoing.name}",
+        task,
         kwargs={"decision": json.loads(outgoing.text)},
         task_id=outgoing.id,
+        headers=outgoing.signature(task, signer) if signer else None,
         queue=QUEUE,  # type: ignore[arg-type]
         # By default Celery would declare the queue with its earlier arguments.
         declare=[],

@@ -26,12 +26,14 @@ from worker.runtime.in_flight import InFlight
 from worker.runtime.outage import DependencyLog
 from worker.runtime.region_holds import RegionHolds
 from worker.settings import current
+from worker.signatures import key_signer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.observability.hook import Interceptor
     from worker.settings import Settings
+    from worker.signatures import Signer
 
 #: Verifications of one region that a process has in flight at a time, by stage. Polls of 0.5 s in this number keep a
 #: core busy; images take more CPU and memory, so there are fewer of them (``worker.evidence.admission``).
@@ -61,6 +63,8 @@ class Services:
     table: Table
     #: Applied beside `table`, and never acted on. None: there is none.
     shadow: Table | None
+    #: Signs Celery deliveries. None: they are not signed.
+    signer: Signer | None
     policy: Policy
     event_loop: EventLoop
     executors: Mapping[Stage, Executor]
@@ -102,6 +106,7 @@ class Services:
             ),
             table=Table.load(settings.decisions_file),
             shadow=Table.load(settings.decisions_shadow) if settings.decisions_shadow else None,
+            signer=key_signer(settings.signing_key),
             policy=Policy.from_settings(settings),
             event_loop=event_loop,
             executors={stage: Executor(most, event_loop, settings.regions) for stage, most in CALLS.items()},
