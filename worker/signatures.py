@@ -137,7 +137,7 @@ def task_body(name: str, payload: Any) -> bytes:
     """Return the bytes that are signed for a Celery task: its name, and its payload in a canonical form.
 
     The consumer sees the payload only after JSON was read from it, so this form does not depend on how the JSON was
-    written. The name is signed too, so that nobody can send a decision to the task of another decision.
+    written. The name is signed, too: a decision that is sent to the task of another decision is refused.
     """
     return json.dumps(
         {"payload": payload, "task": name},

@@ -1,4 +1,4 @@
-"""A Celery pipeline that trusts the fleet's signature, not whoever can write to the broker.
+"""A Celery pipeline that trusts the fleet's signature, not every client that can write to the broker.
 
     export BROKER_URL=redis://127.0.0.1:6379/0 WEBHOOK_PUBLIC_KEYS=whpk_… DATABASE=decisions.sqlite
     celery -A pipeline worker -Q onboarding -n pipeline@%h

@@ -51,7 +51,7 @@ def key() -> str:
 
 def taken(fleet: Fleet) -> dict[str, Message]:
     """Take all messages of the pipeline's queue, by signature id."""
-    found = {}
+    found: dict[str, Message] = {}
     with Connection(fleet.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
         while True:
             try:
@@ -59,7 +59,7 @@ def taken(fleet: Fleet) -> dict[str, Message]:
             except queue.Empty:
                 return found
             headers, decision = message.headers, message.payload[1]["decision"]
-            signature = {name: headers[name] for name in SIGNATURE if name in headers}
+            signature: dict[str, str] = {name: headers[name] for name in SIGNATURE if name in headers}
             found[decision["signature_id"]] = Message(headers["task"], headers["id"], signature, decision)
             message.ack()
 

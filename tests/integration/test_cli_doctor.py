@@ -16,6 +16,7 @@ from tests.support.cli_process import Ekyc
 from tests.support.http_thread import serving
 from tests.support.servers import VALKEY, running_server
 from worker.ledger import Ledger
+from worker.signatures import format_private_key, key_id, new_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +142,7 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "queue onboarding",
         "enqueue by name",
         "decision table",
+        "signing key",
         "evidence",
         "vendor keys",
         "vendor ph",
@@ -166,6 +168,21 @@ def test_people_read_a_level_a_check_and_what_to_do(ekyc: Ekyc) -> None:
     assert any(line.startswith("error    evidence           EKYC_EVIDENCE_URL is not set") for line in lines)
     address = next(number for number, line in enumerate(lines) if line.startswith("warning  vendor address"))
     assert lines[address + 1].strip() == "-> unset it in production"
+
+
+def test_which_keys_sign_and_who_may_read_them(ekyc: Ekyc, tmp_path: Path) -> None:
+    path = tmp_path / "signing-key"
+    keys = [new_private_key() for _ in range(2)]
+    path.write_text("".join(f"{format_private_key(key)}\n" for key in keys))
+    path.chmod(0o640)
+    ids = ", then ".join(key_id(key.public_key()) for key in keys)
+    signed = ekyc.with_env(EKYC_SIGNING_KEY_FILE=str(path))
+    found = findings(signed, code=0)["signing key"]
+    assert (found["level"], found["said"]) == ("ok", f"deliveries are signed by {ids}")
+    path.chmod(0o644)
+    found = findings(signed, code=0)["signing key"]
+    assert (found["level"], found["todo"]) == ("warning", "take the right from others: chmod o-rwx")
+    assert "whsk_" not in str(found)
 
 
 def test_settings_that_cannot_be_read_are_all_it_says(ekyc: Ekyc) -> None:

@@ -25,6 +25,7 @@ NAV: Final[Mapping[str, tuple[str, ...]]] = {
     "How-to": (
         "pipelines.md",
         "http-api.md",
+        "receivers.md",
         "testing.md",
         "settings.md",
         "decisions.md",

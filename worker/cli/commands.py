@@ -29,6 +29,7 @@ BUILT_IN: Final = {
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
     "token": "worker.cli.token:token",
+    "webhook": "worker.cli.webhook:webhook",
     "completion": "worker.cli.completion:completion",
 }
 
@@ -48,6 +49,7 @@ SHORT_HELP: Final = {
     "doctor": "Check settings, Redis, evidence, decision table and vendor.",
     "poll-plan": "Show when a verification is polled.",
     "token": "Make tokens of the HTTP API.",
+    "webhook": "Make keys of signatures, and check a receiver of webhooks.",
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
     "sandbox": "Start a stand-in for the vendor: tokens, results and images.",

@@ -10,7 +10,15 @@ from flask import Flask, Response, request
 
 from worker.errors import LedgerUnavailable
 from worker.ledger.decision_feed import CursorExpired
-from worker.web.api import decisions, docs_page, notifications, reconciliations, request_log, verifications
+from worker.web.api import (
+    decisions,
+    docs_page,
+    notifications,
+    reconciliations,
+    request_log,
+    verifications,
+    webhook_keys,
+)
 from worker.web.api.admission import PUBLIC, admit, needs
 from worker.web.api.backend import Backend
 from worker.web.api.openapi import document, make_api
@@ -30,6 +38,7 @@ _BLUEPRINTS: Final = (
     decisions.blueprint,
     reconciliations.blueprint,
     notifications.blueprint,
+    webhook_keys.blueprint,
 )
 
 _log = structlog.get_logger(__name__)

@@ -226,6 +226,22 @@ class DecisionPage(Schema):
     more = fields.Boolean(required=True, metadata={"description": "There are more now."})
 
 
+class WebhookKey(Schema):
+    """A public key that verifies deliveries."""
+
+    key_id = fields.String(required=True, metadata={"description": "A short name of the key, for people."})
+    public_key = fields.String(
+        required=True, metadata={"description": "`whpk_`, and the 32 bytes of the key in base64."}
+    )
+    algorithm = fields.String(required=True, validate=OneOf(("ed25519",)))
+
+
+class WebhookKeys(Schema):
+    """The keys that sign now, the newest first."""
+
+    keys = fields.List(fields.Nested(WebhookKey), required=True)
+
+
 class ReconciliationRequest(Strict):
     region = ExactRegion(required=True, metadata=REGION)
     signature_ids = BoundedList(SignatureId(metadata=ID), low=0, high=MOST_IDS, required=True)

@@ -1,0 +1,59 @@
+"""`ekyc webhook key` and `ekyc webhook secret`: a new private key, or a new secret, in a file for its owner alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from worker import signatures
+from worker.errors import InvalidInput
+
+_file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+
+
+@click.command
+@_file_argument
+def key(file: Path) -> None:
+    """Make a private key for EKYC_SIGNING_KEY_FILE.
+
+    The private key goes to FILE, which only its owner can read, and which must not exist yet. The public key, which
+    receivers need, goes to stdout.
+
+    Exit status: 0, 2 the file exists or cannot be written.
+    """
+    private = signatures.new_private_key()
+    public = private.public_key()
+    _write(file, signatures.format_private_key(private))
+    click.echo(signatures.format_public_key(public))
+    click.echo(f"ekyc: the private key {signatures.key_id(public)} is in {file}", err=True)
+
+
+@click.command
+@_file_argument
+def secret(file: Path) -> None:
+    """Make a secret for one endpoint and its receiver.
+
+    It goes to FILE, which only its owner can read, and which must not exist yet. Nothing goes to stdout.
+
+    Exit status: 0, 2 the file exists or cannot be written.
+    """
+    _write(file, signatures.format_secret(signatures.new_secret()))
+    click.echo(f"ekyc: the secret is in {file}: give a copy to the receiver", err=True)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a new file with mode 0600. Raises ``InvalidInput``."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InvalidInput(f"{file}: the file exists, and is not replaced: name a new one") from None
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        # The mode in spite of any umask or default of the folder.
+        os.fchmod(descriptor, 0o600)
+        opened.write(f"{text}\n")
+        opened.flush()
+        os.fsync(descriptor)
