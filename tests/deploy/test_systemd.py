@@ -92,26 +92,30 @@ def test_it_is_started_again_unless_a_person_has_to_mend_its_settings(process: s
 def test_what_a_person_types_has_what_a_worker_has() -> None:
     """`as-worker`: the same settings, secrets, user and programs."""
     lines = unit(UNITS["worker"])
-    broker = unit("broker.conf")
+    optional = [unit("broker.conf"), unit("signing.conf")]
     script = (DEPLOY / "systemd" / "as-worker").read_text()
     for name in ("User", "Group", "WorkingDirectory", "EnvironmentFile", "LoadCredential"):
         assert sorted(re.findall(rf"--property={name}=(\S+)", script)) == sorted(
-            lines[name] + broker.get(name, [])
+            [*lines[name], *(value for each in optional for value in each.get(name, []))]
         )
     given = dict(re.findall(r'--setenv=(\w+)="/run/credentials/\$unit\.service/(\w+)"', script))
     named = dict(
         re.findall(
-            r"^(\w+_FILE)=%d/(\w+)", "\n".join(lines["Environment"] + broker["Environment"]), re.MULTILINE
+            r"^(\w+_FILE)=%d/(\w+)",
+            "\n".join(text for each in (lines, *optional) for text in each["Environment"]),
+            re.MULTILINE,
         )
     )
     assert given == named
     assert '-- "/opt/ekyc/bin/$command" "$@"' in script
 
 
-def test_a_broker_of_its_own_has_a_credential_that_is_read() -> None:
-    broker = unit("broker.conf")
-    assert broker["LoadCredential"] == ["broker_url:/etc/ekyc/credentials/broker_url"]
-    (variable,) = broker["Environment"]
+@pytest.mark.parametrize(("file", "name"), [("broker.conf", "broker_url"), ("signing.conf", "signing_key")])
+def test_an_optional_secret_is_a_credential_that_is_read(file: str, name: str) -> None:
+    lines = unit(file)
+    assert lines["LoadCredential"] == [f"{name}:/etc/ekyc/credentials/{name}"]
+    (variable,) = lines["Environment"]
+    assert variable.endswith(f"=%d/{name}")
     assert is_read(variable.partition("=")[0])
 
 

@@ -132,7 +132,13 @@ def _command(name: str, folder: Path, port: int) -> Sequence[str]:
         subprocess.run(
             ["go", "build", "-o", str(binary), "main.go"],
             cwd=EXAMPLES / name,
-            env=os.environ | {"GO111MODULE": "off", "GOTOOLCHAIN": "local"},
+            env=os.environ
+            | {
+                "GO111MODULE": "off",
+                "GOTOOLCHAIN": "local",
+                "GOPATH": str(folder / "go"),
+                "GOCACHE": str(ROOT / ".pytest_cache" / "go"),
+            },
             check=True,
             timeout=100,
         )
