@@ -15,9 +15,12 @@ from kombu import Connection
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.paths import ROOT
+from tests.support.rabbitmq import RabbitMQ, installed
 from tests.support.waiting import until
 from worker import signatures
+from worker.client import verify
 from worker.decisions.delivery import Outgoing
+from worker.errors import SignatureRefused
 from worker.signatures import Signer
 
 if TYPE_CHECKING:
@@ -52,7 +55,8 @@ def key() -> str:
 def taken(fleet: Fleet) -> dict[str, Message]:
     """Take all messages of the pipeline's queue, by signature id."""
     found: dict[str, Message] = {}
-    with Connection(fleet.redis_url) as connection, connection.SimpleQueue("onboarding") as queue:
+    url = fleet.broker_url or fleet.redis_url
+    with Connection(url) as connection, connection.SimpleQueue("onboarding") as queue:
         while True:
             try:
                 message = queue.get_nowait()
@@ -209,3 +213,14 @@ def test_a_worker_with_a_key_that_cannot_be_read_does_not_start(fleet: Fleet, ke
     assert done.returncode == 2
     assert "EKYC_SIGNING_KEY: a private key has 32 or 64 bytes, this one has 60" in done.stderr
     assert key[5:20] not in done.stderr + done.stdout
+
+
+@pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
+def test_a_signature_survives_rabbitmq(fleet: Fleet, key: str) -> None:
+    with RabbitMQ(fleet.folder) as broker:
+        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = broker.url
+        (message,) = decided(fleet, key, "pass-1").values()
+    name = message.task
+    assert verify(message.headers, message.decision, keys=public(key), name=name) == message.id
+    with pytest.raises(SignatureRefused):
+        verify(message.headers, dict(message.decision, polls=9), keys=public(key), name=name)

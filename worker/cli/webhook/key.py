@@ -52,8 +52,6 @@ def _write(file: Path, text: str) -> None:
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        # The mode in spite of any umask or default of the folder.
-        os.fchmod(descriptor, 0o600)
         opened.write(f"{text}\n")
         opened.flush()
         os.fsync(descriptor)
