@@ -84,7 +84,7 @@ func (s *store) receive(id string, body []byte) error {
 		return err
 	}
 	s.known[id] = true
-	// Apply the event here; ignore a `type` that you do not know.
+	// Apply the event here: its `type` is `verification.decided`; ignore other types.
 	return nil
 }
 

@@ -60,7 +60,7 @@ const receive = (id, body) => {
   writeSync(log, `${JSON.stringify({ id, event: JSON.parse(body) })}\n`);
   fsyncSync(log);
   known.add(id);
-  // Apply the event here; ignore a `type` that you do not know.
+  // Apply the event here: its `type` is `verification.decided`; ignore other types.
 };
 
 const server = createServer((request, response) => {

@@ -153,7 +153,7 @@ class Remembering:
 
 def with_an_id_of_the_body(headers: Mapping[str, str], body: bytes) -> int:
     """It verifies the id that the body has, and uses the one of the header."""
-    return right({**headers, "webhook-id": json.loads(body)["data"]["check"]}, body)
+    return right({**headers, "webhook-id": json.loads(body)["id"]}, body)
 
 
 #: What a receiver does wrong, and the checks that must find it.

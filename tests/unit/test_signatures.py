@@ -162,6 +162,16 @@ def test_a_malformed_header(name: str, value: str) -> None:
     assert refused(verifier(SECRET), headers) == "MALFORMED_HEADER"
 
 
+def test_more_signatures_than_any_sender_makes() -> None:
+    """The work for a header is bounded, even if a signature in it is right."""
+    headers = signer(SECRET).headers("msg_1", now(), BODY)
+    foreign = Signer(secrets=[signatures.new_secret()]).headers("msg_1", now(), BODY)[SIGNATURE]
+    several = " ".join([*[foreign] * 15, headers[SIGNATURE]])
+    assert verifier(SECRET).verify(headers | {SIGNATURE: several}, BODY) == "msg_1"
+    many = " ".join([*[foreign] * 50, headers[SIGNATURE]])
+    assert refused(verifier(SECRET), headers | {SIGNATURE: many}) == "MALFORMED_HEADER"
+
+
 @pytest.mark.parametrize("seconds", [-302, 302])
 def test_a_stale_timestamp(seconds: int) -> None:
     headers = signer(SECRET).headers("msg_1", 1_700_000_000, BODY)

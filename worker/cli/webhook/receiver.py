@@ -195,8 +195,10 @@ def _body(message_id: str) -> bytes:
     """A delivery without a decision. Its letters and numbers come out differently where JSON is written again."""
     event = {
         "type": "endpoint.test",
-        "timestamp": rfc3339(int(time.time() * 1000)),
-        "data": {"check": message_id, "text": "José ×", "number": 1.0},
+        "id": message_id,
+        "sent_at": rfc3339(int(time.time() * 1000)),
+        "text": "José ×",
+        "number": 1.0,
     }
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
