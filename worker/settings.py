@@ -115,6 +115,9 @@ class Settings:
     #: docs/receivers.md#the-signing-key. `ekyc webhook key` makes one. Several, separated by commas or line ends, for a
     #: rotation: the newest first. For `web`, too, which publishes the public keys. Unset: no signature by ed25519.
     signing_key: str = field(default="", repr=False)
+    #: The file of the endpoints that receive webhooks: see docs/webhooks.md. Unset: decisions are delivered as Celery
+    #: tasks only.
+    endpoints_file: Path | None = None
     #: Seconds: the longest first countdown after a null answer once the user has submitted. Until then the first
     #: countdown is up to six times as long.
     poll_first_s: float = 2.0
@@ -173,6 +176,7 @@ class Settings:
             decisions_file=Path(path) if (path := env.str("EKYC_DECISIONS_FILE", "")) else None,
             decisions_shadow=Path(path) if (path := env.str("EKYC_DECISIONS_SHADOW", "")) else None,
             signing_key=env.str("EKYC_SIGNING_KEY", "", validate=_signing_key),
+            endpoints_file=Path(path) if (path := env.str("EKYC_ENDPOINTS_FILE", "")) else None,
             poll_first_s=env.float("EKYC_POLL_FIRST", default.poll_first_s, validate=above_zero),
             poll_factor=env.float("EKYC_POLL_FACTOR", default.poll_factor, validate=Range(min=1, max=100)),
             poll_cap_s=env.float("EKYC_POLL_CAP", default.poll_cap_s, validate=above_zero),

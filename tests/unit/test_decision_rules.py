@@ -252,7 +252,7 @@ REFUSED = [
     (HEAD + 'deliveries = "celery"\nrules = []', "3: deliveries is no table"),
     (
         HEAD + 'rules = []\n[deliveries]\nreview = "webhook"',
-        '5: deliveries: review has a delivery of an unknown kind: write "celery"',
+        '5: deliveries: review has a delivery of an unknown kind: write "celery", or "webhook:NAME"',
     ),
     (HEAD + "rules = []\n[deliveries]\nreview = []", "5: deliveries: review has a delivery of an unknown"),
     (

@@ -11,6 +11,7 @@ import click
 
 from worker.cli.checks.broker import check_broker
 from worker.cli.checks.decisions import check_decisions, check_fleet_tables, check_shadow
+from worker.cli.checks.endpoints import check_endpoints
 from worker.cli.checks.files import check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
@@ -39,6 +40,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "shadow table": check_shadow,
     "fleet tables": check_fleet_tables,
     "signing key": check_signing_key,
+    "endpoints": check_endpoints,
     "evidence": check_evidence,
     "ledger": check_identity,
     "vendor address": check_address,

@@ -15,7 +15,7 @@ from worker.decisions.table import Source, Table
 from worker.enqueue_request import REGIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from worker.decisions.positions import Path
 
@@ -58,14 +58,15 @@ class Checked:
         return self.source.name if finding.line is None else f"{self.source.name}:{finding.line}"
 
 
-def check(source: Source, packaged: Table) -> Checked:
+def check(source: Source, packaged: Table, endpoints: Collection[str] | None = None) -> Checked:
     """Everything that can be found without an answer.
 
     Parameters:
         packaged: its decisions are known to every pipeline, where the file has no `consumes`.
+        endpoints: the names of those that exist; None: they are not known.
     """
     positions = Positions.of(source.text)
-    found = source.table()
+    found = source.table(endpoints)
     if not isinstance(found, Table):
         errors = (
             Finding(Severity.ERROR, positions.line(fault.path), fault.said, fault.cure) for fault in found
@@ -157,7 +158,7 @@ def _falls(table: Table, result: str, code: str, region: str) -> bool:
 
 def _not_consumed(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Path, str, str]]:
     known = packaged.decisions if table.consumes is None else table.consumes
-    for name in sorted(table.decisions - known):
+    for name in sorted(name for name in table.decisions - known if table.by_celery(name)):
         number = next((at for at, rule in enumerate(table.rules) if rule.decision == name), None)
         here: Path = ("otherwise",) if number is None or source.is_legacy else ("rules", number, "decision")
         told = "the file has no consumes" if table.consumes is None else "consumes does not name it"

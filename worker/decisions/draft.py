@@ -13,6 +13,7 @@ from schemas.face import MAX_SCORE
 from schemas.fields import CODE
 from schemas.labels import LABEL
 from schemas.result import DOCUMENTED_CODES, SIBLING_CODES, Contradiction, OverallResult
+from worker.decisions.endpoints import NAME as ENDPOINT_NAME
 from worker.decisions.rules import ANY, APPROVE, APPROVED, ONE_OF, SCORES, OneOf, Rule, Within, unsafe
 from worker.enqueue_request import REGIONS, canonical_region
 
@@ -35,9 +36,9 @@ CODES: Final = (
     *(code for codes in SIBLING_CODES.values() for code in codes),
 )
 
-#: How a decision may be delivered.
+#: How a decision may be delivered: as a Celery task, or to an endpoint.
 CELERY: Final = "celery"
-DELIVERIES: Final = (CELERY,)
+WEBHOOK: Final = "webhook:"
 
 #: The bounds of a range of scores.
 BOUNDS: Final = ("at_least", "below")
@@ -207,11 +208,11 @@ class Draft:
                     path, f"deliveries: no rule decides {_shown(name)}", _known(name, sorted(decisions))
                 )
             listed = kinds if isinstance(kinds, list) else [kinds]
-            if not listed or any(kind not in DELIVERIES for kind in listed):
+            if not listed or not all(_is_delivery(kind) for kind in listed):
                 self._fault(
                     path,
                     f"deliveries: {_shown(name)} has a delivery of an unknown kind",
-                    f'write "{CELERY}": it is the only kind',
+                    f'write "{CELERY}", or "{WEBHOOK}NAME" with the name of an endpoint',
                 )
             else:
                 found[name] = tuple(dict.fromkeys(listed))
@@ -229,6 +230,17 @@ class Draft:
             if key not in known:
                 where = f"rule {int(path[1]) + 1}: " if path[:1] == ("rules",) else ""
                 self._fault((*path, key), f"{where}{_shown(key)} is unknown", _known(key, known))
+
+
+def endpoint_of(delivery: str) -> str | None:
+    """The name of the endpoint in a delivery by webhook; None: it is another delivery."""
+    return delivery.removeprefix(WEBHOOK) if delivery.startswith(WEBHOOK) else None
+
+
+def _is_delivery(kind: Any) -> bool:
+    if not isinstance(kind, str):
+        return False
+    return kind == CELERY or ENDPOINT_NAME.fullmatch(endpoint_of(kind) or "") is not None
 
 
 def near(word: str, known: Iterable[str]) -> str | None:

@@ -10,14 +10,14 @@ from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.decisions.draft import CELERY, Draft, Fault
+from worker.decisions.draft import CELERY, Draft, Fault, endpoint_of
 from worker.decisions.legacy import Draft as LegacyDraft
 from worker.decisions.positions import Positions
 from worker.decisions.rules import APPROVE, OneOf, Rule, is_cut
 from worker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
@@ -53,10 +53,13 @@ class Table:
     is_legacy: bool = False
 
     @classmethod
-    def load(cls, path: Path | None) -> Table:
-        """Read a table, None being the packaged one. Raises ``ConfigError`` with a line for each fault."""
+    def load(cls, path: Path | None, endpoints: Collection[str] | None = None) -> Table:
+        """Read a table, None being the packaged one. Raises ``ConfigError`` with a line for each fault.
+
+        `endpoints`: the names of those that exist; None: a table may name any endpoint.
+        """
         source = Source.read(path)
-        table = source.table()
+        table = source.table(endpoints)
         if isinstance(table, Table):
             return table
         raise ConfigError("\n".join(source.line(fault) for fault in table))
@@ -69,6 +72,15 @@ class Table:
     def delivered_by(self, decision: str) -> tuple[str, ...]:
         """The kinds of delivery of a decision."""
         return self.deliveries.get(decision, (CELERY,))
+
+    def webhooks(self, decision: str) -> tuple[str, ...]:
+        """The names of the endpoints that a decision is delivered to."""
+        names = (endpoint_of(delivery) for delivery in self.deliveries.get(decision, ()))
+        return tuple(name for name in names if name is not None)
+
+    def by_celery(self, decision: str) -> bool:
+        """Whether a decision is delivered as a Celery task."""
+        return CELERY in self.delivered_by(decision)
 
     def values(self, name: str) -> frozenset[str]:
         """The values that conditions called `name` have, in all rules."""
@@ -125,9 +137,12 @@ class Source:
     def is_legacy(self) -> bool:
         return "rules" not in self.document and not _LEGACY_KEYS.isdisjoint(self.document)
 
-    def table(self) -> Table | list[Fault]:
-        """The table, or what is wrong with it."""
-        return self._legacy() if self.is_legacy else self._table()
+    def table(self, endpoints: Collection[str] | None = None) -> Table | list[Fault]:
+        """The table, or what is wrong with it. `endpoints`: see ``Table.load``."""
+        table = self._legacy() if self.is_legacy else self._table()
+        if isinstance(table, Table) and endpoints is not None:
+            return list(_unknown_endpoints(table, self.document, endpoints)) or table
+        return table
 
     def line(self, fault: Fault) -> str:
         """A fault as one line: where, what, and what to do."""
@@ -153,6 +168,24 @@ class Source:
         if draft.faults:
             return [Fault(path, said, "") for path, said in draft.located()]
         return Table(draft.version, draft.rules(), draft.otherwise, is_legacy=True)
+
+
+def _unknown_endpoints(
+    table: Table, document: Mapping[str, Any], endpoints: Collection[str]
+) -> Iterator[Fault]:
+    for decision, deliveries in table.deliveries.items():
+        for delivery in deliveries:
+            name = endpoint_of(delivery)
+            if name is None or name in endpoints:
+                continue
+            listed = document["deliveries"][decision]
+            at = (listed.index(delivery),) if isinstance(listed, list) else ()
+            known = f"known are {', '.join(sorted(endpoints))}" if endpoints else "there is none"
+            yield Fault(
+                ("deliveries", decision, *at),
+                f"deliveries: {decision} goes to the endpoint {name}, which does not exist",
+                f"add [endpoints.{name}] to the file in EKYC_ENDPOINTS_FILE; {known}",
+            )
 
 
 def content_hash(table: Table) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.advance.client import Client
 from worker.concurrency.executor import EventLoop, Executor
+from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Table
 from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
@@ -31,6 +32,7 @@ from worker.signatures import key_signer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from worker.decisions.endpoints import Endpoint
     from worker.observability.hook import Interceptor
     from worker.settings import Settings
     from worker.signatures import Signer
@@ -65,6 +67,8 @@ class Services:
     shadow: Table | None
     #: Signs Celery deliveries. None: they are not signed.
     signer: Signer | None
+    #: Where webhooks go, by name.
+    endpoints: Mapping[str, Endpoint]
     policy: Policy
     event_loop: EventLoop
     executors: Mapping[Stage, Executor]
@@ -82,6 +86,7 @@ class Services:
         """Build the services without connecting to anything. Raises ``ConfigError``."""
         settings.require_vendor()
         settings.require_evidence()
+        endpoints = load_endpoints(settings.endpoints_file)
         redis = connect(settings.redis_url)
         event_loop = process_event_loop()
         ledger = Ledger(
@@ -104,7 +109,8 @@ class Services:
                 proxy=settings.proxy,
                 ca_bundle=settings.ca_bundle,
             ),
-            table=Table.load(settings.decisions_file),
+            table=Table.load(settings.decisions_file, endpoints),
+            endpoints=endpoints,
             shadow=Table.load(settings.decisions_shadow) if settings.decisions_shadow else None,
             signer=key_signer(settings.signing_key),
             policy=Policy.from_settings(settings),

@@ -27,13 +27,14 @@ forbid_core_dumps()
 try:
     # Before the imports that a shadowing module would break.
     refuse_shadows()
+    from worker.decisions.endpoints import load as load_endpoints
     from worker.decisions.table import Table
     from worker.settings import current, unknown_names
     from worker.web.api.token_file import TokenFile
     from worker.web.slow_heads import has_body, is_buffered
 
     _settings: Final = current()
-    Table.load(_settings.decisions_file)
+    Table.load(_settings.decisions_file, load_endpoints(_settings.endpoints_file, with_secrets=False))
     TokenFile(_settings.api_tokens_file)
 except ConfigError as error:
     exit_with_error(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
 from worker.decisions.check import check
+from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Source, Table
 from worker.errors import ConfigError, LedgerUnavailable
 from worker.ledger.connection import connect
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 def check_decisions(settings: Settings) -> Iterator[Finding]:
     """Raises ``ConfigError`` for a table that cannot be used."""
-    yield from _check("decision table", settings.decisions_file)
+    yield from _check(settings, "decision table", settings.decisions_file)
 
 
 def check_shadow(settings: Settings) -> Iterator[Finding]:
     """Raises ``ConfigError`` for a table that cannot be used."""
     if settings.decisions_shadow is not None:
-        yield from _check("shadow table", settings.decisions_shadow)
+        yield from _check(settings, "shadow table", settings.decisions_shadow)
 
 
 def check_fleet_tables(settings: Settings) -> Iterator[Finding]:
@@ -70,11 +71,12 @@ def fleet_tables(workers: tuple[Worker, ...], table: Table, shadow: Table | None
             )
 
 
-def _check(name: str, path: Path | None) -> Iterator[Finding]:
-    table = Table.load(path)
+def _check(settings: Settings, name: str, path: Path | None) -> Iterator[Finding]:
+    endpoints = load_endpoints(settings.endpoints_file, with_secrets=False)
+    table = Table.load(path, endpoints)
     yield Finding(name, Level.OK, f"version {table.version} ({path or 'packaged'})")
     if path is None:
         return
-    checked = check(Source.read(path), Table.load(None))
+    checked = check(Source.read(path), Table.load(None), endpoints)
     for finding in checked.findings:
         yield Finding(name, Level.WARNING, f"{checked.where(finding)}: {finding.said}", finding.cure)

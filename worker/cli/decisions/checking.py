@@ -12,7 +12,9 @@ from worker.cli.decisions.options import FILE, in_use
 from worker.cli.options import json_option
 from worker.decisions.check import Severity
 from worker.decisions.check import check as check_source
+from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Source, Table
+from worker.settings import current
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +33,14 @@ def check(ctx: click.Context, file: Path | None, *, as_json: bool) -> None:
 
     Each line has the file, the line in it, what is wrong, and what to do. An error keeps workers from starting. A
     warning does not: a rule that never decides, a code that looks misspelt, a documented errorCode without a rule, a
-    decision that nothing consumes. A note is about the format. With --json: file, version (null: it has errors), ok,
+    decision that nothing consumes. A delivery to an endpoint that EKYC_ENDPOINTS_FILE does not have is an error. A note
+    is about the format. With --json: file, version (null: it has errors), ok,
     findings (severity, line, said, cure).
 
     Exit status: 0 nothing but notes, 1 an error or a warning, 2 the file cannot be read or is not TOML.
     """
-    checked = check_source(Source.read(in_use(file)), Table.load(None))
+    endpoints = load_endpoints(current().endpoints_file, with_secrets=False)
+    checked = check_source(Source.read(in_use(file)), Table.load(None), endpoints)
     if as_json:
         click.echo(json.dumps(_as_json(checked)))
     else:
