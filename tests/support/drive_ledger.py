@@ -14,6 +14,7 @@ from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
     from worker.ledger import Ledger
+    from worker.ledger.models import Verification
 
 
 def decision_text(
@@ -41,6 +42,17 @@ def decide(
     ledger: Ledger, signature_id: str, region: str = "ph", name: str = "approve", *, deliver: bool = True
 ) -> None:
     """Enqueue one verification, and take it through all stages. Nothing else of the region may be due."""
+    batch, one = to_routing(ledger, signature_id, region)
+    text = decision_text(signature_id, region, name)
+    ledger.record(batch, [transitions.decide(one, name=name, decision=text)])
+    if deliver:
+        ledger.record(batch, [transitions.delivered(one, name=name)])
+    else:
+        ledger.record(batch, [transitions.retry(one, in_s=3600, cause="DELIVERY_FAILED")])
+
+
+def to_routing(ledger: Ledger, signature_id: str, region: str = "ph") -> tuple[Batch, Verification]:
+    """Enqueue one verification, and take it to its decision."""
     ledger.enqueue([EnqueueRequest(signature_id, region)])
     (batch,) = ledger.claim(region, limit=1).batches
     assert batch.signature_ids == (signature_id,)
@@ -53,12 +65,7 @@ def decide(
     ledger.record(batch, [transitions.archived(one, EvidenceState.COMPLETE)])
     batch = Batch(batch.id, region, Stage.ROUTING, batch.signature_ids)
     (one,) = ledger.load(batch)
-    text = decision_text(signature_id, region, name)
-    ledger.record(batch, [transitions.decide(one, name=name, decision=text)])
-    if deliver:
-        ledger.record(batch, [transitions.delivered(one, name=name)])
-    else:
-        ledger.record(batch, [transitions.retry(one, in_s=3600, cause="DELIVERY_FAILED")])
+    return batch, one
 
 
 def quarantine(ledger: Ledger, signature_id: str, region: str = "ph") -> None:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 from worker.cli.time_format import hold_text, rfc3339, span
 from worker.evidence import paths
 from worker.ledger.models import Stage
+from worker.ledger.webhooks import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from worker.ledger.models import Hold, Status, Verification
+    from worker.ledger.webhooks import Delivery
 
 #: What a verification waits for at its stage.
 _WAITS: Final = {
     Stage.POLLING: "to be polled",
     Stage.ARCHIVING: "for its images to be archived",
     Stage.ROUTING: "to be decided and delivered",
+    Stage.DELIVERING: "for endpoints to acknowledge its decision",
 }
 
 
@@ -30,15 +33,23 @@ class StatusView:
         hold: the hold of its region, or None.
         evidence_url: where evidence is kept; "" if not set.
         replaced: whether workers claim nothing, because the ledger is not the one they know.
+        deliveries: those that endpoints have not acknowledged yet.
     """
 
     def __init__(
-        self, status: Status, hold: Hold | None, evidence_url: str, *, replaced: bool = False
+        self,
+        status: Status,
+        hold: Hold | None,
+        evidence_url: str,
+        *,
+        replaced: bool = False,
+        deliveries: Sequence[Delivery] = (),
     ) -> None:
         self._status = status
         self._verification = status.verification
         self._hold = hold
         self._replaced = replaced
+        self._deliveries = deliveries
         self._place = evidence_url.rstrip("/")
 
     @property
@@ -83,6 +94,17 @@ class StatusView:
             },
             "evidence": {"url": self.evidence_url, "state": known.evidence and known.evidence.value},
             "decision": self._decision(),
+            "deliveries": [
+                {
+                    "id": each.id,
+                    "endpoint": each.endpoint,
+                    "state": each.state.value,
+                    "tries": each.tries,
+                    "fault": each.fault,
+                    "due_at": _moment(each.due_at_ms),
+                }
+                for each in self._deliveries
+            ],
             "enqueued_at": rfc3339(known.enqueued_at_ms),
             "settled_at": _moment(known.settled_at_ms),
             "retried_at": _moment(known.retried_at_ms),
@@ -123,6 +145,8 @@ class StatusView:
         if self._status.leased_until_ms is not None:
             left = span((self._status.leased_until_ms - self._status.now_ms) / 1000)
             return f"a worker processes it ({stage}), for at most {left} more"
+        if stage is Stage.DELIVERING:
+            return f"decided, and waits {_WAITS[stage]}"
         # What follows the decision is evidence, and changes nothing for the pipeline.
         decided = "decided, and " if self._verification.decision and stage is not Stage.ROUTING else ""
         return f"{decided}waits {_WAITS[stage]}, {self._due()}"
@@ -166,6 +190,8 @@ class StatusView:
         yield "result", " ".join(filter(None, (known.overall_result, known.error_code)))
         yield "contradicted by" if known.overall_result else "no result", known.reason
         yield "decision", known.decision_name
+        for delivery in self._deliveries:
+            yield "delivery", self._delivery(delivery)
         yield "evidence", self._evidence()
         yield "held by batch", self._status.batch_id
         yield "starts", str(self._status.starts) if self._status.starts > 1 else None
@@ -173,6 +199,16 @@ class StatusView:
     def _event(self, at_ms: int, name: str, detail: str = "", worker: str = "") -> str:
         since_s = (at_ms - self._verification.enqueued_at_ms) / 1000
         return f"  {rfc3339(at_ms)}  {since_s:>+10.3f} s  {name:<14} {detail:<24} {worker}".rstrip()
+
+    def _delivery(self, delivery: Delivery) -> str:
+        tries = f"{delivery.tries} tries" + (f", the last one {delivery.fault}" if delivery.fault else "")
+        said = f"{delivery.endpoint}: {tries}"
+        if delivery.state is State.FAILED:
+            return f"{said}; given up: run `ekyc deliveries resend {delivery.id}`"
+        if delivery.due_at_ms is None:
+            return f"{said}; a worker sends it"
+        in_s = (delivery.due_at_ms - self._status.now_ms) / 1000
+        return f"{said}; due {f'in {span(in_s)}' if in_s > 0 else 'now'}"
 
     def _evidence(self) -> str | None:
         url, state = self.evidence_url, self._verification.evidence

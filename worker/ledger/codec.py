@@ -59,6 +59,7 @@ def verification(
     texts = {name: value.decode() for name, key in _TEXTS if (value := fields.get(key))}
     numbers = {name: int(value) for name, key in _NUMBERS if (value := fields.get(key))}
     evidence = fields.get(Field.EVIDENCE.key)
+    deliveries = fields.get(Field.DELIVERIES.key)
     found: dict[str, Any] = texts | numbers
     return Verification(
         signature_id=signature_id,
@@ -69,6 +70,7 @@ def verification(
         evidence=EvidenceState(evidence.decode()) if evidence else None,
         read_at_ms=read_at_ms,
         clock_ahead_ms=clock_ahead_ms,
+        deliveries=tuple(deliveries.decode().split()) if deliveries else (),
         **found,
     )
 

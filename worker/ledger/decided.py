@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 STEP: Final = 1000
 
 #: Stages at which the pipeline has the decision.
-_AFTER: Final = frozenset({Stage.DONE.value, Stage.ARCHIVING.value, Stage.POLLING.value})
+_AFTER: Final = frozenset(
+    {Stage.DONE.value, Stage.ARCHIVING.value, Stage.POLLING.value, Stage.DELIVERING.value}
+)
 
 
 class Known(StrEnum):

@@ -50,3 +50,4 @@ class Field(StrEnum):
     QUARANTINE_REASON = "q", "reason of the quarantine"
     QUARANTINED_FROM = "g", "stage before the quarantine"
     RETRIED_AT = "m", "when a person retried it"
+    DELIVERIES = "D", "endpoints that have not acknowledged the decision yet"

@@ -12,6 +12,8 @@ class Stage(StrEnum):
     POLLING = "polling"
     ARCHIVING = "archiving"
     ROUTING = "routing"
+    #: Decided and archived; endpoints have to acknowledge the decision.
+    DELIVERING = "delivering"
     DONE = "done"
     QUARANTINED = "quarantined"
     #: A person ended it without a decision.
@@ -93,6 +95,8 @@ class Verification:
     clock_ahead_ms: int = 0
     #: JSON text of `worker.decisions.facts`. None: not settled yet, or settled by an older release.
     facts: str | None = None
+    #: The endpoints that have not acknowledged its decision yet.
+    deliveries: tuple[str, ...] = ()
 
     def tries(self, cause: str) -> int:
         """Return how often it failed in a row for `cause`. Each cause has its own countdown and limit."""
@@ -235,6 +239,8 @@ class Counts:
 
     waiting: int = 0
     in_flight: int = 0
+    #: Of those waiting, how many wait only for endpoints to acknowledge their decisions.
+    delivering: int = 0
     #: Of those in flight, how many have a lease that has ended: the next claim takes them back.
     lapsed: int = 0
     done: int = 0

@@ -38,6 +38,7 @@ _SETS: Final = {
     Stage.POLLING: ("due:polling", "leased"),
     Stage.ARCHIVING: ("due:archiving", "leased"),
     Stage.ROUTING: ("due:routing", "leased"),
+    Stage.DELIVERING: ("delivering",),
     Stage.QUARANTINED: ("quarantine",),
 }
 

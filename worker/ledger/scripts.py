@@ -31,6 +31,15 @@ NAMES: Final = (
     "accept",
     "redelivered",
     "feed",
+    "add_deliveries",
+    "claim_deliveries",
+    "load_deliveries",
+    "renew_deliveries",
+    "record_deliveries",
+    "resend",
+    "pause_endpoint",
+    "resume_endpoint",
+    "endpoints",
 )
 
 _FIELD: Final = re.compile(r"\bField\.([A-Z_]+)\b")

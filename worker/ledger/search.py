@@ -27,6 +27,7 @@ _INDEXED: Final = {
     Stage.POLLING: "due:polling",
     Stage.ARCHIVING: "due:archiving",
     Stage.ROUTING: "due:routing",
+    Stage.DELIVERING: "delivering",
     Stage.QUARANTINED: "quarantine",
 }
 
@@ -92,7 +93,7 @@ def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator
         return
     # In the order of `_INDEXED`. What a batch holds is in `leased`, not in the set of its stage.
     names = [_INDEXED[stage] for stage in _INDEXED if stage in stages]
-    if stages - {Stage.QUARANTINED}:
+    if stages - {Stage.QUARANTINED, Stage.DELIVERING}:
         names.append("leased")
     for name in names:
         start = 0

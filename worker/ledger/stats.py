@@ -34,7 +34,7 @@ class Stats:
 
     def counts(self, region: str) -> Counts:
         """Return the counts of one region. Raises ``LedgerUnavailable``."""
-        now_ms, *hashes, quarantined, leases, polling, archiving, routing = self._scripts.call(
+        now_ms, *hashes, (quarantined, delivering), leases, polling, archiving, routing = self._scripts.call(
             "counts", region
         )
         counters, hold, health = map(pairs, hashes)
@@ -50,7 +50,8 @@ class Stats:
         moments = [int(moment) for moment in (lease_ends, *first.values()) if moment is not None]
         oldest_due_ms = min(moments, default=now_ms)
         return Counts(
-            waiting=sum(waiting.values()),
+            waiting=sum(waiting.values()) + delivering,
+            delivering=delivering,
             in_flight=leased,
             lapsed=lapsed,
             done=_number(counters, b"done"),
@@ -68,7 +69,7 @@ class Stats:
             answers=_named(counters, b"answer:"),
             quarantine=_named(counters, b"quarantine:"),
             holds=holds,
-            stages=waiting,
+            stages=waiting | {Stage.DELIVERING.value: delivering},
             due=due,
             holds_begun=_named(counters, b"hold:"),
             leases_expired=_number(counters, b"lease_expired"),

@@ -5,6 +5,8 @@ polling ──settle─► archiving        archiving ──archive─► routin
 polling ─unsettled► routing         archiving ──finish──► done             routing ──deliver─► archiving
 any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
 polling ──finish─► done             archiving ──ask_again─► polling
+
+If endpoints have not acknowledged the decision by then, `delivering` comes before `done`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from worker.ledger.models import EvidenceState, Stage
 
 if TYPE_CHECKING:
     from worker.ledger.models import Verification
+    from worker.ledger.webhooks import NewDelivery
 
 
 class Destination(StrEnum):
@@ -82,6 +85,8 @@ class Transition:
     answer: str = ""
     #: Why the region may go on hold.
     trip: Trip | None = None
+    #: What is delivered by webhook if this is the first decision of the verification.
+    deliveries: tuple[NewDelivery, ...] = ()
     #: The exception that was raised, if any: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)
 
@@ -98,6 +103,8 @@ class Transition:
         }
         if self.event:
             packed |= {"event": self.event, "detail": self.detail}
+        if self.deliveries:
+            packed["deliveries"] = [each.packed() for each in self.deliveries]
         if self.answer:
             packed["answer"] = self.answer
         if self.trip:
@@ -252,8 +259,13 @@ def archived(
     )
 
 
-def decide(verification: Verification, *, name: str, decision: str) -> Transition:
-    """Fix the decision's bytes before they are delivered, so that a second delivery carries the same."""
+def decide(
+    verification: Verification, *, name: str, decision: str, deliveries: tuple[NewDelivery, ...] = ()
+) -> Transition:
+    """Fix the decision's bytes before they are delivered, so that a second delivery carries the same.
+
+    `deliveries`: those by webhook. They are added with it, and wait each by itself.
+    """
     return Transition(
         verification.signature_id,
         Destination.SAME,
@@ -262,13 +274,22 @@ def decide(verification: Verification, *, name: str, decision: str) -> Transitio
         # A repeated delivery makes no new decision.
         event="" if verification.decision else "decided",
         detail=name,
+        deliveries=() if verification.decision else deliveries,
     )
 
 
 def delivered(
-    verification: Verification, *, name: str, then: Stage = Stage.DONE, in_s: float = 0.0
+    verification: Verification,
+    *,
+    name: str,
+    then: Stage = Stage.DONE,
+    in_s: float = 0.0,
+    by_celery: bool = True,
 ) -> Transition:
-    """Record that the pipeline has the decision. This is the end, unless `then` is a stage for more evidence."""
+    """Record that the pipeline has the decision. This is the end, unless `then` is a stage for more evidence.
+
+    What is delivered by webhook may still wait. `by_celery`: False if the decision goes to endpoints alone.
+    """
     return Transition(
         verification.signature_id,
         Destination.DONE if then is Stage.DONE else Destination.DUE,
@@ -279,7 +300,7 @@ def delivered(
             f"error_code:{verification.reason or verification.error_code or 'NONE'}": 1,
         }
         | _took(verification),
-        event="delivered",
+        event="delivered" if by_celery else "handed_over",
         detail=name,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +15,11 @@ from worker.decisions.check import Severity
 from worker.decisions.check import check as check_source
 from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Source, Table
+from worker.errors import ConfigError
 from worker.settings import current
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from worker.decisions.check import Checked
@@ -39,13 +42,19 @@ def check(ctx: click.Context, file: Path | None, *, as_json: bool) -> None:
 
     Exit status: 0 nothing but notes, 1 an error or a warning, 2 the file cannot be read or is not TOML.
     """
-    endpoints = load_endpoints(current().endpoints_file, with_secrets=False)
-    checked = check_source(Source.read(in_use(file)), Table.load(None), endpoints)
+    checked = check_source(Source.read(in_use(file)), Table.load(None), _endpoints())
     if as_json:
         click.echo(json.dumps(_as_json(checked)))
     else:
         _print(checked)
     ctx.exit(0 if checked.is_sound else 1)
+
+
+def _endpoints() -> Collection[str] | None:
+    """The names of the endpoints; None: the settings or their file cannot be used, which `ekyc doctor` reports."""
+    with suppress(ConfigError):
+        return load_endpoints(current().endpoints_file, with_secrets=False)
+    return None
 
 
 def _as_json(checked: Checked) -> dict[str, object]:

@@ -50,7 +50,7 @@ for _, id in ipairs(ended) do
     if starts >= most_starts and seen[3] and seen[1] ~= 'routing' then
       -- The pipeline has its decision: missing evidence needs no person.
       note(id, now, 'given_up', 'CRASHES_WORKERS', worker)
-      finish(id, retention)
+      finish(id, retention, redis.call('HGET', key('v:' .. id), Field.DELIVERIES) and now)
     elseif starts >= most_starts then
       killers[#killers + 1] = { id, redis.call('HGETALL', key('v:' .. id)) }
       quarantine(id, 'CRASHES_WORKERS', now, worker)

@@ -34,6 +34,21 @@
 --   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while a dispatcher finds another one here
 --   alarm           hash    at, by: the dispatcher that wakes for the next due moment
 --
+-- Of deliveries by webhook; none of these keys exists without an endpoint:
+--   delivering      zset    id of a verification that waits only for endpoints to acknowledge its decision -> since when
+--   endpoints       set     the endpoints that had a delivery here
+--   webhook:<id>    hash    a delivery: endpoint, about (signatureId; '' for other events), type, body, state (waiting,
+--                           failed or acknowledged), at, tries, first (try), last (try), fault (of that try), acknowledged,
+--                           holder and starts, as of a verification
+--   due:webhook:<endpoint>, leased:webhook:<endpoint>  zset  id of a delivery -> as for verifications
+--   failed:webhook:<endpoint>        zset  id of a delivery whose tries are used up -> since when
+--   acknowledged:webhook:<endpoint>  zset  id of a delivery -> when; kept for the retention
+--   endpoint:<name> hash    failures: in a row; trips: holds in a row; failing: since when; worst: most tries of a delivery
+--                           since then; success: the last one; window: how many may be in flight, if it is slowed; slowed:
+--                           when it was last; held: until when; paused, why, who: since when, and by whom; resumed: when
+--   tat:webhook:<endpoint>           string  as `tat`
+--   alarm:webhook   hash    as `alarm`
+--
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
 -- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
 
@@ -104,7 +119,17 @@ local function set_back(now, surplus)
       end
     end
   end
-  redis.call('DEL', key('tat'), key('alarm'))
+  for _, endpoint in ipairs(redis.call('SMEMBERS', key('endpoints'))) do
+    for _, name in ipairs({ 'due:webhook:', 'leased:webhook:' }) do
+      local far = redis.call('ZRANGEBYSCORE', key(name .. endpoint), digits(now + JUMP_AHEAD), '+inf', 'WITHSCORES')
+      for at = 1, #far, 2 do
+        redis.call('ZADD', key(name .. endpoint), digits(math.max(now, far[at + 1] - surplus)), far[at])
+      end
+    end
+    redis.call('HDEL', key('endpoint:' .. endpoint), 'held')
+    redis.call('DEL', key('tat:webhook:' .. endpoint))
+  end
+  redis.call('DEL', key('tat'), key('alarm'), key('alarm:webhook'))
 end
 
 -- The ledger's clock for a process that read `last` from it `elapsed` ms ago. If the clock is far ahead of that process and
@@ -219,9 +244,15 @@ local function quarantine(id, reason, now, worker)
   note(id, now, 'quarantined', reason, worker)
 end
 
--- End a verification; it is kept for `retention` ms.
-local function finish(id, retention)
+-- End a verification; it is kept for `retention` ms. `waits_since`: if endpoints have not acknowledged its decision, the
+-- clock; it ends once they have.
+local function finish(id, retention, waits_since)
   redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.NUDGED, Field.CONTEXT)
+  if waits_since then
+    redis.call('HSET', key('v:' .. id), Field.STAGE, 'delivering')
+    redis.call('ZADD', key('delivering'), digits(waits_since), id)
+    return
+  end
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
   redis.call('HINCRBY', key('counts'), 'done', 1)
   expire(id, retention)
@@ -284,21 +315,83 @@ end
 
 -- GCRA, the generic cell rate algorithm. `rate` is calls per second, 0 for no limit. A burst may have the
 -- calls of a tenth of a second, so that a batch is not split into single calls.
-local function permits(rate, now)
+local function permits(rate, now, name)
   if rate == 0 then
     return math.huge, now
   end
   local interval = 1000 / rate
   local slack = math.max(1, rate / 10) * interval
-  local arrival = math.max(tonumber(redis.call('GET', key('tat'))) or now, now)
+  local arrival = math.max(tonumber(redis.call('GET', key(name or 'tat'))) or now, now)
   local free = math.floor((now + slack - arrival) / interval)
   return math.max(free, 0), math.ceil(arrival + interval - slack)
 end
 
-local function spend(rate, taken, now)
+local function spend(rate, taken, now, name)
   if rate > 0 and taken > 0 then
     local interval = 1000 / rate
-    local arrival = math.max(tonumber(redis.call('GET', key('tat'))) or now, now) + taken * interval
-    redis.call('SET', key('tat'), string.format('%.3f', arrival), 'PX', digits(arrival - now + 1000))
+    local arrival = math.max(tonumber(redis.call('GET', key(name or 'tat'))) or now, now) + taken * interval
+    redis.call('SET', key(name or 'tat'), string.format('%.3f', arrival), 'PX', digits(arrival - now + 1000))
+  end
+end
+
+-- Make a delivery due at `at`, and make sure that a dispatcher is awake by then.
+local function make_delivery_due(id, endpoint, at, now)
+  redis.call('ZADD', key('due:webhook:' .. endpoint), digits(at), id)
+  local alarm = tonumber(redis.call('HGET', key('alarm:webhook'), 'at'))
+  if at <= now or not alarm or at < alarm then
+    wake()
+  end
+end
+
+-- Add deliveries, due now; `about`: a signatureId or ''. One that exists already stays as it is. Returns their endpoints as
+-- one text.
+local function add_deliveries(about, deliveries, now)
+  local endpoints = {}
+  for _, each in ipairs(deliveries) do
+    endpoints[#endpoints + 1] = each.endpoint
+    local delivery = key('webhook:' .. each.id)
+    if redis.call('EXISTS', delivery) == 0 then
+      redis.call('HSET', delivery, 'endpoint', each.endpoint, 'about', about, 'type', each.type, 'body', each.body,
+        'state', 'waiting', 'at', digits(now))
+      redis.call('SADD', key('endpoints'), each.endpoint)
+      redis.call('HINCRBY', key('counts'), 'webhook:created:' .. each.endpoint, 1)
+      make_delivery_due(each.id, each.endpoint, now, now)
+    end
+  end
+  return table.concat(endpoints, ' ')
+end
+
+-- An endpoint has acknowledged the decision of a verification, which ends if it waited for that alone.
+local function acknowledge(id, endpoint, retention)
+  local verification = key('v:' .. id)
+  local seen = redis.call('HMGET', verification, Field.STAGE, Field.DELIVERIES)
+  if not seen[2] then
+    return
+  end
+  local left = {}
+  for name in string.gmatch(seen[2], '%S+') do
+    if name ~= endpoint then
+      left[#left + 1] = name
+    end
+  end
+  if #left > 0 then
+    redis.call('HSET', verification, Field.DELIVERIES, table.concat(left, ' '))
+    return
+  end
+  redis.call('HDEL', verification, Field.DELIVERIES)
+  if seen[1] == 'delivering' then
+    redis.call('ZREM', key('delivering'), id)
+    finish(id, retention)
+  end
+end
+
+-- The tries of a delivery are used up: it stays, and with it the verification, until a person resends it.
+local function fail_delivery(id, endpoint, about, fault, now)
+  redis.call('HSET', key('webhook:' .. id), 'state', 'failed', 'fault', fault)
+  redis.call('HDEL', key('webhook:' .. id), 'starts')
+  redis.call('ZADD', key('failed:webhook:' .. endpoint), digits(now), id)
+  redis.call('HINCRBY', key('counts'), 'webhook:given_up:' .. endpoint, 1)
+  if about ~= '' and redis.call('EXISTS', key('v:' .. about)) == 1 then
+    note(about, now, 'not_delivered', endpoint .. ' ' .. fault, '')
   end
 end

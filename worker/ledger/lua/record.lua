@@ -1,6 +1,7 @@
 -- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's answer,
+--     deliveries = those of a first decision: { { id, endpoint, type, body }, … },
 --     trip = { after, first_ms, longest_ms, reason, lasting_ms } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: continue in the same batch;
 --   same: stay as it is, under the same holder
@@ -57,9 +58,9 @@ function place.back(write)
   make_due(write.id, write.to, now, now)
 end
 
-function place.done(write)
+function place.done(write, seen)
   redis.call('ZREM', key('leased'), write.id)
-  finish(write.id, retention)
+  finish(write.id, retention, seen.waits and now)
 end
 
 function place.quarantine(write)
@@ -141,7 +142,7 @@ local decided = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED)
+  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES)
   if seen[1] ~= holder then
     answer[number] = 0
   else
@@ -159,6 +160,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     end
     if fields[Field.DECISION] and not redis.call('HGET', verification, Field.DECISION_NAME) then
       decided[#decided + 1] = write.id
+      if write.deliveries then
+        fields[Field.DELIVERIES] = add_deliveries(write.id, write.deliveries, now)
+      end
     end
     store(verification, fields)
     answer[number] = 1
@@ -174,7 +178,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.event then
       note(write.id, now, write.event, write.detail, worker)
     end
-    place[write.place](write)
+    place[write.place](write, { waits = seen[4] })
     if write.id == probe and write.place ~= 'same' then
       end_probe(write.id)
     end

@@ -9,6 +9,7 @@ from flask import current_app
 
 from worker.ledger import Ledger, Stats
 from worker.ledger.decision_feed import DecisionFeed
+from worker.ledger.webhooks import Webhooks
 from worker.web.api.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Backend:
     redis: Redis
     ledger: Ledger
     stats: Stats
+    webhooks: Webhooks
     feed: DecisionFeed
     limiter: RateLimiter
     tokens: TokenFile
@@ -39,6 +41,7 @@ class Backend:
             redis,
             Ledger(redis),
             Stats(redis),
+            Webhooks(redis),
             DecisionFeed(redis, settings.regions),
             RateLimiter(redis),
             tokens,

@@ -41,7 +41,7 @@ def reconcile(wanted: dict[str, Any]) -> Response:
             "done": found.get(Stage.DONE, []) + dropped,
             "under_way": [
                 signature_id
-                for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
+                for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING, Stage.DELIVERING)
                 for signature_id in found.get(stage, [])
             ],
             "quarantined": found.get(Stage.QUARANTINED, []),

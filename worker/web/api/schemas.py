@@ -14,6 +14,7 @@ from schemas.enqueue import EnqueueSchema
 from schemas.fields import CODE, Region, SignatureId
 from worker.enqueue_request import BAD_REGION, REGION_ALIASES, REGIONS, SIGNATURE_ID
 from worker.ledger.models import EvidenceState, Stage
+from worker.ledger.webhooks import State
 
 #: The most verifications of one request.
 MOST_VERIFICATIONS: Final = 1000
@@ -130,7 +131,9 @@ class TimelineEntry(Schema):
 class WaitsFor(Schema):
     """What must happen next."""
 
-    what = fields.String(required=True, validate=OneOf(("vendor_result", "images", "delivery", "person")))
+    what = fields.String(
+        required=True, validate=OneOf(("vendor_result", "images", "delivery", "endpoints", "person"))
+    )
     due_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
     held_until = fields.String(
         required=True,
@@ -159,12 +162,24 @@ class VerificationView(Schema):
     decision_name = fields.String(required=True, allow_none=True)
 
 
+class PendingDelivery(Schema):
+    """A delivery by webhook that is not acknowledged yet."""
+
+    id = fields.String(required=True)
+    endpoint = fields.String(required=True)
+    state = fields.String(required=True, validate=OneOf(tuple(map(str, State))))
+    tries = fields.Integer(required=True)
+    fault = fields.String(required=True, allow_none=True)
+    due_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+
+
 class VerificationDetail(VerificationView):
     """The same with its decision, its timeline, and what it waits for."""
 
     decision = fields.Nested(DecisionSchema, required=True, allow_none=True)
     evidence = fields.Nested(EvidenceView, required=True)
     waits_for = fields.Nested(WaitsFor, required=True, allow_none=True)
+    deliveries = fields.List(fields.Nested(PendingDelivery), required=True)
     timeline = fields.List(fields.Nested(TimelineEntry), required=True)
 
 

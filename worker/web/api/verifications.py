@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import g, request
 from marshmallow import ValidationError
 
+from schemas.decision import decision_id
 from worker.enqueue_request import canonical_region
 from worker.ledger import pages
 from worker.ledger.models import Stage
@@ -46,6 +47,7 @@ _WAITS_FOR: Final = {
     Stage.POLLING: "vendor_result",
     Stage.ARCHIVING: "images",
     Stage.ROUTING: "delivery",
+    Stage.DELIVERING: "endpoints",
     Stage.QUARANTINED: "person",
 }
 
@@ -243,11 +245,31 @@ def _detail(status: Status, hold: Hold | None) -> dict[str, Any]:
         "decision": json.loads(one.decision) if one.decision else None,
         "evidence": {"state": one.evidence and one.evidence.value},
         "waits_for": _waits_for(status, hold),
+        "deliveries": _deliveries(one),
         "timeline": [
             {"at": rfc3339(event.at_ms), "event": event.name, "detail": _public(event.name, event.detail)}
             for event in status.timeline
         ],
     }
+
+
+def _deliveries(one: Verification) -> list[dict[str, Any]]:
+    """The deliveries by webhook that are not acknowledged yet."""
+    if not one.deliveries:
+        return []
+    about = decision_id(one.region, one.signature_id)
+    found = backend().webhooks.of_verification(one.region, about, one.deliveries)
+    return [
+        {
+            "id": each.id,
+            "endpoint": each.endpoint,
+            "state": each.state.value,
+            "tries": each.tries,
+            "fault": each.fault,
+            "due_at": rfc3339_or_none(each.due_at_ms),
+        }
+        for each in found
+    ]
 
 
 def _public(event: str, detail: str) -> str:

@@ -1,0 +1,30 @@
+-- ARGV: endpoints that are configured
+-- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
+-- Returns { now, { endpoint, { field, value, … }, waiting, due, first moment or nil, in flight, failed, acknowledged }, … }:
+-- of the configured ones and of others that had a delivery here.
+local now = now_ms()
+local known, answer = {}, { now }
+local function add(endpoint)
+  if known[endpoint] then
+    return
+  end
+  known[endpoint] = true
+  local due = key('due:webhook:' .. endpoint)
+  answer[#answer + 1] = {
+    endpoint,
+    redis.call('HGETALL', key('endpoint:' .. endpoint)),
+    redis.call('ZCARD', due),
+    redis.call('ZCOUNT', due, '-inf', digits(now)),
+    redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or false,
+    redis.call('ZCARD', key('leased:webhook:' .. endpoint)),
+    redis.call('ZCARD', key('failed:webhook:' .. endpoint)),
+    redis.call('ZCARD', key('acknowledged:webhook:' .. endpoint)),
+  }
+end
+for _, endpoint in ipairs(ARGV) do
+  add(endpoint)
+end
+for _, endpoint in ipairs(redis.call('SMEMBERS', key('endpoints'))) do
+  add(endpoint)
+end
+return answer

@@ -1,0 +1,20 @@
+-- ARGV: endpoint, who, at once, first call of a resumption: 1 or 0
+-- Resumes an endpoint: what waits for it is due now, at most `at once` with each call, and its tries start over.
+-- Returns { 1 if it was paused, how many deliveries were made due }.
+local endpoint, at_once = ARGV[1], tonumber(ARGV[3])
+local name, now = key('endpoint:' .. endpoint), now_ms()
+local was_paused = redis.call('HGET', name, 'paused') and 1 or 0
+if ARGV[4] == '1' then
+  redis.call('HDEL', name, 'paused', 'why', 'who', 'failures', 'failing', 'trips', 'worst', 'held', 'window', 'slowed')
+  redis.call('HSET', name, 'resumed', digits(now))
+  if was_paused == 1 then
+    act(now, 'resume_endpoint', endpoint, ARGV[2])
+  end
+end
+local due = key('due:webhook:' .. endpoint)
+local later = redis.call('ZRANGEBYSCORE', due, '(' .. digits(now), '+inf', 'LIMIT', 0, at_once)
+for _, id in ipairs(later) do
+  redis.call('ZADD', due, digits(now), id)
+end
+wake()
+return { was_paused, #later }
