@@ -10,6 +10,7 @@ from schemas.decision import Decision, EvidenceRef, decision_id
 from worker.decisions import facts, shadow
 from worker.decisions.delivery import Outgoing, deliver
 from worker.decisions.failures import deliveries
+from worker.decisions.webhooks import of_decision
 from worker.errors import BrokerUnavailable
 from worker.ledger import transitions
 from worker.ledger.models import Batch, EvidenceState, Stage
@@ -38,12 +39,7 @@ def route_decision(region: str, batch_id: str, signature_ids: list[str]) -> None
     runner, intercepted = BatchRunner(services(), batch), services().intercept(batch, decide)
     for verifications in runner.slices(SLICE):
         decided = {each.signature_id: (each, intercepted(each)) for each in verifications}
-        held = runner.record(
-            [
-                counted(each, transitions.decide(each, name=out.name, decision=out.text))
-                for each, out in decided.values()
-            ]
-        )
+        held = runner.record([counted(each, fixed(each, out)) for each, out in decided.values()])
         if held:
             runner.record(tell([decided[signature_id] for signature_id in held]))
 
@@ -76,6 +72,25 @@ def decide(verification: Verification) -> Outgoing:
     )
 
 
+def fixed(verification: Verification, out: Outgoing) -> Transition:
+    """Fix a decision, with its deliveries by webhook."""
+    names = services().table.webhooks(out.name)
+    deliveries = (
+        of_decision(out.text, names, services().endpoints) if names and not verification.decision else ()
+    )
+    return transitions.decide(verification, name=out.name, decision=out.text, deliveries=deliveries)
+
+
+def by_celery(verification: Verification, out: Outgoing) -> bool:
+    """Whether a decision is delivered as a Celery task."""
+    table = services().table
+    if table.by_celery(out.name):
+        return True
+    # It was fixed by another table, which may have had no webhook for it: too many deliveries are better than none.
+    before = verification.decision and not verification.deliveries
+    return bool(before) and json.loads(out.text)["table"] != table.version
+
+
 def counted(verification: Verification, transition: Transition) -> Transition:
     """Add a count to the transition that fixes a decision if the shadow table names another one."""
     return shadow.counted(services().shadow, verification, transition)
@@ -84,10 +99,15 @@ def counted(verification: Verification, transition: Transition) -> Transition:
 def tell(decided: Sequence[tuple[Verification, Outgoing]]) -> list[Transition]:
     """Deliver decisions. If the queue cannot be written, return transitions that retry."""
     policy = services().policy
+    sent = [(each, out) for each, out in decided if by_celery(each, out)]
+    rest = [(each, out) for each, out in decided if not by_celery(each, out)]
+    handed_over = [policy.after_delivery(each, out.name, by_celery=False) for each, out in rest]
     try:
-        deliver(app, [out for _, out in decided], services().signer)
+        if sent:
+            deliver(app, [out for _, out in sent], services().signer)
     except BrokerUnavailable as error:
-        deliveries.failed(error, len(decided))
-        return [policy.after_error(each, error) for each, _ in decided]
-    deliveries.succeeded()
-    return [policy.after_delivery(each, out.name) for each, out in decided]
+        deliveries.failed(error, len(sent))
+        return [policy.after_error(each, error) for each, _ in sent] + handed_over
+    if sent:
+        deliveries.succeeded()
+    return [policy.after_delivery(each, out.name) for each, out in sent] + handed_over

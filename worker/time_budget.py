@@ -50,6 +50,9 @@ IMAGES_S: Final = 15.0
 #: The part of that time that one of several objects may take.
 OBJECT_SHARE: Final = 0.5
 
+#: One try of a delivery by webhook, all in all.
+WEBHOOK_S: Final = 15.0
+
 # The lease of a batch, and its renewal.
 
 #: `EKYC_LEASE`: the default, and the limits.
@@ -152,6 +155,11 @@ def inequalities(lease_s: float = LEASE_S) -> tuple[Inequality, ...]:
             IMAGES_S + VENDOR_CALL_S + 2 * REDIS_CALL_S + BROKER_CALL_S,
             STOP_GRACE_S,
         ),
+        Inequality(
+            "a worker that stops ends its deliveries before it is killed",
+            WEBHOOK_S + REDIS_CALL_S,
+            STOP_GRACE_S,
+        ),
     )
 
 
@@ -168,6 +176,9 @@ def lease_inequalities() -> tuple[Inequality, ...]:
         ),
         Inequality(
             "images that take their whole time leave some of the lease to store them", IMAGES_S, LEASE_S
+        ),
+        Inequality(
+            "a delivery that takes its whole time leaves some of the lease to record it", WEBHOOK_S, LEASE_S
         ),
         Inequality(
             "a renewal after one Redis call without an answer still comes in time",

@@ -34,7 +34,7 @@ def fleet(fleet: Fleet) -> Fleet:
     return fleet
 
 
-TASKS = ["tasks.archive_images", "tasks.enqueue", "tasks.get_result", "tasks.route_decision"]
+TASKS = ["tasks.archive_images", "tasks.deliver", "tasks.enqueue", "tasks.get_result", "tasks.route_decision"]
 
 
 def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence(fleet: Fleet) -> None:

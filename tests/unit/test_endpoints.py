@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 KEY: Final = b"k" * 32
 SECRET: Final = "whsec_" + base64.b64encode(KEY).decode()
-PLAIN: Final = base64.b64encode(KEY).decode()
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_an_endpoint_has_what_its_file_says(tmp_path: Path, secret: Path) -> Non
 
 
 def test_a_secret_may_end(tmp_path: Path, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OLD", PLAIN.replace("a2", "a3"))
+    monkeypatch.setenv("OLD", SECRET.replace("a2", "a3"))
     found = load(
         tmp_path,
         f'[endpoints.a]\nurl = "https://a.example/"\nsecrets = [{{ file = "{secret}" }}, '

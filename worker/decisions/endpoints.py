@@ -14,8 +14,6 @@ The file names secrets and never holds one. No fault quotes a URL or a secret.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import tomllib
@@ -29,6 +27,7 @@ from urllib.parse import urlsplit
 from worker.decisions.positions import Positions
 from worker.errors import ConfigError
 from worker.http_client.addresses import is_public, literal
+from worker.signatures import parse_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,12 +52,6 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "ledger.replaced": "Redis holds another ledger than the workers know.",
     }
 )
-
-#: The prefix of a secret in the Standard Webhooks format. Base64 follows.
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - not a secret
-
-#: The length of a secret in bytes, as Standard Webhooks has it.
-SECRET_BYTES: Final = (24, 64)
 
 #: The highest rate that a file may give.
 MAX_RATE: Final = 100_000.0
@@ -272,8 +265,7 @@ class _Draft:
         if value is None:
             self._fault(
                 (*at, source),
-                f"{where}the secret in {source} is not usable: put {SECRET_PREFIX} and {SECRET_BYTES[0]} to "
-                f"{SECRET_BYTES[1]} bytes in base64 there",
+                f"{where}the secret in {source} is not usable: put whsec_ and 24 to 64 bytes in base64 there",
             )
             return None
         return Secret(value, _moment(until))
@@ -333,8 +325,6 @@ def _moment(value: Any) -> datetime | None:
 def _decoded(text: str) -> bytes | None:
     """The bytes of a secret; None: it is not usable."""
     try:
-        value = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
+        return parse_secret(text)
+    except ValueError:
         return None
-    least, most = SECRET_BYTES
-    return value if least <= len(value) <= most else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kombu import Producer
 
     from worker.ledger.models import Batch
+    from worker.ledger.webhooks import DeliveryBatch
 
 #: The task of each stage, by name: Celery finds tasks by name, too.
 TASKS: Final = {
@@ -26,6 +27,9 @@ TASKS: Final = {
     Stage.ARCHIVING: "tasks.archive_images",
     Stage.ROUTING: "tasks.route_decision",
 }
+
+#: The task that sends deliveries by webhook.
+DELIVER: Final = "tasks.deliver"
 
 #: The task with which pipelines enqueue.
 ENQUEUE: Final = "tasks.enqueue"
@@ -50,6 +54,19 @@ def unavailable(queue: str, error: Exception) -> BrokerUnavailable:
     """Return the error for a queue of ours that cannot be used, from one of ``BROKEN``, in the broker's terms."""
     return BrokerUnavailable(
         f"the queue {queue} cannot be used: {queues.explained(error)}; run `ekyc doctor`", queues.why(error)
+    )
+
+
+def send_deliveries(app: Celery, batch: DeliveryBatch, producer: Producer) -> None:
+    """Put claimed deliveries on the queue, for any worker with free slots."""
+    count = len(batch.delivery_ids)
+    app.send_task(
+        DELIVER,
+        args=(batch.region, batch.endpoint, batch.id, batch.delivery_ids),
+        task_id=batch.id,
+        producer=producer,
+        argsrepr=f"{batch.region} · {count} {'delivery' if count == 1 else 'deliveries'} · {batch.endpoint}",
+        kwargsrepr="",
     )
 
 

@@ -86,6 +86,10 @@ class Backoffs:
         return cls(pending, unsubmitted=replace(pending, first_s=pending.first_s * UNSUBMITTED_FIRST))
 
 
+#: The countdowns of a delivery by webhook, at most 10 s, 45 s, 3 min, 15 min, 70 min, 5 h, 23 h, 24 h, 24 h: ten tries
+#: in about three days. There is little jitter, so that the sum is known.
+WEBHOOK: Final = Backoff(10.0, 4.5, 86_400.0, limit=10, shortest=0.85)
+
 #: The shortest countdown after null, as a share of the longest. Evenly spaced polls find an answer soonest: with full
 #: jitter as many polls find it a third later, with this 4 % later, and it still spreads a batch (docs/schedule.md).
 SHORTEST_POLL: Final = 0.5

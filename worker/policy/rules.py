@@ -90,14 +90,14 @@ class Policy:
         # Whatever follows for this verification, a failure of the vendor may put the region on hold.
         return replace(write, trip=trip(answer), counts=write.counts | timed)
 
-    def after_delivery(self, verification: Verification, name: str) -> Transition:
+    def after_delivery(self, verification: Verification, name: str, *, by_celery: bool = True) -> Transition:
         """Return what follows once the pipeline has the decision: more evidence, or the end."""
+        then, in_s = Stage.DONE, 0.0
         if verification.evidence is EvidenceState.PENDING:
-            return transitions.delivered(verification, name=name, then=Stage.ARCHIVING, in_s=ARCHIVE_ON_S)
-        if verification.reason == DEADLINE_PASSED:
-            late_s = self.backoffs.pending.cap_s
-            return transitions.delivered(verification, name=name, then=Stage.POLLING, in_s=late_s)
-        return transitions.delivered(verification, name=name)
+            then, in_s = Stage.ARCHIVING, ARCHIVE_ON_S
+        elif verification.reason == DEADLINE_PASSED:
+            then, in_s = Stage.POLLING, self.backoffs.pending.cap_s
+        return transitions.delivered(verification, name=name, then=then, in_s=in_s, by_celery=by_celery)
 
     def after_error(self, verification: Verification, error: EkycError) -> Transition:
         """Return what follows from a fault of a dependency, as the error's class defines it."""

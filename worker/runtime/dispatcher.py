@@ -20,12 +20,14 @@ from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, transitions
 from worker.ledger.connection import connect
 from worker.ledger.models import Batch
+from worker.ledger.webhooks import Webhooks
 from worker.ledger.worker_registry import Worker, WorkerRegistry
 from worker.messaging import publish, queues
 from worker.messaging.publish import BROKEN
 from worker.observability.verification_log import log_claimed
 from worker.runtime import startup
 from worker.runtime.batch_runner import give_back
+from worker.runtime.delivery_runner import BATCHES
 from worker.runtime.heartbeat import Heartbeat
 from worker.runtime.hold_log import HoldLog
 from worker.runtime.services import services
@@ -78,7 +80,10 @@ class Dispatcher(bootsteps.StartStopStep):
         pool = parent.pool
         thread = services().event_loop
         # Some threads stay free for decisions and for giving batches back.
-        services().in_flight.limit_batches(max(int(pool.num_processes) * 7 // 8, 1))
+        threads = int(pool.num_processes)
+        places = services().delivery_places
+        places.limit_batches(min(BATCHES, threads * 3 // 8))
+        services().in_flight.limit_batches(max(threads * 7 // 8 - places.most_batches, 1))
 
         def free_slots() -> int:
             """Return how many more batches this worker can start now."""
@@ -145,6 +150,7 @@ class DispatcherThread(threading.Thread):
         self._ledger = Ledger(
             self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
         )
+        self._webhooks = Webhooks(self._redis, lease_s=settings.lease_s, retention_s=settings.retention_s)
 
     def stop(self) -> None:
         """Make no more claims. Does not wait for the thread, which may sleep on Redis."""
@@ -204,7 +210,9 @@ class DispatcherThread(threading.Thread):
 
     def _sleep(self, sleep_s: float) -> None:
         regions = self._with_capacity()
-        if len(regions) < len(self._settings.regions):
+        endpoints = services().endpoints
+        full = len(services().delivery_places.wanted(endpoints)) < len(endpoints)
+        if full or len(regions) < len(self._settings.regions):
             sleep_s = min(sleep_s, NO_ROOM_S)
         if not regions:
             self._stopping.wait(sleep_s)
@@ -220,12 +228,13 @@ class DispatcherThread(threading.Thread):
 
     def claim(self, producer: Any) -> float:
         """Claim once in each region with free capacity. Returns for how many seconds there is nothing to claim."""
-        sleep_s = DISPATCHER_SLEEP_S
+        sleep_s, expected = DISPATCHER_SLEEP_S, list(self._settings.regions)
         for region in self._with_capacity():
             identity = services().identity
             claim = self._ledger.claim(region, limit=self._settings.batch, identity=identity.expected(region))
             if claim.replaced is not None:
                 sleep_s = 0.0 if identity.found(region, claim.replaced) else sleep_s
+                expected.remove(region)
                 continue
             for verification in claim.quarantined:
                 _report_quarantined(services().intercept, verification)
@@ -233,4 +242,26 @@ class DispatcherThread(threading.Thread):
             self._send(claim.batches, producer)
             self._hold_log.look(region, claim.act)
             sleep_s = min(sleep_s, claim.sleep_s)
+        if services().endpoints:
+            sleep_s = min([sleep_s, *(self._claim_deliveries(region, producer) for region in expected)])
         return sleep_s
+
+    def _claim_deliveries(self, region: str, producer: Any) -> float:
+        """Claim due deliveries of a region. Returns for how many seconds there is nothing to claim."""
+        claim = self._webhooks.claim(region, services().delivery_places.wanted(services().endpoints))
+        for delivery_id, endpoint in claim.given_up:
+            _log.error(
+                "webhook_given_up",
+                delivery=delivery_id,
+                cause="CRASHES_WORKERS",
+                endpoint=endpoint,
+                region=region,
+            )
+        for number, batch in enumerate(claim.batches):
+            try:
+                publish.send_deliveries(self._app, batch, producer)
+            except BROKEN:
+                for unsent in claim.batches[number:]:
+                    self._webhooks.give_back(unsent)
+                raise
+        return claim.sleep_s

@@ -13,6 +13,7 @@ from worker.advance.client import Client
 from worker.concurrency.executor import EventLoop, Executor
 from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Table
+from worker.decisions.webhooks import Sender
 from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
 from worker.evidence.images import Images
@@ -21,8 +22,12 @@ from worker.evidence.store import Evidence
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
+from worker.ledger.webhooks import Webhooks
 from worker.observability.setup import set_up
 from worker.policy.rules import Policy
+from worker.policy.webhooks import LIMITS
+from worker.runtime.delivery_runner import CALLS as DELIVERIES
+from worker.runtime.delivery_runner import Places
 from worker.runtime.in_flight import InFlight
 from worker.runtime.outage import DependencyLog
 from worker.runtime.region_holds import RegionHolds
@@ -69,6 +74,11 @@ class Services:
     signer: Signer | None
     #: Where webhooks go, by name.
     endpoints: Mapping[str, Endpoint]
+    #: Sends webhooks.
+    sender: Sender
+    webhooks: Webhooks
+    delivery_executor: Executor
+    delivery_places: Places
     policy: Policy
     event_loop: EventLoop
     executors: Mapping[Stage, Executor]
@@ -88,13 +98,14 @@ class Services:
         settings.require_evidence()
         endpoints = load_endpoints(settings.endpoints_file)
         redis = connect(settings.redis_url)
-        event_loop = process_event_loop()
+        event_loop, signer = process_event_loop(), key_signer(settings.signing_key)
+        name = f"{os.getpid()}@{socket.gethostname()}"
         ledger = Ledger(
             redis,
             lease_s=settings.lease_s,
             rate=settings.rate,
             retention_s=settings.retention_s,
-            worker=f"{os.getpid()}@{socket.gethostname()}",
+            worker=name,
         )
         evidence = Evidence(settings.evidence_url)
         return cls(
@@ -112,7 +123,22 @@ class Services:
             table=Table.load(settings.decisions_file, endpoints),
             endpoints=endpoints,
             shadow=Table.load(settings.decisions_shadow) if settings.decisions_shadow else None,
-            signer=key_signer(settings.signing_key),
+            signer=signer,
+            sender=Sender(
+                endpoints,
+                signer.private_keys if signer else (),
+                proxy=settings.proxy,
+                ca_bundle=settings.ca_bundle,
+            ),
+            webhooks=Webhooks(
+                redis,
+                lease_s=settings.lease_s,
+                retention_s=settings.retention_s,
+                worker=name,
+                limits=LIMITS,
+            ),
+            delivery_executor=Executor(DELIVERIES, event_loop, tuple(endpoints)),
+            delivery_places=Places(tuple(endpoints)),
             policy=Policy.from_settings(settings),
             event_loop=event_loop,
             executors={stage: Executor(most, event_loop, settings.regions) for stage, most in CALLS.items()},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
 from worker.messaging import queues
-from worker.messaging.publish import BROKEN, ENQUEUE, TASKS, unavailable
+from worker.messaging.publish import BROKEN, DELIVER, ENQUEUE, TASKS, unavailable
 from worker.process import await_part, exit_with_error, forbid_core_dumps
 from worker.runtime.dependencies import BROKER_TIMEOUT_S, await_broker, await_redis, await_room, check_rights
 from worker.runtime.health_file import HealthFile
@@ -61,7 +61,7 @@ def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) ->
 
 def _check_tasks(app: Celery) -> None:
     """Raise ``ConfigError`` if a task of ours is not registered."""
-    missing = sorted({*TASKS.values(), ENQUEUE} - set(app.tasks))
+    missing = sorted({*TASKS.values(), DELIVER, ENQUEUE} - set(app.tasks))
     if missing:
         raise ConfigError(
             f"Celery has no task {', '.join(missing)}: a foreign module was imported as `tasks`; "
