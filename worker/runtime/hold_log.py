@@ -22,6 +22,10 @@ _log = structlog.get_logger(__name__)
 BY_HAND: Final = "BY_HAND"
 
 
+#: The log events of acts on an endpoint.
+_OF_ENDPOINTS: Final = {"pause_endpoint": "endpoint_paused", "resume_endpoint": "endpoint_resumed"}
+
+
 class HoldLog:
     """Logs each act once, without the person's name, which is in the ledger.
 
@@ -65,6 +69,9 @@ def _log_act(region: str, act: Event, hold: Hold | None) -> None:
         return
     if act.name == "accept":
         return  # `worker.evidence.ledger_identity` logs it.
+    if act.name in _OF_ENDPOINTS:
+        _log.warning(_OF_ENDPOINTS[act.name], region=region, what=act.detail, by="operator")
+        return
     if act.name == "redeliver":
         _log.warning("decisions_redelivered", region=region, what=act.detail)
         return
