@@ -58,9 +58,9 @@ function place.back(write)
   make_due(write.id, write.to, now, now)
 end
 
-function place.done(write, seen)
+function place.done(write)
   redis.call('ZREM', key('leased'), write.id)
-  finish(write.id, retention, seen.waits and now)
+  finish(write.id, retention, write.waits and now)
 end
 
 function place.quarantine(write)
@@ -148,6 +148,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
   else
     local fields = write.set
     -- Only what the vendor answered: after a fault the countdown spares it.
+    write.waits = seen[4]
     write.nudged = seen[3] and write.answer == 'pending' and write.to == 'polling'
     if write.place == 'held' or write.place == 'due' then
       fields[Field.STAGE] = write.to
@@ -178,7 +179,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.event then
       note(write.id, now, write.event, write.detail, worker)
     end
-    place[write.place](write, { waits = seen[4] })
+    place[write.place](write)
     if write.id == probe and write.place ~= 'same' then
       end_probe(write.id)
     end
