@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from marshmallow.validate import Range, Regexp
 
 from sandbox.grammar import parse
+from worker.decisions.endpoints import EVENTS
 from worker.settings import Settings
 from worker.web.api import docs_page
 from worker.web.api.application import make_application
@@ -60,9 +61,13 @@ def test_every_route_is_described_and_has_a_scope(app: Flask, description: dict[
 
 def test_it_is_openapi_3_1_with_a_place_for_webhooks(description: dict[str, Any]) -> None:
     assert description["openapi"] == "3.1.0"
-    assert description["webhooks"] == {}
+    events = {name: entry["post"] for name, entry in description["webhooks"].items()}
+    assert events.keys() == {"verification.decided", "endpoint.test", *EVENTS}
+    for name, operation in events.items():
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        assert description["components"]["schemas"][schema]["properties"]["type"]["enum"] == [name]
     ids = [operation["operationId"] for _, _, operation in operations(description)]
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 16
 
 
 def test_every_schema_is_valid_and_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
@@ -96,7 +101,7 @@ def test_every_body_has_an_example_that_its_schema_takes(description: dict[str, 
             validator = Draft202012Validator(content["schema"] | {"components": description["components"]})
             for example in examples:
                 validator.validate(example)
-    assert bodies == 3
+    assert bodies == 5
 
 
 def test_every_id_of_the_examples_is_one_that_the_sandbox_knows(description: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from worker.errors import LedgerUnavailable
 from worker.ledger.decision_feed import CursorExpired
 from worker.web.api import (
     decisions,
+    deliveries,
     docs_page,
     notifications,
     reconciliations,
@@ -36,6 +37,7 @@ UNAVAILABLE_RETRY_S: Final = 5
 _BLUEPRINTS: Final = (
     verifications.blueprint,
     decisions.blueprint,
+    deliveries.blueprint,
     reconciliations.blueprint,
     notifications.blueprint,
     webhook_keys.blueprint,

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import current_app
 
+from worker.decisions.endpoints import load
 from worker.ledger import Ledger, Stats
 from worker.ledger.decision_feed import DecisionFeed
 from worker.ledger.webhooks import Webhooks
 from worker.web.api.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis import Redis
 
+    from worker.decisions.endpoints import Endpoint
     from worker.settings import Settings
     from worker.web.api.token_file import TokenFile
 
@@ -30,6 +34,8 @@ class Backend:
     ledger: Ledger
     stats: Stats
     webhooks: Webhooks
+    #: Those of the file, by name, without their secrets.
+    endpoints: Mapping[str, Endpoint]
     feed: DecisionFeed
     limiter: RateLimiter
     tokens: TokenFile
@@ -42,6 +48,7 @@ class Backend:
             Ledger(redis),
             Stats(redis),
             Webhooks(redis),
+            load(settings.endpoints_file, with_secrets=False),
             DecisionFeed(redis, settings.regions),
             RateLimiter(redis),
             tokens,

@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 from schemas.fields import Context, Truth
 from worker.enqueue_request import REGION_ALIASES, REGIONS, SIGNATURE_ID
 from worker.policy.api_tokens import SCOPES
+from worker.web.api import webhooks
 from worker.web.api.problems import CONTENT_TYPE, KINDS, TYPE, of_http
 from worker.web.api.rate_limit import WINDOW_S
 from worker.web.api.schemas import ProblemDetails
@@ -88,6 +89,7 @@ def make_api(app: Flask) -> Api:
     )
     for name, scheme in _SECURITY.items():
         api.spec.components.security_scheme(name, scheme)
+    webhooks.register(api.spec)
     return api
 
 
@@ -138,8 +140,7 @@ def document(api: Api) -> dict[str, Any]:
     components["schemas"]["ProblemDetails"]["properties"]["type"]["examples"] = [
         TYPE + kind.slug for kind in KINDS
     ]
-    # What the fleet sends by itself: the events of later releases.
-    spec["webhooks"] = {}
+    spec["webhooks"] = webhooks.section()
     return spec
 
 

@@ -11,7 +11,8 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from schemas.decision import DECISION_NAME, DecisionSchema
 from schemas.enqueue import EnqueueSchema
-from schemas.fields import CODE, Region, SignatureId
+from schemas.fields import CODE, Region, SignatureId, Truth
+from worker.decisions.endpoints import NAME as ENDPOINT
 from worker.enqueue_request import BAD_REGION, REGION_ALIASES, REGIONS, SIGNATURE_ID
 from worker.ledger.models import EvidenceState, Stage
 from worker.ledger.webhooks import State
@@ -301,6 +302,103 @@ class Notification(Schema):
     @pre_load
     def _bound(self, data: Any, **_: Any) -> Any:
         return _bounded(data)
+
+
+class DeliveriesQuery(Strict):
+    endpoint = fields.String(validate=Regexp(f"{ENDPOINT.pattern}\\Z"))
+    state = fields.String(validate=OneOf(tuple(map(str, State))))
+    limit = fields.Integer(load_default=MOST_OF_A_PAGE, validate=Range(1, MOST_OF_A_PAGE))
+    cursor = fields.String(metadata={"description": "The `next` of the page before."})
+
+
+class DeliveryView(Schema):
+    """A delivery by webhook."""
+
+    id = fields.String(required=True, metadata={"description": "The endpoint gets it as `webhook-id`."})
+    region = fields.String(required=True)
+    endpoint = fields.String(required=True)
+    type = fields.String(required=True)
+    signature_id = fields.String(required=True, allow_none=True)
+    state = fields.String(required=True, validate=OneOf(tuple(map(str, State))))
+    tries = fields.Integer(required=True)
+    fault = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the last try failed: a code."}
+    )
+    created_at = fields.String(required=True, metadata={"format": "date-time"})
+    last_try_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    acknowledged_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    due_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+
+
+class DeliveryPage(Schema):
+    """Some deliveries."""
+
+    deliveries = fields.List(fields.Nested(DeliveryView), required=True)
+    next = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `cursor` of the next page; null: this is the last one."},
+    )
+
+
+class Resent(Schema):
+    resent = fields.Boolean(required=True, metadata={"description": "False: a worker is sending it now."})
+
+
+class RecoverRequest(Strict):
+    endpoint = fields.String(required=True)
+    since = UtcMoment(required=True, metadata={"description": "What failed at or after this."})
+    acknowledged = Truth(
+        load_default=False, metadata={"description": "Also what was acknowledged at or after this."}
+    )
+    dry_run = Truth(load_default=False, metadata={"description": "Only count them."})
+
+
+class Recovered(Schema):
+    found = fields.Integer(required=True)
+    resent = fields.Integer(required=True)
+
+
+class EndpointView(Schema):
+    """An endpoint in one region."""
+
+    name = fields.String(required=True)
+    region = fields.String(required=True)
+    paused_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    failing_since = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"format": "date-time", "description": "Since when it has acknowledged nothing."},
+    )
+    strain = fields.Float(
+        required=True,
+        metadata={"description": "From 0 to 1: it is paused, or about to be, for its failures."},
+    )
+    waiting = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    acknowledged = fields.Integer(required=True)
+
+
+class EndpointsView(Schema):
+    endpoints = fields.List(fields.Nested(EndpointView), required=True)
+
+
+class PauseRequest(Strict):
+    why = fields.String(
+        required=True,
+        validate=Regexp(r"[!-~](?:[ -~]{0,198}[!-~])?\Z"),
+        metadata={"description": "The reason, for the record. It must not hold personal data."},
+    )
+
+
+class Resumed(Schema):
+    resumed = fields.Boolean(required=True, metadata={"description": "False: it was not paused."})
+    waiting = fields.Integer(required=True, metadata={"description": "How many deliveries are due."})
+
+
+class SentTest(Schema):
+    id = fields.String(required=True)
+    url = fields.String(required=True, metadata={"description": "Where its state is."})
 
 
 class ErrorEntry(Schema):
