@@ -34,6 +34,11 @@ REVIEWS: Final = (
 
 HOLDS: Final = f"max by (region, reason) ({of('ekyc_hold_until_timestamp_seconds')})"
 
+
+def _by_endpoint(metric: str) -> str:
+    return f"max by (region, endpoint) ({of(metric)})"
+
+
 ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
     (
         "Is all well?",
@@ -327,6 +332,52 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Durability",
                 "By setting. 1: as required, 0.5: all but the last seconds are kept, 0: not durable.",
                 (Query(f"max by (setting) (ekyc_redis_durable{FLEET})", "{{setting}}"),),
+            ),
+        ),
+    ),
+    (
+        "Webhooks",
+        (
+            Panel(
+                "Waiting",
+                "Deliveries that an endpoint has not acknowledged yet.",
+                (Query(_by_endpoint("ekyc_webhooks_waiting"), "{{region}} {{endpoint}}"),),
+            ),
+            Panel(
+                "Given up",
+                "Deliveries whose tries are used up. A person resends them.",
+                (Query(_by_endpoint("ekyc_webhooks_given_up"), "{{region}} {{endpoint}}"),),
+            ),
+            Panel(
+                "Way to the pause",
+                "How near an endpoint is to its pause; 1: it is paused for its failures.",
+                (Query(_by_endpoint("ekyc_endpoint_strain"), "{{region}} {{endpoint}}"),),
+            ),
+            Panel(
+                "Overdue",
+                "For how long the oldest due delivery has been due.",
+                (Query(_by_endpoint("ekyc_webhooks_oldest_due_seconds"), "{{region}} {{endpoint}}"),),
+                unit="s",
+            ),
+            Panel(
+                "Tries",
+                "Tries per second that were acknowledged, and that failed.",
+                (
+                    Query(rate("ekyc_webhooks_acknowledged_total", "endpoint"), "{{endpoint}} acknowledged"),
+                    Query(rate("ekyc_webhook_tries_failed_total", "endpoint"), "{{endpoint}} failed"),
+                ),
+                unit="ops",
+            ),
+            Panel(
+                "Faults",
+                "Failed tries per second, by cause.",
+                (Query(rate("ekyc_webhook_faults_total", "cause"), "{{cause}}"),),
+                unit="ops",
+            ),
+            Panel(
+                "Paused",
+                "1: a person or the fleet has paused the endpoint.",
+                (Query(_by_endpoint("ekyc_endpoint_paused"), "{{region}} {{endpoint}}"),),
             ),
         ),
     ),

@@ -26,6 +26,7 @@ NAV: Final[Mapping[str, tuple[str, ...]]] = {
         "pipelines.md",
         "http-api.md",
         "receivers.md",
+        "webhooks.md",
         "testing.md",
         "settings.md",
         "decisions.md",

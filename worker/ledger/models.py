@@ -285,3 +285,16 @@ class Counts:
     shadow: dict[str, int] = field(default_factory=dict)
     #: Counters of durations, for ``worker.ledger.histograms``.
     took: dict[str, int] = field(default_factory=dict)
+    #: Of deliveries by webhook: `<what>:<endpoint>`.
+    webhook_counts: dict[str, int] = field(default_factory=dict)
+    #: Failed tries of deliveries by webhook, by cause.
+    webhook_faults: dict[str, int] = field(default_factory=dict)
+
+    def webhooks(self, what: str) -> dict[str, int]:
+        """Deliveries by endpoint: `created`, `acknowledged`, `failed` (tries), `given_up`, `paused`."""
+        start = f"{what}:"
+        return {
+            name.removeprefix(start): count
+            for name, count in self.webhook_counts.items()
+            if name.startswith(start)
+        }

@@ -78,6 +78,8 @@ class Stats:
             tokens_refused=_named(counters, b"token_refused:"),
             shadow=_named(counters, b"shadow:"),
             took=_named(counters, PREFIX.encode()),
+            webhook_counts=_named(counters, b"webhook:"),
+            webhook_faults=_named(counters, b"webhook_fault:"),
         )
 
     def lately(self, region: str, *, within_s: float = 300.0) -> Lately:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Table
 from worker.evidence.ledger_identity import LedgerWatch
 from worker.ledger import Ledger
@@ -46,8 +47,11 @@ class App:
         ledgers = LedgerWatch(Ledger(redis))
         self.readiness = Readiness(WorkerRegistry(redis), RedisHealth(redis), ledgers, settings.regions)
         registry = CollectorRegistry()
-        table, unread = Table.load(settings.decisions_file), Unread(settings.broker_url)
-        registry.register(Metrics(redis, settings.regions, table, ledgers, unread))
+        endpoints = load_endpoints(settings.endpoints_file, with_secrets=False)
+        table, unread = Table.load(settings.decisions_file, endpoints), Unread(settings.broker_url)
+        registry.register(
+            Metrics(redis, settings.regions, table, ledgers, unread, endpoints=tuple(endpoints))
+        )
         self._pages: dict[str, WSGIApplication] = {
             "/healthz": Page(lambda: Line(HTTPStatus.OK, "ok")),
             "/readyz": Page(self._ready),

@@ -156,6 +156,25 @@ def _ends(table: Table) -> Iterator[MetricOfRegion]:
         },
     )
 
+    yield Tally(
+        "ekyc_webhooks_acknowledged_total",
+        "Deliveries by webhook that an endpoint has acknowledged.",
+        Label("endpoint"),
+        lambda reading: reading.counts.webhooks("acknowledged"),
+    )
+    yield Tally(
+        "ekyc_webhook_tries_failed_total",
+        "Tries of a delivery by webhook that failed. Each is repeated, up to ten times in three days.",
+        Label("endpoint"),
+        lambda reading: reading.counts.webhooks("failed"),
+    )
+    yield Tally(
+        "ekyc_webhook_faults_total",
+        "Failed tries of a delivery by webhook, by cause: a status, or why no answer came.",
+        Label("cause"),
+        lambda reading: reading.counts.webhook_faults,
+    )
+
 
 def _around() -> Iterator[MetricOfRegion]:
     """Evidence and token."""

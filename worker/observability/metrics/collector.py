@@ -14,18 +14,21 @@ from worker.ledger import Ledger, Stats
 from worker.ledger.connection import translated
 from worker.ledger.ledger import REFUSALS
 from worker.ledger.redis_health import Memory, RedisHealth
+from worker.ledger.webhooks import Webhooks
 from worker.ledger.worker_registry import WorkerRegistry
 from worker.observability.metrics.catalogue import catalogue
+from worker.observability.metrics.endpoints import endpoint_metrics
 from worker.observability.metrics.families import Reading
 from worker.observability.metrics.shadow import shadow_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
     from redis import Redis
 
     from worker.decisions.table import Table
+    from worker.ledger.webhooks import EndpointState
     from worker.ledger.worker_registry import Worker
     from worker.messaging.unread import Unread
 
@@ -39,15 +42,18 @@ class Metrics(Collector):
       redis: a client that returns bytes.
       table: the decision table of the workers; its codes and decisions become label values.
       unread: counts decisions in the pipeline's queue; None to make no call to the broker.
+      endpoints: the names of the endpoints that receive webhooks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a scrape reads
         self,
         redis: Redis,
         regions: Sequence[str],
         table: Table,
         ledgers: LedgerWatch | None = None,
         unread: Unread | None = None,
+        *,
+        endpoints: Collection[str] = (),
     ) -> None:
         self._census = Stats(redis)
         self._tokens = TokenStore(redis)
@@ -58,6 +64,8 @@ class Metrics(Collector):
         self._regions = tuple(regions)
         self._catalogue = catalogue(table)
         self._unread = unread
+        self._endpoints = tuple(endpoints)
+        self._webhooks = Webhooks(redis)
 
     def collect(self) -> Iterator[Metric]:
         try:
@@ -68,6 +76,7 @@ class Metrics(Collector):
                 replaced = {region: self._ledgers.look(region).is_replaced for region in self._regions}
                 refusals: Mapping[Any, Any] = self._redis.hgetall(REFUSALS)
                 durability = self._room.durability()
+                endpoints = self._states()
         except LedgerUnavailable:
             yield _up(0)
             return
@@ -79,6 +88,7 @@ class Metrics(Collector):
         yield _replaced(replaced)
         yield _refused({field.decode(): int(count) for field, count in refusals.items()})
         yield _decisions_unread(self._unread.read() if self._unread else None)
+        yield from endpoint_metrics(endpoints)
         for metric in self._catalogue:
             yield metric.family(readings)
 
@@ -92,8 +102,14 @@ class Metrics(Collector):
         yield _replaced({})
         yield _refused({})
         yield _decisions_unread(None)
+        yield from endpoint_metrics({})
         for metric in self._catalogue:
             yield metric.family({})
+
+    def _states(self) -> dict[str, list[EndpointState]]:
+        if not self._endpoints:
+            return {}
+        return {region: self._webhooks.endpoints(region, self._endpoints) for region in self._regions}
 
     def _read(self, region: str) -> Reading:
         return Reading(self._census.counts(region), self._tokens.read(region))
