@@ -6,8 +6,10 @@ from typing import Final
 
 import click
 
+from worker.cli.announcement import announce
 from worker.cli.options import canonical, who_option, why_option
 from worker.cli.time_format import rfc3339, seconds
+from worker.decisions import events
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.settings import current
@@ -53,6 +55,14 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
     settings = current()
     with connect(settings.redis_url) as redis:
         until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
+        announce(
+            redis,
+            settings,
+            events.REGION_HELD,
+            region,
+            reason=events.BY_HAND,
+            until=rfc3339(until_ms),
+        )
         holds = Stats(redis).counts(region).holds
     reason = holds[0].reason if holds else why
     stays = "" if reason == why else ", as before: a hold that ends later is kept"
@@ -75,6 +85,8 @@ def resume(region: str, who: str) -> None:
     with connect(current().redis_url) as redis:
         holds = Stats(redis).counts(region).holds
         was_held = Ledger(redis).resume(region, who=who)
+        if was_held:
+            announce(redis, current(), events.REGION_RESUMED, region, reason=events.BY_HAND)
     if not was_held:
         click.echo(f"{region} was not on hold: nothing to resume")
         return

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli.announcement import announce
 from worker.cli.options import who_option
+from worker.decisions import events
 from worker.errors import InvalidInput
 from worker.evidence.ledger_identity import new_identity
 from worker.evidence.store import Evidence
@@ -67,6 +69,7 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
                 region, new=new_identity(), replaces=" ".join(replacement.replaces), who=who
             )
             evidence.keep_ledger(region, accepted)
+            announce(redis, settings, events.LEDGER_REPLACED, region)
             click.echo(f"{region}: ledger {accepted} is accepted; workers resume within seconds")
 
 

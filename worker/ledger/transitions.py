@@ -87,6 +87,8 @@ class Transition:
     trip: Trip | None = None
     #: What is delivered by webhook if this is the first decision of the verification.
     deliveries: tuple[NewDelivery, ...] = ()
+    #: Events that are delivered by webhook if it is recorded.
+    events: tuple[NewDelivery, ...] = ()
     #: The exception that was raised, if any: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)
 
@@ -105,6 +107,8 @@ class Transition:
             packed |= {"event": self.event, "detail": self.detail}
         if self.deliveries:
             packed["deliveries"] = [each.packed() for each in self.deliveries]
+        if self.events:
+            packed["events"] = [each.packed() for each in self.events]
         if self.answer:
             packed["answer"] = self.answer
         if self.trip:

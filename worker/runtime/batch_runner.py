@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from worker.decisions import events
 from worker.errors import EkycError, LedgerUnavailable, StoreAway
 from worker.ledger import transitions
 from worker.ledger.models import Batch, Stage
@@ -90,6 +91,9 @@ class BatchRunner:
 
     def record(self, outcomes: Sequence[Transition]) -> tuple[str, ...]:
         """Record and log transitions. Returns the ids that the batch still holds afterwards, in the given order."""
+        endpoints, region = self._services.endpoints, self._batch.region
+        if endpoints:
+            outcomes = [events.of_transition(endpoints, region, each) for each in outcomes]
         recorded = self._services.ledger.record(self._batch, outcomes)
         made = [transition for transition, how in zip(outcomes, recorded, strict=True) if how.written]
         log_written(self._batch, made)
@@ -125,9 +129,19 @@ class BatchRunner:
                 log = _log.error if transition.trip.alarm else _log.warning
                 until = datetime.fromtimestamp(how.held_until_ms / 1000, UTC).isoformat(timespec="seconds")
                 cause = {"cause": transition.trip.cause} if transition.trip.cause else {}
+                self._announce(
+                    events.REGION_HELD,
+                    reason=transition.trip.reason,
+                    until=events.rfc3339(datetime.fromtimestamp(how.held_until_ms / 1000, UTC)),
+                )
                 log("region_held", region=region, reason=transition.trip.reason, **cause, until=until)
             elif how.closed_breaker:
                 _log.warning("breaker_closed", region=region, answer=transition.answer)
+                self._announce(events.REGION_RESUMED, reason="VENDOR_ANSWERS")
+
+    def _announce(self, name: str, **fields: str) -> None:
+        services, region = self._services, self._batch.region
+        services.webhooks.add(region, "", events.of_region(services.endpoints, name, region, **fields))
 
 
 def give_back(ledger: Ledger, batch: Batch) -> None:

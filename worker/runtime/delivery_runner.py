@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from worker.decisions import events
 from worker.ledger.webhooks import Kind, Outcome, Wanted, Written
 from worker.policy.webhooks import no_room
 from worker.time_budget import BATCH_CHECK_S, RENEWALS
@@ -142,12 +143,20 @@ class DeliveryRunner:
                 _log.error("webhook_given_up", delivery=outcome.delivery_id, cause=outcome.fault, **about)
             elif written is Written.PAUSED:
                 _log.error("endpoint_paused", cause=outcome.fault, **about)
+                self._announce_pause("GONE" if outcome.gone else "FAILING")
                 if outcome.gone:
                     self._pause_elsewhere()
             elif written is Written.RECOVERED:
                 _log.warning("endpoint_recovered", **about)
             elif written is Written.YES and outcome.kind is Kind.FAILED:
                 _log.info("webhook_failed", delivery=outcome.delivery_id, cause=outcome.fault, **about)
+
+    def _announce_pause(self, reason: str) -> None:
+        services, batch = self._services, self._batch
+        about = events.of_region(
+            services.endpoints, events.ENDPOINT_PAUSED, batch.region, endpoint=batch.endpoint, reason=reason
+        )
+        services.webhooks.add(batch.region, "", about)
 
     def _pause_elsewhere(self) -> None:
         """An endpoint that wants no more deliveries wants none of any region."""

@@ -16,6 +16,7 @@ import structlog
 from celery import bootsteps
 from celery.worker import state
 
+from worker.decisions import events
 from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, transitions
 from worker.ledger.connection import connect
@@ -238,6 +239,7 @@ class DispatcherThread(threading.Thread):
                 continue
             for verification in claim.quarantined:
                 _report_quarantined(services().intercept, verification)
+                self._announce(verification)
             log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
             self._send(claim.batches, producer)
             self._hold_log.look(region, claim.act)
@@ -245,6 +247,13 @@ class DispatcherThread(threading.Thread):
         if services().endpoints:
             sleep_s = min([sleep_s, *(self._claim_deliveries(region, producer) for region in expected)])
         return sleep_s
+
+    def _announce(self, verification: Verification) -> None:
+        region, signature_id = verification.region, verification.signature_id
+        about = events.of_verification(
+            services().endpoints, events.QUARANTINED, region, signature_id, reason="CRASHES_WORKERS"
+        )
+        self._webhooks.add(region, signature_id, about)
 
     def _claim_deliveries(self, region: str, producer: Any) -> float:
         """Claim due deliveries of a region. Returns for how many seconds there is nothing to claim."""

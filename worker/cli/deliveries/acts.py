@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from worker.cli.announcement import announce
 from worker.cli.deliveries.options import (
     endpoint_name,
     find,
@@ -19,6 +20,7 @@ from worker.cli.deliveries.options import (
 from worker.cli.hold import duration
 from worker.cli.options import json_option, who_option, why_option
 from worker.cli.time_format import span
+from worker.decisions import events
 from worker.errors import InvalidInput
 from worker.ledger.connection import connect
 from worker.ledger.webhooks import Shelf, State, Webhooks
@@ -145,8 +147,17 @@ def pause(endpoint: str, why: str, who: str) -> None:
     with connect(settings.redis_url) as redis:
         webhooks = Webhooks(redis)
         must_exist(webhooks, settings, endpoint)
-        paused = [webhooks.pause(region, endpoint, why=why, who=who) for region in settings.regions]
-    click.echo(f"{endpoint} is paused" if any(paused) else f"{endpoint} was paused already")
+        paused = [region for region in settings.regions if webhooks.pause(region, endpoint, why=why, who=who)]
+        if paused:
+            announce(
+                redis,
+                settings,
+                events.ENDPOINT_PAUSED,
+                paused[0],
+                endpoint=endpoint,
+                reason=events.BY_HAND,
+            )
+    click.echo(f"{endpoint} is paused" if paused else f"{endpoint} was paused already")
 
 
 @click.command

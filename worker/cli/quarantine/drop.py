@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli.announcement import announce_each
 from worker.cli.options import json_option, region_option, who_option, why_option
 from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
 from worker.cli.quarantine.selection import reason_option
+from worker.decisions import events
 from worker.ledger import Quarantine
 from worker.ledger.connection import connect
 from worker.settings import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.command
@@ -52,5 +57,12 @@ def drop(  # noqa: PLR0913 - one an option
     with connect(settings.redis_url) as redis:
         chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
         quarantine = Quarantine(redis, who=who, retention_s=settings.retention_s)
-        act = Act("drop", "dropped", partial(quarantine.drop, why=why))
+
+        def do(region: str, ids: Sequence[str]) -> list[bool]:
+            answers = quarantine.drop(region, ids, why=why)
+            taken = [each for each, answer in zip(ids, answers, strict=True) if answer]
+            announce_each(redis, settings, events.RELEASED, region, taken, outcome="dropped")
+            return answers
+
+        act = Act("drop", "dropped", do)
         ctx.exit(act.on(chosen, yes=yes, as_json=as_json))

@@ -1,7 +1,7 @@
 -- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
 --   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's answer,
---     deliveries = those of a first decision: { { id, endpoint, type, body }, … },
+--     deliveries = those of a first decision: { { id, endpoint, type, body }, … }, events = likewise, always added,
 --     trip = { after, first_ms, longest_ms, reason, lasting_ms } }
 --   due: wait in_ms; back: due now, as if it had not been started; held: continue in the same batch;
 --   same: stay as it is, under the same holder
@@ -166,6 +166,9 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       end
     end
     store(verification, fields)
+    if write.events then
+      add_deliveries(write.id, write.events, now)
+    end
     answer[number] = 1
     if write.trip then
       forgotten = false

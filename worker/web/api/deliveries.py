@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import g
 
-from worker.decisions.events import delivery_of_test
+from worker.decisions import events
 from worker.ledger.webhooks import Shelf, State
 from worker.policy.webhooks import LIMITS
 from worker.web.api.admission import needs
@@ -140,7 +140,7 @@ def test(name: str) -> Response:
     A signed delivery of the type `endpoint.test`, which a worker sends like any other. Its id tells what became of it.
     """
     endpoint, region = _configured(name), backend().settings.regions[0]
-    new = delivery_of_test(endpoint, str(uuid.uuid4()), datetime.now(UTC))
+    new = events.delivery_of_test(endpoint, str(uuid.uuid4()), datetime.now(UTC))
     backend().webhooks.add(region, "", [new])
     return answer(
         {"id": new.id, "url": f"/v1/deliveries/{new.id}"}, 202, {"Location": f"/v1/deliveries/{new.id}"}
@@ -157,9 +157,14 @@ def pause(wanted: dict[str, Any], name: str) -> Response:
 
     It gets no deliveries, in any region, and they wait. No tries are used up.
     """
-    endpoint = _endpoint(name, NOT_FOUND)
-    for region in backend().settings.regions:
-        backend().webhooks.pause(region, endpoint, why=wanted["why"], who=_who())
+    endpoint, webhooks = _endpoint(name, NOT_FOUND), backend().webhooks
+    regions = backend().settings.regions
+    paused = [each for each in regions if webhooks.pause(each, endpoint, why=wanted["why"], who=_who())]
+    if paused:
+        about = events.of_region(
+            backend().endpoints, events.ENDPOINT_PAUSED, paused[0], endpoint=endpoint, reason=events.BY_HAND
+        )
+        webhooks.add(paused[0], "", about)
     return answer({"endpoints": [_state(each) for each in _states(endpoint)]})
 
 
