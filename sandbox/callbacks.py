@@ -60,6 +60,11 @@ class CallbackSettings:
         return 2 if share < self.lost + self.doubled else 1
 
 
+def is_announced(scenario: Scenario) -> bool:
+    """Whether the vendor sends a callback about the result."""
+    return scenario.overall_result != "INCOMPLETE"
+
+
 class Callbacks:
     """Sends callbacks at their time. Thread-safe. Without a URL it does nothing."""
 
@@ -79,7 +84,7 @@ class Callbacks:
 
     def expect(self, signature_id: str, scenario: Scenario, kind: str, in_s: float) -> None:
         """Send a callback about an id in `in_s` seconds."""
-        if not self._settings.urls or (kind == COMPLETED and scenario.overall_result == "INCOMPLETE"):
+        if not self._settings.urls or (kind == COMPLETED and not is_announced(scenario)):
             return
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + in_s, next(self._order), signature_id, kind))

@@ -62,6 +62,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_cli_status.py",
         "integration/test_cli_token.py",
         "integration/test_cli_webhook.py",
+        "integration/test_demo_api.py",
         "integration/test_docs_site.py",
         "integration/test_docs_testing.py",
         "integration/test_evidence_crash.py",

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sandbox.demo.plan import Way
 from schemas.decision import decision_id
 from worker.ledger.models import Stage
 
@@ -52,6 +53,11 @@ def _accepted(findings: Findings) -> Iterator[str]:
         yield f"the ledger has {findings.counts.enqueued} of {by_way.total()}"
 
 
+def _sent_again(findings: Findings) -> Iterator[str]:
+    if not findings.http.repeated_alike:
+        yield "the second answer differs from the first"
+
+
 def _accounted_for(findings: Findings) -> Iterator[str]:
     delivered = findings.deliveries
     for planned in findings.plan.all:
@@ -75,6 +81,59 @@ def _one_decision(findings: Findings) -> Iterator[str]:
             yield f"{_named(planned)}: received two different decisions"
         if any(delivery.task != f"onboarding.{delivery.name}" for delivery in received):
             yield f"{_named(planned)}: its decision came as a task of another name"
+
+
+def _one_by_http(findings: Findings) -> Iterator[str]:
+    fed = Counter(str(decision["signature_id"]) for decision in findings.seen.decisions)
+    for planned in findings.plan.all:
+        if planned.way is not Way.HTTP:
+            continue
+        expected = 1 if planned.expect.outcome == "decided" else 0
+        delivered = len(findings.deliveries.get(planned.signature_id, []))
+        if (fed[planned.signature_id], min(delivered, 1)) != (expected, expected):
+            found = f"{fed[planned.signature_id]} in the feed, {delivered} at the pipeline"
+            yield f"{_named(planned)}: should have {expected}, has {found}"
+
+
+def _feed(findings: Findings) -> Iterator[str]:
+    fed = Counter(str(decision["signature_id"]) for decision in findings.seen.decisions)
+    for name in findings.deliveries:
+        if fed[name] != 1:
+            yield f"{name}: is in the feed {fed[name]} times"
+    for decision in findings.seen.decisions:
+        received = findings.deliveries.get(str(decision["signature_id"]), [])
+        if not received or received[0].decision != decision:
+            yield f"{decision['signature_id']}: the feed has a decision that the pipeline has not received"
+
+
+def _reconciled(findings: Findings) -> Iterator[str]:
+    for region, ids in findings.plan.ids_by_region.items():
+        answer = findings.seen.reconciliations.get(region)
+        if answer is None:
+            yield f"{region}: was not reconciled"
+            continue
+        decided = [name for name in ids if name in findings.deliveries]
+        expected = {
+            "done": sorted(decided),
+            "under_way": [],
+            "quarantined": sorted(set(ids) - set(decided)),
+            "unknown": [],
+        }
+        for name, names in expected.items():
+            if sorted(answer[name]) != names:
+                yield f"{region}: {len(answer[name])} are {name}, should be {len(names)}"
+        balance = dict(answer["balance"])
+        accepted = balance.pop("accepted")
+        if not accepted == sum(balance.values()) == len(ids):
+            yield f"{region}: {accepted} accepted, {sum(balance.values())} accounted for, {len(ids)} enqueued"
+
+
+def _called_back(findings: Findings) -> Iterator[str]:
+    if failed := findings.callbacks.get("failed", 0):
+        yield f"{failed} failed"
+    expected = sum(planned.called_back for planned in findings.plan.all)
+    if findings.callbacks.get("sent", 0) < expected:
+        yield f"{findings.callbacks.get('sent', 0)} were taken, of {expected} at least"
 
 
 def _delivered_once(findings: Findings) -> Iterator[str]:
@@ -168,7 +227,7 @@ def _nothing_left(findings: Findings) -> Iterator[str]:
 
 
 def _clean_logs(findings: Findings) -> Iterator[str]:
-    yield from (f"personal data in {name}" for name in findings.leaks.logs)
+    yield from (f"personal data or a token in {name}" for name in findings.leaks.logs)
 
 
 def _clean_redis(findings: Findings) -> Iterator[str]:
@@ -196,17 +255,22 @@ def _words(fields: tuple[str | None, ...]) -> str:
 
 
 _CHECKS: Final[tuple[tuple[str, str, Callable[[Findings], Iterator[str]]], ...]] = (
-    ("all_accepted", "every verification was accepted, in each of three ways", _accepted),
+    ("all_accepted", f"every verification was accepted, in each of {len(Way)} ways", _accepted),
+    ("repeated_request", "an HTTP request that was sent again had the same answer", _sent_again),
     ("all_accounted_for", "each verification is decided, or in quarantine", _accounted_for),
     ("one_decision_each", "each decided verification has one decision id", _one_decision),
+    ("one_decision_by_http", "each verification enqueued by HTTP has exactly one decision", _one_by_http),
     ("delivered_once", "no decision was delivered twice", _delivered_once),
     ("decided_as_expected", "each decision is the one expected for its answer", _as_expected),
     ("quarantined_as_expected", "only what cannot be read or polled is in quarantine", _quarantined),
     ("context_came_back", "the pipeline got its context back with each decision", _context),
     ("evidence_proves_it", "the evidence of each decision is complete, byte for byte", _evidence),
+    ("feed_has_each_once", "GET /v1/decisions has every decision exactly once", _feed),
+    ("reconciled", "POST /v1/reconciliations accounts for every verification", _reconciled),
+    ("callbacks_taken", "every callback of the vendor was taken", _called_back),
     ("sums_agree", "the totals of ledger, pipeline and evidence agree", _sums),
     ("nothing_left", "nothing is left in flight", _nothing_left),
-    ("no_personal_data_in_logs", "no personal data in any log", _clean_logs),
+    ("no_personal_data_in_logs", "no personal data and no token in any log", _clean_logs),
     ("no_personal_data_in_redis", "no personal data in anything ever written to Redis", _clean_redis),
     ("no_personal_data_in_decisions", "no personal data in any decision", _clean_decisions),
     ("nothing_failed", "no process failed, and the workers stopped on request", _healthy),

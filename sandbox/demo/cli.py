@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from sandbox.demo import valkey
+from sandbox.demo.extras import require_extras
 from sandbox.demo.folder import Folder, command, shown
 from sandbox.demo.page import page
 from sandbox.demo.parts import forget_environment
@@ -64,9 +65,10 @@ class _Ended(BaseException):
 def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: float, as_json: bool) -> None:
     """Run verifications from enqueue to decision, with real parts.
 
-    Everything runs on this machine: the demo starts a Valkey, a stand-in for the vendor, two workers and a
-    pipeline, each in a process of its own; enqueues verifications with every errorCode and every fault; and
-    prints a report. It ignores variables of the environment that name a Redis or vendor of yours.
+    Everything runs on this machine: the demo starts a Valkey, a stand-in for the vendor, two workers, web and
+    a pipeline, each in a process of its own; enqueues verifications with every errorCode and every fault, a
+    third of them by HTTP; and prints a report. It ignores variables of the environment that name a Redis or
+    vendor of yours.
 
     Progress is printed to stderr. With --json the report is one JSON object.
 
@@ -76,6 +78,7 @@ def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: f
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a bar shows a ? instead of ending the demo.
             stream.reconfigure(errors="replace")
+    require_extras()
     forget_environment()
     server = valkey.binary()
     folder = Folder.make(directory)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sandbox.demo.api import Enqueued, Seen
     from sandbox.demo.deliveries import Delivery
     from sandbox.demo.plan import Plan, Way
     from worker.evidence.store import Usage
@@ -34,7 +35,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Where personal data was found: names of files, and keys. `evidence` has to be true."""
+    """Where personal data was found: names of files, and keys. `evidence` has to be true.
+
+    `logs` also lists those that have a token of the HTTP API in them.
+    """
 
     logs: tuple[str, ...] = ()
     redis: tuple[str, ...] = ()
@@ -49,6 +53,11 @@ class Findings:
     plan: Plan
     #: Verifications that were new, by the way they were enqueued.
     accepted: Mapping[Way, int]
+    http: Enqueued
+    #: What a pipeline sees by the HTTP API alone.
+    seen: Seen
+    #: Of the vendor, by outcome, such as `sent` (taken) and `failed`.
+    callbacks: Mapping[str, int]
     #: The decisions that the pipeline received, usually one for each verification.
     deliveries: Mapping[str, Sequence[Delivery]]
     statuses: Mapping[str, Status | None]

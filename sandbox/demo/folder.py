@@ -66,6 +66,11 @@ class Folder:
         return self.root / "deliveries.jsonl"
 
     @property
+    def tokens(self) -> Path:
+        """The tokens of the HTTP API, as `EKYC_API_TOKENS_FILE` has them: by their hashes."""
+        return self.root / "tokens.toml"
+
+    @property
     def environment(self) -> Path:
         """A file for a shell: `. FILE`, and then any `ekyc` command while the demo runs."""
         return self.root / "env"

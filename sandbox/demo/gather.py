@@ -16,14 +16,16 @@ from worker.evidence.verification import verify
 from worker.ledger import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from redis import Redis
 
+    from sandbox.demo.api import Seen
     from sandbox.demo.deliveries import Deliveries
     from sandbox.demo.folder import Folder
+    from sandbox.demo.handover import HandedOver
     from sandbox.demo.parts import Parts
-    from sandbox.demo.plan import Plan, Way
+    from sandbox.demo.plan import Plan
     from worker.evidence.store import VerificationEvidence
     from worker.ledger import Ledger
 
@@ -39,8 +41,9 @@ _FAILURE: Final = re.compile(
 
 def gather(  # noqa: PLR0913 - a demo's whole
     plan: Plan,
-    accepted: Mapping[Way, int],
+    handed_over: HandedOver,
     deliveries: Deliveries,
+    seen: Seen,
     *,
     ledger: Ledger,
     redis: Redis,
@@ -50,22 +53,26 @@ def gather(  # noqa: PLR0913 - a demo's whole
 ) -> Findings:
     """Return the findings. Call it after the workers have ended, while Valkey and the sandbox still run."""
     evidence = Evidence(parts.environment["EKYC_EVIDENCE_URL"])
+    tracks = _ask_sandbox(parts, "verifications")
     return Findings(
         plan=plan,
-        accepted=accepted,
+        accepted=handed_over.accepted,
+        http=handed_over.http,
+        seen=seen,
+        callbacks=_ask_sandbox(parts, "stats")["callbacks"],
         deliveries=deliveries.by_id(),
         statuses={
             planned.signature_id: ledger.status(planned.region, planned.signature_id) for planned in plan.all
         },
         counts=Stats(redis).total(plan.regions),
-        ready_at_ms={name: track["ready_at_ms"] for name, track in _tracks(parts.vendor_url).items()},
+        ready_at_ms={name: track["ready_at_ms"] for name, track in tracks.items()},
         kept={
             planned.signature_id: _kept(evidence.of(planned.region, planned.signature_id))
             for planned in plan.all
         },
         usage=evidence.usage(),
         messages_left=_messages_left(redis),
-        leaks=_leaks(redis, folder),
+        leaks=_leaks(redis, folder, parts.web.secrets),
         failures=tuple(
             path.name for path in sorted(folder.logs.iterdir()) if _FAILURE.search(path.read_bytes())
         ),
@@ -73,9 +80,9 @@ def gather(  # noqa: PLR0913 - a demo's whole
     )
 
 
-def _leaks(redis: Redis, folder: Folder) -> Leaks:
+def _leaks(redis: Redis, folder: Folder, secrets: Iterable[str]) -> Leaks:
     return Leaks(
-        logs=tuple(leaks.in_files(folder.logs)),
+        logs=tuple(leaks.in_files(folder.logs, secrets)),
         # The append-only file has every write, also of keys that no longer exist.
         redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger)),
         decisions=folder.deliveries.exists() and leaks.holds(folder.deliveries.read_bytes()),
@@ -83,15 +90,13 @@ def _leaks(redis: Redis, folder: Folder) -> Leaks:
     )
 
 
-def _tracks(vendor_url: str) -> dict[str, dict[str, Any]]:
-    """Return the sandbox's figures of every id."""
+def _ask_sandbox(parts: Parts, what: str) -> dict[str, Any]:
+    """Return the sandbox's figures, such as those of every id."""
     with requests.Session() as session:
         # Ignore a proxy that the environment names: the sandbox is on this machine.
         session.trust_env = False
-        tracks: dict[str, dict[str, Any]] = session.get(
-            f"{vendor_url}/sandbox/verifications", timeout=10
-        ).json()
-    return tracks
+        figures: dict[str, Any] = session.get(f"{parts.vendor_url}/sandbox/{what}", timeout=10).json()
+    return figures
 
 
 def _kept(evidence: VerificationEvidence) -> Kept:

@@ -30,15 +30,16 @@ def _forms(mark: bytes) -> Iterator[bytes]:
 MARKS: Final = tuple(form for mark in _MARKS for form in _forms(mark))
 
 
-def holds(content: bytes) -> bool:
+def holds(content: bytes, marks: Iterable[bytes] = MARKS) -> bool:
     """Return whether `content` has personal data in it."""
-    return any(mark in content for mark in MARKS)
+    return any(mark in content for mark in marks)
 
 
-def in_files(folder: Path) -> list[str]:
-    """Return the names of the files below `folder` that have personal data in them."""
+def in_files(folder: Path, secrets: Iterable[str] = ()) -> list[str]:
+    """Return the names of the files below `folder` that have personal data, or one of `secrets`, in them."""
+    marks = (*MARKS, *(form for secret in secrets for form in _forms(secret.encode())))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path.name for path in files if holds(path.read_bytes())]
+    return [path.name for path in files if holds(path.read_bytes(), marks)]
 
 
 def in_redis(redis: Redis) -> list[str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sandbox.demo.bar import Bar, Part
 from sandbox.demo.folder import command, shown
-from sandbox.demo.plan import NOT_SHOWN
+from sandbox.demo.plan import CALLBACK_REGION, NOT_SHOWN
 from worker.cli.time_format import span
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ def _figures(report: Report) -> RenderableType:
     grid.add_row("polls", _polls(report))
     grid.add_row("ready → decision", _latency(report.latency_ms))
     grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
+    grid.add_row("", f"with a callback: {_latency(report.latency_called_back_ms)}")
+    grid.add_row("", f"without one: {_latency(report.latency_polled_ms)}")
+    grid.add_row("callbacks", _callbacks(report))
     grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
     grid.add_row("holds", _holds(report))
     grid.add_row("not run", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
@@ -104,6 +107,11 @@ def _time(milliseconds: float) -> str:
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / _KILO**2:.1f} MB" if size_bytes >= _KILO**2 else f"{size_bytes / _KILO:.0f} kB"
+
+
+def _callbacks(report: Report) -> str:
+    counts = (f"{count:,} {name}" for name, count in report.callbacks.items() if count or name == "sent")
+    return f"{', '.join(counts)}; the vendor of {CALLBACK_REGION} sends them"
 
 
 def _holds(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a demo, each a process: Valkey, the stand-in for the vendor, two workers, a pipeline."""
+"""The parts of a demo, each a process: Valkey, the stand-in for the vendor, two workers, `web`, a pipeline."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from celery import Celery
 
 from sandbox.demo import valkey
 from sandbox.demo.failure import DemoFailed
+from sandbox.demo.plan import CALLBACK_REGION
+from sandbox.demo.web import Web
 from worker.decisions.table import Table
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ WORKERS: Final = ("worker1", "worker2")
 PIPELINE: Final = "pipeline"
 
 #: Prefixes of variables that would configure what the demo starts; those of the caller are removed.
-_OURS: Final = ("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS")
+_OURS: Final = (
+    *("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS"),
+    *("FLASK_", "GUNICORN_", "WEB_CONCURRENCY"),
+)
 
 #: Short countdowns, for people who watch. The vendor requires far longer ones, which are the default.
 _COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
@@ -46,6 +51,7 @@ class Parts:
     environment: Mapping[str, str]
     #: A Celery application that sends tasks by name, as a pipeline does.
     celery: Celery
+    web: Web
 
 
 def forget_environment() -> None:
@@ -61,8 +67,19 @@ def start(
     processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal
 ) -> Parts:
     """Start all parts, and return once all of them answer. Raises ``DemoFailed``."""
+    with Web() as web:
+        return _start(processes, folder, server, regions, journal, web=web)
+
+
+def _start(  # noqa: PLR0913 - a demo's whole
+    processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal, *, web: Web
+) -> Parts:
     sandbox = processes.start(
-        SANDBOX, [sys.executable, "-m", "sandbox", "--host", "127.0.0.1", "--port", "0", "--json-log"]
+        SANDBOX,
+        [
+            *(sys.executable, "-m", "sandbox", "--host", "127.0.0.1", "--port", "0", "--json-log"),
+            *("--callback-url", web.callback_url(CALLBACK_REGION)),
+        ],
     )
     redis_url = valkey.start(processes, folder, server)
     journal.tell(f"Valkey answers at {redis_url}")
@@ -76,6 +93,7 @@ def start(
         **_COUNTDOWNS,
     }
     folder.tell_environment(environment)
+    web.start(processes, folder, **environment)
     for name in WORKERS:
         processes.start(name, _celery("worker", f"{name}@%h"), **environment)
     processes.start(
@@ -86,9 +104,11 @@ def start(
         ONBOARDING_DECISIONS=",".join(_decisions()),
     )
     celery = Celery("demo", broker=redis_url, set_as_current=False)
+    web.await_answer(processes)
+    journal.tell(f"the HTTP API answers at {web.url}")
     _await_workers(processes, celery)
     journal.tell("two workers and a pipeline are ready")
-    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery)
+    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery, web)
 
 
 def _celery(app: str, name: str) -> list[str]:

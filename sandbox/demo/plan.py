@@ -8,6 +8,7 @@ from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.callbacks import is_announced
 from sandbox.catalogue import Expectation, catalogue
 from sandbox.grammar import parse
 from sandbox.scenario import Kind, Links
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: The regions without holds.
 REGIONS: Final = ("ph", "sg", "my", "th")
+
+#: The one of them whose vendor sends callbacks: a quarter of the verifications, for comparison with the others.
+CALLBACK_REGION: Final = REGIONS[0]
 
 #: The region whose vendor is busy, and the one whose account has faults: they are on hold while the others continue.
 BUSY_REGION: Final = "vn"
@@ -45,6 +49,16 @@ class Way(StrEnum):
     PYTHON = "worker.client"
     COMMAND = "ekyc enqueue"
     MESSAGE = "tasks.enqueue"
+    HTTP = "POST /v1/verifications"
+
+
+#: A third of the verifications by HTTP. Their number has no divisor in common with that of the regions, so each way is
+#: used in each region.
+_WAYS: Final = (
+    *(Way.HTTP, Way.PYTHON, Way.COMMAND),
+    *(Way.HTTP, Way.MESSAGE, Way.PYTHON),
+    *(Way.HTTP, Way.COMMAND, Way.MESSAGE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,15 @@ class Planned:
     expect: Expectation
     #: No fault of the vendor: the result only takes time.
     smooth: bool
+    #: Its first answers are null.
+    waits: bool = False
+    #: The vendor sends a callback once it has the result.
+    called_back: bool = False
+
+    @property
+    def waits_smoothly(self) -> bool:
+        """True if a callback can bring its decision forward, and nothing else delays it."""
+        return self.smooth and self.waits
 
     @property
     def never_ready(self) -> bool:
@@ -86,6 +109,13 @@ class Plan:
     @property
     def all(self) -> tuple[Planned, ...]:
         return self.one_by_one + self.at_once
+
+    @property
+    def ids_by_region(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {region: [] for region in self.regions}
+        for planned in self.all:
+            found[planned.region].append(planned.signature_id)
+        return found
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -118,10 +148,12 @@ def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
         signature_id=signature_id,
         region=region,
         # Verifications that hold a region come at the same time, so that they share one hold.
-        way=tuple(Way)[number % len(Way)] if region in REGIONS else Way.PYTHON,
+        way=_WAYS[number % len(_WAYS)] if region in REGIONS else Way.PYTHON,
         context={"application": number},
         expect=entry.expect if entry else _EXPECTED[scenario.overall_result, scenario.error_code],
         smooth=_smooth(scenario),
+        waits=_waits(scenario),
+        called_back=region == CALLBACK_REGION and _waits(scenario) and is_announced(scenario),
     )
 
 
@@ -139,6 +171,10 @@ def _smooth(scenario: Scenario) -> bool:
     late = scenario.latency_s or scenario.image_latency_s
     broken = scenario.faults or scenario.image_fault or scenario.dead_links
     return not late and not broken and scenario.links is not Links.PRIVATE
+
+
+def _waits(scenario: Scenario) -> bool:
+    return bool(scenario.nulls or scenario.wait_s)
 
 
 def _plain_expectations() -> Iterator[tuple[tuple[str | None, str | None], Expectation]]:

@@ -91,12 +91,19 @@ class Processes:
             if self._keeper.stdin:
                 self._keeper.stdin.close()
 
-    def start(self, name: str, arguments: Sequence[str | Path], **variables: str) -> Process:
-        """Start a child, with its output in the log of that name. Raises ``DemoFailed`` if it cannot be started."""
+    def start(
+        self, name: str, arguments: Sequence[str | Path], pass_fds: Sequence[int] = (), /, **variables: str
+    ) -> Process:
+        """Start a child, with its output in the log of that name. Raises ``DemoFailed`` if it cannot be started.
+
+        `pass_fds`: what it inherits beside its streams.
+        """
         log = self._folder.log(name)
         try:
             with log.open("ab") as stream:
-                popen = self._popen(arguments, stream.fileno(), subprocess.DEVNULL, variables)
+                popen = self._popen(
+                    arguments, stream.fileno(), subprocess.DEVNULL, variables, pass_fds=pass_fds
+                )
         except OSError as error:
             raise DemoFailed(f"{name} cannot be started: {error.strerror or error}") from None
         process = self._running[name] = Process(name, popen, log)
@@ -143,11 +150,15 @@ class Processes:
             del self._running[name]
         return codes
 
+    def named(self, name: str) -> Process:
+        """Return a child that runs."""
+        return self._running[name]
+
     def forget(self, name: str) -> None:
         """Remove a child that has ended as expected."""
         del self._running[name]
 
-    def _popen(
+    def _popen(  # noqa: PLR0913 - as Popen has them
         self,
         arguments: Sequence[str | Path],
         log: int,
@@ -155,6 +166,7 @@ class Processes:
         variables: dict[str, str],
         *,
         stdout: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - ours
             arguments,
@@ -165,6 +177,7 @@ class Processes:
             # Unbuffered: a log is complete also if its process was killed.
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,
             process_group=self._keeper.pid,
+            pass_fds=pass_fds,
         )
 
 

@@ -72,6 +72,11 @@ class Report:
     #: without a fault of the vendor.
     latency_ms: Spread | None
     latency_smooth_ms: Spread | None
+    #: The same of those among them whose first answers were null: with a callback of the vendor, and without one.
+    latency_called_back_ms: Spread | None
+    latency_polled_ms: Spread | None
+    #: Of the vendor, by outcome.
+    callbacks: dict[str, int]
     evidence_files: int
     evidence_bytes: int
     #: Verifications whose lease expired because their batch did not record in time; another batch finished them.
@@ -105,6 +110,9 @@ class Report:
             "polls_each": _figures(self.polls_each),
             "latency_ms": _figures(self.latency_ms),
             "latency_smooth_ms": _figures(self.latency_smooth_ms),
+            "latency_called_back_ms": _figures(self.latency_called_back_ms),
+            "latency_polled_ms": _figures(self.latency_polled_ms),
+            "callbacks": self.callbacks,
             "evidence": {
                 "files": self.evidence_files,
                 "bytes": self.evidence_bytes,

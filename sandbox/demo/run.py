@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import requests
 from kombu.exceptions import OperationalError
 
+from sandbox.demo import api as api_
 from sandbox.demo import parts as parts_
+from sandbox.demo import web
 from sandbox.demo.checks import checks
 from sandbox.demo.deliveries import Deliveries
 from sandbox.demo.failure import DemoFailed
@@ -45,11 +48,16 @@ def run(  # noqa: PLR0913 - given by name
     """Start the parts, enqueue the plan, watch, and return the report. Raises ``DemoFailed``."""
     try:
         return _run(plan, folder, processes, face, server=server, timeout_s=timeout_s)
-    except (LedgerUnavailable, OperationalError) as error:
+    except (LedgerUnavailable, OperationalError, requests.RequestException) as error:
         # A process that has ended explains more; its exit may take a moment.
         time.sleep(_DEATH_S)
         processes.check()
-        raise DemoFailed(f"Valkey cannot be used: {error}; logs: {shown(folder.logs)}") from None
+        what = (
+            "an HTTP request failed"
+            if isinstance(error, requests.RequestException)
+            else "Valkey cannot be used"
+        )
+        raise DemoFailed(f"{what}: {error}; logs: {shown(folder.logs)}") from None
 
 
 def _run(  # noqa: PLR0913 - as above
@@ -58,7 +66,7 @@ def _run(  # noqa: PLR0913 - as above
     journal = Journal(face.tell)
     parts = parts_.start(processes, folder, server, plan.regions, journal)
     deliveries = Deliveries(folder.deliveries)
-    with connect(parts.redis_url) as redis:
+    with connect(parts.redis_url) as redis, api_.connected(parts.web.url, parts.web.pipeline) as api:
         ledger = Ledger(redis)
         operator = Operator(plan, ledger, journal)
         journey = Journey(
@@ -72,7 +80,7 @@ def _run(  # noqa: PLR0913 - as above
         )
 
         operator.begin()
-        accepted = hand_over(plan.at_once, ledger, parts, processes)
+        handed_over = hand_over(plan.at_once, ledger, parts, processes, api=api, journal=journal)
         journal.tell(f"{len(plan.all):,} verifications, handed over in {len(Way)} ways")
         frame = journey.watch(timeout_s=timeout_s)
         if not frame.over:
@@ -81,10 +89,13 @@ def _run(  # noqa: PLR0913 - as above
         journal.tell("all accounted for; stopping the workers, then checking the outcome")
         exit_codes = processes.end(*parts_.WORKERS, parts_.PIPELINE, within_s=_END_S)
         deliveries.look()
+        seen = api.look(plan.ids_by_region)
+        exit_codes |= processes.end(web.NAME, within_s=_END_S)
         findings = gather(
             plan,
-            accepted | {Way.PYTHON: accepted[Way.PYTHON] + operator.accepted},
+            handed_over.plus(Way.PYTHON, operator.accepted),
             deliveries,
+            seen,
             ledger=ledger,
             redis=redis,
             parts=parts,

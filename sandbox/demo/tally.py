@@ -9,11 +9,12 @@ from sandbox.demo.report import Quarantined, RegionHold, Report, Spread, most_fi
 from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sandbox.demo.checks import Check
     from sandbox.demo.findings import Findings
+    from sandbox.demo.plan import Planned
 
 
 def tally(
@@ -34,8 +35,15 @@ def tally(
         quarantine=_quarantine(findings),
         polls=findings.counts.polls,
         polls_each=Spread.of([status.verification.polls for status in findings.statuses.values() if status]),
-        latency_ms=Spread.of(_latencies_ms(findings, smooth=False)),
-        latency_smooth_ms=Spread.of(_latencies_ms(findings, smooth=True)),
+        latency_ms=_latency_ms(findings, lambda _: True),
+        latency_smooth_ms=_latency_ms(findings, lambda planned: planned.smooth),
+        latency_called_back_ms=_latency_ms(
+            findings, lambda planned: planned.waits_smoothly and planned.called_back
+        ),
+        latency_polled_ms=_latency_ms(
+            findings, lambda planned: planned.waits_smoothly and not planned.called_back
+        ),
+        callbacks=dict(findings.callbacks),
         evidence_files=findings.usage.files,
         evidence_bytes=findings.usage.size_bytes,
         leases_lost=_leases_lost(findings),
@@ -89,11 +97,11 @@ def _leases_lost(findings: Findings) -> tuple[str, ...]:
     )
 
 
-def _latencies_ms(findings: Findings, *, smooth: bool) -> list[int]:
+def _latency_ms(findings: Findings, measured: Callable[[Planned], bool]) -> Spread | None:
     received = findings.deliveries
     found = []
     for planned in findings.plan.all:
         ready_at_ms = findings.ready_at_ms.get(planned.signature_id)
-        if ready_at_ms is not None and planned.signature_id in received and (planned.smooth or not smooth):
+        if ready_at_ms is not None and planned.signature_id in received and measured(planned):
             found.append(received[planned.signature_id][0].received_at_ms - ready_at_ms)
-    return found
+    return Spread.of(found)

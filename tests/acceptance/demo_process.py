@@ -27,13 +27,17 @@ NOT_FOR_IT = {
     "ADVANCE_REGIONS": "sg",
     "EKYC_EVIDENCE_URL": "file:///nowhere",
     "EKYC_POLL_FIRST": "600",
+    "EKYC_API_TOKENS_FILE": "/nowhere",
+    "EKYC_WEB_BIND": "127.0.0.1:1",
     "EKYC_QUEUE": "mine",
     "EKYC_RATE": "0.01",
+    "GUNICORN_CMD_ARGS": "--bind 127.0.0.1:1 --workers 9",
     "ONBOARDING_DECISIONS": "none",
+    "WEB_CONCURRENCY": "9",
 }
 
 READY = "two workers and a pipeline are ready"
-HANDED_OVER = "handed over in 3 ways"
+HANDED_OVER = "handed over in 4 ways"
 
 
 class Demo:

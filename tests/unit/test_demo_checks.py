@@ -9,7 +9,17 @@ import pytest
 from sandbox.demo.checks import checks
 from sandbox.demo.findings import Findings, Kept, Leaks
 from sandbox.demo.plan import Way
-from tests.unit.demo_findings import APPROVED, DELIVERY, GOOD, UNREADABLE, received, status
+from tests.unit.demo_findings import (
+    APPROVED,
+    DELIVERY,
+    GOOD,
+    UNREADABLE,
+    answered,
+    fed,
+    received,
+    reconciled,
+    status,
+)
 from worker.evidence.store import Usage
 from worker.ledger.models import Counts, Stage
 
@@ -35,7 +45,22 @@ def test_a_demo_in_which_all_went_well_passes_every_check() -> None:
 @pytest.mark.parametrize(
     ("findings", "check"),
     [
-        (replace(GOOD, accepted={Way.PYTHON: 1, Way.MESSAGE: 0}), "all_accepted"),
+        (replace(GOOD, accepted={Way.HTTP: 1, Way.MESSAGE: 0}), "all_accepted"),
+        (replace(GOOD, http=replace(GOOD.http, repeated_alike=False)), "repeated_request"),
+        (fed(), "one_decision_by_http"),
+        (fed(DELIVERY.decision, DELIVERY.decision), "one_decision_by_http"),
+        (replace(GOOD, deliveries={}), "one_decision_by_http"),
+        (fed(), "feed_has_each_once"),
+        (fed(DELIVERY.decision, DELIVERY.decision), "feed_has_each_once"),
+        (fed({**DELIVERY.decision, "polls": 3}), "feed_has_each_once"),
+        (fed(DELIVERY.decision, {**DELIVERY.decision, "signature_id": "stranger"}), "feed_has_each_once"),
+        (answered("ph", reconciled(accepted=1, under_way=["pass-1"])), "reconciled"),
+        (answered("ph", reconciled(accepted=1, done=["pass-1"], unknown=["pass-1"])), "reconciled"),
+        (answered("ph", reconciled(accepted=2, done=["pass-1"])), "reconciled"),
+        (answered("sg", reconciled(accepted=1, done=["nodata-2"])), "reconciled"),
+        (replace(GOOD, seen=replace(GOOD.seen, reconciliations={})), "reconciled"),
+        (replace(GOOD, callbacks={"sent": 1, "failed": 1}), "callbacks_taken"),
+        (replace(GOOD, callbacks={"sent": 0, "failed": 0}), "callbacks_taken"),
         (counts(enqueued=1), "all_accepted"),
         (replace(GOOD, deliveries={}), "all_accounted_for"),
         (replace(GOOD, deliveries={**GOOD.deliveries, "stranger": [DELIVERY]}), "all_accounted_for"),

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sandbox.catalogue import catalogue
-from sandbox.demo.plan import ACCOUNT_REGION, BUSY_REGION, FEWEST, REGIONS, Way, plan
+from sandbox.demo.plan import ACCOUNT_REGION, BUSY_REGION, CALLBACK_REGION, FEWEST, REGIONS, Way, plan
 from sandbox.grammar import parse
 from sandbox.scenario import DOCUMENTED, Kind
 from tests.support.decided import decided
@@ -46,7 +46,22 @@ def test_plain_ids_are_expected_to_become_what_the_decision_table_makes_of_them(
 def test_every_way_to_hand_over_is_used() -> None:
     ways = Counter(one.way for one in plan(300).all)
     assert set(ways) == set(Way)
-    assert min(ways.values()) > 90
+    assert min(ways.values()) > 60
+    assert 90 <= ways[Way.HTTP] <= 110
+
+
+def test_each_way_is_used_in_each_region() -> None:
+    used = {(one.way, one.region) for one in plan(FEWEST).all}
+    assert used >= {(way, region) for way in Way for region in REGIONS}
+
+
+def test_callbacks_come_for_results_that_are_waited_for_in_one_region() -> None:
+    planned = plan(300).all
+    called_back = [one for one in planned if one.called_back]
+    assert {one.region for one in called_back} == {CALLBACK_REGION}
+    assert all(one.waits and one.expect.overall_result != "INCOMPLETE" for one in called_back)
+    compared = [one for one in planned if one.waits_smoothly and not one.called_back]
+    assert min(len(called_back), len(compared)) > 30
 
 
 def test_what_makes_a_region_rest_has_a_region_to_itself() -> None:

@@ -48,12 +48,15 @@ def test_machines_get_every_figure_as_json() -> None:
     figures = json.loads(json.dumps(of().as_json()))
     assert figures["ok"]
     assert (figures["verifications"], figures["decided"], figures["quarantined"]) == (2, 1, 1)
-    assert figures["enqueued"] == {"worker.client": 1, "tasks.enqueue": 1}
+    assert figures["enqueued"] == {"POST /v1/verifications": 1, "tasks.enqueue": 1}
     assert figures["decisions"] == {"approve": 1}
     assert figures["error_codes"] == {"SUCCESS": 1}
     assert figures["polls"] == 3
     assert figures["polls_each"]["measured"] == 2
     assert figures["latency_ms"] == {"measured": 1, "median": 250, "mean": 250.0, "p95": 250, "most": 250}
+    assert figures["latency_called_back_ms"] == figures["latency_ms"]
+    assert figures["latency_polled_ms"] is None
+    assert figures["callbacks"] == {"sent": 1, "failed": 0, "lost": 0, "doubled": 0}
     assert figures["evidence"] == {"files": 5, "bytes": 6000, "folder": "/demos/one/evidence"}
     assert figures["quarantine"] == [
         {"signature_id": "nodata-2", "region": "sg", "reason": "UNREADABLE", "detail": "NO_DATA"}
@@ -71,6 +74,21 @@ def test_those_at_which_something_went_wrong_are_measured_apart() -> None:
     rough = replace(GOOD, plan=replace(GOOD.plan, at_once=(replace(APPROVED, smooth=False),)))
     assert of(rough).latency_ms is not None
     assert of(rough).latency_smooth_ms is None
+
+
+def test_those_with_a_callback_are_measured_apart_from_those_without_one() -> None:
+    polled = replace(GOOD, plan=replace(GOOD.plan, at_once=(replace(APPROVED, called_back=False),)))
+    assert of(polled).latency_called_back_ms is None
+    assert of(polled).latency_polled_ms == Spread(1, 250, 250.0, 250, 250)
+    assert "without one: median 250 ms" in shown(of(polled))
+    at_once = replace(GOOD, plan=replace(GOOD.plan, at_once=(replace(APPROVED, waits=False),)))
+    assert of(at_once).latency_called_back_ms is None
+
+
+def test_callbacks_that_failed_are_counted_for_people() -> None:
+    assert "2 sent, 1 failed; the vendor of ph sends them" in shown(
+        of(replace(GOOD, callbacks={"sent": 2, "failed": 1, "lost": 0}))
+    )
 
 
 def test_a_decision_without_a_result_counts_by_its_reason() -> None:
