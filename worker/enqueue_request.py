@@ -77,7 +77,7 @@ def check_context(value: Any) -> str | None:
     if value is None:
         return None
     try:
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text)
+        text = _ENCODER.encode(value)
         size_bytes = len(text.encode())
     except (TypeError, ValueError, RecursionError):
         raise ValueError("must be JSON") from None
@@ -117,6 +117,12 @@ def _as_text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     raise TypeError
+
+
+#: Made once: `json.dumps` makes one for each call.
+_ENCODER: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_text
+)
 
 
 def _is_within(value: Any, levels: int) -> bool:

@@ -278,6 +278,16 @@ def test_a_bug_is_a_problem_and_its_traceback_is_in_the_log_alone(web: Web, redi
     assert line["route"] == "/v1/verifications/<region:region>/<signature_id:signature_id>"
 
 
+def test_no_line_of_a_request_is_lost_when_web_ends(redis_url: str, tmp_path: Path) -> None:
+    """They are written together, a moment later."""
+    with web_process(tmp_path, redis_url) as web:
+        for _ in range(5):
+            web.get("/v1/decisions")
+        web.process.terminate()
+        web.process.wait(30)
+    assert [line["status"] for line in web.lines("api_request")] == [200] * 5
+
+
 def test_a_request_is_one_line_without_what_was_sent(web: Web) -> None:
     web.post(
         "/v1/verifications",
@@ -286,13 +296,15 @@ def test_a_request_is_one_line_without_what_was_sent(web: Web) -> None:
     web.get("/v1/verifications/ph/very-secret-id?very-secret-query=1")
     web.send("GET", "/v1/very-secret-path", name=None)
     web.post(f"/v1/notifications/ph?secret={secret(NOTIFIER)}", {"signatureId": "very-secret-id"}, name=None)
-    lines = until(lambda: web.lines("api_request")[-4:], "they are logged")
+    last = "/v1/notifications/<region:region>"
+    until(lambda: web.lines("api_request")[-1]["route"] == last, "the last one is logged")
+    lines = web.lines("api_request")[-4:]
     assert [(line["method"], line["route"], line["status"], line["token"]) for line in lines] == [
         ("POST", "/v1/verifications", 202, ALL),
         ("GET", "/v1/verifications/<region:region>/<signature_id:signature_id>", 200, ALL),
         ("GET", "none", 404, ""),
         ("POST", "/v1/notifications/<region:region>", 200, NOTIFIER),
     ]
-    assert all(line["ms"] >= 0 for line in lines)
+    assert all(line["ms"] >= 0 and line["timestamp"] and line["level"] == "info" for line in lines)
     assert "very-secret" not in web.log
     assert "secret-of-" not in web.log

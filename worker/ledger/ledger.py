@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import secrets
 import time
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from worker.ledger import codec
@@ -294,9 +297,14 @@ class Ledger:
         )
 
 
+#: Names need not be secret, and a system call for each takes longer. A fork must not continue the names of its parent.
+_call_names: Final = Random()  # noqa: S311
+os.register_at_fork(after_in_child=_call_names.seed)
+
+
 def new_call() -> str:
-    """A name for a call of `Ledger.enqueue`."""
-    return secrets.token_urlsafe(CALL_BYTES)
+    """A name for a call of `Ledger.enqueue`: no two calls of any processes have the same."""
+    return base64.urlsafe_b64encode(_call_names.randbytes(CALL_BYTES)).rstrip(b"=").decode()
 
 
 def _since_boot_s() -> float:

@@ -115,6 +115,8 @@ def _secret() -> str:
 
 
 def _check_query() -> None:
+    if not request.environ.get("QUERY_STRING"):
+        return
     for name, values in request.args.lists():
         if len(values) > 1:
             raise Problem(
@@ -126,9 +128,10 @@ def _check_query() -> None:
 
 def _check_body() -> None:
     """The size and the type of what is sent. Nothing is read yet."""
-    if request.environ.get("HTTP_TRANSFER_ENCODING"):
+    environ = request.environ
+    if environ.get("HTTP_TRANSFER_ENCODING"):
         raise Problem(LENGTH_REQUIRED, "send the body with its Content-Length, not in chunks")
-    length = request.environ.get("CONTENT_LENGTH") or "0"
+    length = environ.get("CONTENT_LENGTH") or "0"
     if acceptable_length(length) is None:
         raise Problem(TOO_LARGE, f"a body may have {LONGEST_BODY} bytes")
     if int(length) and not _is_json():
@@ -136,5 +139,7 @@ def _check_body() -> None:
 
 
 def _is_json() -> bool:
+    if request.environ.get("CONTENT_TYPE") == "application/json":
+        return True
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     return request.mimetype == "application/json" and charset in {"utf-8", "utf8"}

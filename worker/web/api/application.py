@@ -47,6 +47,10 @@ _log = structlog.get_logger(__name__)
 
 
 class _Application(Flask):
+    def ensure_sync(self, func: Any) -> Any:
+        """No view is a coroutine: asking takes time at each of seven calls of a request."""
+        return func
+
     def log_exception(self, exc_info: Any) -> None:
         """Log a bug without the path and the query, which Flask would log."""
         route = request.url_rule.rule if request.url_rule else "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import flask_smorest
 import marshmallow
@@ -15,6 +15,9 @@ from worker.web.api.problems import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from wsgiref.types import WSGIEnvironment
+
+    from werkzeug.datastructures import Headers
 
 
 class Parser(FlaskParser):
@@ -43,13 +46,22 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = Parser()
 
 
+#: Made once: `json.dumps` makes one for each call.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class Answer(Response):
+    """A response whose headers are complete and ASCII: werkzeug would copy and check them again."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        del environ
+        return self.headers
+
+
 def answer(
     body: Mapping[str, Any] | bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A response with JSON: `body` itself where it is bytes."""
-    raw = (
-        body
-        if isinstance(body, bytes)
-        else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    )
-    return Response(raw, status, dict(headers or {}), content_type="application/json")
+    raw = body if isinstance(body, bytes) else _ENCODER.encode(body).encode()
+    complete = {"Content-Type": "application/json", "Content-Length": str(len(raw)), **(headers or {})}
+    return Answer(raw, status, complete)

@@ -22,8 +22,11 @@ class _Fault(ValueError):
 
 def json_body() -> Any:
     """The JSON that the request sent; `g.raw_body` has its bytes. Raises ``Problem``."""
-    raw = g.raw_body = request.get_data(cache=False)
-    if len(raw) < (request.content_length or 0):
+    # Its length was checked: werkzeug's own stream would check it once more.
+    length = int(request.environ.get("CONTENT_LENGTH") or 0)
+    raw: bytes = request.environ["wsgi.input"].read(length)
+    g.raw_body = raw
+    if len(raw) < length:
         # Gunicorn takes the end of the connection for the end of the body.
         raise Problem(BAD_REQUEST, "the body is shorter than its Content-Length")
     if not raw:

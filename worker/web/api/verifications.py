@@ -16,7 +16,7 @@ from schemas.decision import decision_id
 from worker.enqueue_request import canonical_region
 from worker.ledger import pages
 from worker.ledger.models import Stage
-from worker.web.api import idempotency
+from worker.web.api import idempotency, quick_check
 from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
@@ -191,12 +191,12 @@ def nudge(region: str, signature_id: str) -> Response:
 
 def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
     """The checked requests of a body. Raises ``Problem`` with every fault."""
-    try:
-        requests: Sequence[EnqueueRequest] = (
-            _SEVERAL.load(body)["verifications"] if several else [_ONE.load(body)]
-        )
-    except ValidationError as error:
-        raise invalid(error.messages) from None
+    requests: Sequence[EnqueueRequest] | None = quick_check.requests(body, several=several)
+    if requests is None:
+        try:
+            requests = _SEVERAL.load(body)["verifications"] if several else [_ONE.load(body)]
+        except ValidationError as error:
+            raise invalid(error.messages) from None
     polled = backend().settings.regions
     faults: dict[Any, Any] = {
         number: {"region": [f"this fleet polls {', '.join(polled)} only"]}
