@@ -158,6 +158,11 @@ def public_keys(text: str) -> tuple[Ed25519PublicKey, ...]:
     return tuple(key.public_key() for key in parse_private_keys(text)) if text else ()
 
 
+def key_ids(text: str) -> str:
+    """Return the ids of the keys of EKYC_SIGNING_KEY in their order, with commas. Raises ``ValueError``."""
+    return ",".join(map(key_id, public_keys(text)))
+
+
 def new_secret() -> bytes:
     """Return a new random secret."""
     return random.token_bytes(_KEY_BYTES)

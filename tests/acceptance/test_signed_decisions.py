@@ -189,6 +189,17 @@ def test_a_second_delivery_has_the_same_signature(fleet: Fleet, key: str) -> Non
     again = fleet.run("worker.cli", "redeliver", "--since", "1h", "--yes")
     assert again.returncode == 0, again.stderr
     assert taken(fleet) == first
+    unsigned = fleet.run("worker.cli", "redeliver", "--since", "1h", "--yes", EKYC_SIGNING_KEY="")
+    assert unsigned.returncode == 2
+    assert unsigned.stderr.startswith(
+        "ekyc: the workers sign decisions, and here EKYC_SIGNING_KEY is not set"
+    )
+    assert taken(fleet) == {}
+    report = json.loads(fleet.run("worker.cli", "doctor", "--json", EKYC_SIGNING_KEY="").stdout)
+    (finding,) = (each for each in report["checks"] if each["check"] == "fleet signing keys")
+    assert finding["said"] == f"workers: 1 with {signatures.key_ids(key)}; here it is none"
+    report = json.loads(fleet.run("worker.cli", "doctor", "--json").stdout)
+    assert "fleet signing keys" not in {each["check"] for each in report["checks"]}
 
 
 def test_during_a_rotation_the_old_and_the_new_key_verify(fleet: Fleet, key: str) -> None:

@@ -175,7 +175,7 @@ def test_which_keys_sign_and_who_may_read_them(ekyc: Ekyc, tmp_path: Path) -> No
     keys = [new_private_key() for _ in range(2)]
     path.write_text("".join(f"{format_private_key(key)}\n" for key in keys))
     path.chmod(0o640)
-    ids = ", then ".join(key_id(key.public_key()) for key in keys)
+    ids = ",".join(key_id(key.public_key()) for key in keys)
     signed = ekyc.with_env(EKYC_SIGNING_KEY_FILE=str(path))
     found = findings(signed, code=0)["signing key"]
     assert (found["level"], found["said"]) == ("ok", f"deliveries are signed by {ids}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SHADOWED = Worker("w1@host", "default-1", "0.1.0", "a", "mine-2")
 PLAIN = Worker("w2@host", "default-1", "0.1.0", "b")
+SIGNING = Worker("w3@host", "default-1", "0.1.0", "c", "", "0123456789abcdef")
 
 
 def count(ledger: Ledger, signature_id: str, counter: str) -> None:
@@ -53,8 +54,10 @@ def test_the_registry_says_which_shadow_table_a_worker_has(redis: Redis) -> None
     registry = WorkerRegistry(redis)
     registry.sign_in(SHADOWED)
     registry.sign_in(PLAIN)
-    assert registry.present() == (SHADOWED, PLAIN)
+    registry.sign_in(SIGNING)
+    assert registry.present() == (SHADOWED, PLAIN, SIGNING)
     registry.sign_out(SHADOWED)
+    registry.sign_out(SIGNING)
     assert registry.present() == (PLAIN,)
 
 
@@ -65,7 +68,9 @@ def test_releases_before_and_after_read_each_others_entries(redis: Redis) -> Non
     (member,) = cast("list[bytes]", redis.zrange(KEY, 0, -1))
     assert json.loads(member) == ["w2@host", "default-1", "0.1.0", "b"]
     seconds, _ = redis.time()
-    redis.zadd(KEY, {json.dumps(["w1@host", "default-1", "0.1.0", "a", "mine-2", "more"]): seconds * 1000})
+    redis.zadd(
+        KEY, {json.dumps(["w1@host", "default-1", "0.1.0", "a", "mine-2", "", "more"]): seconds * 1000}
+    )
     assert registry.present() == (SHADOWED, PLAIN)
 
 

@@ -18,7 +18,7 @@ from worker.cli.checks.holds import check_holds
 from worker.cli.checks.identity import check_identity
 from worker.cli.checks.ledger import check_ledger
 from worker.cli.checks.queues import check_queues
-from worker.cli.checks.signing import check_signing_key
+from worker.cli.checks.signing import check_fleet_keys, check_signing_key
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor, check_way_out
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
@@ -40,6 +40,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "shadow table": check_shadow,
     "fleet tables": check_fleet_tables,
     "signing key": check_signing_key,
+    "fleet signing keys": check_fleet_keys,
     "endpoints": check_endpoints,
     "evidence": check_evidence,
     "ledger": check_identity,

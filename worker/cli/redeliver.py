@@ -20,6 +20,7 @@ from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import BrokerUnavailable, InvalidInput
 from worker.ledger.connection import connect
 from worker.ledger.decided import Decided, Known
+from worker.ledger.worker_registry import WorkerRegistry
 from worker.settings import current
 from worker.signatures import key_signer
 
@@ -102,6 +103,7 @@ def redeliver(  # noqa: PLR0913 - one an option
         raise click.UsageError("--decision needs --since", ctx)
     settings = current()
     with connect(settings.redis_url) as redis:
+        _must_sign(redis, settings)
         decided = Decided(redis, who=who)
         if since_s is None:
             chosen, said = _given(decided, redis, settings, signature_ids, region)
@@ -242,6 +244,15 @@ class Run:
             self._counts[Known.DELIVERED] += len(ready)
             self._decided.note(region, [each.signature_id for each in ready])
         self._counts.update(each.known for each in kept if each.known is not Known.DELIVERED)
+
+
+def _must_sign(redis: Redis, settings: Settings) -> None:
+    """Raise ``InvalidInput`` if workers sign decisions and this command would not: pipelines would refuse them."""
+    if not settings.signing_key and any(worker.signing for worker in WorkerRegistry(redis).present()):
+        raise InvalidInput(
+            "the workers sign decisions, and here EKYC_SIGNING_KEY is not set: give it as for the workers, "
+            "because pipelines may refuse decisions without a signature"
+        )
 
 
 def _reach(settings: Settings) -> None:

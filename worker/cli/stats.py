@@ -48,7 +48,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     faults in that time), quarantine (counts by reason of those there now),
     evidence_files, evidence_bytes, holds (region, reason, until, half_open), regions (the same for each), workers
     (those seen lately: name, table (the version of the decision table), version, process (a random token), shadow
-    (the version of the shadow table, or empty)),
+    (the version of the shadow table, or empty), signing (the ids of its signing keys, or empty)),
     decisions_unread (decisions in the pipeline's queue, of all regions; null if the broker does not answer),
     acts (the newest acts of people on whole regions: at, region, act, why, who), and ledger_replaced (regions
     from which workers claim nothing, because Redis is not the one that they know).

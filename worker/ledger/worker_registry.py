@@ -1,10 +1,10 @@
-"""The worker registry: the running workers, and the decision table that each uses.
+"""The worker registry: the running workers, and the decision table and the signing keys that each uses.
 
 Key (of no region, because a worker serves all of them):
 
-    ekyc:workers   zset: `[name, table's version, our version, process, shadow table's version]` as JSON, without the
-                   last if there is no shadow table -> ms of Redis's clock at which it was last seen. Each sign-in
-                   removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
+    ekyc:workers   zset: `[name, table's version, our version, process, shadow table's version, signing keys]` as JSON,
+                   without the last ones where there is none -> ms of Redis's clock at which it was last seen. Each
+                   sign-in removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
 
 Only Redis's clock counts, so the clocks of workers need not agree.
 """
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 KEY: Final = "ekyc:workers"
+
+#: The first entries of a member, which are always there.
+_ALWAYS: Final = 4
 
 # ARGV: member, ms since it was seen, ms after which a member is removed
 _SIGN_IN: Final = """
@@ -47,6 +50,8 @@ class Worker:
     process: str = ""
     #: The version of its shadow table; empty: it has none.
     shadow: str = ""
+    #: The ids of its signing keys, the newest first, with commas; empty: it signs nothing.
+    signing: str = ""
 
 
 class WorkerRegistry:
@@ -77,7 +82,9 @@ class WorkerRegistry:
 
 def _member(worker: Worker) -> str:
     # A release that knows no shadow tables reads four entries and no more.
-    texts = astuple(worker) if worker.shadow else astuple(worker)[:-1]
+    texts = astuple(worker)
+    while len(texts) > _ALWAYS and not texts[-1]:
+        texts = texts[:-1]
     return json.dumps([plain(text) for text in texts])
 
 

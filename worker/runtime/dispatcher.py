@@ -35,6 +35,7 @@ from worker.runtime.services import services
 from worker.runtime.watchdog import Watchdog
 from worker.server_faults import described
 from worker.settings import current
+from worker.signatures import key_ids
 from worker.time_budget import DISPATCHER_SLEEP_S, HEARTBEAT_CALL_S, REDIS_CALL_S
 from worker.version import __version__
 
@@ -127,7 +128,12 @@ def _heartbeat(name: str) -> Heartbeat:
     settings = current()
     shadow = services().shadow
     worker = Worker(
-        name, services().table.version, __version__, secrets.token_hex(4), shadow.version if shadow else ""
+        name,
+        services().table.version,
+        __version__,
+        secrets.token_hex(4),
+        shadow.version if shadow else "",
+        key_ids(settings.signing_key),
     )
     return Heartbeat(
         WorkerRegistry(connect(settings.redis_url, timeout_s=HEARTBEAT_CALL_S)), worker, startup.health_file
