@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: An object, not a name: Celery would add a name to its list of queues.
 QUEUE: Final = Queue(DECISION_QUEUE)
 
+#: One encoder for all decisions: `json.dumps` would make one for each.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 #: The properties that a forwarded message keeps. Not `expiration`: no decision may expire.
 _KEPT: Final = (
     "correlation_id",
@@ -55,8 +58,7 @@ class Outgoing:
 
     @classmethod
     def of(cls, decision: Decision) -> Outgoing:
-        text = json.dumps(dump_decision(decision), ensure_ascii=False, separators=(",", ":"))
-        return cls(decision.id, decision.decision, text)
+        return cls(decision.id, decision.decision, _encode(dump_decision(decision)))
 
     def signature(self, task: str, signer: Signer) -> dict[str, str]:
         """Return the headers that sign it for a task. They depend on the decision and the keys, not on the time."""
@@ -136,19 +138,33 @@ def _ensure(producer: Producer) -> None:
 def _send(
     app: Celery, outgoing: Outgoing, producer: Producer, options: dict[str, Any], signer: Signer | None
 ) -> None:
+    """Publish one decision. `Celery.send_task` ends in the same two calls, after twice as much work of its own."""
+    amqp: Any = app.amqp
     task = f"{DECISION_QUEUE}.{outgoing.name}"
-    app.send_task(
+    message = amqp.create_task_message(
+        outgoing.id,
         task,
         kwargs={"decision": json.loads(outgoing.text)},
-        task_id=outgoing.id,
-        headers=outgoing.signature(task, signer) if signer else None,
-        queue=QUEUE,  # type: ignore[arg-type]
-        # By default Celery would declare the queue with its earlier arguments.
-        declare=[],
-        producer=producer,
         ignore_result=True,
         # Flower shows the id, not the pipeline's context.
         argsrepr=f"decision {outgoing.id}",
         kwargsrepr="",
-        **options,
+        **_origin(app),
     )
+    headers = outgoing.signature(task, signer) if signer else None
+    # By default Celery would declare the queue with its earlier arguments.
+    amqp.send_task_message(producer, task, message, headers=headers, queue=QUEUE, declare=[], **options)
+
+
+def _origin(app: Celery) -> dict[str, str]:
+    """Return where a message comes from, as `Celery.send_task` says it: this thread, and the task that it runs."""
+    celery: Any = app
+    task = celery.current_worker_task
+    if task is None:
+        return {"reply_to": celery.thread_oid}
+    request = task.request
+    return {
+        "reply_to": celery.thread_oid,
+        "root_id": request.root_id or request.id,
+        "parent_id": request.id,
+    }
