@@ -81,7 +81,7 @@ def after(verification: Verification, answer: Answer) -> Transition:
     transition = services().policy.after(verification, answer)
     if not isinstance(answer, Settled):
         return transition
-    kept = facts.packed(facts.of_result(answer.result, verification.region), answer.result.error_code)
+    kept = facts.text_of(answer.result)
     return replace(transition, fields={**transition.fields, Field.FACTS: kept})
 
 

@@ -27,6 +27,9 @@ MAX_ENTRIES: Final = 8
 #: The last entry of a list that was cut.
 CUT: Final = "CUT"
 
+#: `json.dumps` with separators makes an encoder for each call, which takes as long as the text.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
 #: The lists of the field by their stored names, in the order in which they are cut.
 _LISTS: Final = {"q": "quality_labels", "f": "forgery_labels", "e": "error_codes"}
 
@@ -55,10 +58,25 @@ class Facts:
     similarity_score: float | None = None
     reason: str | None = None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether any list was cut."""
+        return CUT in self.error_codes or CUT in self.forgery_labels or CUT in self.quality_labels
+
 
 def of_result(result: Result, region: str) -> Facts:
     """The facts of a settled answer, as the ledger keeps them."""
-    facts = Facts(
+    facts = _read(result, region)
+    return _restored(facts, result.error_code, packed(facts, result.error_code))
+
+
+def text_of(result: Result) -> str:
+    """The text of the field `FACTS` for a settled answer."""
+    return packed(_read(result), result.error_code)
+
+
+def _read(result: Result, region: str = "") -> Facts:
+    return Facts(
         overall_result=result.overall_result.value if result.overall_result else None,
         error_codes=_entries((result.error_code, *result.error_codes)),
         region=region,
@@ -69,7 +87,6 @@ def of_result(result: Result, region: str) -> Facts:
         similarity_score=result.similarity_score,
         reason=result.contradiction,
     )
-    return _restored(facts, result.error_code, packed(facts, result.error_code))
 
 
 def of_verification(verification: Verification) -> Facts:
@@ -112,15 +129,17 @@ def packed(facts: Facts, error_code: str | None) -> str:
         "l": facts.liveness_score,
         "s": facts.similarity_score,
     }
+    text = _text(kept)
     for name in _LISTS:
-        while len(text := _text(kept)) > MAX_BYTES and kept[name] not in ([], [CUT]):
+        while len(text) > MAX_BYTES and kept[name] not in ([], [CUT]):
             kept[name] = [*[entry for entry in kept[name] if entry != CUT][:-1], CUT]
+            text = _text(kept)
     return text
 
 
 def _text(kept: dict[str, Any]) -> str:
     there = {name: value for name, value in kept.items() if value is not None and value != []}
-    return json.dumps(there, separators=(",", ":"))
+    return _encode(there)
 
 
 def _entries(values: Iterable[str | None]) -> tuple[str, ...]:

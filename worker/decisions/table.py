@@ -106,8 +106,10 @@ class Table:
 
     def is_doubtful(self, rule: Rule, facts: Facts) -> bool:
         """Whether `rule` approves although a list was cut that a rule of this table reads."""
-        return rule.decision == APPROVE and any(
-            is_cut(facts, each.name) for other in self.rules for each in other.conditions
+        return (
+            rule.decision == APPROVE
+            and facts.is_cut
+            and any(is_cut(facts, each.name) for other in self.rules for each in other.conditions)
         )
 
 
