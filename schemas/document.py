@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from marshmallow import ValidationError, fields
 
 from schemas.fields import Millis, ReadableList, Truth
-from schemas.record import VendorRecord
+from schemas.record import Nested, VendorRecord
 from schemas.vendor_json import doubled
 
 #: The value of a link that is not text, or that occurs twice with different values. It is never requested.
@@ -115,8 +115,8 @@ class QualityLabelsSchema(VendorRecord):
 class QualitySides(VendorRecord):
     into = Sides
 
-    front = fields.Nested(QualityLabelsSchema)
-    back = fields.Nested(QualityLabelsSchema)
+    front = Nested(QualityLabelsSchema)
+    back = Nested(QualityLabelsSchema)
 
 
 class DocEventSchema(VendorRecord):
@@ -144,18 +144,17 @@ class DocDetailSchema(VendorRecord):
     ocr_result = fields.String()
     front_image = Link(data_key="docFrontImage")
     back_image = Link(data_key="docBackImage")
-    doc_type = fields.Nested(TextSides)
-    sub_doc_type = fields.Nested(TextSides)
-    ocr_info = fields.Nested(MapSides)
-    quality_labels = fields.Nested(QualitySides)
+    doc_type = Nested(TextSides)
+    sub_doc_type = Nested(TextSides)
+    ocr_info = Nested(MapSides)
+    quality_labels = Nested(QualitySides)
     forgery_labels = ReadableList(fields.String(allow_none=True))
-    events = ReadableList(fields.Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
+    events = ReadableList(Nested(DocEventSchema, allow_none=True), data_key="eventDetails")
 
     def said(self, data: dict[str, Any]) -> dict[str, Any]:
         results = [word for word in (data.get("doc_result"), data.pop("ocr_result", None)) if word]
-        data["doc_result"] = next(
-            (word for word in results if not is_pass(word)), results[0] if results else None
-        )
+        failed = [word for word in results if not is_pass(word)]
+        data["doc_result"] = (failed or results or [None])[0]
         for name in ("forgery_labels", "events"):
-            data[name] = tuple(entry for entry in data.get(name) or () if entry is not None)
+            data[name] = tuple([entry for entry in data.get(name) or () if entry is not None])
         return data

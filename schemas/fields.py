@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from marshmallow import ValidationError, fields
 
+from schemas.record import Nested
 from worker.enqueue_request import (
     BAD_REGION,
     BAD_SIGNATURE_ID,
@@ -121,13 +122,11 @@ class ReadableList(ShortList):
             return None
 
 
-class Part(fields.Nested):
+class Part(Nested):
     """A nested record. An empty array is null, because some JSON encoders write an empty object this way."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
-    ) -> Any:
-        return None if value == [] else super()._deserialize(value, attr, data, partial, **kwargs)
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return None if value == [] else super()._deserialize(value, attr, data, **kwargs)
 
 
 class Code(fields.Field[str | None]):

@@ -31,10 +31,9 @@ def forgery_labels(detail: DocDetail) -> tuple[str, ...]:
 
 def quality_labels(detail: DocDetail) -> tuple[str, ...]:
     """The vendor's name of each quality label that is true of a side: `isBlur`, `isDim`, `isExposure`."""
-    sides = (detail.quality_labels.front, detail.quality_labels.back)
-    return tuple(
-        label for name, label in _QUALITY.items() if any(side and getattr(side, name) for side in sides)
-    )
+    sides = [side for side in (detail.quality_labels.front, detail.quality_labels.back) if side]
+    found = [label for name, label in _QUALITY.items() for side in sides if getattr(side, name)]
+    return tuple(dict.fromkeys(found))
 
 
 def _label(text: str) -> str:

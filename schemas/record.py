@@ -33,7 +33,7 @@ class VendorRecord(Schema):
         self._usual = self.decided | self.unread | {str(field.data_key) for field in self.fields.values()}
         self._by_lower_case = {name.lower(): name for name in self.decided}
         self._plan = [
-            (name, str(field.data_key), field, field.required or field.data_key in self.decided)
+            (name, str(field.data_key), field, field.data_key in self.decided, _is_plain_text(field))
             for name, field in self.load_fields.items()
         ]
 
@@ -54,14 +54,17 @@ class VendorRecord(Schema):
         deserializes every null. Measured: 60 µs instead of 109 for a full result, 7 instead of 15 for a pending one.
         A result is loaded at each poll, and once more when it is archived.
         """
-        if not isinstance(data, Mapping):
+        # Nearly always a dictionary, which is checked much sooner than any other mapping.
+        if not isinstance(data, dict | Mapping):
             raise ValidationError(self.error_messages["type"])
         if self.decided:
             self._undoubted(data)
         loaded: dict[str, Any] = {}
-        for name, key, field, strict in self._plan:
+        for name, key, field, decided, is_text in self._plan:
             value = data.get(key)
-            if field.required or value is not None:
+            if is_text and isinstance(value, str):
+                loaded[name] = value
+            elif value is not None or field.required:
                 try:
                     if field.validators or value is None:
                         loaded[name] = field.deserialize(data.get(key, missing), key, data)
@@ -69,7 +72,7 @@ class VendorRecord(Schema):
                         # The rest of `deserialize` handles validators, null and missing: a fifth of a load.
                         loaded[name] = field._deserialize(value, key, data)  # noqa: SLF001 - what fields override
                 except ValidationError as error:
-                    if strict:
+                    if decided or field.required:
                         raise ValidationError({key: error.messages}) from None
             elif key in data:
                 loaded[name] = None
@@ -82,7 +85,23 @@ class VendorRecord(Schema):
     def _undoubted(self, data: Mapping[str, Any]) -> None:
         if twice := self.decided & doubled(data):
             raise ValidationError({min(twice): ["occurs twice with different values"]})
+        if self._usual.issuperset(data):
+            return
         for name in data.keys() - self._usual:
             exact = self._by_lower_case.get(name.lower())
             if exact and data[name] is not None:
                 raise ValidationError({exact: ["differs in letter case"]})
+
+
+def _is_plain_text(field: fields.Field[Any]) -> bool:
+    """Whether the field loads any text as it is."""
+    return type(field) is fields.String and not field.validators
+
+
+class Nested(fields.Nested):
+    """A nested ``VendorRecord``. Marshmallow's own field loads it through four more calls."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        del attr, data, kwargs
+        schema: VendorRecord = self._schema or self.schema
+        return schema.load(value)
