@@ -14,6 +14,7 @@ from worker.evidence.admission import Admissions
 from worker.evidence.inline import inline, tidied
 from worker.evidence.media import Kind, sniff
 from worker.http_client import MIB, BodyTooLarge, deadline, fault, public_session, read_bounded, session
+from worker.http_client.plain_url import plain
 from worker.time_budget import IMAGES_S
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class ImagesOfOne:
             return _image(held, kind)
         request = self._images.request(url)
         if admission:
-            admission.enter(urlsplit(str(request.url)).netloc)
+            admission.enter(_netloc(str(request.url)))
         try:
             with deadline(IMAGES_S), self._connections.send(request) as response:
                 _judge(response.status_code)
@@ -173,10 +174,17 @@ def _size(headers: Mapping[str, str]) -> int:
 
 
 def _origin(url: str) -> str:
+    if found := plain(url):
+        return found.origin
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORT or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not a plain web address")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _DEFAULT_PORT[parts.scheme]}"
+
+
+def _netloc(url: str) -> str:
+    found = plain(url)
+    return found.netloc if found else urlsplit(url).netloc
 
 
 def _judge(status: int) -> None:

@@ -21,6 +21,7 @@ from worker.http_client.curl import pycurl
 from worker.http_client.deadline import time_left_s
 from worker.http_client.engine import MAX_CONNECTIONS, Engine, LoopEngine, ThreadEngine
 from worker.http_client.failure import AddressNotPublic, failure
+from worker.http_client.plain_url import plain
 from worker.http_client.reply import GUARD_S, Reply
 from worker.http_client.transfer import Transfer
 from worker.time_budget import CONNECT_S, FIRST_BYTE_S
@@ -299,6 +300,8 @@ class _Asked:
 
 def _url(url: str) -> tuple[str, str]:
     """Return the URL to request, without user and fragment, and its host."""
+    if found := plain(url):
+        return url, found.host
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     if parts.scheme not in {"http", "https"} or not netloc:

@@ -10,6 +10,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from worker.http_client.adapter import Connections, Options, Pool
+from worker.http_client.plain_url import plain
 from worker.time_budget import CONNECT_S
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Session(requests.Session):
         super().__init__()
         self.trust_env = False
         self.headers = CaseInsensitiveDict(_HEADERS)
+        self._get_headers = CaseInsensitiveDict(_HEADERS)
         self._pool = Pool(options)
         self._connections = Connections(self._pool)
         adapter = _Adapter(self._pool, self._connections)
@@ -70,11 +72,17 @@ class Session(requests.Session):
         return prepared
 
     def prepare_get(self, url: str) -> requests.PreparedRequest:
-        """Prepare a GET, as `prepare_request` does. Raises ``requests.RequestException``."""
+        """Prepare a GET, as `prepare_request` does, with headers that all of them share.
+
+        Raises ``requests.RequestException``.
+        """
         prepared = requests.PreparedRequest()
         prepared.method = "GET"
-        prepared.prepare_url(url, None)
-        prepared.headers = CaseInsensitiveDict(_HEADERS)
+        if plain(url):
+            prepared.url = url
+        else:
+            prepared.prepare_url(url, None)
+        prepared.headers = self._get_headers
         return prepared
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
