@@ -78,6 +78,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_image_memory.py",
         "integration/test_ledger_properties.py",
         "integration/test_local_siblings.py",
+        "integration/test_pipeline_shares.py",
         "integration/test_reads_when_full.py",
         "integration/test_redis_clock.py",
         "integration/test_runbook_commands.py",

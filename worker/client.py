@@ -32,19 +32,21 @@ def ledger() -> Ledger:
     return Ledger(connect(current().redis_url))
 
 
-def enqueue(signature_id: str, region: str, context: Any = None) -> bool:
+def enqueue(signature_id: str, region: str, context: Any = None, pipeline: str | None = None) -> bool:
     """Bring a verification to a decision.
 
     Parameters:
       signature_id: 1 to 64 of letters, digits, `-` and `_`.
       region: `sg`, `ph`, `th`, `my`, `vn`, or `global` (alias `id`).
       context: JSON that the decision returns, at most 4 KB. Redis stores it: put no personal data in it.
+      pipeline: 1 to 32 of a-z, digits, `-` and `_`. Pipelines that have something due get equal shares of a region's
+        polls; all that name none are the pipeline `default`.
 
     Returns True if the verification is new, False if the ledger already has it and nothing changed.
     Raises ``InvalidInput`` if nothing was accepted, and ``LedgerUnavailable`` if Redis did not answer: it may still
     have accepted the verification. Enqueue it again: a known verification does not change.
     """
-    return enqueue_many([request(signature_id, region, context)])[0]
+    return enqueue_many([request(signature_id, region, context, pipeline)])[0]
 
 
 def enqueue_many(requests: Sequence[EnqueueRequest]) -> list[bool]:
@@ -101,9 +103,11 @@ def verify(
     return message_id
 
 
-def request(signature_id: str, region: str, context: Any = None) -> EnqueueRequest:
+def request(
+    signature_id: str, region: str, context: Any = None, pipeline: str | None = None
+) -> EnqueueRequest:
     """Return a checked request. Raises ``InvalidInput`` with the field and the fault, never the value."""
-    given = {"signature_id": signature_id, "region": region, "context": context}
+    given = {"signature_id": signature_id, "region": region, "context": context, "pipeline": pipeline}
     accepted = {}
     for field, rule in RULES.items():
         try:

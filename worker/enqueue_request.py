@@ -1,4 +1,4 @@
-"""A request to enqueue one verification, and the rules of its three fields.
+"""A request to enqueue one verification, and the rules of its fields.
 
 `worker.client` applies the rules itself; the marshmallow fields of `schemas` apply the same rules to messages and
 files. So this module needs only the standard library.
@@ -27,6 +27,12 @@ REGION_ALIASES: Final = {"id": "global"}
 #: The form of an id, so that it is safe as a file name, a Redis key and a URL segment.
 SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+#: The form of a pipeline's name. It becomes a part of a Redis key and a label of a metric.
+PIPELINE: Final = re.compile(r"[a-z0-9_-]{1,32}")
+
+#: The pipeline of requests that name none.
+DEFAULT_PIPELINE: Final = "default"
+
 #: The largest context of a verification, as compact JSON.
 MAX_CONTEXT_BYTES: Final = 4096
 
@@ -35,6 +41,7 @@ MAX_CONTEXT_BYTES: Final = 4096
 MAX_CONTEXT_LEVELS: Final = 100
 
 BAD_SIGNATURE_ID: Final = "must be 1 to 64 of letters, digits, - and _"
+BAD_PIPELINE: Final = "must be 1 to 32 of a-z, digits, - and _"
 BAD_REGION: Final = f"unknown region, use one of {', '.join(REGIONS)}"
 
 
@@ -45,6 +52,8 @@ class EnqueueRequest:
     signature_id: str
     region: str
     context: str | None = None
+    #: Pipelines that have something due get equal shares of a region's polls.
+    pipeline: str = DEFAULT_PIPELINE
 
 
 def canonical_region(name: str) -> str:
@@ -90,11 +99,22 @@ def check_context(value: Any) -> str | None:
     return text
 
 
+def check_pipeline(value: Any) -> str:
+    """Return the name of the pipeline; of the default one for None."""
+    if value is None:
+        return DEFAULT_PIPELINE
+    text = _text(value, BAD_PIPELINE)
+    if not PIPELINE.fullmatch(text):
+        raise ValueError(BAD_PIPELINE)
+    return text
+
+
 #: The rule of each field. A rule takes the given value and returns the value to store.
 RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "signature_id": check_signature_id,
     "region": check_region,
     "context": check_context,
+    "pipeline": check_pipeline,
 }
 
 

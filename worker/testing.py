@@ -25,7 +25,6 @@ import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -44,6 +43,7 @@ from worker.decisions.delivery import QUEUE
 from worker.errors import EkycError
 from worker.ledger import Quarantine, Stats, keys
 from worker.ledger.connection import connect
+from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
 from worker.messaging import queues
 from worker.messaging.celery_app import configuration
@@ -100,8 +100,8 @@ end
 #: Attempts to start Valkey: another process may take the free port first.
 _TRIES: Final = 5
 
-#: The ledger's sorted sets of due verifications and of leases.
-_DUE: Final = ("due:routing", "due:archiving", "due:polling", "leased")
+#: Stages with due sets.
+_WAITING: Final = (Stage.ROUTING, Stage.ARCHIVING, Stage.POLLING)
 
 #: The most verifications that an error names.
 _NAMED: Final = 3
@@ -307,21 +307,23 @@ class LocalFleet:
 
         Below 0: something is due, but a hold or the rate delays it.
         """
-        with self._redis.pipeline(transaction=False) as pipe:
-            for region in self._regions:
-                for table in _DUE:
-                    pipe.zrange(prefix(region) + table, 0, 0, withscores=True)
-            found = pipe.execute()
-        first = {region: found[at : at + len(_DUE)] for at, region in zip(count(0, len(_DUE)), self._regions)}
-        return min(
-            (
-                (moment - keys.now_ms(self._redis, region)) / 1000
-                for region, tables in first.items()
-                for table in tables
-                for _, moment in table
-            ),
-            default=None,
-        )
+        in_s: list[float] = []
+        for region in self._regions:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for name in self._sets(region):
+                    pipe.zrange(prefix(region) + name, 0, 0, withscores=True)
+                first: list[Any] = [moment for found in pipe.execute() for _, moment in found]
+            if first:
+                in_s.append((min(first) - keys.now_ms(self._redis, region)) / 1000)
+        return min(in_s, default=None)
+
+    def _sets(self, region: str) -> Iterator[str]:
+        """Yield the sorted sets of due verifications and of leases."""
+        yield "leased"
+        for stage in _WAITING:
+            yield keys.due_set(stage)
+            for pipeline in keys.pipelines(self._redis, region, stage):
+                yield keys.due_set(stage, pipeline)
 
     def _skip(self, seconds: float) -> None:
         """Move the time of Redis and of the vendor forward."""
@@ -336,8 +338,8 @@ class LocalFleet:
         waiting = [
             f"{region} {signature_id.decode()}"
             for region in self._regions
-            for table in _DUE
-            for signature_id in self._zrange(prefix(region) + table)
+            for name in self._sets(region)
+            for signature_id in self._zrange(prefix(region) + name)
         ]
         more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
         named = ", ".join(waiting[:_NAMED]) or "none"

@@ -199,7 +199,8 @@ def _ledger(run: Run) -> Iterator[str]:
 
 def _misplaced(record: Record) -> Iterator[str]:
     stage = record.fields.get("s", "")
-    on_its_way = (("leased",), (f"due:{stage}",))
+    pipeline = record.fields.get("v")
+    on_its_way = (("leased",), (f"due:{stage}",), (f"due:{stage}:{pipeline}",))
     if record.places not in _PLACES.get(stage, on_its_way):
         yield f"{stage or 'unknown'}, and in {', '.join(record.places) or 'no set'}"
     moments = [moment.at_ms for moment in record.timeline]

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.enqueue import EnqueueRequest
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.fields import Field
+from worker.ledger.keys import due_set
 from worker.ledger.ledger import MOST_STARTS
 from worker.ledger.models import Batch, EvidenceState, Recorded, Stage
 from worker.ledger.scripts import prefix
@@ -36,7 +38,15 @@ TICK_S = 50.0
 #: As in `common.lua`.
 SUSPECT = 4
 
+_WAITING = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
+
 ids = st.sampled_from([f"v{number}" for number in range(8)])
+#: The pipelines of some of them; the others name none.
+PIPELINES = {"v5": "shop", "v6": "shop", "v7": "mill"}
+SETS = (
+    "leased",
+    *(due_set(stage, name) for stage in _WAITING for name in (DEFAULT_PIPELINE, "shop", "mill")),
+)
 ticks = st.integers(0, 5)
 #: Picks from what there is, modulo its length: what a run draws must not depend on the order of Redis's milliseconds.
 picks = st.integers(0, 255)
@@ -129,7 +139,10 @@ class LedgerMachine(RuleBasedStateMachine):
         for name in names:
             expected.append(name not in self.known)
             self.known.setdefault(name, Known(due_at=self.now))
-        assert self.ledger.enqueue([EnqueueRequest(name, REGION) for name in names]) == expected
+        requests = [
+            EnqueueRequest(name, REGION, pipeline=PIPELINES.get(name, DEFAULT_PIPELINE)) for name in names
+        ]
+        assert self.ledger.enqueue(requests) == expected
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
@@ -372,7 +385,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now += by
         shift = by * TICK_S * 1000
         base = prefix(REGION)
-        for name in ("due:polling", "due:archiving", "due:routing", "leased"):
+        for name in SETS:
             for member, _ in self.redis.zscan_iter(base + name):
                 self.redis.zincrby(base + name, -shift, member)
         left_ms = self.redis.pttl(f"{base}suspect")
@@ -391,21 +404,23 @@ class LedgerMachine(RuleBasedStateMachine):
         base = prefix(REGION)
         places = {
             name: set(map(bytes.decode, self.redis.zrange(base + name, 0, -1)))  # type: ignore[arg-type]
-            for name in ("due:polling", "due:archiving", "due:routing", "leased", "quarantine")
+            for name in (*SETS, "quarantine")
         }
         for name, one in self.known.items():
             at = [place for place, members in places.items() if name in members]
-            assert at == self._expected(one), (name, one)
+            assert at == self._expected(name, one), (name, one)
             assert self.redis.hget(f"{base}v:{name}", "s") == one.stage.value.encode()
-        assert sum(map(len, places.values())) == sum(len(self._expected(one)) for one in self.known.values())
+        assert sum(map(len, places.values())) == sum(
+            len(self._expected(name, one)) for name, one in self.known.items()
+        )
 
     @staticmethod
-    def _expected(one: Known) -> list[str]:
+    def _expected(name: str, one: Known) -> list[str]:
         if one.stage in {Stage.DONE, Stage.DROPPED}:
             return []
         if one.stage is Stage.QUARANTINED:
             return ["quarantine"]
-        return ["leased"] if one.holder else [f"due:{one.stage}"]
+        return ["leased"] if one.holder else [due_set(one.stage, PIPELINES.get(name, DEFAULT_PIPELINE))]
 
     @invariant()
     def the_counters_agree(self) -> None:
@@ -417,6 +432,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert counts.enqueued == counts.waiting + counts.in_flight + ended
         assert counts.in_flight == sum(1 for one in self.known.values() if one.holder)
         assert sum(counts.quarantine.values()) == counts.quarantined
+        assert sum(counts.pipelines.values()) == counts.waiting
 
 
 @pytest.mark.timeout(300)

@@ -404,6 +404,7 @@ def test_what_was_done_is_read_from_valkeys_own_file_whoever_looks(tmp_path: Pat
         ("SET", "ekyc:{ph}:suspect", "ZADD\r\nekyc:{ph}:leased"),
         ("ZADD", "ekyc:{sg}:leased", "6000", "one"),
         ("zadd", "ekyc:{ph}:leased", "9500", "one"),
+        ("ZADD", "ekyc:{ph}:due:archiving:a_shop-1", "9600", "one"),
     )
     words = [
         f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
@@ -417,6 +418,7 @@ def test_what_was_done_is_read_from_valkeys_own_file_whoever_looks(tmp_path: Pat
             Deed(500, CLAIMED),
             Deed(1000, BEGUN),
             Deed(4500, RENEWED),
+            Deed(9600, DUE, "archiving"),
         ],
         ("ph", "two"): [Deed(1000, BEGUN)],
         ("sg", "one"): [Deed(1000, RENEWED)],

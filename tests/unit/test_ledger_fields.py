@@ -68,14 +68,14 @@ def test_a_field_that_does_not_exist_is_no_script() -> None:
 _FULL: Final = Verification(
     "f302f5d2454a85c2", "ph", Stage.ROUTING, 1, 2, 3, 4, "HTTP_500", 5, 6, True, "tx", '{"n":1}', "PASS",
     "SUCCESS", "DOC_RESULT", 7, EvidenceState.COMPLETE, "approve", "{}", "UNREADABLE", 8, 9, 10, '{"l":80}',
-    ("shop", "bank"),
+    ("shop", "bank"), "backfill",
 )  # fmt: skip
 
 _STORED: Final = {
     b"s": b"routing", b"e": b"1", b"p": b"2", b"n": b"3", b"f": b"4", b"a": b"HTTP_500", b"l": b"5", b"t": b"6",
     b"u": b"1", b"i": b"tx", b"x": b'{"n":1}', b"o": b"PASS", b"r": b"SUCCESS", b"w": b"DOC_RESULT", b"z": b"7",
     b"k": b"complete", b"y": b"approve", b"d": b"{}", b"q": b"UNREADABLE", b"m": b"8",
-    b"j": b'{"l":80}', b"D": b"shop bank",
+    b"j": b'{"l":80}', b"D": b"shop bank", b"v": b"backfill",
 }  # fmt: skip
 
 

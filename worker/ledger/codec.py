@@ -34,6 +34,7 @@ _TEXTS: Final = _stored(
     decision_name=Field.DECISION_NAME,
     decision=Field.DECISION,
     quarantine_reason=Field.QUARANTINE_REASON,
+    pipeline=Field.PIPELINE,
 )
 
 _NUMBERS: Final = _stored(

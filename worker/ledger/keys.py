@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError
 
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import translated
 from worker.ledger.scripts import prefix
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
+
+    from worker.ledger.models import Stage
 
 
 def now_ms(redis: Redis, region: str) -> int:
@@ -24,6 +27,18 @@ def now_ms(redis: Redis, region: str) -> int:
         (seconds, micros), (ahead_ms, seen_ms) = pipe.execute()
     redis_ms: int = seconds * 1000 + micros // 1000
     return max(redis_ms + int(float(ahead_ms or 0)), int(seen_ms or 0))
+
+
+def due_set(stage: Stage, pipeline: str = DEFAULT_PIPELINE) -> str:
+    """Return the key of a pipeline's due set, without the prefix of its region."""
+    return f"due:{stage}" if pipeline == DEFAULT_PIPELINE else f"due:{stage}:{pipeline}"
+
+
+def pipelines(redis: Redis, region: str, stage: Stage) -> tuple[str, ...]:
+    """Return the pipelines that have a due set of their own at a stage, sorted; the default one has none of its own."""
+    with translated():
+        turns: Any = redis.hget(f"{prefix(region)}clock", stage)
+    return tuple(sorted({*(turns or b"").decode().split()} - {DEFAULT_PIPELINE}))
 
 
 def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:

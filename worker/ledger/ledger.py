@@ -10,6 +10,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
@@ -95,14 +96,15 @@ class Ledger:
         call = call or new_call()
         new: dict[tuple[str, str], bool] = {}
         repeated: list[bool] = []
-        by_region: dict[str, list[EnqueueRequest]] = {}
+        alike: dict[tuple[str, str], list[EnqueueRequest]] = {}
         for request in requests:
-            by_region.setdefault(request.region, []).append(request)
-        for region, of_region in by_region.items():
-            for start in range(0, len(of_region), ENQUEUE_CHUNK):
-                chunk = of_region[start : start + ENQUEUE_CHUNK]
+            alike.setdefault((request.region, request.pipeline), []).append(request)
+        for (region, pipeline), several in alike.items():
+            name = "" if pipeline == DEFAULT_PIPELINE else pipeline
+            for start in range(0, len(several), ENQUEUE_CHUNK):
+                chunk = several[start : start + ENQUEUE_CHUNK]
                 flat = [text for request in chunk for text in (request.signature_id, request.context or "")]
-                answers = self._scripts.call("enqueue", region, call, *flat)
+                answers = self._scripts.call("enqueue", region, call, name, *flat)
                 for request, answer in zip(chunk, answers, strict=True):
                     new.setdefault((region, request.signature_id), bool(answer))
         for request in requests:

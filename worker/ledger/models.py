@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from worker.enqueue_request import DEFAULT_PIPELINE
+
 
 class Stage(StrEnum):
     """The task a verification needs next, or how it ended."""
@@ -97,6 +99,8 @@ class Verification:
     facts: str | None = None
     #: The endpoints that have not acknowledged its decision yet.
     deliveries: tuple[str, ...] = ()
+    #: Whose share of the region's polls it uses.
+    pipeline: str = DEFAULT_PIPELINE
 
     def tries(self, cause: str) -> int:
         """Return how often it failed in a row for `cause`. Each cause has its own countdown and limit."""
@@ -272,6 +276,8 @@ class Counts:
     stages: dict[str, int] = field(default_factory=dict)
     #: Of those, how many are due by now, excluding regions on hold or half-open.
     due: dict[str, int] = field(default_factory=dict)
+    #: Waiting verifications by the pipeline whose share they use: of each that has some, and of the default one.
+    pipelines: dict[str, int] = field(default_factory=dict)
     #: Holds ordered so far, by word.
     holds_begun: dict[str, int] = field(default_factory=dict)
     #: Leases that ended before their batch was done with the verification.

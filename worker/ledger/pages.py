@@ -5,7 +5,7 @@ A page may hold fewer than were asked for, or none, although more follow: it end
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import NoPermissionError
@@ -13,6 +13,7 @@ from redis.exceptions import NoPermissionError
 from worker.errors import LedgerUnavailable
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.keys import due_set, pipelines
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix, region_of
 
@@ -32,15 +33,11 @@ MOST_SLICES: Final = 25
 #: No set has more. A rank that comes from outside may be larger than Redis takes.
 MOST_RANK: Final = 2**32
 
-#: Stages that have a set of their own; what a batch holds is in `leased`, whatever its stage. What is done or dropped
-#: is only found among all keys.
-_SETS: Final = {
-    Stage.POLLING: ("due:polling", "leased"),
-    Stage.ARCHIVING: ("due:archiving", "leased"),
-    Stage.ROUTING: ("due:routing", "leased"),
-    Stage.DELIVERING: ("delivering",),
-    Stage.QUARANTINED: ("quarantine",),
-}
+#: Stages that have due sets; what a batch holds is in `leased`, whatever its stage.
+_WAITING: Final = frozenset({Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING})
+
+#: Stages that have one set. What is done or dropped is only found among all keys.
+_SETS: Final = {Stage.DELIVERING: "delivering", Stage.QUARANTINED: "quarantine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class Filter:
     reason: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    pipeline: str | None = None
 
     def matches(self, one: Verification) -> bool:
         return (
@@ -62,16 +60,22 @@ class Filter:
             and (self.reason is None or self.reason in {one.reason, one.quarantine_reason})
             and (self.since_ms is None or one.enqueued_at_ms >= self.since_ms)
             and (self.until_ms is None or one.enqueued_at_ms < self.until_ms)
+            and (self.pipeline is None or one.pipeline == self.pipeline)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page begins: which source, the scan's cursor or the rank in it, and how many of that slice to skip."""
+    """Where a page begins: which source, the scan's cursor or the rank in it, and how many of that slice to skip.
+
+    `pipeline`: whose due set the source is; empty for another source. If that set is gone, the page begins with the
+    source that would follow.
+    """
 
     source: int = 0
     at: int = 0
     skip: int = 0
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +91,63 @@ def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, 
 
     What is moved meanwhile may be missed, or found twice.
     """
-    sources = _sources(regions, wanted.stage)
+    sources = _sources(redis, regions, wanted)
     found: list[Verification] = []
     position: Position | None = start
     for _ in range(MOST_SLICES):
-        if position is None or position.source >= len(sources):
+        number = len(sources) if position is None else _number(sources, position)
+        if position is None or number == len(sources):
             return Page(tuple(found), None)
-        ids, after = sources[position.source].read(redis, regions, position)
-        for number, one in _verifications(redis, ids[position.skip :]):
+        if not sources[number].begins(position):
+            position = sources[number].start
+        ids, at = sources[number].read(redis, regions, position.at)
+        for rank, one in _verifications(redis, ids[position.skip :]):
             if wanted.matches(one):
                 if len(found) == limit:
-                    return Page(tuple(found), Position(position.source, position.at, position.skip + number))
+                    return Page(tuple(found), replace(position, skip=position.skip + rank))
                 found.append(one)
-        position = after
+        if at is not None:
+            position = replace(position, at=at, skip=0)
+        else:
+            position = sources[number + 1].start if number + 1 < len(sources) else None
     return Page(tuple(found), position)
 
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """A sorted set of a region, in its order."""
+    """A sorted set of a region, in its order. `start` is its beginning; sources are in the order of their starts."""
 
+    start: Position
     region: str
     name: str
 
-    def read(
-        self, redis: Redis, regions: Sequence[str], position: Position
-    ) -> tuple[list[tuple[str, str]], Position]:
+    def begins(self, position: Position) -> bool:
+        """Return whether a page at `position` begins in this source."""
+        return _key(self.start) == _key(position)
+
+    def read(self, redis: Redis, regions: Sequence[str], at: int) -> tuple[list[tuple[str, str]], int | None]:
+        """Return the ids of a slice, and where the next one begins; None: this is the last one."""
         del regions
-        rank = min(position.at, MOST_RANK)
+        rank = min(at, MOST_RANK)
         with translated():
             found: list[Any] = redis.zrange(f"{prefix(self.region)}{self.name}", rank, rank + SLICE - 1)
-        ids = [(self.region, member.decode()) for member in found]
-        if len(found) < SLICE:
-            return ids, Position(position.source + 1)
-        return ids, Position(position.source, rank + SLICE)
+        return [(self.region, member.decode()) for member in found], (
+            rank + SLICE if len(found) == SLICE else None
+        )
 
 
 class _Keys:
     """All keys of Redis, in no order."""
 
-    def read(
-        self, redis: Redis, regions: Sequence[str], position: Position
-    ) -> tuple[list[tuple[str, str]], Position]:
+    start: Final = Position()
+
+    def begins(self, position: Position) -> bool:
+        return _key(self.start) == _key(position)
+
+    def read(self, redis: Redis, regions: Sequence[str], at: int) -> tuple[list[tuple[str, str]], int | None]:
         with translated():
             try:
-                answer: tuple[int, list[Any]] = redis.scan(position.at, match="ekyc:{*}:v:*", count=SLICE)
+                answer: tuple[int, list[Any]] = redis.scan(at, match="ekyc:{*}:v:*", count=SLICE)
             except NoPermissionError:
                 raise LedgerUnavailable(
                     "the account in REDIS_URL may not walk through all keys, which a list without a stage needs: "
@@ -143,13 +159,35 @@ class _Keys:
             for key in keys
             if (region := region_of(key)) in regions
         ]
-        return ids, Position(position.source, cursor) if cursor else Position(position.source + 1)
+        return ids, cursor or None
 
 
-def _sources(regions: Sequence[str], stage: Stage | None) -> list[_Set] | list[_Keys]:
-    if stage not in _SETS:
+def _key(position: Position) -> tuple[int, str]:
+    return position.source, position.pipeline
+
+
+def _number(sources: Sequence[_Set | _Keys], position: Position) -> int:
+    """Return the number of the source at `position`, or of the first one after it."""
+    return sum(_key(source.start) < _key(position) for source in sources)
+
+
+def _sources(redis: Redis, regions: Sequence[str], wanted: Filter) -> Sequence[_Set | _Keys]:
+    if wanted.stage in _SETS:
+        return [_Set(Position(number), region, _SETS[wanted.stage]) for number, region in enumerate(regions)]
+    if wanted.stage not in _WAITING:
         return [_Keys()]
-    return [_Set(region, name) for region in regions for name in _SETS[stage]]
+    sources: list[_Set | _Keys] = []
+    for number, region in enumerate(regions):
+        # The default set may have what any pipeline waits for.
+        sources.append(_Set(Position(2 * number), region, due_set(wanted.stage)))
+        sources += [
+            _Set(Position(2 * number, pipeline=each), region, due_set(wanted.stage, each))
+            for each in pipelines(redis, region, wanted.stage)
+            if wanted.pipeline in {None, each}
+        ]
+        # What a batch holds is in `leased`, whatever its stage.
+        sources.append(_Set(Position(2 * number + 1), region, "leased"))
+    return sources
 
 
 def _verifications(redis: Redis, ids: Sequence[tuple[str, str]]) -> Iterator[tuple[int, Verification]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
 from worker.ledger.connection import translated
-from worker.ledger.keys import now_ms, signature_ids
+from worker.ledger.keys import due_set, now_ms, pipelines, signature_ids
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
 
@@ -22,14 +22,11 @@ if TYPE_CHECKING:
 #: Ids per call of Redis: about 0.2 ms of its time.
 SLICE: Final = 200
 
-#: Stages that have a set of their own. Done and dropped verifications are only found by a scan of all keys.
-_INDEXED: Final = {
-    Stage.POLLING: "due:polling",
-    Stage.ARCHIVING: "due:archiving",
-    Stage.ROUTING: "due:routing",
-    Stage.DELIVERING: "delivering",
-    Stage.QUARANTINED: "quarantine",
-}
+#: Stages that have due sets.
+_WAITING: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
+
+#: Stages that have one set. Done and dropped verifications are only found by a scan of all keys.
+_SETS: Final = {Stage.DELIVERING: "delivering", Stage.QUARANTINED: "quarantine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,7 @@ class Wanted:
 
     stages: frozenset[Stage] | None = None
     decision: str | None = None
+    pipeline: str | None = None
     older_than_s: float | None = None
     #: A key of the context, and its value as text. With a value of None the key must exist.
     context: tuple[str, str | None] | None = None
@@ -46,6 +44,7 @@ class Wanted:
         return (
             (self.stages is None or verification.stage in self.stages)
             and (self.decision is None or verification.decision_name == self.decision)
+            and (self.pipeline is None or verification.pipeline == self.pipeline)
             and (self.older_than_s is None or age_s(verification) >= self.older_than_s)
             and (self.context is None or self._has_context(self.context, verification))
         )
@@ -81,19 +80,23 @@ def search(redis: Redis, region: str, wanted: Wanted) -> Iterator[Verification]:
 
     A verification that moves while the search runs may be missed or found twice; any other is found once.
     """
-    for ids in _ids(redis, region, wanted.stages):
+    for ids in _ids(redis, region, wanted):
         for verification in _read(redis, region, ids):
             if wanted.fits(verification):
                 yield verification
 
 
-def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator[list[str]]:
-    if stages is None or not stages <= _INDEXED.keys():
+def _ids(redis: Redis, region: str, wanted: Wanted) -> Iterator[list[str]]:
+    stages = wanted.stages
+    if stages is None or not stages <= {*_WAITING, *_SETS}:
         yield from signature_ids(redis, region, SLICE)
         return
-    # In the order of `_INDEXED`. What a batch holds is in `leased`, not in the set of its stage.
-    names = [_INDEXED[stage] for stage in _INDEXED if stage in stages]
-    if stages - {Stage.QUARANTINED, Stage.DELIVERING}:
+    names = [
+        name for stage in _WAITING if stage in stages for name in _due_sets(redis, region, stage, wanted)
+    ]
+    names += [_SETS[stage] for stage in _SETS if stage in stages]
+    # What a batch holds is in `leased`, not in the set of its stage.
+    if stages - _SETS.keys():
         names.append("leased")
     for name in names:
         start = 0
@@ -104,6 +107,12 @@ def _ids(redis: Redis, region: str, stages: frozenset[Stage] | None) -> Iterator
             if len(found) < SLICE:
                 break
             start += SLICE
+
+
+def _due_sets(redis: Redis, region: str, stage: Stage, wanted: Wanted) -> list[str]:
+    """Return the sets that may have what is wanted. The default one may have what any pipeline waits for."""
+    named = [each for each in pipelines(redis, region, stage) if wanted.pipeline in {None, each}]
+    return [due_set(stage), *(due_set(stage, each) for each in named)]
 
 
 def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verification]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger import keys
 from worker.ledger.codec import pairs
 from worker.ledger.connection import translated
@@ -34,12 +36,19 @@ class Stats:
 
     def counts(self, region: str) -> Counts:
         """Return the counts of one region. Raises ``LedgerUnavailable``."""
-        now_ms, *hashes, (quarantined, delivering), leases, polling, archiving, routing = self._scripts.call(
+        now_ms, *hashes, (quarantined, delivering), leases, polling, archiving, routing, named = self._scripts.call(
             "counts", region
         )
         counters, hold, health = map(pairs, hashes)
         leased, lapsed, lease_ends = leases
         waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
+        pipelines = defaultdict(int, {DEFAULT_PIPELINE: sum(waiting.values())})
+        for stage, pipeline, members, now_due, first_ms in named:
+            pipelines[pipeline.decode()] += members
+            waiting[stage.decode()] += members
+            due[stage.decode()] += now_due
+            moments = [int(moment) for moment in (first[stage.decode()], first_ms) if moment is not None]
+            first[stage.decode()] = min(moments, default=None)
         holds = _holds(region, hold, now_ms) or _half_open(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
             # On hold, nothing waits for a worker; half-open, only the next probe does.
@@ -71,6 +80,7 @@ class Stats:
             holds=holds,
             stages=waiting | {Stage.DELIVERING.value: delivering},
             due=due,
+            pipelines=dict(pipelines),
             holds_begun=_named(counters, b"hold:"),
             leases_expired=_number(counters, b"lease_expired"),
             evidence=_named(counters, b"evidence:"),

@@ -39,7 +39,7 @@ local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'L
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   end_probe(id)
-  local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER)
+  local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
   if seen[1] then
     local starts = tonumber(seen[2]) or 0
     -- Empty if its message was lost or is not read yet.
@@ -56,7 +56,7 @@ for _, id in ipairs(ended) do
       quarantine(id, 'CRASHES_WORKERS', now, worker)
     else
       redis.call('HDEL', key('v:' .. id), Field.HOLDER)
-      redis.call('ZADD', key('due:' .. seen[1]), digits(now), id)
+      redis.call('ZADD', joined_set(seen[1], seen[5]), digits(now), id)
       redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
       note(id, now, 'lease_expired', seen[1], worker)
       expired[#expired + 1] = { id, seen[1], worker }
@@ -82,14 +82,48 @@ local function may_go(id, starts)
   return redis.call('SET', key('suspect'), id, 'NX', 'PX', digits(lease)) ~= false
 end
 
+-- How many of `most` each pipeline may give now: { pipeline, number }, …. Those that have something due give equally many.
+-- What does not divide goes by turns, and the next claim begins with the pipeline after the last one that got a turn.
+local function shares(stage, most)
+  if not turns[stage] then
+    return { { DEFAULT, most } }
+  end
+  local found, open, last = {}, {}, nil
+  for pipeline in in_turn(stage) do
+    local due = redis.call('ZCOUNT', due_set(stage, pipeline), '-inf', digits(now))
+    if due > 0 then
+      found[#found + 1] = { pipeline, 0, due }
+      open[#open + 1] = found[#found]
+    end
+  end
+  while most > 0 and #open > 0 do
+    local each, still = math.max(1, math.floor(most / #open)), {}
+    for _, share in ipairs(open) do
+      local more = math.min(each, most, share[3] - share[2])
+      if more > 0 then
+        share[2], most, last = share[2] + more, most - more, share[1]
+      end
+      if share[2] < share[3] then
+        still[#still + 1] = share
+      end
+    end
+    open = still
+  end
+  if last then
+    local list = turns[stage]
+    local _, stop = string.find(list, ' ' .. last .. ' ', 1, true)
+    store_turns(stage, ' ' .. string.sub(list, stop + 1) .. string.sub(list, 2, stop))
+  end
+  return found
+end
+
 -- Returns how many verifications it took, and the id of the last one.
 local function take(stage, most)
-  local due = redis.call('ZRANGEBYSCORE', key('due:' .. stage), '-inf', digits(now), 'LIMIT', 0, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
   local survivors
   local taken, newest = 0, nil
 
-  local function put(id, starts)
+  local function put(id, set, starts)
     -- After one crash a verification shares a batch with few, after a second crash it is alone. So the one that kills
     -- workers takes ever fewer with it, and the others are not delayed by batches of one.
     local batch = together
@@ -105,18 +139,21 @@ local function take(stage, most)
       end
     end
     batch[#batch + 1] = id
-    redis.call('ZREM', key('due:' .. stage), id)
+    redis.call('ZREM', set, id)
     redis.call('HSET', key('v:' .. id), Field.HOLDER, batch[1])
     redis.call('ZADD', key('leased'), digits(now + lease), id)
     taken, newest = taken + 1, id
   end
 
-  for _, id in ipairs(due) do
-    local starts = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
-    if may_go(id, starts) then
-      put(id, starts)
-    else
-      redis.call('ZADD', key('due:' .. stage), digits(now + AFTER_A_SUSPECT), id)
+  for _, share in ipairs(shares(stage, most)) do
+    local set = due_set(stage, share[1])
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', digits(now), 'LIMIT', 0, share[2])) do
+      local starts = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
+      if may_go(id, starts) then
+        put(id, set, starts)
+      else
+        redis.call('ZADD', set, digits(now + AFTER_A_SUSPECT), id)
+      end
     end
   end
   if #together > 2 then
@@ -156,16 +193,27 @@ end
 
 -- The next moment at which a claim can take something.
 local upcoming = math.huge
-local function consider(name, not_before)
-  local first = redis.call('ZRANGE', key(name), 0, 0, 'WITHSCORES')
+local function consider(set, not_before)
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if first[2] then
     upcoming = math.min(upcoming, math.max(tonumber(first[2]), not_before))
   end
+  return first[2]
 end
-consider('due:routing', 0)
-consider('due:archiving', 0)
-consider('due:polling', math.max(held, free > 0 and 0 or next_permit))
-consider('leased', 0)
+for _, stage in ipairs(STAGES) do
+  local not_before = stage == 'polling' and math.max(held, free > 0 and 0 or next_permit) or 0
+  local kept = ' '
+  for pipeline in in_turn(stage) do
+    -- A pipeline whose set is empty, which only a claim makes it, has no turn until it has something again.
+    if consider(due_set(stage, pipeline), not_before) or pipeline == DEFAULT then
+      kept = kept .. pipeline .. ' '
+    end
+  end
+  if turns[stage] then
+    store_turns(stage, kept)
+  end
+end
+consider(key('leased'), 0)
 
 local sleep = longest_sleep
 if upcoming <= now then

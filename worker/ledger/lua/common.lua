@@ -3,7 +3,9 @@
 -- KEYS[1] is the prefix `ekyc:{<region>}:`. One region is one hash slot, so a region may live on a Redis of its own.
 -- Every time is in milliseconds of the ledger's clock: Redis's own, corrected after a detected jump.
 --
---   due:<stage>     zset    id -> when something must next happen; stage: polling, archiving, routing
+--   due:<stage>     zset    id -> when something must next happen; stage: polling, archiving, routing; of the default
+--                           pipeline
+--   due:<stage>:<pipeline>  zset  the same of another pipeline; it exists while it has an id
 --   leased          zset    id -> when the lease of the batch that holds it ends
 --   quarantine      zset    id -> when it was put into quarantine
 --   feed            zset    id -> position of its decision: the ledger's clock in microseconds, or the newest position plus one
@@ -29,7 +31,8 @@
 --   tat             string  GCRA's theoretical arrival time, for the region's rate
 --   wake            list    a token wakes one sleeping dispatcher
 --   clock           hash    seen: the ledger's clock at a recent claim; ahead: what is added to Redis's own clock, 0 until
---                           that has jumped
+--                           that has jumped; polling, archiving, routing: the turns at that stage, here because every
+--                           script reads this hash: one pipeline alone costs no command
 --   ledger          hash    id: the identity of this ledger; before: accepted identities of ledgers that it replaces
 --   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while a dispatcher finds another one here
 --   alarm           hash    at, by: the dispatcher that wakes for the next due moment
@@ -65,11 +68,20 @@ local MAX_ACTS = 1000
 -- Starts without an outcome after which a verification is a suspect: only one suspect at a time is in flight.
 local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
+-- The pipeline of the verifications that name none.
+local DEFAULT = 'default'
+-- The most pipelines beside the default one that have a due set of their own at a stage, because a claim reads each of these
+-- sets. What further pipelines have waits in the default one's set.
+local MAX_PIPELINES = 64
 
 -- How far Redis's clock may go back before it counts as a jump, in ms.
 local JUMP_BACK = 2000
 -- How far it must be ahead of what a process measured to count as a jump, in ms.
 local JUMP_AHEAD = 600000
+
+-- By stage, the pipelines with a due set, in the order of their turns, each between spaces: ` default shop `. nil: there is
+-- only the default one. `now_ms` reads them.
+local turns = {}
 
 local function key(name)
   return KEYS[1] .. name
@@ -84,7 +96,10 @@ end
 -- a replica, the difference is added from then on.
 local function now_ms()
   local time = redis.call('TIME')
-  local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen')
+  local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', unpack(STAGES))
+  for at, stage in ipairs(STAGES) do
+    turns[stage] = clock[2 + at] or nil
+  end
   local seen = tonumber(clock[2]) or 0
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   local now = redis_ms + (tonumber(clock[1]) or 0)
@@ -96,14 +111,70 @@ local function now_ms()
   return now, seen
 end
 
+-- The due set of a pipeline; nil, false and DEFAULT are the default one.
+local function due_set(stage, pipeline)
+  if not pipeline or pipeline == DEFAULT then
+    return key('due:' .. stage)
+  end
+  return key('due:' .. stage .. ':' .. pipeline)
+end
+
+-- An iterator over the pipelines with a due set, in the order of their turns.
+local function in_turn(stage)
+  return string.gmatch(turns[stage] or DEFAULT, '%S+')
+end
+
+local function store_turns(stage, list)
+  if list == ' ' .. DEFAULT .. ' ' then
+    redis.call('HDEL', key('clock'), stage)
+    turns[stage] = nil
+  elseif list ~= turns[stage] then
+    redis.call('HSET', key('clock'), stage, list)
+    turns[stage] = list
+  end
+end
+
+-- The due set that an id of `pipeline` goes to. A pipeline that had none takes its turn last.
+local function joined_set(stage, pipeline)
+  if not pipeline then
+    return due_set(stage)
+  end
+  local list = turns[stage] or ' ' .. DEFAULT .. ' '
+  if not string.find(list, ' ' .. pipeline .. ' ', 1, true) then
+    local _, number = string.gsub(list, '%S+', '')
+    if number > MAX_PIPELINES then
+      return due_set(stage)
+    end
+    store_turns(stage, list .. pipeline .. ' ')
+  end
+  return due_set(stage, pipeline)
+end
+
+-- When `id` is due at `stage`, and the set that has it; nil if none has. Of an id whose pipeline has a set of its own, the
+-- default one's set may have it too: see MAX_PIPELINES, and a worker of an older release knows no other set.
+local function due_at(id, stage, pipeline)
+  for _, set in ipairs(pipeline and { due_set(stage, pipeline), due_set(stage) } or { due_set(stage) }) do
+    local at = redis.call('ZSCORE', set, id)
+    if at then
+      return at, set
+    end
+  end
+end
+
 -- Move back times that were written while the clock was ahead by `surplus`. Times that are due soon anyway stay.
 local function set_back(now, surplus)
   redis.call('HINCRBY', key('clock'), 'ahead', digits(-surplus))
-  for _, name in ipairs({ 'due:routing', 'due:archiving', 'due:polling', 'leased' }) do
-    local far = redis.call('ZRANGEBYSCORE', key(name), digits(now + JUMP_AHEAD), '+inf', 'WITHSCORES')
+  local sets = { key('leased') }
+  for _, stage in ipairs(STAGES) do
+    for pipeline in in_turn(stage) do
+      sets[#sets + 1] = due_set(stage, pipeline)
+    end
+  end
+  for _, set in ipairs(sets) do
+    local far = redis.call('ZRANGEBYSCORE', set, digits(now + JUMP_AHEAD), '+inf', 'WITHSCORES')
     for at = 1, #far, 2 do
       local id = far[at]
-      redis.call('ZADD', key(name), digits(math.max(now, far[at + 1] - surplus)), id)
+      redis.call('ZADD', set, digits(math.max(now, far[at + 1] - surplus)), id)
       for _, moment in ipairs({ Field.ENQUEUED_AT, Field.RETRIED_AT, Field.SETTLED_AT }) do
         if (tonumber(redis.call('HGET', key('v:' .. id), moment)) or 0) > now then
           redis.call('HSET', key('v:' .. id), moment, digits(now))
@@ -225,9 +296,9 @@ local function wake()
   end
 end
 
--- Make `id` due, and make sure that a dispatcher is awake by then.
-local function make_due(id, stage, at, now)
-  redis.call('ZADD', key('due:' .. stage), digits(at), id)
+-- Make `id` due in `set`, and make sure that a dispatcher is awake by then.
+local function make_due(id, set, at, now)
+  redis.call('ZADD', set, digits(at), id)
   local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))
   if at <= now or not alarm or at < alarm then
     wake()

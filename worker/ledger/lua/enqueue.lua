@@ -1,11 +1,11 @@
--- ARGV: call, id, context, id, context, …   ('' for no context)
+-- ARGV: call, pipeline ('' for the default one), id, context, id, context, …   ('' for no context)
 -- `call` identifies this call of a client. If it is sent again because the reply was lost, it gets the same answer.
 -- Returns for each id: 1 it is new, 0 the ledger had it already and nothing changed.
-local call = ARGV[1]
+local call, pipeline = ARGV[1], ARGV[2] ~= '' and ARGV[2]
 local now = now_ms()
 local answer = {}
 local new = 0
-for at = 2, #ARGV, 2 do
+for at = 3, #ARGV, 2 do
   local id, context = ARGV[at], ARGV[at + 1]
   local verification = key('v:' .. id)
   if redis.call('EXISTS', verification) == 1 then
@@ -15,7 +15,10 @@ for at = 2, #ARGV, 2 do
     if context ~= '' then
       redis.call('HSET', verification, Field.CONTEXT, context)
     end
-    redis.call('ZADD', key('due:polling'), digits(now), id)
+    if pipeline then
+      redis.call('HSET', verification, Field.PIPELINE, pipeline)
+    end
+    redis.call('ZADD', joined_set('polling', pipeline), digits(now), id)
     answer[#answer + 1] = 1
     new = new + 1
   end

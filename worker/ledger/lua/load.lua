@@ -10,14 +10,14 @@ local answer, leases = { { now, ahead } }, {}
 for at = 7, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STAGE)
+  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STAGE, Field.PIPELINE)
   if seen[1] == batch and seen[2] == stage then
     if held > 0 then
       redis.call('HDEL', verification, Field.HOLDER)
       redis.call('ZREM', key('leased'), id)
       no_longer_suspect(id)
       end_probe(id)
-      make_due(id, stage, now, now)
+      make_due(id, joined_set(stage, seen[3]), now, now)
     else
       redis.call('HSET', verification, Field.HOLDER, holder)
       if redis.call('HINCRBY', verification, Field.STARTS, 1) > SUSPECT then

@@ -7,9 +7,10 @@ local at = now + tonumber(ARGV[1])
 local answer = {}
 for number = 2, #ARGV do
   local id = ARGV[number]
-  local waits = redis.call('ZSCORE', key('due:polling'), id)
+  local pipeline = turns.polling and redis.call('HGET', key('v:' .. id), Field.PIPELINE)
+  local waits, set = due_at(id, 'polling', pipeline)
   if waits and tonumber(waits) > at then
-    make_due(id, 'polling', at, now)
+    make_due(id, set, at, now)
   end
   answer[number - 1] = waits and 1 or 0
   if not waits and at == now and redis.call('ZSCORE', key('leased'), id) then

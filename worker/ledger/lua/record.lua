@@ -31,7 +31,7 @@ local function store(verification, fields)
   end
 end
 
--- By the write's `place`: moves a verification. Its fields, `write.set`, are stored before.
+-- By the write's `place`: moves a verification of `pipeline` (false: the default one). Its fields, `write.set`, are stored before.
 local place = {}
 
 function place.same(write)
@@ -43,19 +43,19 @@ function place.held(write)
   renew_lease(write.id)
 end
 
-function place.due(write)
+function place.due(write, pipeline)
   redis.call('ZREM', key('leased'), write.id)
   redis.call('HDEL', key('v:' .. write.id), Field.HOLDER, Field.STARTS, Field.NUDGED)
-  make_due(write.id, write.to, now + (write.nudged and 0 or write.in_ms), now)
+  make_due(write.id, joined_set(write.to, pipeline), now + (write.nudged and 0 or write.in_ms), now)
 end
 
-function place.back(write)
+function place.back(write, pipeline)
   redis.call('ZREM', key('leased'), write.id)
   redis.call('HDEL', key('v:' .. write.id), Field.HOLDER)
   if redis.call('HINCRBY', key('v:' .. write.id), Field.STARTS, -1) <= 0 then
     redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
   end
-  make_due(write.id, write.to, now, now)
+  make_due(write.id, joined_set(write.to, pipeline), now, now)
 end
 
 function place.done(write)
@@ -142,7 +142,9 @@ local decided = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES)
+  local seen = redis.call(
+    'HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE
+  )
   if seen[1] ~= holder then
     answer[number] = 0
   else
@@ -182,7 +184,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.event then
       note(write.id, now, write.event, write.detail, worker)
     end
-    place[write.place](write)
+    place[write.place](write, seen[5])
     if write.id == probe and write.place ~= 'same' then
       end_probe(write.id)
     end

@@ -7,7 +7,7 @@ for at = 2, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
   if redis.call('ZREM', key('quarantine'), id) == 1 then
-    local seen = redis.call('HMGET', verification, Field.QUARANTINED_FROM, Field.QUARANTINE_REASON)
+    local seen = redis.call('HMGET', verification, Field.QUARANTINED_FROM, Field.QUARANTINE_REASON, Field.PIPELINE)
     redis.call('HSET', verification, Field.STAGE, seen[1], Field.RETRIED_AT, digits(now))
     local counts = { Field.NULLS, Field.FAULTS, Field.LATE_FAULTS, Field.STARTS, Field.LOSSES }
     redis.call('HDEL', verification, Field.QUARANTINE_REASON, Field.QUARANTINED_FROM, unpack(counts))
@@ -17,7 +17,7 @@ for at = 2, #ARGV do
     end
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)
     note(id, now, 'retried', seen[2], ARGV[1])
-    make_due(id, seen[1], now, now)
+    make_due(id, joined_set(seen[1], seen[3]), now, now)
     answer[#answer + 1] = 1
   else
     answer[#answer + 1] = 0
