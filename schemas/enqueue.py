@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import EXCLUDE, Schema, ValidationError, post_load
 
 from schemas.errors import SchemaError
-from schemas.fields import Context, Region, SignatureId
-from worker.enqueue_request import EnqueueRequest
+from schemas.fields import Context, Pipeline, Region, SignatureId
+from worker.enqueue_request import DEFAULT_PIPELINE, EnqueueRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ class EnqueueSchema(Schema):
     signature_id = SignatureId(required=True)
     region = Region(required=True)
     context = Context(load_default=None, allow_none=True)
+    pipeline = Pipeline(load_default=DEFAULT_PIPELINE, allow_none=True)
 
     @post_load
     def _freeze(self, data: dict[str, Any], **_: Any) -> EnqueueRequest:

@@ -12,6 +12,7 @@ from worker.enqueue_request import (
     BAD_REGION,
     BAD_SIGNATURE_ID,
     check_context,
+    check_pipeline,
     check_region,
     check_signature_id,
 )
@@ -55,6 +56,18 @@ class Region(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         del attr, data, kwargs
         return _by_rule(check_region, value)
+
+
+class Pipeline(fields.String):
+    """The name of a pipeline; null loads as that of the default one."""
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        given = super().deserialize(value, attr, data, **kwargs)
+        return check_pipeline(None) if given is None else given
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        del attr, data, kwargs
+        return _by_rule(check_pipeline, value)
 
 
 class Context(fields.Field[Any]):

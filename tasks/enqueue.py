@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from worker.enqueue_request import EnqueueRequest
 
 #: The fields that a refusal can name, and the word for anything else.
-FIELDS: Final = ("signature_id", "region", "context")
+FIELDS: Final = ("signature_id", "region", "context", "pipeline")
 OTHER: Final = "arguments"
 
 #: Seconds between two tries of one message.
@@ -49,12 +49,15 @@ def enqueue(
     signature_id: Any = None,
     region: Any = None,
     context: Any = None,
+    pipeline: Any = None,
     *surplus: Any,
     **unknown: Any,
 ) -> None:
     """Accept a verification. A repetition changes nothing. An invalid request fails, and Flower shows why."""
     try:
-        request = checked({"signature_id": signature_id, "region": region, "context": context})
+        request = checked(
+            {"signature_id": signature_id, "region": region, "context": context, "pipeline": pipeline}
+        )
         check_nothing_else(surplus, unknown)
     except InvalidInput as error:
         note_refusal(self.request, error)
@@ -73,7 +76,7 @@ def checked(message: dict[str, Any]) -> EnqueueRequest:
 def check_nothing_else(surplus: tuple[Any, ...], unknown: dict[str, Any]) -> None:
     """Raise ``InvalidInput`` for arguments that `tasks.enqueue` does not have."""
     if surplus or unknown:
-        raise InvalidInput("takes signature_id, region and context, and nothing else")
+        raise InvalidInput("takes signature_id, region, context and pipeline, and nothing else")
 
 
 def accept(request: EnqueueRequest) -> None:

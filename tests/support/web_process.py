@@ -30,6 +30,8 @@ WRITER: Final = "writer"
 NOTIFIER: Final = "notifier"
 EXPIRED: Final = "expired"
 SLOW: Final = "slow"
+#: It belongs to the pipeline `shop`.
+SHOP: Final = "shop"
 
 
 def secret(name: str) -> str:
@@ -37,9 +39,15 @@ def secret(name: str) -> str:
     return f"secret-of-{name}"
 
 
-def token(name: str, *scopes: str, rate: float = 1e5, expires: datetime | None = None) -> Token:
+def token(
+    name: str,
+    *scopes: str,
+    rate: float = 1e5,
+    expires: datetime | None = None,
+    pipeline: str | None = None,
+) -> Token:
     digest = hashlib.sha256(secret(name).encode()).digest()
-    return Token(name, frozenset(scopes), digest, None, expires, rate)
+    return Token(name, frozenset(scopes), digest, pipeline, expires, rate)
 
 
 def tokens_text() -> str:
@@ -53,6 +61,7 @@ def tokens_text() -> str:
                 token(NOTIFIER, "notify"),
                 token(EXPIRED, *SCOPES, expires=datetime(2020, 1, 1, tzinfo=UTC)),
                 token(SLOW, "read", "notify", rate=0.3),
+                token(SHOP, "enqueue", pipeline="shop"),
             ),
         )
     )

@@ -95,8 +95,8 @@ def test_a_separator_that_cannot_be_one_is_refused(text: str) -> None:
 @pytest.mark.parametrize("separator", [":", " ", "^"])
 def test_a_header_under_no_known_separator_asks_for_the_separator(separator: str) -> None:
     assert refusal(f"signature_id{separator}region\na{separator}sg\n") == (
-        "line 1 must be the header, such as signature_id,region,context, separated by commas, semicolons, tabs "
-        "or |: column 1 is not one of signature_id,region,context"
+        "line 1 must be the header, such as signature_id,region,context,pipeline, separated by commas, semicolons, "
+        "tabs or |: column 1 is not one of signature_id,region,context,pipeline"
     )
 
 

@@ -75,16 +75,17 @@ def every_region_is_polled() -> Iterator[None]:
         yield
 
 
-def by_client(signature_id: Any, region: Any, context: Any) -> EnqueueRequest | str:
+def by_client(signature_id: Any, region: Any, context: Any, pipeline: Any = None) -> EnqueueRequest | str:
     try:
-        return client.request(signature_id, region, context)
+        return client.request(signature_id, region, context, pipeline)
     except InvalidInput as error:
         return str(error)
 
 
-def by_schema(signature_id: Any, region: Any, context: Any) -> EnqueueRequest | str:
+def by_schema(signature_id: Any, region: Any, context: Any, pipeline: Any = None) -> EnqueueRequest | str:
+    given = {"signature_id": signature_id, "region": region, "context": context, "pipeline": pipeline}
     try:
-        return load_enqueue({"signature_id": signature_id, "region": region, "context": context})
+        return load_enqueue(given)
     except SchemaError as error:
         return str(error)
 
@@ -104,6 +105,27 @@ def test_both_accept_and_refuse_the_same_and_say_the_same(
     signature_id: Any, region: Any, context: Any
 ) -> None:
     assert by_client(signature_id, region, context) == by_schema(signature_id, region, context)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.from_regex(r"[A-Za-z0-9_-]{0,34}\n?", fullmatch=True) | st.text(max_size=4) | STRANGE)
+@example("default")
+@example("x" * 32)
+@example("x" * 33)
+@example("Shop")
+@example(b"shop")
+@example(b"\xff")
+@example("a b")
+@example("shop\n")
+def test_both_keep_the_same_name_of_a_pipeline(pipeline: Any) -> None:
+    kept = by_client(ID, "ph", None, pipeline)
+    assert kept == by_schema(ID, "ph", None, pipeline)
+    if isinstance(kept, EnqueueRequest):
+        assert set(kept.pipeline) <= {*"abcdefghijklmnopqrstuvwxyz0123456789_-"}
+        assert 1 <= len(kept.pipeline) <= 32
+        assert kept.pipeline == "default" or pipeline in {kept.pipeline, kept.pipeline.encode()}
+    else:
+        assert kept == "pipeline: must be 1 to 32 of a-z, digits, - and _"
 
 
 @settings(max_examples=150, deadline=None)

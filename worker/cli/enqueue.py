@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,14 @@ import click
 from schemas.enqueue import load_enqueue
 from schemas.errors import SchemaError
 from worker.cli.bulk_enqueue import BulkEnqueue
-from worker.cli.options import json_option, must_be_polled, need_region, new_region_option, only_region
+from worker.cli.options import (
+    json_option,
+    must_be_polled,
+    need_region,
+    new_region_option,
+    only_region,
+    pipeline_option,
+)
 from worker.cli.reporter import Reporter
 from worker.cli.rows import Defaults, parsed, read
 from worker.cli.source import opened, rewindable
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--context", metavar="JSON", help="Returned in the decision; at most 4 KB, without personal data."
 )
+@pipeline_option
 @click.option(
     "--strict", is_flag=True, help="With --from: check every row first, enqueue none if one is bad."
 )
@@ -45,6 +54,7 @@ def enqueue(  # noqa: PLR0913 - one an option
     source: str | None,
     region: str | None,
     context: str | None,
+    pipeline: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -52,8 +62,11 @@ def enqueue(  # noqa: PLR0913 - one an option
 
     Give signature ids (after -- if one begins with a dash), or --from a CSV file in UTF-8 or UTF-16, separated
     by commas, semicolons, tabs or |. Its header names the columns: signature_id (or signatureId), and optionally
-    region and context (JSON). --region and --context are the defaults for rows that leave them empty. A row that
-    cannot be used is reported on stderr and skipped.
+    region, context (JSON) and pipeline. --region, --context and --pipeline are the defaults for rows that leave them
+    empty. A row that cannot be used is reported on stderr and skipped.
+
+    Pipelines that have something due get equal shares of a region's polls: give a backfill a name of its own, so
+    that it delays no other pipeline.
 
     Enqueueing a known id changes nothing, so it is safe to give the same input again.
 
@@ -64,7 +77,7 @@ def enqueue(  # noqa: PLR0913 - one an option
     if strict and not source:
         raise click.UsageError("--strict needs --from", ctx)
     settings = current()
-    defaults = _defaults(region, context, settings)
+    defaults = replace(_defaults(region, context, settings), pipeline=pipeline)
     if source:
         bulk = _from_file(source, defaults, strict=strict)
     else:
@@ -96,7 +109,12 @@ def _given(signature_ids: Sequence[str], defaults: Defaults) -> BulkEnqueue:
         try:
             requests.append(
                 load_enqueue(
-                    {"signature_id": signature_id, "region": defaults.region, "context": defaults.context}
+                    {
+                        "signature_id": signature_id,
+                        "region": defaults.region,
+                        "context": defaults.context,
+                        "pipeline": defaults.pipeline,
+                    }
                 )
             )
         except SchemaError as error:

@@ -1,4 +1,4 @@
-"""`ekyc list`: lists verifications by stage, region, age, decision and a key of their context."""
+"""`ekyc list`: lists verifications by stage, region, pipeline, age, decision and a key of their context."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from worker.cli.hold import duration
-from worker.cli.options import canonical, json_option
+from worker.cli.options import canonical, json_option, pipeline_option
 from worker.cli.time_format import rfc3339, span
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
@@ -60,6 +60,7 @@ def _context(ctx: click.Context, param: click.Parameter, given: str | None) -> t
     help="Enqueued longer ago than this, such as 30m.",
 )
 @click.option("--decision", metavar="NAME", help="Only with this decision, such as review.")
+@pipeline_option
 @click.option(
     "--context",
     metavar="KEY[=VALUE]",
@@ -76,19 +77,20 @@ def list_(  # noqa: PLR0913 - one an option
     region: str | None,
     older_than_s: float | None,
     decision: str | None,
+    pipeline: str | None,
     context: tuple[str, str | None] | None,
     limit: int,
     as_json: bool,
 ) -> None:
-    """List verifications by stage, region, age or decision.
+    """List verifications by stage, region, pipeline, age or decision.
 
     It reads Redis in small slices, so that even a million verifications delay no worker, and ends at --limit. All
     stages except done and dropped have an index, which gives the earliest due first. For anything else it reads every
     key, in no order. A verification that changes its stage meanwhile may be missed.
 
-    With --json: verifications (signature_id, region, stage, age_s, enqueued_at, polls, overall_result, error_code,
-    reason, decision, quarantine_reason; with --context also context, which holds that key alone), and more (whether
-    there are more than --limit).
+    With --json: verifications (signature_id, region, pipeline, stage, age_s, enqueued_at, polls, overall_result,
+    error_code, reason, decision, quarantine_reason; with --context also context, which holds that key alone), and
+    more (whether there are more than --limit).
 
     Exit status: 0, also if none is found; 1 Redis does not answer; 2 invalid input.
     """
@@ -97,6 +99,7 @@ def list_(  # noqa: PLR0913 - one an option
     wanted = Wanted(
         stages=frozenset(map(Stage, stages)) or None,
         decision=decision,
+        pipeline=pipeline,
         older_than_s=older_than_s,
         context=context,
     )
@@ -120,6 +123,7 @@ def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:
     return {
         "signature_id": verification.signature_id,
         "region": verification.region,
+        "pipeline": verification.pipeline,
         "stage": verification.stage.value,
         "age_s": age_s(verification),
         "enqueued_at": rfc3339(verification.enqueued_at_ms),

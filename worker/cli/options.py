@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.enqueue_request import REGIONS, SIGNATURE_ID, canonical_region
+from worker.enqueue_request import BAD_PIPELINE, PIPELINE, REGIONS, SIGNATURE_ID, canonical_region
 from worker.errors import InvalidInput
 from worker.ledger.connection import translated
 from worker.ledger.scripts import plain, prefix
@@ -47,6 +47,13 @@ def well_formed(ctx: click.Context, param: click.Parameter, given: str) -> str:
     return given
 
 
+def pipeline_name(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
+    """Check the name of a pipeline. A callback for click."""
+    if given is not None and not PIPELINE.fullmatch(given):
+        raise click.BadParameter(BAD_PIPELINE, ctx, param)
+    return given
+
+
 def login_name() -> str:
     """Return the user's login name from the operating system."""
     try:
@@ -72,6 +79,13 @@ new_region_option = click.option(
     metavar="REGION",
     callback=canonical,
     help=f"One of {_REGIONS}. Default: the region in ADVANCE_REGIONS, if there is only one.",
+)
+
+pipeline_option = click.option(
+    "--pipeline",
+    metavar="NAME",
+    callback=pipeline_name,
+    help="The pipeline that they belong to: 1 to 32 of a-z, digits, - and _; `default` if they name none.",
 )
 
 #: `--who`, for commands that change something: the ledger records who ran them.

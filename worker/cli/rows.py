@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from worker.enqueue_request import EnqueueRequest
 
-COLUMNS: Final = ("signature_id", "region", "context")
+COLUMNS: Final = ("signature_id", "region", "context", "pipeline")
 
 #: Other accepted names of columns: the vendor's.
 ALIASES: Final = {"signatureid": "signature_id"}
@@ -64,6 +64,7 @@ class Defaults:
     #: As parsed JSON.
     context: Any
     regions: tuple[str, ...]
+    pipeline: str | None = None
 
 
 def read(stream: BinaryIO, defaults: Defaults) -> Generator[EnqueueRequest | BadRow]:
@@ -231,6 +232,7 @@ def _request(cells: list[str], columns: list[str], separator: str, defaults: Def
             "signature_id": row.get("signature_id", ""),
             "region": region,
             "context": parsed(row["context"]) if row.get("context") else defaults.context,
+            "pipeline": row.get("pipeline") or defaults.pipeline,
         }
     )
     if request.region not in defaults.regions:

@@ -91,6 +91,7 @@ def _as_json(counts: Counts, lately: Lately) -> dict[str, Any]:
     return {
         "last_5_min": asdict(lately) | {"seconds": round(lately.seconds, 1)},
         "waiting": counts.waiting,
+        "waiting_by_pipeline": counts.pipelines,
         "in_flight": counts.in_flight,
         "lapsed": counts.lapsed,
         "done": counts.done,

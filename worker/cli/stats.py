@@ -39,13 +39,13 @@ BROKER_TIMEOUT_S: Final = 1
 def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     """Show the ledger's figures: what waits, what is done, and how.
 
-    With --json: waiting, in_flight, lapsed (in flight, but the lease has ended: the next claim takes them
-    back), done, quarantined, dropped, enqueued, polls, oldest_due_s (seconds since the longest due verification
-    became due, or its lease ended, excluding regions on hold or half-open), decisions, error_codes, answers and
-    faults (counts by name since the ledger began), shadow_differences (decisions for which the shadow table names
-    another one, by decision:other), last_5_min (seconds: the time that it covers, five to six
-    minutes, less if the fleet has just begun; enqueued, done, polls, decisions, error_codes, answers,
-    faults in that time), quarantine (counts by reason of those there now),
+    With --json: waiting, waiting_by_pipeline (of each pipeline that has some, and of the default one), in_flight,
+    lapsed (in flight, but the lease has ended: the next claim takes them back), done, quarantined, dropped, enqueued,
+    polls, oldest_due_s (seconds since the longest due verification became due, or its lease ended, excluding regions
+    on hold or half-open), decisions, error_codes, answers and faults (counts by name since the ledger began),
+    shadow_differences (decisions for which the shadow table names another one, by decision:other), last_5_min
+    (seconds: the time that it covers, five to six minutes, less if the fleet has just begun; enqueued, done, polls,
+    decisions, error_codes, answers, faults in that time), quarantine (counts by reason of those there now),
     evidence_files, evidence_bytes, holds (region, reason, until, half_open), regions (the same for each), workers
     (those seen lately: name, table (the version of the decision table), version, process (a random token), shadow
     (the version of the shadow table, or empty), signing (the ids of its signing keys, or empty)),

@@ -40,8 +40,8 @@ def status(
 ) -> None:
     """Show the state of one verification, and what happens next.
 
-    With --json: signature_id, region, stage (polling, archiving, routing, delivering, done, quarantined or dropped),
-    polls, nulls and faults (in a row), starts (without an outcome), submission_completed, transaction_id,
+    With --json: signature_id, region, pipeline, stage (polling, archiving, routing, delivering, done, quarantined or
+    dropped), polls, nulls and faults (in a row), starts (without an outcome), submission_completed, transaction_id,
     overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region), evidence
     (url and state), decision (as delivered), deliveries (by webhook, that are not acknowledged: id, endpoint, state,
     tries, fault, due_at), enqueued_at, settled_at, retried_at (from quarantine), due_at,

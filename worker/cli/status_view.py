@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.cli.time_format import hold_text, rfc3339, span
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.evidence import paths
 from worker.ledger.models import Stage
 from worker.ledger.webhooks import State
@@ -74,6 +75,7 @@ class StatusView:
         return {
             "signature_id": known.signature_id,
             "region": known.region,
+            "pipeline": known.pipeline,
             "stage": known.stage.value,
             "polls": known.polls,
             "nulls": known.nulls,
@@ -180,6 +182,7 @@ class StatusView:
                 else f"on hold for {left} more ({self._hold.reason})"
             )
             yield "region", said
+        yield "pipeline", known.pipeline if known.pipeline != DEFAULT_PIPELINE else None
         yield "enqueued", f"{span((self._status.now_ms - known.enqueued_at_ms) / 1000)} ago"
         if known.retried_at_ms is not None:
             retried_s = (self._status.now_ms - known.retried_at_ms) / 1000

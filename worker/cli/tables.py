@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.time_format import hold_text, span
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger.stats import lately_together
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ())
     if look.empty:
         return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
     lately = lately_together(look.lately.values()) if look.lately else None
+    named = counts.pipelines.keys() - {DEFAULT_PIPELINE}
     tallies: dict[str, tuple[Mapping[str, int], Mapping[str, int] | None]] = {
+        "waiting of pipeline": (counts.pipelines if named else {}, None),
         "decision": (counts.decisions, lately.decisions if lately else None),
         "error code": (counts.error_codes, lately.error_codes if lately else None),
         "answer": (counts.answers, lately.answers if lately else None),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from worker.cli.options import pipeline_name
 from worker.policy import api_tokens
 from worker.policy.api_tokens import DEFAULT_RATE, MAX_RATE, SCOPES, Token
 
@@ -42,7 +43,9 @@ def _finite(ctx: click.Context, param: click.Parameter, given: float) -> float:
     type=click.Choice(list(SCOPES)),
     help="What it allows; may be given several times.",
 )
-@click.option("--pipeline", metavar="NAME", callback=_name, help="The pipeline that uses it.")
+@click.option(
+    "--pipeline", metavar="NAME", callback=pipeline_name, help="What it enqueues belongs to this pipeline."
+)
 @click.option(
     "--expires", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="Refused from this day on, in UTC."
 )

@@ -132,7 +132,7 @@ def without_traceback(record: LogRecord) -> bool:
 
 def _request_line(args: Any, kwargs: Any) -> str:
     """Return the description of a request. Raises any error if these are not the arguments of a task."""
-    given = dict(zip(("signature_id", "region", "context"), args, strict=False)) | kwargs
+    given = dict(zip(("signature_id", "region", "context", "pipeline"), args, strict=False)) | kwargs
     try:
         accepted = load_enqueue(given)
     except SchemaError as error:

@@ -7,7 +7,7 @@ slow function.
     name = "shop"
     scopes = ["enqueue", "read"]
     sha256 = "…"
-    pipeline = "shop"                 # optional
+    pipeline = "shop"                 # optional: what it enqueues belongs to this pipeline
     expires = 2027-01-31T00:00:00Z    # optional
     rate = 100                        # optional: requests per second
 """
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.enqueue_request import BAD_PIPELINE, PIPELINE
 from worker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "notify": "send the vendor's notifications: the secret in the callback URL",
 }
 
-#: What a token or a pipeline may be called: the name appears in logs.
+#: What a token may be called: the name appears in logs.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 #: Requests per second, where the file does not say.
@@ -142,6 +143,10 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and _is_plain(value)
 
 
+def _is_pipeline(value: Any) -> bool:
+    return isinstance(value, str) and PIPELINE.fullmatch(value) is not None
+
+
 def _is_scopes(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -167,7 +172,7 @@ _KEYS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "name": (_is_name, "must be 1 to 64 of letters, digits, . _ -"),
     "scopes": (_is_scopes, f"must be a list of {', '.join(SCOPES)}"),
     "sha256": (_is_sha256, "must be 64 hexadecimal digits in lower case: run `ekyc token new`"),
-    "pipeline": (_is_name, "must be 1 to 64 of letters, digits, . _ -"),
+    "pipeline": (_is_pipeline, BAD_PIPELINE),
     "expires": (_is_moment, "must be a date, or a time with its offset, such as 2027-01-31T00:00:00Z"),
     "rate": (_is_rate, f"must be more than 0, and at most {MAX_RATE:g} requests per second"),
 }

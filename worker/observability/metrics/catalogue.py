@@ -38,6 +38,13 @@ def _now() -> Iterator[MetricOfRegion]:
         lambda reading: reading.counts.stages,
     )
     yield Tally(
+        "ekyc_verifications_waiting_by_pipeline",
+        "Waiting verifications by the pipeline whose share they use. Pipelines without any are left out, but not the "
+        "default one.",
+        Label("pipeline"),
+        lambda reading: reading.counts.pipelines,
+    )
+    yield Tally(
         "ekyc_verifications_due",
         "Waiting verifications that are due, excluding regions on hold: what more workers could process.",
         stage,

@@ -61,6 +61,7 @@ def admit() -> None:
     if token is None:
         return
     g.token_name = token.name
+    g.pipeline = token.pipeline
     spent = backend().limiter.spend(token)
     g.rate_limit = spent.headers
     if not spent.admitted:

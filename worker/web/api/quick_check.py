@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from worker.enqueue_request import REGION_ALIASES, REGIONS, SIGNATURE_ID, EnqueueRequest, check_context
+from worker.enqueue_request import (
+    DEFAULT_PIPELINE,
+    PIPELINE,
+    REGION_ALIASES,
+    REGIONS,
+    SIGNATURE_ID,
+    EnqueueRequest,
+    check_context,
+)
 from worker.web.api.schemas import MOST_VERIFICATIONS
 
-_MEMBERS: Final = frozenset({"signature_id", "region", "context"})
+_MEMBERS: Final = frozenset({"signature_id", "region", "context", "pipeline"})
 
 #: By each name that a region may be given: its own name.
 _REGIONS: Final = {name: name for name in REGIONS} | REGION_ALIASES
@@ -41,8 +49,13 @@ def _request(item: Any) -> EnqueueRequest | None:
         return None
     if not isinstance(region, str) or region not in _REGIONS:
         return None
+    pipeline = item.get("pipeline")
+    if pipeline is None:
+        pipeline = DEFAULT_PIPELINE
+    elif not isinstance(pipeline, str) or not PIPELINE.fullmatch(pipeline):
+        return None
     try:
         context = check_context(item.get("context"))
     except ValueError:
         return None
-    return EnqueueRequest(signature_id, _REGIONS[region], context)
+    return EnqueueRequest(signature_id, _REGIONS[region], context, pipeline)

@@ -11,9 +11,9 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from schemas.decision import DECISION_NAME, DecisionSchema
 from schemas.enqueue import EnqueueSchema
-from schemas.fields import CODE, Region, SignatureId, Truth
+from schemas.fields import CODE, Pipeline, Region, SignatureId, Truth
 from worker.decisions.endpoints import NAME as ENDPOINT
-from worker.enqueue_request import BAD_REGION, REGION_ALIASES, REGIONS, SIGNATURE_ID
+from worker.enqueue_request import BAD_REGION, PIPELINE, REGION_ALIASES, REGIONS, SIGNATURE_ID
 from worker.ledger.models import EvidenceState, Stage
 from worker.ledger.webhooks import State
 
@@ -32,6 +32,7 @@ MOST_MEMBERS: Final = 50
 #: As `Region` and `SignatureId` take them.
 REGION: Final = {"enum": [*REGIONS, *REGION_ALIASES]}
 ID: Final = {"pattern": f"^{SIGNATURE_ID.pattern}$"}
+PIPELINE_NAME: Final = {"pattern": f"^{PIPELINE.pattern}$"}
 
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -93,6 +94,15 @@ class VerificationRequest(EnqueueSchema):
 
     signature_id = SignatureId(required=True, metadata={"description": "As the vendor gave it.", **ID})
     region = ExactRegion(required=True, metadata={"description": "`id` is an alias of `global`.", **REGION})
+    pipeline = Pipeline(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "Pipelines that have something due get equal shares of a region's polls. A token with a "
+            "pipeline sets it, and may name no other.",
+            **PIPELINE_NAME,
+        },
+    )
 
     @pre_load
     def _bound(self, data: Any, **_: Any) -> Any:
@@ -152,6 +162,7 @@ class VerificationView(Schema):
 
     signature_id = fields.String(required=True)
     region = fields.String(required=True)
+    pipeline = fields.String(required=True)
     stage = fields.String(required=True, validate=OneOf(tuple(map(str, Stage))))
     enqueued_at = fields.String(required=True, metadata={"format": "date-time"})
     polls = fields.Integer(required=True)
@@ -210,6 +221,7 @@ class UtcMoment(fields.AwareDateTime):
 
 class ListQuery(Strict):
     stage = fields.String(validate=OneOf(tuple(map(str, Stage))))
+    pipeline = fields.String(validate=Regexp(f"{PIPELINE.pattern}\\Z"))
     decision = fields.String(validate=Regexp(f"{DECISION_NAME.pattern}\\Z"))
     error_code = fields.String(validate=Regexp(f"{CODE.pattern}\\Z"))
     reason = fields.String(

@@ -7,13 +7,14 @@ import binascii
 import json
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import g, request
 from marshmallow import ValidationError
 
 from schemas.decision import decision_id
-from worker.enqueue_request import canonical_region
+from worker.enqueue_request import PIPELINE, canonical_region
 from worker.ledger import pages
 from worker.ledger.models import Stage
 from worker.web.api import idempotency, quick_check
@@ -22,7 +23,7 @@ from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
 from worker.web.api.bodies import json_body
 from worker.web.api.moments import rfc3339, rfc3339_or_none
-from worker.web.api.problems import NOT_FOUND, Problem, invalid
+from worker.web.api.problems import FORBIDDEN, NOT_FOUND, Problem, invalid
 from worker.web.api.schemas import (
     Accepted,
     AcceptedBatch,
@@ -56,7 +57,10 @@ _SOONEST_S: Final = 1
 _LATEST_S: Final = 600
 _PERSON_S: Final = 300
 
-_POSITION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})\.([0-9]{1,6})")
+_POSITION: Final = re.compile(rf"([0-9]{{1,3}})\.([0-9]{{1,20}})\.([0-9]{{1,6}})(?:\.({PIPELINE.pattern}))?")
+
+#: The longest text of a position.
+_LONGEST_POSITION: Final = 64
 
 blueprint = Blueprint("verifications", __name__, description="Bring verifications to a decision.")
 
@@ -133,6 +137,7 @@ def list_(query: dict[str, Any]) -> Response:
     start = _position(query.get("cursor"))
     wanted = pages.Filter(
         stage=Stage(query["stage"]) if "stage" in query else None,
+        pipeline=query.get("pipeline"),
         decision=query.get("decision"),
         error_code=query.get("error_code"),
         reason=query.get("reason"),
@@ -205,7 +210,26 @@ def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
     }
     if faults:
         raise invalid({"verifications": faults} if several else faults[0])
-    return list(requests)
+    return _of_token(requests, body["verifications"] if several else [body], several=several)
+
+
+def _of_token(
+    requests: Sequence[EnqueueRequest], bodies: Sequence[Any], *, several: bool
+) -> list[EnqueueRequest]:
+    """The requests as those of the token's pipeline, if it has one. Raises ``Problem`` if one names another."""
+    name = g.pipeline
+    if name is None:
+        return list(requests)
+    others = [
+        number
+        for number, (one, given) in enumerate(zip(requests, bodies, strict=True))
+        if given.get("pipeline") is not None and one.pipeline != name
+    ]
+    if others:
+        fault = f"the token enqueues for the pipeline {name} only"
+        where = [f"/verifications/{number}/pipeline" if several else "/pipeline" for number in others]
+        raise Problem(FORBIDDEN, fault, errors=[{"pointer": each, "detail": fault} for each in where])
+    return [replace(one, pipeline=name) for one in requests]
 
 
 def _known(region: str, signature_id: str) -> Status:
@@ -226,6 +250,7 @@ def _summary(one: Verification) -> dict[str, Any]:
     return {
         "signature_id": one.signature_id,
         "region": one.region,
+        "pipeline": one.pipeline,
         "stage": one.stage.value,
         "enqueued_at": rfc3339(one.enqueued_at_ms),
         "polls": one.polls,
@@ -303,6 +328,8 @@ def _retry_after_s(status: Status, hold: Hold | None) -> int | None:
 
 def _cursor(position: pages.Position) -> str:
     plain = f"{position.source}.{position.at}.{position.skip}"
+    if position.pipeline:
+        plain += f".{position.pipeline}"
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
@@ -315,7 +342,7 @@ def _position(cursor: str | None) -> pages.Position:
         )
     except (binascii.Error, ValueError):
         plain = ""
-    found = _POSITION.fullmatch(plain) if len(plain) < 40 else None  # noqa: PLR2004 - longer than any of ours
+    found = _POSITION.fullmatch(plain) if len(plain) <= _LONGEST_POSITION else None
     if found is None or int(found[2]) >= 2**64:
         raise invalid({"cursor": ["is not a cursor of this list"]}, "parameter")
-    return pages.Position(*map(int, found.groups()))
+    return pages.Position(int(found[1]), int(found[2]), int(found[3]), found[4] or "")
