@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-done bench-schedule bench-call bench-evidence bench-http bench-notifications docs docs-serve lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-fairness bench-done bench-schedule bench-call bench-evidence bench-http bench-notifications docs docs-serve lint format lock clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ bench-idle: .venv/dev.stamp ## Measure the load of an idle fleet on Redis, and i
 
 bench-dispatchers: .venv/dev.stamp ## Run eight dispatchers on a ledger with 1,000,000 waiting: fairness, correctness, cost (5 minutes)
 	@$(BIN)/python -m benchmarks.dispatchers
+
+bench-fairness: .venv/dev.stamp ## Measure how long a fresh verification waits behind a backfill of 100,000 (3 minutes)
+	@$(BIN)/python -m benchmarks.fairness
 
 bench-done: .venv/dev.stamp ## Measure the cost of a poll, a decision and a done verification in Redis (1 minute)
 	@$(BIN)/python -m benchmarks.done

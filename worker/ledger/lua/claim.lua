@@ -94,6 +94,9 @@ local function shares(stage, most)
     if due > 0 then
       found[#found + 1] = { pipeline, 0, due }
       open[#open + 1] = found[#found]
+      if #open == most then
+        break
+      end
     end
   end
   while most > 0 and #open > 0 do
@@ -202,15 +205,16 @@ local function consider(set, not_before)
 end
 for _, stage in ipairs(STAGES) do
   local not_before = stage == 'polling' and math.max(held, free > 0 and 0 or next_permit) or 0
-  local kept = ' '
-  for pipeline in in_turn(stage) do
-    -- A pipeline whose set is empty, which only a claim makes it, has no turn until it has something again.
-    if consider(due_set(stage, pipeline), not_before) or pipeline == DEFAULT then
-      kept = kept .. pipeline .. ' '
-    end
-  end
+  consider(key('due:' .. stage), not_before)
   if turns[stage] then
-    store_turns(stage, kept)
+    local kept = {}
+    for pipeline in in_turn(stage) do
+      -- A pipeline whose set is empty, which only a claim makes it, has no turn until it has something again.
+      if pipeline == DEFAULT or consider(due_set(stage, pipeline), not_before) then
+        kept[#kept + 1] = pipeline
+      end
+    end
+    store_turns(stage, ' ' .. table.concat(kept, ' ') .. ' ')
   end
 end
 consider(key('leased'), 0)

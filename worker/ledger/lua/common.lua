@@ -96,10 +96,8 @@ end
 -- a replica, the difference is added from then on.
 local function now_ms()
   local time = redis.call('TIME')
-  local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', unpack(STAGES))
-  for at, stage in ipairs(STAGES) do
-    turns[stage] = clock[2 + at] or nil
-  end
+  local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', 'polling', 'archiving', 'routing')
+  turns.polling, turns.archiving, turns.routing = clock[3] or nil, clock[4] or nil, clock[5] or nil
   local seen = tonumber(clock[2]) or 0
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   local now = redis_ms + (tonumber(clock[1]) or 0)
