@@ -14,7 +14,7 @@ from worker.decisions.table import Table
 from worker.observability.metrics import Metrics
 from worker.observability.metrics.catalogue import catalogue
 from worker.observability.metrics.families import Tally
-from worker.observability.metrics.label import Label, few
+from worker.observability.metrics.label import FirstSeen, Label, few
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -100,6 +100,16 @@ def test_every_value_that_is_there_from_the_start_is_in_the_catalogue_once() -> 
     for metric in catalogue(Table.load(None)):
         if isinstance(metric, Tally):
             assert len(set(metric.label.known)) == len(metric.label.known)
+
+
+def test_names_that_anyone_may_choose_make_a_bounded_number_of_series() -> None:
+    label = FirstSeen("pipeline", ("default",), 2)
+    assert label.told_apart({}) == {"default": 0}
+    assert label.told_apart({"default": 1, "a": 2}) == {"default": 1, "a": 2}
+    for number in range(10):
+        told = label.told_apart({"b": 3, f"new{number}": 4, "newer": 5})
+        assert told == {"default": 0, "b": 3, "other": 9}
+    assert label.told_apart({"a": 1}) == {"default": 0, "a": 1}
 
 
 def test_every_documented_code_of_the_vendors_is_told_apart() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from worker.observability.metrics.label import Label
+    from worker.observability.metrics.label import FirstSeen, Label
 
 _INTRO = """
 The metrics of `/metrics` of [`web`](../metrics.md), with the help text of each. What a figure leaves out, how to scrape
@@ -65,7 +65,7 @@ def _table(found: Iterable[Metric]) -> str:
     return table(["metric", "type", "labels", "meaning"], rows)
 
 
-def _known(label: Label) -> list[str]:
+def _known(label: Label | FirstSeen) -> list[str]:
     """Return the values of a label that every process has, without the causes that commands and tests define."""
     if label.name != "cause":
         return list(label.known)

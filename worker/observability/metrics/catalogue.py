@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from schemas.result import DOCUMENTED_CODES
 from worker.advance.answers import Answer, TokenFault
 from worker.decisions.draft import REASONS
 from worker.decisions.rules import ANY
+from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.errors import BrokerUnavailable, EkycError, EvidenceUnavailable
 from worker.ledger.histograms import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED, VENDOR_CALL
 from worker.ledger.models import EvidenceState
 from worker.observability.metrics.families import Figure, Spread, Tally
-from worker.observability.metrics.label import OTHER, Label, few
+from worker.observability.metrics.label import OTHER, FirstSeen, Label, few
 from worker.observability.metrics.shadow import ShadowDifferences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.decisions.table import Table
+
+#: Names of pipelines that one process of `web` tells apart: a label whose values anyone may choose needs a bound.
+MAX_PIPELINES: Final = 64
 
 MetricOfRegion: TypeAlias = Figure | Tally | Spread | ShadowDifferences
 
@@ -39,9 +43,8 @@ def _now() -> Iterator[MetricOfRegion]:
     )
     yield Tally(
         "ekyc_verifications_waiting_by_pipeline",
-        "Waiting verifications by the pipeline whose share they use. Pipelines without any are left out, but not the "
-        "default one.",
-        Label("pipeline"),
+        "Waiting verifications by pipeline. Those without any are left out, except the default one.",
+        FirstSeen("pipeline", (DEFAULT_PIPELINE,), MAX_PIPELINES),
         lambda reading: reading.counts.pipelines,
     )
     yield Tally(

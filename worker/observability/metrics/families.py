@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.advance.token_store import Stored
     from worker.ledger.histograms import Timing
     from worker.ledger.models import Counts
-    from worker.observability.metrics.label import Label
+    from worker.observability.metrics.label import FirstSeen, Label
 
 _REGION = "region"
 
@@ -59,7 +59,7 @@ class Tally:
 
     name: str
     help: str
-    label: Label
+    label: Label | FirstSeen
     read: Callable[[Reading], Mapping[str, float]]
 
     @property

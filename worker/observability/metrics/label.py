@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,29 @@ class Label:
         by_value = dict.fromkeys((*self.known, OTHER) if self.closed else self.known, 0.0)
         for word, figure in figures.items():
             value = OTHER if self.closed and word not in self.known else word
+            by_value[value] = by_value.get(value, 0.0) + figure
+        return by_value
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeen:
+    """A label whose values callers choose: the first `most` that this process sees, and `other` for all others."""
+
+    name: str
+    #: Always present, at least with 0.
+    known: tuple[str, ...]
+    most: int
+    #: As of a `Label`: names that are not in `known` have series of their own.
+    closed: ClassVar[bool] = False
+    _seen: set[str] = field(default_factory=set)
+
+    def told_apart(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Return `figures` by the label's values."""
+        by_value = dict.fromkeys(self.known, 0.0)
+        for word, figure in figures.items():
+            if word not in self.known and len(self._seen) < self.most:
+                self._seen.add(word)
+            value = word if word in self._seen or word in self.known else OTHER
             by_value[value] = by_value.get(value, 0.0) + figure
         return by_value
 
