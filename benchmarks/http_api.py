@@ -7,7 +7,8 @@ configuration; `single` sends one verification per request; `batch` sends a thou
 clients are processes of their own that send prepared bytes over kept connections. Both rates are given: by the clock,
 and per second of CPU time of the process of `web`, which leaves out the clients, Redis and other programs.
 
-Goals: `single` at 0.5 of `empty` or more, `batch` at 15,000 verifications or more per second of CPU time.
+Goals, per second of CPU time, so that they can be checked beside other programs: `single` at 0.5 of `empty` or more,
+`batch` at 15,000 verifications or more. By the clock the clients and Redis have a part of the same cores.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ def main() -> None:
         way: {name: statistics.median(each[name] for each in found) for name in ("per_s", "per_cpu_s")}
         for way, found in rounds.items()
     }
-    ratio = medians["single"]["per_s"] / medians["empty"]["per_s"]
+    by_clock, ratio = (medians["single"][name] / medians["empty"][name] for name in ("per_s", "per_cpu_s"))
     met = ratio >= GOAL_SINGLE and medians["batch"]["per_cpu_s"] >= GOAL_BATCH
     if given.json:
         print(json.dumps({"medians": medians, "single_to_empty": ratio, "goals_met": met, "rounds": rounds}))
@@ -215,7 +216,8 @@ def main() -> None:
         print(f"{'':8}{'by the clock':>16}{'per CPU second':>18}")
         for way, figures in medians.items():
             print(f"{way:8}{figures['per_s']:>14,.0f}/s{figures['per_cpu_s']:>16,.0f}/s")
-        print(f"single is {ratio:.2f} of empty (goal {GOAL_SINGLE}); goals {'met' if met else 'missed'}")
+        print(f"single is {ratio:.2f} of empty (goal {GOAL_SINGLE}), by the clock {by_clock:.2f}")
+        print(f"goals {'met' if met else 'missed'}")
     sys.exit(not met)
 
 

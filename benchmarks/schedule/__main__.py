@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.schedule import report
+from benchmarks.schedule import callbacks, report
 from benchmarks.schedule.chart import Row, draw, most_polls
 from benchmarks.schedule.crowd import Crowd
 from benchmarks.schedule.figures import compare, curve_of_family, curve_of_ours
@@ -49,6 +49,10 @@ def main() -> None:
     mixture = next(scenario for scenario in SCENARIOS if scenario.name == "mixture")
     _print(report.steps(steps(settings, mixture.courses(NUMBER))))
     _print(report.crowds(crowds(settings)))
+    for name in ("user", "mixture"):
+        courses = next(scenario for scenario in SCENARIOS if scenario.name == name).courses(NUMBER)
+        print(name)
+        _print(report.steps(callbacks.figures(settings, courses)))
     if arguments.chart:
         rows = [
             row(scenario, found[scenario.name], settings) for scenario in SCENARIOS if scenario.name in DRAWN

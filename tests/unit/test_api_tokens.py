@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.errors import ConfigError
-from worker.policy.api_tokens import Token, entry, find, new_secret, parse
+from worker.policy.api_tokens import MAX_TOKENS, Token, entry, find, new_secret, parse
 from worker.web.api import token_file
 from worker.web.api.token_file import TokenFile
 
@@ -120,6 +120,14 @@ def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(ENTRY.replace("read", "reed") + "rate = 0\n" + ENTRY.replace("shop", ""))
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_file_may_have_a_thousand_tokens_and_no_more() -> None:
+    """Each request is compared with all of them."""
+    entries = [ENTRY.replace(HASH, f"{number:064x}") for number in range(MAX_TOKENS + 1)]
+    assert len(parse("".join(entries[:-1]))) == 1000
+    with pytest.raises(ConfigError, match="give 0 to 1000 tokens"):
+        parse("".join(entries))
 
 
 def test_several_tokens_may_have_one_name_so_that_one_can_replace_another() -> None:

@@ -45,6 +45,15 @@ def test_what_is_malformed_inside_is_no_cursor(plain: str) -> None:
         Cursor.parse(base64.urlsafe_b64encode(plain.encode()).decode().rstrip("="))
 
 
+def test_a_long_text_is_no_cursor_and_is_not_decoded() -> None:
+    """All regions with the longest positions fit; their repetition, which the format allows, does not."""
+    longest = Cursor(dict.fromkeys(REGIONS, 10**16 - 1))
+    assert Cursor.parse(longest.text) == longest
+    plain = "1" + " ph:1" * 60
+    with pytest.raises(ValueError, match=r"^is not a cursor$"):
+        Cursor.parse(base64.urlsafe_b64encode(plain.encode()).decode().rstrip("="))
+
+
 @given(st.integers(0, 999), st.integers(0, 2**64 - 1), st.integers(0, 999_999))
 def test_a_position_in_the_list_is_read_as_it_was_written(source: int, at: int, skip: int) -> None:
     position = Position(source, at, skip)

@@ -40,6 +40,13 @@ def test_the_poll_that_learns_of_the_submission_begins_the_countdowns_anew() -> 
     assert played.polls_s == (0, 8, 24, 25, 27, 31)
 
 
+def test_a_callback_brings_the_next_poll_forward_too() -> None:
+    course = Scenario(submitted_s=20, answered_s=22.5, nudged_s=21, called_back_s=22.5)
+    played = simulate(every(100, 100), course)
+    assert played.polls_s == (0.0, 21.0, 22.5)
+    assert played.delay_s == 0.0
+
+
 def test_a_nudge_brings_the_next_poll_forward() -> None:
     played = simulate(every(1, 100), Scenario(submitted_s=20, answered_s=22.5, nudged_s=20))
     assert played == Played((0, 20, 21, 22, 23), delay_s=0.5)

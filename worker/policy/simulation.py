@@ -31,6 +31,8 @@ class Scenario:
     answered_s: float = math.inf
     #: When the pipeline learns of the submission and nudges.
     nudged_s: float = math.inf
+    #: When the vendor calls back that the result is there.
+    called_back_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ def simulate(policy: Policy, course: Scenario) -> Played:
             return Played(tuple(polls_s), None)
         # The ledger stores milliseconds.
         next_s = round(now_s + write.in_s, 3)
-        if now_s < course.nudged_s < next_s:
-            next_s = course.nudged_s
+        for hint_s in (course.nudged_s, course.called_back_s):
+            if now_s < hint_s < next_s:
+                next_s = hint_s
         polls_s.append(next_s)
         verification = _read(
             next_s, nulls=int(write.fields[Field.NULLS]), submitted=Field.SUBMITTED in write.fields
