@@ -36,8 +36,8 @@ class Stats:
 
     def counts(self, region: str) -> Counts:
         """Return the counts of one region. Raises ``LedgerUnavailable``."""
-        now_ms, *hashes, (quarantined, delivering), leases, polling, archiving, routing, named = self._scripts.call(
-            "counts", region
+        now_ms, *hashes, (quarantined, delivering), leases, polling, archiving, routing, named = (
+            self._scripts.call("counts", region)
         )
         counters, hold, health = map(pairs, hashes)
         leased, lapsed, lease_ends = leases
