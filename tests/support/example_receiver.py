@@ -86,12 +86,17 @@ class Receiver:
         """The ids of all that it has stored, in their order."""
         database, lines = self.folder / "received.sqlite", self.folder / "received.jsonl"
         if lines.exists():
-            return [json.loads(line)["id"] for line in lines.read_text().splitlines() if line]
+            whole = lines.read_text().rpartition("\n")[0]
+            return [json.loads(line)["id"] for line in whole.splitlines() if line]
         if not database.exists():
             return []
-        with sqlite3.connect(database) as connection:
+        connection = sqlite3.connect(database)
+        try:
             rows = connection.execute("SELECT id FROM received ORDER BY rowid").fetchall()
-        connection.close()
+        except sqlite3.OperationalError:
+            return []  # it has not made its table yet
+        finally:
+            connection.close()
         return [row[0] for row in rows]
 
     def _ended(self) -> bool:
@@ -105,11 +110,16 @@ class Receiver:
         return True
 
 
+def is_installed(name: str) -> bool:
+    """Whether the program that the example needs is installed."""
+    return name not in _PROGRAMS or shutil.which(_PROGRAMS[name][0]) is not None
+
+
 @contextmanager
 def receiver(name: str, folder: Path) -> Iterator[Receiver]:
     """The example, started. Nothing of it is left running."""
-    program, package = _PROGRAMS.get(name, ("", ""))
-    if program and shutil.which(program) is None:
+    if not is_installed(name):
+        program, package = _PROGRAMS[name]
         pytest.skip(f"{program} is not installed; on Debian: apt-get install {package}")
     running = Receiver(name, folder)
     try:
