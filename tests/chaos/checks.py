@@ -199,7 +199,7 @@ def _ledger(run: Run) -> Iterator[str]:
 
 def _misplaced(record: Record) -> Iterator[str]:
     stage = record.fields.get("s", "")
-    pipeline = record.fields.get("v")
+    pipeline = record.fields.get("P")
     on_its_way = (("leased",), (f"due:{stage}",), (f"due:{stage}:{pipeline}",))
     if record.places not in _PLACES.get(stage, on_its_way):
         yield f"{stage or 'unknown'}, and in {', '.join(record.places) or 'no set'}"

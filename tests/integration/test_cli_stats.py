@@ -71,6 +71,7 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
     assert figures == {
         "enqueued": 6,
         "waiting": 3,
+        "waiting_by_pipeline": {"default": 3},
         "in_flight": 1,
         "lapsed": 0,
         "done": 1,

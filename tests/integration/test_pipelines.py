@@ -179,7 +179,7 @@ def test_a_fleet_without_pipelines_has_no_key_and_no_command_for_them(redis: Red
     assert (without["zrange"], with_pipelines["zrange"]) == (4, 5)
     assert in_sets(redis, "a") == ["due:polling"]
     assert redis.hkeys(f"{PH}clock") == [b"seen"]
-    assert not redis.hexists(f"{PH}v:a", "v")
+    assert not redis.hexists(f"{PH}v:a", "P")
 
 
 def _commands_of_a_claim(redis: Redis, ledger: Ledger) -> dict[str, int]:

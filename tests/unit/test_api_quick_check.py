@@ -23,7 +23,11 @@ _json = st.recursive(
 _ids = st.sampled_from(["a", "pass-n2-1", "a b", "", "x" * 64, "x" * 65, "a\n", "ä"]) | _json
 _regions = st.sampled_from([*REGIONS, *REGION_ALIASES, "PH", " ph", "xx", ""]) | _json
 _contexts = _json | st.sampled_from([{"__type__": 1}, "x" * 4095, [[[]]]])
-_items = st.fixed_dictionaries({}, optional={"signature_id": _ids, "region": _regions, "context": _contexts})
+_pipelines = st.sampled_from(["shop", "default", "x" * 32, "x" * 33, "Shop", "", "a\n", None]) | _json
+_items = st.fixed_dictionaries(
+    {},
+    optional={"signature_id": _ids, "region": _regions, "context": _contexts, "pipeline": _pipelines},
+)
 _odd = st.fixed_dictionaries({"signature_id": _ids, "region": _regions, "more": st.none()})
 bodies = _items | _odd | _json
 batches = st.fixed_dictionaries(

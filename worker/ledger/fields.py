@@ -27,7 +27,7 @@ class Field(StrEnum):
     STAGE = "s", "stage"
     ENQUEUED_AT = "e", "when it was enqueued"
     CALL = "h", "call of the client that enqueued it"
-    PIPELINE = "v", "the pipeline that it belongs to; missing: the default one"
+    PIPELINE = "P", "the pipeline that it belongs to; missing: the default one"
     CONTEXT = "x", "context; removed at the end"
     HOLDER = "b", "who holds it: `batch`, once loaded `batch/stage/worker`"
     STARTS = "c", "starts without an outcome"
