@@ -38,7 +38,7 @@ def web(shared: Web, redis: Redis) -> Web:
     return shared
 
 
-def one(signature_id: Any = "a", region: str = "ph", **more: Any) -> dict[str, Any]:
+def one(signature_id: Any = "a", region: Any = "ph", **more: Any) -> dict[str, Any]:
     return {"signature_id": signature_id, "region": region, **more}
 
 

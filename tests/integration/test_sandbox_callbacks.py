@@ -56,8 +56,8 @@ def receiver(status: int = 200) -> Iterator[Receiver]:
 
 
 @contextmanager
-def vendor(*urls: str, **shares: float) -> Iterator[tuple[Sandbox, Client]]:
-    with Sandbox(callbacks=CallbackSettings(urls, **shares)) as running:
+def vendor(*urls: str, lost: float = 0.0, doubled: float = 0.0) -> Iterator[tuple[Sandbox, Client]]:
+    with Sandbox(callbacks=CallbackSettings(urls, lost, doubled)) as running:
         client = Client(running)
         yield running, client
         client.http.close()

@@ -23,19 +23,22 @@ DELAY_S: Final = 0.1
 #: A method that does not exist is foreign text.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_log = logging.getLogger(__name__)
 
+class Grouped:
+    """A logger that writes its lines together. Thread-safe; its thread starts with the first line, so after a fork."""
 
-class Lines:
-    """Lines that wait to be written. Thread-safe; its thread starts with the first line, so after a fork."""
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
         self._lock = threading.Lock()
         self._waiting: list[dict[str, Any]] = []
         self._some = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, line: dict[str, Any]) -> None:
+    def info(self, event: str, **fields: Any) -> None:
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = fields | {"event": event, "level": "info", "logger": self._logger.name, "timestamp": at}
         with self._lock:
             self._waiting.append(line)
             if len(self._waiting) > 1:
@@ -52,9 +55,10 @@ class Lines:
             lines, self._waiting = self._waiting, []
         if not lines:
             return
-        record = _log.makeRecord(_log.name, logging.INFO, "", 0, "%d requests", (len(lines),), None)
+        logger = self._logger
+        record = logger.makeRecord(logger.name, logging.INFO, "", 0, "%d lines", (len(lines),), None)
         record.events = lines
-        _log.handle(record)
+        logger.handle(record)
 
     def _run(self) -> None:
         while True:
@@ -64,7 +68,7 @@ class Lines:
             self.write()
 
 
-_lines: Final = Lines()
+_log: Final = Grouped(__name__)
 
 
 def begin() -> None:
@@ -78,19 +82,13 @@ def finish(response: Response) -> Response:
         headers[name] = value
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Cache-Control", "no-store")
-    if _log.isEnabledFor(logging.INFO):
-        method, rule = sent["REQUEST_METHOD"], request.url_rule
-        _lines.add(
-            {
-                "method": method if method in _METHODS else "other",
-                "route": rule.rule if rule else "none",
-                "status": response.status_code,
-                "token": kept("token_name", ""),
-                "ms": round((time.perf_counter() - kept("began")) * 1000, 2),
-                "event": "api_request",
-                "level": "info",
-                "logger": __name__,
-                "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            }
-        )
+    method, rule = sent["REQUEST_METHOD"], request.url_rule
+    _log.info(
+        "api_request",
+        method=method if method in _METHODS else "other",
+        route=rule.rule if rule else "none",
+        status=response.status_code,
+        token=kept("token_name", ""),
+        ms=round((time.perf_counter() - kept("began")) * 1000, 2),
+    )
     return response
