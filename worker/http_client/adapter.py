@@ -202,7 +202,10 @@ class Connections:
         dead = not fresh and (error is None or _may_have_been_dead(transfer))
         self._leave(transfer)
         if error is not None and not dead:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame
         self.drop()  # a NAT that dropped one connection has dropped the other idle ones
         return None
 

@@ -37,9 +37,12 @@ def read_bounded(response: requests.Response, max_bytes: int) -> bytes:
     the body does not arrive whole.
     """
     body, error = read_what_comes(response, max_bytes)
-    if error is not None:
+    if error is None:
+        return body
+    try:
         raise error
-    return body
+    finally:
+        del error  # its traceback refers to this frame, and so to the body
 
 
 def read_what_comes(

@@ -59,7 +59,9 @@ def failure(transfer: Transfer) -> requests.RequestException:
     """Return the exception for a failed transfer. It never quotes the server."""
     code = transfer.code
     if isinstance(transfer.error, requests.RequestException):
-        return transfer.error
+        # Once raised, its traceback refers to the transfer, which must not refer to it.
+        error, transfer.error = transfer.error, None
+        return error
     if code == pycurl.E_OPERATION_TIMEDOUT:
         kind = requests.ConnectionError if transfer.connected else requests.ConnectTimeout
         return _because(kind, TimeoutError("timed out"))

@@ -184,5 +184,5 @@ class Transfer:
         return None
 
     def _refuse(self, error: Exception) -> int:
-        self.error = error
+        self.error = error.with_traceback(None)  # the traceback refers to this transfer
         return _REFUSED
