@@ -8,7 +8,7 @@ BIN := .venv/bin
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-demo: .venv/run.stamp ## Run 300 verifications from enqueue to decision: Valkey, a vendor, two workers, web, a pipeline
+demo: .venv/run.stamp ## Run 300 verifications from enqueue to decision: Valkey, a vendor, workers, web, a pipeline, webhooks
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run the quick tests: unit, integration, a dozen with real processes

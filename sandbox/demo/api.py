@@ -38,10 +38,17 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a pipeline sees over HTTP at the end: the decisions in order, and by region what became of its ids."""
+    """What a pipeline sees over HTTP at the end.
+
+    Parameters:
+      decisions: the feed, in order.
+      reconciliations: by region, what became of the ids.
+      deliveries: those by webhook that were acknowledged, and those that were not.
+    """
 
     decisions: tuple[Mapping[str, Any], ...] = ()
     reconciliations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    deliveries: tuple[Mapping[str, Any], ...] = ()
 
 
 class Api:
@@ -72,23 +79,33 @@ class Api:
         return Enqueued(sum(answer["new"] for answer in answers), len(bodies), repeated_alike)
 
     def look(self, ids_by_region: Mapping[str, Sequence[str]]) -> Seen:
-        """Read the whole feed, and reconcile all ids."""
+        """Read the whole feed and all deliveries, and reconcile all ids."""
         reconciliations = {region: self._reconcile(region, ids) for region, ids in ids_by_region.items()}
-        return Seen(tuple(self._decisions()), reconciliations)
+        deliveries = (*self._deliveries(), *self._deliveries(state="acknowledged"))
+        return Seen(tuple(self._decisions()), reconciliations, deliveries)
 
     def _decisions(self) -> Iterator[dict[str, Any]]:
         query: dict[str, str] = {}
         while True:
-            page = self._answer(
-                self._session.get(f"{self._url}/v1/decisions", params=query, timeout=_TIMEOUT_S)
-            )
+            page = self._get("/v1/decisions", query)
             yield from page["decisions"]
             query = {"after": page["next"]}
             if not page["more"]:
                 return
 
+    def _deliveries(self, **query: str) -> Iterator[dict[str, Any]]:
+        while True:
+            page = self._get("/v1/deliveries", query)
+            yield from page["deliveries"]
+            if page["next"] is None:
+                return
+            query["cursor"] = page["next"]
+
     def _reconcile(self, region: str, ids: Sequence[str]) -> dict[str, Any]:
         return self._post("/v1/reconciliations", _json({"region": region, "signature_ids": ids}))
+
+    def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        return self._answer(self._session.get(self._url + path, params=query, timeout=_TIMEOUT_S))
 
     def _post(self, path: str, body: bytes, *, key: str = "") -> dict[str, Any]:
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})

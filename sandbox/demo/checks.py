@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.demo.endpoint import DECISIONS
 from sandbox.demo.plan import Way
 from schemas.decision import decision_id
 from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from sandbox.demo.findings import Findings, Kept
     from sandbox.demo.plan import Planned
@@ -126,6 +127,50 @@ def _reconciled(findings: Findings) -> Iterator[str]:
         accepted = balance.pop("accepted")
         if not accepted == sum(balance.values()) == len(ids):
             yield f"{region}: {accepted} accepted, {sum(balance.values())} accounted for, {len(ids)} enqueued"
+
+
+def _webhooks(findings: Findings) -> Iterator[str]:
+    received = _received(findings)
+    wanted = {name for name, each in findings.deliveries.items() if each[0].name in DECISIONS}
+    listed = Counter(delivery["signature_id"] for delivery in findings.seen.deliveries)
+    yield from (f"{name}: has {listed[name]} deliveries" for name in sorted(wanted) if listed[name] != 1)
+    for delivery in findings.seen.deliveries:
+        if problem := _webhook_of(delivery, received.get(delivery["id"], []), findings, wanted):
+            yield f"{delivery['signature_id']}: {problem}"
+    unknown = received.keys() - {delivery["id"] for delivery in findings.seen.deliveries}
+    yield from (f"{message_id}: was received, but is not in the ledger" for message_id in sorted(unknown))
+
+
+def _received(findings: Findings) -> dict[str, list[str]]:
+    """Return the bodies that the receiver acknowledged, by `webhook-id`."""
+    found: dict[str, list[str]] = {}
+    for webhook in findings.webhooks:
+        if not webhook.refused:
+            found.setdefault(webhook.id, []).append(webhook.body)
+    return found
+
+
+def _webhook_of(
+    delivery: Mapping[str, Any], bodies: list[str], findings: Findings, wanted: Collection[str]
+) -> str:
+    name = delivery["signature_id"]
+    if name not in wanted:
+        return "its decision is for the queue alone"
+    if delivery["state"] != "acknowledged":
+        return f"is not acknowledged ({delivery['fault'] or 'not tried'})"
+    if not bodies:
+        return "is acknowledged, but was not received"
+    if len(set(bodies)) > 1:
+        return "came with different bytes under one id"
+    decision = findings.deliveries[name][0].decision
+    differing = [key for key, value in json.loads(bodies[0]).items() if decision.get(key, value) != value]
+    return f"has another {' and '.join(differing)} than on the queue" if differing else ""
+
+
+def _signed(findings: Findings) -> Iterator[str]:
+    yield from (
+        f"{webhook.id or 'one'}: {webhook.refused}" for webhook in findings.webhooks if webhook.refused
+    )
 
 
 def _called_back(findings: Findings) -> Iterator[str]:
@@ -266,6 +311,8 @@ _CHECKS: Final[tuple[tuple[str, str, Callable[[Findings], Iterator[str]]], ...]]
     ("context_came_back", "the pipeline got its context back with each decision", _context),
     ("evidence_proves_it", "the evidence of each decision is complete, byte for byte", _evidence),
     ("feed_has_each_once", "GET /v1/decisions has every decision exactly once", _feed),
+    ("webhooks_acknowledged", "each webhook was acknowledged; a second one had the same bytes", _webhooks),
+    ("webhooks_signed", "the signature of every webhook was right", _signed),
     ("reconciled", "POST /v1/reconciliations accounts for every verification", _reconciled),
     ("callbacks_taken", "every callback of the vendor was taken", _called_back),
     ("sums_agree", "the totals of ledger, pipeline and evidence agree", _sums),

@@ -65,10 +65,10 @@ class _Ended(BaseException):
 def demo(ctx: click.Context, *, count: int, directory: Path | None, timeout_s: float, as_json: bool) -> None:
     """Run verifications from enqueue to decision, with real parts.
 
-    Everything runs on this machine: the demo starts a Valkey, a stand-in for the vendor, two workers, web and
-    a pipeline, each in a process of its own; enqueues verifications with every errorCode and every fault, a
-    third of them by HTTP; and prints a report. It ignores variables of the environment that name a Redis or
-    vendor of yours.
+    Everything runs on this machine: the demo starts a Valkey, a stand-in for the vendor, two workers, web, a
+    pipeline and a receiver of webhooks, each in a process of its own; enqueues verifications with every
+    errorCode and every fault, a third of them by HTTP; and prints a report. It ignores variables of the
+    environment that name a Redis or vendor of yours.
 
     Progress is printed to stderr. With --json the report is one JSON object.
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from sandbox.demo.api import Enqueued, Seen
     from sandbox.demo.deliveries import Delivery
+    from sandbox.demo.endpoint import Webhook
     from sandbox.demo.plan import Plan, Way
     from worker.evidence.store import Usage
     from worker.ledger.models import Counts, Status
@@ -56,6 +57,8 @@ class Findings:
     http: Enqueued
     #: What a pipeline sees by the HTTP API alone.
     seen: Seen
+    #: What the receiver of webhooks got.
+    webhooks: Sequence[Webhook]
     #: Of the vendor, by outcome, such as `sent` (taken) and `failed`.
     callbacks: Mapping[str, int]
     #: The decisions that the pipeline received, usually one for each verification.

@@ -71,6 +71,25 @@ class Folder:
         return self.root / "tokens.toml"
 
     @property
+    def decisions(self) -> Path:
+        """The decision table."""
+        return self.root / "decisions.toml"
+
+    @property
+    def endpoints(self) -> Path:
+        """The endpoints of webhooks."""
+        return self.root / "endpoints.toml"
+
+    @property
+    def webhook_secret(self) -> Path:
+        return self.root / "webhook-secret"
+
+    @property
+    def webhooks(self) -> Path:
+        """What the receiver of webhooks got, one JSON object a line."""
+        return self.root / "webhooks.jsonl"
+
+    @property
     def environment(self) -> Path:
         """A file for a shell: `. FILE`, and then any `ekyc` command while the demo runs."""
         return self.root / "env"

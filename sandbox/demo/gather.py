@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from sandbox.demo import leaks
+from sandbox.demo.endpoint import received
 from sandbox.demo.findings import Findings, Kept, Leaks
 from worker.decisions.delivery import QUEUE
 from worker.evidence.paths import MANIFEST
@@ -59,6 +60,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
         accepted=handed_over.accepted,
         http=handed_over.http,
         seen=seen,
+        webhooks=received(folder.webhooks),
         callbacks=_ask_sandbox(parts, "stats")["callbacks"],
         deliveries=deliveries.by_id(),
         statuses={
@@ -72,7 +74,7 @@ def gather(  # noqa: PLR0913 - a demo's whole
         },
         usage=evidence.usage(),
         messages_left=_messages_left(redis),
-        leaks=_leaks(redis, folder, parts.web.secrets),
+        leaks=_leaks(redis, folder, parts.secrets),
         failures=tuple(
             path.name for path in sorted(folder.logs.iterdir()) if _FAILURE.search(path.read_bytes())
         ),
@@ -85,7 +87,9 @@ def _leaks(redis: Redis, folder: Folder, secrets: Iterable[str]) -> Leaks:
         logs=tuple(leaks.in_files(folder.logs, secrets)),
         # The append-only file has every write, also of keys that no longer exist.
         redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger)),
-        decisions=folder.deliveries.exists() and leaks.holds(folder.deliveries.read_bytes()),
+        decisions=any(
+            path.exists() and leaks.holds(path.read_bytes()) for path in (folder.deliveries, folder.webhooks)
+        ),
         evidence=bool(leaks.in_files(folder.evidence)),
     )
 

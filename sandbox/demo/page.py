@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sandbox.demo.report import Report, Spread
+    from sandbox.demo.report import Channel, Report, Spread
 
 _KILO: Final = 1000
 
@@ -73,6 +73,8 @@ def _figures(report: Report) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column()
     grid.add_row("handed over", ways)
+    for number, (name, channel) in enumerate(report.deliveries.items()):
+        grid.add_row("" if number else "deliveries", _channel(name, channel))
     grid.add_row("polls", _polls(report))
     grid.add_row("ready → decision", _latency(report.latency_ms))
     grid.add_row("", f"without a fault: {_latency(report.latency_smooth_ms)}")
@@ -85,6 +87,10 @@ def _figures(report: Report) -> RenderableType:
     if report.leases_lost:
         grid.add_row("leases lost", Text(", ".join(report.leases_lost), style="yellow"))
     return Padding(grid, (0, 0, 0, 1))
+
+
+def _channel(name: str, channel: Channel) -> str:
+    return f"{name}: {channel.sent:,} sent, {channel.acknowledged:,} acknowledged, {channel.tries:,} tries"
 
 
 def _polls(report: Report) -> str:

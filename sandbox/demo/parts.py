@@ -1,4 +1,7 @@
-"""The parts of a demo, each a process: Valkey, the stand-in for the vendor, two workers, `web`, a pipeline."""
+"""The parts of a demo, each a process.
+
+Valkey, the stand-in for the vendor, two workers, `web`, a pipeline and a receiver of webhooks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 from celery import Celery
 
 from sandbox.demo import valkey
+from sandbox.demo.endpoint import Endpoint
 from sandbox.demo.failure import DemoFailed
+from sandbox.demo.listener import Listener
 from sandbox.demo.plan import CALLBACK_REGION
 from sandbox.demo.web import Web
 from worker.decisions.table import Table
@@ -32,7 +37,7 @@ PIPELINE: Final = "pipeline"
 #: Prefixes of variables that would configure what the demo starts; those of the caller are removed.
 _OURS: Final = (
     *("ADVANCE_", "CELERY", "EKYC_", "ONBOARDING_", "REDIS"),
-    *("FLASK_", "GUNICORN_", "WEB_CONCURRENCY"),
+    *("FLASK_", "GUNICORN_", "WEB_CONCURRENCY", "WEBHOOK_"),
 )
 
 #: Short countdowns, for people who watch. The vendor requires far longer ones, which are the default.
@@ -52,6 +57,12 @@ class Parts:
     #: A Celery application that sends tasks by name, as a pipeline does.
     celery: Celery
     web: Web
+    endpoint: Endpoint
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may have in it."""
+        return (*self.web.secrets, self.endpoint.secret)
 
 
 def forget_environment() -> None:
@@ -67,12 +78,20 @@ def start(
     processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal
 ) -> Parts:
     """Start all parts, and return once all of them answer. Raises ``DemoFailed``."""
-    with Web() as web:
-        return _start(processes, folder, server, regions, journal, web=web)
+    with Listener() as for_web, Listener() as for_webhooks:
+        web, endpoint = Web(for_web), Endpoint(for_webhooks, folder)
+        return _start(processes, folder, server, regions, journal, web=web, endpoint=endpoint)
 
 
 def _start(  # noqa: PLR0913 - a demo's whole
-    processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal, *, web: Web
+    processes: Processes,
+    folder: Folder,
+    server: Path,
+    regions: Sequence[str],
+    journal: Journal,
+    *,
+    web: Web,
+    endpoint: Endpoint,
 ) -> Parts:
     sandbox = processes.start(
         SANDBOX,
@@ -81,6 +100,7 @@ def _start(  # noqa: PLR0913 - a demo's whole
             *("--callback-url", web.callback_url(CALLBACK_REGION)),
         ],
     )
+    endpoint.start(processes)
     redis_url = valkey.start(processes, folder, server)
     journal.tell(f"Valkey answers at {redis_url}")
     vendor = _listening(processes, sandbox)
@@ -90,6 +110,7 @@ def _start(  # noqa: PLR0913 - a demo's whole
         **vendor,
         "ADVANCE_REGIONS": ",".join(regions),
         "EKYC_EVIDENCE_URL": folder.evidence.as_uri(),
+        **endpoint.environment,
         **_COUNTDOWNS,
     }
     folder.tell_environment(environment)
@@ -108,7 +129,7 @@ def _start(  # noqa: PLR0913 - a demo's whole
     journal.tell(f"the HTTP API answers at {web.url}")
     _await_workers(processes, celery)
     journal.tell("two workers and a pipeline are ready")
-    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery, web)
+    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery, web, endpoint)
 
 
 def _celery(app: str, name: str) -> list[str]:

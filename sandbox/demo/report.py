@@ -47,6 +47,21 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """One way in which decisions are delivered.
+
+    Parameters:
+      sent: decisions.
+      acknowledged: how many of them were acknowledged; on a queue: were received by the pipeline.
+      tries: requests; on a queue: messages that the pipeline received.
+    """
+
+    sent: int
+    acknowledged: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class RegionHold:
     """A region's hold."""
 
@@ -63,6 +78,8 @@ class Report:
     #: By the way they were enqueued.
     enqueued: dict[str, int]
     decided: int
+    #: By channel: `celery`, and `webhook:` with the name of an endpoint.
+    deliveries: dict[str, Channel]
     #: By decision, and within it by `errorCode`, or by reason if there was no result.
     decisions: dict[str, dict[str, int]]
     quarantine: tuple[Quarantined, ...]
@@ -103,6 +120,7 @@ class Report:
             "enqueued": self.enqueued,
             "decided": self.decided,
             "quarantined": len(self.quarantine),
+            "deliveries": {name: asdict(channel) for name, channel in self.deliveries.items()},
             "decisions": {name: sum(codes.values()) for name, codes in self.decisions.items()},
             "error_codes": most_first(by_code),
             "decisions_by_error_code": self.decisions,

@@ -9,8 +9,8 @@ import requests
 from kombu.exceptions import OperationalError
 
 from sandbox.demo import api as api_
+from sandbox.demo import endpoint, web
 from sandbox.demo import parts as parts_
-from sandbox.demo import web
 from sandbox.demo.checks import checks
 from sandbox.demo.deliveries import Deliveries
 from sandbox.demo.failure import DemoFailed
@@ -90,7 +90,7 @@ def _run(  # noqa: PLR0913 - as above
         exit_codes = processes.end(*parts_.WORKERS, parts_.PIPELINE, within_s=_END_S)
         deliveries.look()
         seen = api.look(plan.ids_by_region)
-        exit_codes |= processes.end(web.NAME, within_s=_END_S)
+        exit_codes |= processes.end(web.NAME, endpoint.RECEIVER, within_s=_END_S)
         findings = gather(
             plan,
             handed_over.plus(Way.PYTHON, operator.accepted),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sandbox.demo.report import Quarantined, RegionHold, Report, Spread, most_first
+from sandbox.demo.report import Channel, Quarantined, RegionHold, Report, Spread, most_first
 from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sandbox.demo.checks import Check
@@ -31,6 +31,7 @@ def tally(
         verifications=len(findings.plan.all),
         enqueued={way.value: count for way, count in findings.accepted.items()},
         decided=len(findings.deliveries),
+        deliveries=_deliveries(findings),
         decisions=_decisions(findings),
         quarantine=_quarantine(findings),
         polls=findings.counts.polls,
@@ -52,6 +53,19 @@ def tally(
         checks=checks,
         folder=folder,
     )
+
+
+def _deliveries(findings: Findings) -> dict[str, Channel]:
+    messages = sum(len(received) for received in findings.deliveries.values())
+    found = {"celery": Channel(findings.counts.done, len(findings.deliveries), messages)}
+    by_endpoint: dict[str, list[Mapping[str, Any]]] = {}
+    for delivery in findings.seen.deliveries:
+        by_endpoint.setdefault(delivery["endpoint"], []).append(delivery)
+    for endpoint, deliveries in sorted(by_endpoint.items()):
+        acknowledged = sum(delivery["state"] == "acknowledged" for delivery in deliveries)
+        tries = sum(delivery["tries"] for delivery in deliveries)
+        found[f"webhook:{endpoint}"] = Channel(len(deliveries), acknowledged, tries)
+    return found
 
 
 def _decisions(findings: Findings) -> dict[str, dict[str, int]]:

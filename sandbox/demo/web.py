@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import requests
 
@@ -15,6 +14,7 @@ from worker.policy import api_tokens
 
 if TYPE_CHECKING:
     from sandbox.demo.folder import Folder
+    from sandbox.demo.listener import Listener
     from sandbox.demo.processes import Processes
 
 NAME: Final = "web"
@@ -28,23 +28,13 @@ _GUNICORN: Final = (sys.executable, "-m", "gunicorn", "-c", "python:worker.web.g
 
 
 class Web:
-    """Its address, and the tokens of its callers: `pipeline` may enqueue and read, `vendor` may send callbacks.
+    """Its address, and the tokens of its callers: `pipeline` may do all but what `vendor` does, send callbacks."""
 
-    The port is bound here, before any part starts: the vendor must know it, and no other process can take it. A
-    context manager: its end closes the socket, which `web` has inherited by then.
-    """
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url: Final = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.url: Final = listener.url
         self.pipeline: Final = api_tokens.new_secret()
         self.vendor: Final = api_tokens.new_secret()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -56,7 +46,7 @@ class Web:
     def write_tokens(self, folder: Folder) -> None:
         """Write the file of tokens, which has their hashes."""
         entries = (
-            _entry("pipeline", self.pipeline, "enqueue", "read"),
+            _entry("pipeline", self.pipeline, "enqueue", "read", "deliver"),
             _entry("vendor", self.vendor, "notify"),
         )
         descriptor = os.open(folder.tokens, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -66,16 +56,13 @@ class Web:
     def start(self, processes: Processes, folder: Folder, **variables: str) -> None:
         """Start it. Raises ``DemoFailed``."""
         self.write_tokens(folder)
-        number = self._listener.fileno()
-        processes.start(
+        self._listener.hand_to(
+            processes,
             NAME,
-            [*_GUNICORN, "--bind", f"fd://{number}"],
-            (number,),
+            [*_GUNICORN, "--bind", f"fd://{self._listener.number}"],
             EKYC_API_TOKENS_FILE=str(folder.tokens),
             **variables,
         )
-        # Only `web` has it now: once `web` has ended, connections are refused.
-        self._listener.close()
 
     def await_answer(self, processes: Processes) -> None:
         """Return once it answers. Raises ``DemoFailed``."""

@@ -69,6 +69,15 @@ def test_some_decisions_are_made_after_a_callback_and_some_without_one(figures: 
     assert figures["latency_polled_ms"]["measured"] > 100
 
 
+def test_some_decisions_are_delivered_by_webhook_too(figures: dict[str, Any]) -> None:
+    decisions = figures["decisions"]
+    by_webhook = sum(decisions[name] for name in ("recapture", "reject", "review"))
+    assert figures["deliveries"] == {
+        "celery": dict.fromkeys(("sent", "acknowledged", "tries"), figures["decided"]),
+        "webhook:risk": dict.fromkeys(("sent", "acknowledged", "tries"), by_webhook),
+    }
+
+
 def test_every_documented_error_code_was_decided(figures: dict[str, Any]) -> None:
     assert set(figures["error_codes"]) >= set(DOCUMENTED)
 

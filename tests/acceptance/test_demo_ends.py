@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Valkey, the sandbox, `web`, two workers, the pipeline, and who ends them where the demo cannot.
-PROCESSES = 7
+#: Valkey, the sandbox, `web`, two workers, the pipeline, the receiver, and what ends them where the demo cannot.
+PROCESSES = 8
 
 WITHOUT_VALKEY = """
 import sys

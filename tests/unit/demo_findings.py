@@ -77,6 +77,7 @@ GOOD = Findings(
     accepted={Way.HTTP: 1, Way.MESSAGE: 1},
     http=Enqueued(new=1, requests=1, repeated_alike=True),
     seen=Seen((DELIVERY.decision,), RECONCILED),
+    webhooks=(),
     callbacks={"sent": 1, "failed": 0, "lost": 0, "doubled": 0},
     deliveries={"pass-1": [DELIVERY]},
     statuses={
