@@ -151,6 +151,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query(rate("ekyc_leases_expired_total", "region"), "{{region}}"),),
                 unit="ops",
             ),
+            Panel(
+                "Waiting by pipeline",
+                "Pipelines that have something due get equal shares of the polls.",
+                (Query(now("ekyc_verifications_waiting_by_pipeline", "pipeline"), "{{pipeline}}"),),
+                stacked=True,
+            ),
         ),
     ),
     (
