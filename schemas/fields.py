@@ -138,8 +138,10 @@ class ReadableList(ShortList):
 class Part(Nested):
     """A nested record. An empty array is null, because some JSON encoders write an empty object this way."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return None if value == [] else super()._deserialize(value, attr, data, **kwargs)
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
+        return None if value == [] else super()._deserialize(value, attr, data, partial, **kwargs)
 
 
 class Code(fields.Field[str | None]):

@@ -101,7 +101,8 @@ def _is_plain_text(field: fields.Field[Any]) -> bool:
 class Nested(fields.Nested):
     """A nested ``VendorRecord``. Marshmallow's own field loads it through four more calls."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        del attr, data, kwargs
-        schema: VendorRecord = self._schema or self.schema
-        return schema.load(value)
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
+        del attr, data, partial, kwargs
+        return (self._schema or self.schema).load(value)

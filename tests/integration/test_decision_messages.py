@@ -8,8 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import Celery
-from celery._state import _task_stack
+from celery import Celery, _state
 
 from worker.decisions.delivery import QUEUE, Outgoing, deliver
 
@@ -33,13 +32,14 @@ def _nothing() -> None: ...
 @contextmanager
 def running(app: Celery, **request: str | None) -> Iterator[None]:
     """Run the block inside a task of `app`."""
-    task = app.task(_nothing, name="tasks.any")
+    task = app.task(name="tasks.any")(_nothing)
     task.push_request(called_directly=False, **request)
-    _task_stack.push(task)
+    stack: Any = getattr(_state, "_task_stack")  # noqa: B009 - its stubs are incomplete
+    stack.push(task)
     try:
         yield
     finally:
-        _task_stack.pop()
+        stack.pop()
         task.pop_request()
 
 
@@ -71,7 +71,7 @@ def test_a_delivered_decision_is_the_message_of_send_task(
                 "onboarding.approve",
                 kwargs={"decision": json.loads(TEXT)},
                 task_id=OUTGOING.id,
-                queue=QUEUE,
+                queue=QUEUE,  # type: ignore[arg-type]
                 ignore_result=True,
                 argsrepr=f"decision {OUTGOING.id}",
                 kwargsrepr="",
