@@ -86,7 +86,16 @@ def web(way: str, port: int, redis_port: int, folder: Path) -> Iterator[int]:
         "EKYC_API_TOKENS_FILE": str(tokens),
         "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",
     }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:worker.web.gunicorn_conf"]
+    # A connection must stay open while the others warm up.
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:worker.web.gunicorn_conf",
+        "--keep-alive",
+        "60",
+    ]
     if way == "empty":
         command += ["http_api:empty()"]
     with (folder / "web.log").open("ab") as log:
