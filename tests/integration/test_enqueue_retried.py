@@ -76,5 +76,5 @@ def test_the_answer_stays_once_a_worker_has_taken_it(redis: Redis) -> None:
     (batch,) = ledger.claim("ph", limit=1).batches
     ledger.load(batch)
     scripts = ledger._scripts
-    assert scripts.call("enqueue", "ph", call.decode(), "a", "") == [1]
-    assert scripts.call("enqueue", "ph", "another", "a", "") == [0]
+    assert scripts.call("enqueue", "ph", call.decode(), "", "a", "") == [1]
+    assert scripts.call("enqueue", "ph", "another", "", "a", "") == [0]

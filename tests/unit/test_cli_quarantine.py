@@ -13,7 +13,7 @@ from worker.advance.answers.classify import _OURS_TO_FIX, _SAYS_ALL
 from worker.cli import options
 from worker.cli.quarantine.act import Act, Chosen
 from worker.cli.quarantine.reasons import REASONS
-from worker.errors import EkycError, LedgerUnavailable
+from worker.errors import EkycError, LedgerUnavailable, SignatureRefused
 from worker.ledger.quarantine import PAGE
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def kinds(of: type[EkycError]) -> Iterator[type[EkycError]]:
 
 
 def test_what_our_own_faults_and_the_vendors_words_can_bring_there_is_explained() -> None:
-    by_fault = {kind.cause for kind in kinds(EkycError) if kind.quarantine or not kind.retry}
+    # A receiver raises `SignatureRefused`, never the fleet.
+    fleets = [kind for kind in kinds(EkycError) if kind is not SignatureRefused]
+    by_fault = {kind.cause for kind in fleets if kind.quarantine or not kind.retry}
     refused = {code for code, kind in _SAYS_ALL.items() if kind is not TransientFault}
     by_status = {"HTTP_401", "HTTP_403"}
     assert set(REASONS) == BY_NAME | by_fault | _OURS_TO_FIX | refused | by_status

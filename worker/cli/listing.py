@@ -82,7 +82,7 @@ def list_(  # noqa: PLR0913 - one an option
     limit: int,
     as_json: bool,
 ) -> None:
-    """List verifications by stage, region, pipeline, age or decision.
+    """List verifications by stage, region, age or decision.
 
     It reads Redis in small slices, so that even a million verifications delay no worker, and ends at --limit. All
     stages except done and dropped have an index, which gives the earliest due first. For anything else it reads every
