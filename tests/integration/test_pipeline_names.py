@@ -27,7 +27,7 @@ FAULT = "must be 1 to 32 of a-z, digits, - and _"
 
 def pipeline_of(ledger: Ledger, signature_id: str, region: str = "ph") -> str | None:
     status = ledger.status(region, signature_id)
-    return status and status.verification.pipeline
+    return status.verification.pipeline if status else None
 
 
 # Python and Celery.
