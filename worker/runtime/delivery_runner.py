@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from worker.concurrency.executor import Executor
 from worker.decisions import events
 from worker.ledger.webhooks import Kind, Outcome, Wanted, Written
 from worker.policy.webhooks import no_room
 from worker.time_budget import BATCH_CHECK_S, RENEWALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from worker.concurrency.executor import BatchRun
+    from worker.concurrency.executor import BatchRun, EventLoop
     from worker.decisions.endpoints import Endpoint
     from worker.ledger.webhooks import Delivery, DeliveryBatch
     from worker.runtime.services import Services
@@ -91,6 +92,22 @@ class Places:
             self._deliveries[name] += deliveries
 
 
+class Lanes:
+    """The executors of a process for deliveries: one for each endpoint, so that none waits for the calls of another."""
+
+    def __init__(self, names: Sequence[str], event_loop: EventLoop) -> None:
+        self._event_loop = event_loop
+        self._executors = {name: Executor(CALLS, event_loop) for name in names}
+
+    def begin(
+        self, each: Callable[[Delivery], Outcome], deliveries: Sequence[Delivery], endpoint: str
+    ) -> BatchRun[Delivery, Outcome]:
+        """Call `each` for each of `deliveries`, after the earlier batches of the endpoint. Returns at once."""
+        # A message may name any endpoint: do not keep unknown names.
+        executor = self._executors.get(endpoint) or Executor(CALLS, self._event_loop)
+        return executor.begin(each, deliveries)
+
+
 class DeliveryRunner:
     """Sends one batch concurrently. It skips deliveries that the batch no longer holds: the message is only a hint.
 
@@ -113,7 +130,7 @@ class DeliveryRunner:
             if not has_place:
                 self._record([no_room(each.id, self._random) for each in deliveries])
                 return
-            run = services.delivery_executor.begin(services.sender.send, deliveries, batch.endpoint)
+            run = services.delivery_lanes.begin(services.sender.send, deliveries, batch.endpoint)
             try:
                 self._follow(run)
             finally:

@@ -26,8 +26,7 @@ from worker.ledger.webhooks import Webhooks
 from worker.observability.setup import set_up
 from worker.policy.rules import Policy
 from worker.policy.webhooks import LIMITS
-from worker.runtime.delivery_runner import CALLS as DELIVERIES
-from worker.runtime.delivery_runner import Places
+from worker.runtime.delivery_runner import Lanes, Places
 from worker.runtime.in_flight import InFlight
 from worker.runtime.outage import DependencyLog
 from worker.runtime.region_holds import RegionHolds
@@ -77,7 +76,7 @@ class Services:
     #: Sends webhooks.
     sender: Sender
     webhooks: Webhooks
-    delivery_executor: Executor
+    delivery_lanes: Lanes
     delivery_places: Places
     policy: Policy
     event_loop: EventLoop
@@ -137,7 +136,7 @@ class Services:
                 worker=name,
                 limits=LIMITS,
             ),
-            delivery_executor=Executor(DELIVERIES, event_loop, tuple(endpoints)),
+            delivery_lanes=Lanes(tuple(endpoints), event_loop),
             delivery_places=Places(tuple(endpoints)),
             policy=Policy.from_settings(settings),
             event_loop=event_loop,
