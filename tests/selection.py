@@ -26,7 +26,6 @@ QUICK: Final = frozenset(
         "acceptance/test_worker.py::test_what_a_killed_worker_held_is_picked_up_by_another",
         "acceptance/test_worker.py::test_nothing_personal_leaves_the_evidence_store",
         "acceptance/test_worker.py::test_sigterm_ends_a_worker_with_exit_code_0",
-        "acceptance/test_worker.py::test_a_table_that_would_approve_a_forgery_does_not_start",
         "acceptance/test_hostile_messages.py::test_no_message_kills_a_worker_or_is_quoted",
         "acceptance/test_procfile.py::test_the_readmes_pipeline_gets_a_decision_for_each_of_its_ways_to_enqueue",
         "acceptance/test_tls.py::test_a_fleet_works_over_tls",
@@ -88,6 +87,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_two_local_fleets.py",
         "integration/test_unread.py",
         "integration/test_webhook_events.py",
+        "unit/test_api_quick_check.py",
         "unit/test_chaos_schedule.py",
         "unit/test_cli_poll_plan.py",
         "unit/test_decision_properties.py",
@@ -104,18 +104,30 @@ SLOW_FILES: Final = frozenset(
 #: Tests of other files that wait for a timeout, or try thousands of inputs.
 SLOW_TESTS: Final = frozenset(
     {
+        "integration/test_advance_client.py::test_whatever_bytes_the_vendor_sends_are_an_answer",
         "integration/test_decision_feed.py::test_no_position_goes_back_with_the_clock",
         "integration/test_http_api.py::test_a_page_looks_at_a_bounded_number_and_leads_on",
         "integration/test_http_api.py::test_decisions_come_in_order_with_their_bytes_and_a_cursor_survives_a_restart",
         "integration/test_http_api.py::test_pages_of_any_size_have_each_verification_once",
+        "integration/test_http_api_deliveries.py::test_a_test_is_a_delivery_like_any_other",
         "integration/test_local_decisions.py::test_every_scenario_of_the_sandbox_ends_as_its_catalogue_says",
+        "integration/test_pipeline_names.py::test_the_metric_has_a_series_for_each_pipeline_with_something_waiting",
         "integration/test_redis_transport.py::test_a_server_that_is_not_there_or_says_nothing_is_a_connection_error",
         "integration/test_redis_transport.py::test_a_wrong_password_is_said_to_be_one",
         "integration/test_sandbox_contract.py::test_our_client_gets_the_images_that_an_example_promises",
         "integration/test_sandbox_contract.py::test_our_client_hears_what_an_example_promises",
         "integration/test_token_cache.py::test_a_minter_that_is_killed_is_succeeded_within_seconds",
+        "unit/test_answers.py::test_every_exchange_becomes_an_answer_and_only_a_whole_success_settles",
         "unit/test_answers.py::test_no_retry_after_is_beyond_its_bounds_or_raises",
+        "unit/test_api_bodies.py::test_what_json_is_comes_back_as_it_was",
         "unit/test_cli_spreadsheets.py::test_memory_does_not_grow_with_the_file",
+        "unit/test_decision_check.py::test_each_key_of_any_file_is_on_the_line_where_it_is",
+        "unit/test_decision_check.py::test_the_time_to_find_lines_grows_with_the_file_and_no_faster",
+        "unit/test_decision_facts.py::test_whatever_an_answer_says_it_fits_and_comes_back",
+        "unit/test_decision_table.py::test_whatever_a_file_holds_it_is_refused_with_lines",
+        "unit/test_enqueue_rules.py::test_both_accept_and_refuse_the_same_and_say_the_same",
+        "unit/test_policy_rules.py::test_no_mixture_of_faults_outlives_the_deadline",
+        "unit/test_schemas_siblings.py::test_any_json_in_the_parts_of_siblings_is_read_or_refused",
     }
 )
 
