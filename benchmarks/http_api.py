@@ -161,14 +161,21 @@ def read_answer(connection: socket.socket) -> bytes:
     """Read one response; returns its status."""
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
-        received += connection.recv(1 << 16)
+        received += _some(connection)
     head = received[:end].lower()
     at = head.index(b"content-length:") + 15
     length = int(head[at : head.find(b"\r\n", at) if head.find(b"\r\n", at) > 0 else None])
     left = length - (len(received) - end - 4)
     while left > 0:
-        left -= len(connection.recv(1 << 16))
+        left -= len(_some(connection))
     return received.split(b" ", 2)[1]
+
+
+def _some(connection: socket.socket) -> bytes:
+    """The next bytes. Raises ``ConnectionError`` at the end."""
+    if received := connection.recv(1 << 16):
+        return received
+    raise ConnectionError("web closed the connection in the middle of an answer")
 
 
 def measure(way: str, connections: int, seconds: float) -> dict[str, float]:
