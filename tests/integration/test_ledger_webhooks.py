@@ -414,3 +414,37 @@ def test_two_identities_of_one_decision_do_not_collide() -> None:
     assert len(ids) == 4
     # Receivers know deliveries by their ids, so that no release may change them.
     assert delivery_id("shop", "1") == "c118258c-aa51-5229-a00e-232073371abf"
+
+
+def test_evidence_that_ends_workers_does_not_end_what_an_endpoint_has_not_acknowledged(
+    ledger: Ledger, redis: Redis, webhooks: Webhooks
+) -> None:
+    batch, one = to_routing(ledger, "a")
+    ledger.record(
+        batch, [transitions.decide(one, name="approve", decision="{}", deliveries=new("a", "shop"))]
+    )
+    ledger.record(batch, [transitions.delivered(one, name="approve", then=Stage.ARCHIVING)])
+    for _ in range(5):
+        (batch,) = ledger.claim("ph", limit=1).batches
+        ledger.load(batch)
+        redis.zadd(f"{BASE}leased", {"a": 0})
+        redis.delete(f"{BASE}suspect")
+    assert ledger.claim("ph", limit=1).batches == ()
+    assert stage(ledger, "a") is Stage.DELIVERING
+    acknowledged(webhooks, "shop")
+    assert stage(ledger, "a") is Stage.DONE
+
+
+def test_countdowns_are_set_back_with_a_clock_that_was_ahead(
+    ledger: Ledger, redis: Redis, webhooks: Webhooks
+) -> None:
+    decided(ledger, "a", "shop")
+    ledger.claim("ph", limit=1)
+    redis.hset(f"{BASE}clock", "ahead", 10**8)
+    failed(webhooks, "shop", in_s=60.0, hold_s=60.0)
+    ledger.claim("ph", limit=1)
+    (one,) = webhooks.read("ph", webhooks.ids(Shelf("ph", "shop", State.WAITING)))
+    assert one.due_at_ms
+    assert one.due_at_ms - webhooks.now_ms("ph") <= 61_000
+    (shop,) = webhooks.endpoints("ph")
+    assert shop.held_until_ms is None
