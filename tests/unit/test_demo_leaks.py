@@ -45,3 +45,11 @@ def test_files_are_named_in_which_it_is(tmp_path: Path) -> None:
     (tmp_path / "deep" / "worker1.log").write_text(f"ok\n{PERSON}\n")
     (tmp_path / "valkey.log").write_text("ok\n")
     assert leaks.in_files(tmp_path) == ["worker1.log"]
+
+
+def test_a_secret_is_found_as_it_is_and_in_base64(tmp_path: Path) -> None:
+    secret = "ekyc_of-this-run"
+    (tmp_path / "web.log").write_text(f"POST /v1/notifications/ph?secret={secret}\n")
+    (tmp_path / "worker1.log").write_bytes(base64.b64encode(f"x {secret} x".encode()))
+    assert leaks.in_files(tmp_path) == []
+    assert leaks.in_files(tmp_path, [secret]) == ["web.log", "worker1.log"]
