@@ -28,11 +28,11 @@ MOST: Final = 100
 #: How far a cursor goes back that is beyond the newest decision, in microseconds of the ledger's clock.
 REWIND_US: Final = 600_000_000
 
-#: The longest cursor: all regions with 16 digits each.
-_LONGEST: Final = 300
+#: The longest cursor: all regions with twice 16 digits each.
+_LONGEST: Final = 600
 
 #: The first character is the version of the format.
-_CURSOR: Final = re.compile(r"1((?: [a-z]{2,6}:[0-9]{1,16})*)")
+_CURSOR: Final = re.compile(r"1((?: [a-z]{2,6}:[0-9]{1,16}(?:-[0-9]{1,16})?)*)")
 
 
 class CursorExpired(EkycError):
@@ -43,15 +43,23 @@ class CursorExpired(EkycError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a reader has come: the position in each region. A region that is missing is read from the beginning."""
+    """How far a reader has come: the position in each region. A region that is missing is read from the beginning.
+
+    `begun`: the newest position of a region when a reader began there, until the reader has come that far. What the
+    ledger has forgotten up to there is not missing: it may have been forgotten before the reader began.
+    """
 
     positions: Mapping[str, int] = field(default_factory=dict)
+    begun: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """As a reader gets it: opaque, and safe in a URL."""
-        parts = " ".join(["1", *(f"{region}:{self.positions[region]}" for region in sorted(self.positions))])
-        return base64.urlsafe_b64encode(parts.encode()).decode().rstrip("=")
+        parts = ["1"]
+        for region, position in sorted(self.positions.items()):
+            begun = self.begun.get(region, 0)
+            parts.append(f"{region}:{position}" + (f"-{begun}" if begun > position else ""))
+        return base64.urlsafe_b64encode(" ".join(parts).encode()).decode().rstrip("=")
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
@@ -68,7 +76,11 @@ class Cursor:
         positions = dict(part.split(":") for part in found[1].split()) if found else {}
         if found is None or not positions.keys() <= {*REGIONS}:
             raise ValueError("is not a cursor")
-        return cls({region: int(position) for region, position in positions.items()})
+        pairs = {region: text.partition("-") for region, text in positions.items()}
+        return cls(
+            {region: int(position) for region, (position, _, _) in pairs.items()},
+            {region: int(begun) for region, (_, _, begun) in pairs.items() if begun},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +102,30 @@ class DecisionFeed:
 
     def read(self, cursor: Cursor, limit: int = MOST) -> Page:
         """The next decisions. Raises ``CursorExpired`` and ``LedgerUnavailable``."""
-        positions = dict(cursor.positions)
+        positions, begun = dict(cursor.positions), dict(cursor.begun)
         found: list[tuple[int, str, str]] = []
         for region in self._regions:
-            after, gone, *rows = self._scripts.call(
+            after, gone, newest, *rows = self._scripts.call(
                 "feed", region, cursor.positions.get(region, 0), limit + 1, REWIND_US
             )
-            if region in cursor.positions and int(after) < int(gone):
-                raise CursorExpired(
-                    f"decisions of {region} after this cursor are no longer kept: read from the beginning"
-                )
+            if region not in cursor.positions:
+                begun[region] = max(int(newest), int(gone))
+            if max(int(after), begun.get(region, 0)) < int(gone):
+                raise _expired(region)
             positions[region] = int(after)
             found += [(int(position), region, text.decode()) for _, position, text in rows]
         found.sort(key=lambda row: row[:2])
         page = found[:limit]
-        positions |= {region: position for position, region, _ in page}
-        # A decision is forgotten together with its verification, which may be a little before its entry goes.
+        for position, region, text in page:
+            # The ledger forgets a decision before the feed's entry goes, which the next decision of the region removes.
+            if not text and position > begun.get(region, 0):
+                raise _expired(region)
+            positions[region] = position
         texts = tuple(text for _, _, text in page if text)
-        return Page(texts, Cursor(positions), more=len(found) > limit)
+        return Page(texts, Cursor(positions, begun), more=len(found) > limit)
+
+
+def _expired(region: str) -> CursorExpired:
+    return CursorExpired(
+        f"decisions of {region} after this cursor are no longer kept: read from the beginning"
+    )

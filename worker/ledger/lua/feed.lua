@@ -1,14 +1,14 @@
 -- ARGV: position, limit, rewind
 -- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
--- Returns { position read from, highest position removed, { id, position, decision }, … }: the decisions after the position, in
--- their order; '' for a decision that has expired. A position beyond the newest one is from before a failover that lost the
+-- Returns { position read from, highest position removed, newest position, { id, position, decision }, … }: the decisions after
+-- the position, in their order; '' for a decision that has expired. A position beyond the newest one is from before a failover that lost the
 -- end of the feed: reading begins at `rewind` before the newest.
 local after, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local newest = tonumber(redis.call('ZRANGE', key('feed'), -1, -1, 'WITHSCORES')[2])
 if newest and after > newest then
   after = math.max(newest - tonumber(ARGV[3]), 0)
 end
-local answer = { digits(after), redis.call('GET', key('feed:gone')) or '0' }
+local answer = { digits(after), redis.call('GET', key('feed:gone')) or '0', digits(newest or 0) }
 local found = redis.call('ZRANGEBYSCORE', key('feed'), '(' .. digits(after), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
 for at = 1, #found, 2 do
   local decision = redis.call('HGET', key('v:' .. found[at]), Field.DECISION) or ''
