@@ -1,9 +1,9 @@
-"""Gunicorn's threaded worker, changed so that a client that sends or closes slowly delays no other client.
+"""Gunicorn's threaded worker, changed so that a client that sends, reads or closes slowly delays no other client.
 
 Gunicorn gives a connection to a thread once its first byte has arrived, and the thread waits for the rest without a
 limit: as many slow clients as there are threads block all others. Here the loop that accepts connections also reads
 requests. A thread gets a request whose head is complete, and whose body is complete if its length is acceptable: see
-`is_buffered`. No thread waits for a body.
+`is_buffered`. No thread waits for a body. What a client does not read of its response at once, the loop sends.
 """
 
 from __future__ import annotations
@@ -18,18 +18,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from worker.web.outgoing import Client
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
     from concurrent.futures import Future
 
+    from gunicorn.http.message import Request
     from gunicorn.workers.gthread import TConn
+
+    from worker.web.outgoing import Outgoing
 
 #: How long a client may take to send its head, in seconds. Then its connection is closed.
 HEAD_S: Final = 5.0
 
 #: The same for a body, from the end of its head.
 BODY_S: Final = 15.0
+
+#: The same for reading a response, from the moment at which it is complete.
+SEND_S: Final = 15.0
 
 #: A longer head goes to gunicorn's parser incomplete, which refuses it.
 LONGEST_HEAD: Final = 65_536
@@ -83,6 +91,8 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         #: Bytes reserved for the body of each connection, and for all together.
         self.bodies: dict[TConn, int] = {}
         self.buffered = 0
+        #: What is not sent yet of the responses of connections.
+        self.outgoing: dict[TConn, Outgoing] = {}
         self.checked_at = 0.0
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -102,9 +112,41 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         if incoming.end is not None:
             self._await_body(conn, incoming)
 
+    def handle_request(self, req: Request, conn: TConn) -> bool:
+        """Answer a request in a thread, which sends only what the client takes at once."""
+        if self.cfg.is_ssl:
+            return bool(super().handle_request(req, conn))
+        client = Client(conn)
+        kept = bool(super().handle_request(req, client))
+        if not client.sock.flush():
+            self.outgoing[conn] = client.sock
+        return kept
+
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        """Close a connection in another thread, because the loop would wait for its client."""
+        """Send the rest of the response, before the next request of the connection."""
         self._release(conn)
+        outgoing = self.outgoing.pop(conn, None)
+        if outgoing is None:
+            self._finish(conn, fs)
+            return
+        conn.sock.settimeout(0)
+        conn.timeout = time.monotonic() + SEND_S
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send, conn, outgoing, fs))
+
+    def _send(self, conn: TConn, outgoing: Outgoing, fs: Future[Any], sock: socket.socket) -> None:
+        try:
+            if not outgoing.flush():
+                return
+        except OSError:
+            self._drop(conn)
+            return
+        self.poller.unregister(sock)
+        self.pending_conns.remove(conn)
+        self._finish(conn, fs)
+
+    def _finish(self, conn: TConn, fs: Future[Any]) -> None:
+        """Close a connection in another thread, because the loop would wait for its client."""
         if fs.cancelled() or fs.exception() or fs.result() is not False:
             super().finish_request(conn, fs)
             return
