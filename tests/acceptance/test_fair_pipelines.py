@@ -19,8 +19,8 @@ RATE, BACKFILL = 20, 4000
 
 FRESH = 5
 
-#: Polls of the fleet until all that are fresh are decided. Each of these takes one, and the backfill as many; the others
-#: are made while the worker archives and delivers.
+#: Polls of the fleet until all that are fresh are decided. Each of these takes one, and the backfill takes as many; the
+#: others are made while the worker archives and delivers.
 FEW_POLLS = BACKFILL // 4
 
 
