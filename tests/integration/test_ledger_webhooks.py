@@ -448,3 +448,17 @@ def test_countdowns_are_set_back_with_a_clock_that_was_ahead(
     assert one.due_at_ms - webhooks.now_ms("ph") <= 61_000
     (shop,) = webhooks.endpoints("ph")
     assert shop.held_until_ms is None
+
+
+def test_a_delivery_that_is_added_again_stays_as_it_is(redis: Redis, webhooks: Webhooks) -> None:
+    """A client sends a call again whose reply was lost."""
+    event = NewDelivery("e1", "shop", "region.held", '{"a":1}')
+    webhooks.add("ph", "", [event])
+    failed(webhooks, "shop", in_s=60.0)
+    webhooks.add("ph", "", [event])
+    assert not claim(webhooks, "shop")
+    found = webhooks.get("ph", "e1")
+    assert found
+    assert found.tries == 1
+    assert redis.hget(f"{BASE}counts", "webhook:created:shop") == b"1"
+    webhooks.add("ph", "", [])
