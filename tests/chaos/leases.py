@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from tests.chaos.watch import Key
 
 #: The keys of a ledger; see `worker/ledger/lua/common.lua`.
-_KEY: Final = re.compile(rb"ekyc:\{([a-z]+)\}:(leased|due:([a-z]+)(?::[a-z0-9_-]+)?|v:(.+))")
+_KEY: Final = re.compile(
+    rb"ekyc:\{([a-z]+)\}:(leased|due:(polling|archiving|routing)(?::[a-z0-9_-]+)?|v:(.+))"
+)
 
 
 class Step(StrEnum):

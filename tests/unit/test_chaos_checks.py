@@ -405,6 +405,7 @@ def test_what_was_done_is_read_from_valkeys_own_file_whoever_looks(tmp_path: Pat
         ("ZADD", "ekyc:{sg}:leased", "6000", "one"),
         ("zadd", "ekyc:{ph}:leased", "9500", "one"),
         ("ZADD", "ekyc:{ph}:due:archiving:a_shop-1", "9600", "one"),
+        ("ZADD", "ekyc:{ph}:due:webhook:a_shop", "9700", "one"),
     )
     words = [
         f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
