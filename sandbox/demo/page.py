@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sandbox.demo.bar import Bar, Part
 from sandbox.demo.folder import command, shown
-from sandbox.demo.plan import CALLBACK_REGION, NOT_SHOWN
+from sandbox.demo.plan import CALLBACK_REGIONS, NOT_SHOWN
 from worker.cli.time_format import span
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _size(size_bytes: int) -> str:
 
 def _callbacks(report: Report) -> str:
     counts = (f"{count:,} {name}" for name, count in report.callbacks.items() if count or name == "sent")
-    return f"{', '.join(counts)}; the vendor of {CALLBACK_REGION} sends them"
+    return f"{', '.join(counts)}; about {' and '.join(CALLBACK_REGIONS)}"
 
 
 def _holds(report: Report) -> str:

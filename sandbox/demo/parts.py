@@ -18,7 +18,7 @@ from sandbox.demo import valkey
 from sandbox.demo.endpoint import Endpoint
 from sandbox.demo.failure import DemoFailed
 from sandbox.demo.listener import Listener
-from sandbox.demo.plan import CALLBACK_REGION
+from sandbox.demo.plan import CALLBACK_REGIONS, CALLBACKS
 from sandbox.demo.web import Web
 from worker.decisions.table import Table
 
@@ -97,7 +97,8 @@ def _start(  # noqa: PLR0913 - a demo's whole
         SANDBOX,
         [
             *(sys.executable, "-m", "sandbox", "--host", "127.0.0.1", "--port", "0", "--json-log"),
-            *("--callback-url", web.callback_url(CALLBACK_REGION)),
+            *("--callback-lost", str(CALLBACKS.lost)),
+            *(f"--callback-url={web.callback_url(region)}" for region in CALLBACK_REGIONS),
         ],
     )
     endpoint.start(processes)

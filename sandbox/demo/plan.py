@@ -8,7 +8,7 @@ from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox.callbacks import is_announced
+from sandbox.callbacks import COMPLETED, CallbackSettings, is_announced
 from sandbox.catalogue import Expectation, catalogue
 from sandbox.grammar import parse
 from sandbox.scenario import Kind, Links
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 #: The regions without holds.
 REGIONS: Final = ("ph", "sg", "my", "th")
 
-#: The one of them whose vendor sends callbacks: a quarter of the verifications, for comparison with the others.
-CALLBACK_REGION: Final = REGIONS[0]
+#: Those of them about which the vendor sends callbacks, and loses half of them: the others of the same regions, which
+#: are polled at the same times, show what a callback is worth.
+CALLBACK_REGIONS: Final = REGIONS[:2]
+CALLBACKS: Final = CallbackSettings(lost=0.5)
 
 #: The region whose vendor is busy, and the one whose account has faults: they are on hold while the others continue.
 BUSY_REGION: Final = "vn"
@@ -73,15 +75,15 @@ class Planned:
     expect: Expectation
     #: No fault of the vendor: the result only takes time.
     smooth: bool
-    #: Its first answers are null.
-    waits: bool = False
-    #: The vendor sends a callback once it has the result.
+    #: The vendor has a callback about its result, sent or lost.
+    announced: bool = False
+    #: That callback is sent.
     called_back: bool = False
 
     @property
-    def waits_smoothly(self) -> bool:
-        """True if a callback can bring its decision forward, and nothing else delays it."""
-        return self.smooth and self.waits
+    def compared(self) -> bool:
+        """True if a callback can bring its decision forward, and no fault delays it."""
+        return self.smooth and self.announced
 
     @property
     def never_ready(self) -> bool:
@@ -144,6 +146,7 @@ def _plain(number: int) -> str:
 def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
     scenario = parse(signature_id)
     region = _region(number, entry, scenario)
+    announced = region in CALLBACK_REGIONS and _waits(scenario) and is_announced(scenario)
     return Planned(
         signature_id=signature_id,
         region=region,
@@ -152,8 +155,8 @@ def _planned(number: int, signature_id: str, entry: Entry | None) -> Planned:
         context={"application": number},
         expect=entry.expect if entry else _EXPECTED[scenario.overall_result, scenario.error_code],
         smooth=_smooth(scenario),
-        waits=_waits(scenario),
-        called_back=region == CALLBACK_REGION and _waits(scenario) and is_announced(scenario),
+        announced=announced,
+        called_back=announced and CALLBACKS.copies(signature_id, COMPLETED) > 0,
     )
 
 

@@ -89,7 +89,7 @@ class Report:
     #: without a fault of the vendor.
     latency_ms: Spread | None
     latency_smooth_ms: Spread | None
-    #: The same of those among them whose first answers were null: with a callback of the vendor, and without one.
+    #: The same of those among them whose result the vendor announces: with that callback, and if it was lost.
     latency_called_back_ms: Spread | None
     latency_polled_ms: Spread | None
     #: Of the vendor, by outcome.

@@ -39,11 +39,9 @@ def tally(
         latency_ms=_latency_ms(findings, lambda _: True),
         latency_smooth_ms=_latency_ms(findings, lambda planned: planned.smooth),
         latency_called_back_ms=_latency_ms(
-            findings, lambda planned: planned.waits_smoothly and planned.called_back
+            findings, lambda planned: planned.compared and planned.called_back
         ),
-        latency_polled_ms=_latency_ms(
-            findings, lambda planned: planned.waits_smoothly and not planned.called_back
-        ),
+        latency_polled_ms=_latency_ms(findings, lambda planned: planned.compared and not planned.called_back),
         callbacks=dict(findings.callbacks),
         evidence_files=findings.usage.files,
         evidence_bytes=findings.usage.size_bytes,

@@ -66,7 +66,7 @@ def test_the_figures_add_up(figures: dict[str, Any]) -> None:
 def test_some_decisions_are_made_after_a_callback_and_some_without_one(figures: dict[str, Any]) -> None:
     assert figures["callbacks"]["sent"] >= figures["latency_called_back_ms"]["measured"] > 30
     assert figures["callbacks"]["failed"] == 0
-    assert figures["latency_polled_ms"]["measured"] > 100
+    assert figures["callbacks"]["lost"] > figures["latency_polled_ms"]["measured"] > 30
 
 
 def test_some_decisions_are_delivered_by_webhook_too(figures: dict[str, Any]) -> None:

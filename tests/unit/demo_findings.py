@@ -20,7 +20,7 @@ APPROVED = Planned(
     {"application": 1},
     Expectation("decided", "approve", "PASS", "SUCCESS", evidence_complete=True),
     smooth=True,
-    waits=True,
+    announced=True,
     called_back=True,
 )
 UNREADABLE = Planned(

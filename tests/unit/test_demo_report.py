@@ -81,13 +81,13 @@ def test_those_with_a_callback_are_measured_apart_from_those_without_one() -> No
     assert of(polled).latency_called_back_ms is None
     assert of(polled).latency_polled_ms == Spread(1, 250, 250.0, 250, 250)
     assert "without one: median 250 ms" in shown(of(polled))
-    at_once = replace(GOOD, plan=replace(GOOD.plan, at_once=(replace(APPROVED, waits=False),)))
+    at_once = replace(GOOD, plan=replace(GOOD.plan, at_once=(replace(APPROVED, announced=False),)))
     assert of(at_once).latency_called_back_ms is None
 
 
 def test_callbacks_that_failed_are_counted_for_people() -> None:
-    assert "2 sent, 1 failed; the vendor of ph sends them" in shown(
-        of(replace(GOOD, callbacks={"sent": 2, "failed": 1, "lost": 0}))
+    assert "2 sent, 1 failed, 3 lost; about ph and sg" in shown(
+        of(replace(GOOD, callbacks={"sent": 2, "failed": 1, "lost": 3}))
     )
 
 
