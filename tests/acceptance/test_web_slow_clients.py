@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import resource
 import socket
 import time
 from contextlib import ExitStack, contextmanager
@@ -40,9 +41,9 @@ def port(fleet: Fleet, unused_port: int) -> int:
     return unused_port
 
 
-def answered(port: int) -> bool:
-    """Whether `/healthz` says ok within `BOUND_S`."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_S)
+def answered(port: int, within_s: float = BOUND_S) -> bool:
+    """Whether `/healthz` says ok in time."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().read() == b"ok\n"
@@ -110,6 +111,33 @@ def test_clients_that_send_a_part_and_never_close_delay_nobody(port: int, sent: 
             client.sendall(sent)
         for _ in range(10):
             assert answered(port)
+
+
+def test_more_clients_than_web_takes_that_do_not_close_delay_nobody(port: int) -> None:
+    with more_open_files(4096), ExitStack() as stack:
+        for _ in range(1_300):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client.sendall(b"GET /v1/nothing HTTP/1.0\r\n\r\n")
+        # The time of so many requests, not of waiting for their clients: two seconds for each eight of them.
+        assert answered(port, within_s=20)
+
+
+def test_a_response_reaches_a_client_that_sends_more_than_is_read(port: int) -> None:
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n" + b"a" * 10_000)
+            client.sendall(b"a" * 10_000)
+            assert answer(client).startswith(b"HTTP/1.0 200")
+
+
+@contextmanager
+def more_open_files(number: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def ended(client: socket.socket) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import selectors
+import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,6 @@ from gunicorn.workers.gthread import ThreadWorker
 from worker.web.outgoing import Client
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable
     from concurrent.futures import Future
 
@@ -64,8 +63,13 @@ _TOO_BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 
-#: The number of threads that close connections: gunicorn waits up to 2 s for the client to close its end first.
-CLOSERS: Final = 8
+#: How long a client may take to close its end, in seconds, and the bytes of it that are dropped meanwhile. A connection
+#: that is closed at once, with bytes of the client unread, would take the last response from it.
+LINGER_S: Final = 2.0
+LINGER_BYTES: Final = 65_536
+
+#: The most connections that wait for that: they count for gunicorn's limit of connections. Then the oldest is closed.
+MOST_LINGERING: Final = 128
 
 
 def has_body(headers: Iterable[tuple[str, str]]) -> bool:
@@ -87,12 +91,13 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.closers = ThreadPoolExecutor(CLOSERS, "close")
         #: Bytes reserved for the body of each connection, and for all together.
         self.bodies: dict[TConn, int] = {}
         self.buffered = 0
         #: What is not sent yet of the responses of connections.
         self.outgoing: dict[TConn, Outgoing] = {}
+        #: Connections that wait for their client to close, the oldest first, and the bytes that each may still send.
+        self.lingering: dict[TConn, int] = {}
         self.checked_at = 0.0
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -146,12 +151,37 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         self._finish(conn, fs)
 
     def _finish(self, conn: TConn, fs: Future[Any]) -> None:
-        """Close a connection in another thread, because the loop would wait for its client."""
         if fs.cancelled() or fs.exception() or fs.result() is not False:
             super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def _linger(self, conn: TConn) -> None:
+        """Close a connection once its client has closed its end (RFC 9112, section 9.6)."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.nr_conns -= 1
+            conn.close()
             return
-        closed = self.closers.submit(conn.close, graceful=True)
-        closed.add_done_callback(lambda _: self.method_queue.defer(self._closed))
+        conn.sock.settimeout(0)
+        conn.timeout = time.monotonic() + LINGER_S
+        self.pending_conns.append(conn)
+        self.lingering[conn] = LINGER_BYTES
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        if len(self.lingering) > MOST_LINGERING:
+            self._drop(next(iter(self.lingering)))
+
+    def _drain(self, conn: TConn, sock: socket.socket) -> None:
+        try:
+            read = len(sock.recv(LINGER_BYTES))
+        except BlockingIOError:
+            return
+        except OSError:
+            read = 0
+        self.lingering[conn] -= read
+        if not read or self.lingering[conn] < 0:
+            self._drop(conn)
 
     def murder_pending(self) -> None:
         """Close connections whose timeout has passed. They are in no order: heads and bodies differ."""
@@ -161,9 +191,6 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         self.checked_at = now
         for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
             self._drop(conn)
-
-    def _closed(self) -> None:
-        self.nr_conns -= 1
 
     def _read(self, conn: TConn, incoming: _Incoming, sock: socket.socket) -> None:
         try:
@@ -206,6 +233,7 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         with suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
+        self.lingering.pop(conn, None)
         self._release(conn)
         self.nr_conns -= 1
         conn.close()
