@@ -48,8 +48,8 @@ bind = [_settings.web_bind]
 # Shared by gunicorn's processes: not 0 once the first of them has given up waiting for Redis.
 _gave_up: Final = mmap.mmap(-1, 1)
 
-# One stateless process is enough. It has threads because a Redis that does not answer blocks a thread for seconds, and
-# `/healthz` must still answer. Clients that send their head slowly get no thread.
+# One stateless process is enough. It has threads because a Redis that does not answer blocks a thread for seconds.
+# `/healthz` has a thread of its own. No thread waits for a client.
 worker_class = "worker.web.slow_heads.SlowHeadsWorker"
 threads = 8
 

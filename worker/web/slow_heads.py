@@ -12,6 +12,7 @@ import re
 import selectors
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,9 @@ _ABOUT_BODY: Final = re.compile(
 )
 _LENGTH: Final = re.compile(r"[0-9]{1,10}")
 
+#: The beginning of a request that a thread of its own answers: it must not wait behind requests that wait for Redis.
+_PROBE: Final = re.compile(rb"(?:GET|HEAD) /healthz[ ?]")
+
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -91,6 +95,7 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.probes = ThreadPoolExecutor(1, "probes")
         #: Bytes reserved for the body of each connection, and for all together.
         self.bodies: dict[TConn, int] = {}
         self.buffered = 0
@@ -242,7 +247,9 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         conn.init()
         conn.parser.unreader.unread(bytes(incoming.read))
         conn.data_ready = True
-        super().enqueue_req(conn)
+        threads = self.probes if _PROBE.match(incoming.read) else self.tpool
+        done = threads.submit(self.handle, conn)
+        done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
 
 class _Incoming:
