@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.workers.gthread import ThreadWorker
 
 from worker.web.outgoing import Client
+from worker.web.refusals import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +46,8 @@ LONGEST_HEAD: Final = 65_536
 #: The longest body that is read. A longer one is not read at all.
 LONGEST_BODY: Final = 2 * 1024 * 1024
 
-#: Bytes of bodies in memory, of requests that are being read or answered. A further one is refused.
+#: Bytes of bodies in memory, of requests that are being read or answered. Above it, the largest that is not complete is
+#: refused: a client without a token, whose body is never complete, keeps no other from sending a smaller one.
 MOST_BUFFERED: Final = 64 * 1024 * 1024
 
 #: How often timeouts of connections are checked.
@@ -63,9 +65,6 @@ _LENGTH: Final = re.compile(r"[0-9]{1,10}")
 _PROBE: Final = re.compile(rb"(?:GET|HEAD) /healthz[ ?]")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_TOO_BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
 
 #: How long a client may take to close its end, in seconds, and the bytes of it that are dropped meanwhile. A connection
 #: that is closed at once, with bytes of the client unread, would take the last response from it.
@@ -96,9 +95,11 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.probes = ThreadPoolExecutor(1, "probes")
-        #: Bytes reserved for the body of each connection, and for all together.
+        #: Bytes received of the request of each connection whose body came apart from its head, and of all together.
         self.bodies: dict[TConn, int] = {}
         self.buffered = 0
+        #: Those of them whose body is not complete.
+        self.arriving: set[TConn] = set()
         #: What is not sent yet of the responses of connections.
         self.outgoing: dict[TConn, Outgoing] = {}
         #: Connections that wait for their client to close, the oldest first, and the bytes that each may still send.
@@ -121,6 +122,7 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn, incoming))
         if incoming.end is not None:
             self._await_body(conn, incoming)
+            self._hold(conn, incoming)
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
         """Answer a request in a thread, which sends only what the client takes at once."""
@@ -207,31 +209,43 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         had_head = incoming.end is not None
         incoming.add(read)
         if read and not incoming.is_complete:
-            if incoming.end is not None and not had_head:
-                self._await_body(conn, incoming)
+            if incoming.end is not None:
+                if not had_head:
+                    self._await_body(conn, incoming)
+                self._hold(conn, incoming)
             return
         self.poller.unregister(sock)
         self.pending_conns.remove(conn)
+        if conn in self.arriving:
+            self.arriving.remove(conn)
+            self._hold(conn, incoming)
         self._submit(conn, incoming)
 
     def _await_body(self, conn: TConn, incoming: _Incoming) -> None:
         conn.timeout = time.monotonic() + BODY_S
-        if not self._reserve(conn, incoming):
-            with suppress(OSError):
-                conn.sock.send(_TOO_BUSY)
-            self._drop(conn)
-        elif incoming.expects_continue:
+        self.arriving.add(conn)
+        if incoming.expects_continue:
             with suppress(OSError):
                 conn.sock.send(_CONTINUE)
 
-    def _reserve(self, conn: TConn, incoming: _Incoming) -> bool:
-        if self.buffered + incoming.body_bytes > MOST_BUFFERED:
-            return False
-        self.bodies[conn] = incoming.body_bytes
-        self.buffered += incoming.body_bytes
-        return True
+    def _hold(self, conn: TConn, incoming: _Incoming) -> None:
+        """Count what was received, and refuse the largest incomplete requests while it is too much."""
+        received = len(incoming.read)
+        self.buffered += received - self.bodies.get(conn, 0)
+        self.bodies[conn] = received
+        while self.buffered > MOST_BUFFERED and self.arriving:
+            self._refuse(max(self.arriving, key=self.bodies.__getitem__))
+
+    def _refuse(self, conn: TConn) -> None:
+        with suppress(OSError):
+            conn.sock.send(BUSY)
+        self.poller.unregister(conn.sock)
+        self.pending_conns.remove(conn)
+        self._release(conn)
+        self._linger(conn)
 
     def _release(self, conn: TConn) -> None:
+        self.arriving.discard(conn)
         self.buffered -= self.bodies.pop(conn, 0)
 
     def _drop(self, conn: TConn) -> None:
