@@ -171,7 +171,7 @@ def test_bodies_together_have_a_limit_above_which_the_largest_is_refused(web: We
         assert answer.status == 503
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.headers["Retry-After"] == "1"
-        assert json.loads(answer.read())["type"] == "urn:ekyc:problem:server-busy"
+        assert json.loads(answer.read())["type"] == "urn:ekyc:problem:busy"
         # A smaller one finds room beside them.
         assert large_batch(web) == 202
         # What is complete is answered.

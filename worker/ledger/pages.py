@@ -5,6 +5,7 @@ A page may hold fewer than were asked for, or none, although more follow: it end
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,9 @@ SLICE: Final = 200
 
 #: Slices of one page.
 MOST_SLICES: Final = 25
+
+#: Seconds after which a page ends with the slice that it reads.
+LONGEST_S: Final = 0.25
 
 #: No set has more. A rank that comes from outside may be larger than Redis takes.
 MOST_RANK: Final = 2**32
@@ -86,6 +90,11 @@ class Page:
     following: Position | None
 
 
+def has_index(wanted: Filter) -> bool:
+    """Return whether a page reads sets that have the stage. Else it is a walk through all keys."""
+    return wanted.stage in _WAITING or wanted.stage in _SETS
+
+
 def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, limit: int) -> Page:
     """At most `limit` verifications from `start`. Raises ``LedgerUnavailable``.
 
@@ -94,7 +103,10 @@ def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, 
     sources = _sources(redis, regions, wanted)
     found: list[Verification] = []
     position: Position | None = start
-    for _ in range(MOST_SLICES):
+    began = time.monotonic()
+    for number_of_slice in range(MOST_SLICES):
+        if number_of_slice and time.monotonic() - began > LONGEST_S:
+            break
         number = len(sources) if position is None else _number(sources, position)
         if position is None or number == len(sources):
             return Page(tuple(found), None)

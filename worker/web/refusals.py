@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from worker.web.api.problems import SERVER_BUSY, Problem
+from worker.web.api.problems import BUSY, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,5 +20,5 @@ def as_bytes(problem: Problem) -> bytes:
 
 #: For a body that finds no room.
 BUSY: Final = as_bytes(
-    Problem(SERVER_BUSY, "send the request again in a second", headers={"Retry-After": "1"})
+    Problem(BUSY, "send the request again in a second", headers={"Retry-After": "1"})
 )

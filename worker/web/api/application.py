@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from worker.errors import LedgerUnavailable
 from worker.ledger.decision_feed import CursorExpired
 from worker.web.api import (
+    costly,
     decisions,
     deliveries,
     docs_page,
@@ -67,6 +68,7 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     app.before_request(request_log.begin)
     app.before_request(admit)
     app.after_request(request_log.finish)
+    costly.watch(app)
     api = make_api(app)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)

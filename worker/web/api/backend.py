@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import current_app
@@ -11,6 +11,7 @@ from worker.decisions.endpoints import load
 from worker.ledger import Ledger, Stats
 from worker.ledger.decision_feed import DecisionFeed
 from worker.ledger.webhooks import Webhooks
+from worker.web.api.gate import Gate
 from worker.web.api.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Backend:
     feed: DecisionFeed
     limiter: RateLimiter
     tokens: TokenFile
+    #: For costly requests.
+    gate: Gate = field(default_factory=Gate)
 
     @classmethod
     def of(cls, settings: Settings, redis: Redis, tokens: TokenFile) -> Backend:

@@ -7,10 +7,14 @@ from typing import Any, Final, NoReturn
 
 from flask import g, request
 
+from worker.web.api.costly import LARGE_BODY, take_place
 from worker.web.api.problems import BAD_REQUEST, NOT_JSON, Problem
 
 #: A context may have 100 levels, and a batch puts three around it.
 MAX_LEVELS: Final = 103
+
+#: The most members of an object. A context, which no other object exceeds, has no room for more.
+MAX_MEMBERS: Final = 1000
 
 #: The most digits of an integer. Conversion takes time quadratic in their number.
 MAX_DIGITS: Final = 308
@@ -31,6 +35,9 @@ def json_body() -> Any:
         raise Problem(BAD_REQUEST, "the body is shorter than its Content-Length")
     if not raw:
         raise Problem(NOT_JSON, "the request has no body: send JSON")
+    if length > LARGE_BODY:
+        # The client may be slow in sending it, so not before it is here.
+        take_place()
     try:
         return parse(raw)
     except ValueError as error:
@@ -55,6 +62,8 @@ def parse(raw: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise _Fault(f"an object in the body has more than {MAX_MEMBERS} members")
     members = dict(pairs)
     if len(members) < len(pairs):
         raise _Fault("an object in the body has a name twice")

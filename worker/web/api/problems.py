@@ -62,9 +62,7 @@ RATE_LIMITED: Final = Kind(
     "rate-limited", HTTPStatus.TOO_MANY_REQUESTS, "The token has made too many requests"
 )
 INTERNAL: Final = Kind("internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed")
-SERVER_BUSY: Final = Kind(
-    "server-busy", HTTPStatus.SERVICE_UNAVAILABLE, "The server reads too many large bodies now"
-)
+BUSY: Final = Kind("busy", HTTPStatus.SERVICE_UNAVAILABLE, "Too many large requests are under way")
 UNAVAILABLE: Final = Kind("ledger-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis cannot be used now")
 
 #: Every kind, in the order of the statuses.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.models import Stage
 from worker.ledger.reconciliation import stages
 from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
+from worker.web.api.costly import take_place
 from worker.web.api.schemas import Reconciliation, ReconciliationRequest
 
 if TYPE_CHECKING:
     from flask import Response
 
     from worker.ledger.models import Counts
+
+#: A request with more ids is costly.
+FEW: Final = 500
 
 blueprint = Blueprint("reconciliations", __name__, description="Compare your records with the ledger.")
 
@@ -32,6 +36,8 @@ def reconcile(wanted: dict[str, Any]) -> Response:
 
     An id that is given twice is answered once. The balance is read after the ids, in one step.
     """
+    if len(wanted["signature_ids"]) > FEW:
+        take_place()
     region = wanted["region"]
     found = stages(backend().redis, region, wanted["signature_ids"])
     dropped = found.get(Stage.DROPPED, [])

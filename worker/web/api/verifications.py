@@ -22,6 +22,7 @@ from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
 from worker.web.api.bodies import json_body
+from worker.web.api.costly import take_place
 from worker.web.api.moments import rfc3339, rfc3339_or_none
 from worker.web.api.problems import FORBIDDEN, NOT_FOUND, Problem, invalid
 from worker.web.api.schemas import (
@@ -61,6 +62,9 @@ _POSITION: Final = re.compile(rf"([0-9]{{1,3}})\.([0-9]{{1,20}})\.([0-9]{{1,6}})
 
 #: The longest text of a position.
 _LONGEST_POSITION: Final = 64
+
+#: Members of a verification whose faults are told one by one.
+_MOST_MEMBERS: Final = 20
 
 blueprint = Blueprint("verifications", __name__, description="Bring verifications to a decision.")
 
@@ -144,6 +148,8 @@ def list_(query: dict[str, Any]) -> Response:
         since_ms=query.get("since"),
         until_ms=query.get("until"),
     )
+    if not pages.has_index(wanted):
+        take_place()
     found = pages.page(backend().redis, backend().settings.regions, wanted, start, query["limit"])
     return answer(
         {
@@ -198,6 +204,7 @@ def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
     """The checked requests of a body. Raises ``Problem`` with every fault."""
     requests: Sequence[EnqueueRequest] | None = quick_check.requests(body, several=several)
     if requests is None:
+        _check_members(body["verifications"] if several else [body], several=several)
         try:
             requests = _SEVERAL.load(body)["verifications"] if several else [_ONE.load(body)]
         except ValidationError as error:
@@ -211,6 +218,16 @@ def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
     if faults:
         raise invalid({"verifications": faults} if several else faults[0])
     return _of_token(requests, body["verifications"] if several else [body], several=several)
+
+
+def _check_members(items: Any, *, several: bool) -> None:
+    """Raises ``Problem`` for an object with far more members than there are: naming each would take seconds."""
+    if not isinstance(items, list):
+        return
+    for number, item in enumerate(items):
+        if isinstance(item, dict) and len(item) > _MOST_MEMBERS:
+            fault = [f"has more than {_MOST_MEMBERS} members"]
+            raise invalid({"verifications": {number: fault}} if several else {"_schema": fault})
 
 
 def _of_token(
