@@ -13,6 +13,7 @@ from flask import current_app, g, request
 
 from worker.policy import api_tokens
 from worker.web.api.backend import backend
+from worker.web.api.failed_tokens import SECRET, bearer
 from worker.web.api.problems import (
     BAD_REQUEST,
     DISABLED,
@@ -35,9 +36,6 @@ _View = TypeVar("_View", bound="Callable[..., Any]")
 
 #: The scope of a view that anyone may call.
 PUBLIC: Final = "public"
-
-#: The name of the query parameter that holds the token of a notification.
-SECRET: Final = "secret"  # noqa: S105 - a name
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="ekyc"'}
 
@@ -99,6 +97,7 @@ def _token(*, optional: bool) -> Token | None:
         return token
     if optional:
         return None
+    backend().failures.count(request.environ.get("REMOTE_ADDR", ""))
     if not secret:
         raise Problem(UNAUTHORIZED, "send a token in the header Authorization: Bearer …", headers=_CHALLENGE)
     raise Problem(
@@ -111,8 +110,7 @@ def _token(*, optional: bool) -> Token | None:
 def _secret() -> str:
     if request.endpoint is not None and _scope() == "notify":
         return request.args.get(SECRET, "")
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else ""
+    return bearer(request.headers.get("Authorization", ""))
 
 
 def _check_query() -> None:

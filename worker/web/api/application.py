@@ -23,6 +23,7 @@ from worker.web.api import (
 )
 from worker.web.api.admission import PUBLIC, admit, needs
 from worker.web.api.backend import Backend
+from worker.web.api.failed_tokens import Guard
 from worker.web.api.openapi import document, make_api
 from worker.web.api.problems import GONE, KINDS, TYPE, UNAVAILABLE, Problem
 
@@ -64,7 +65,8 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     app.config |= {"PROPAGATE_EXCEPTIONS": False, "PROVIDE_AUTOMATIC_OPTIONS": False}
     # A path is what it is: no redirect leads to another one.
     app.url_map.merge_slashes = False
-    Backend.of(settings, redis, tokens).attach(app.extensions)
+    backend = Backend.of(settings, redis, tokens)
+    backend.attach(app.extensions)
     app.before_request(request_log.begin)
     app.before_request(admit)
     app.after_request(request_log.finish)
@@ -79,6 +81,7 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     html = docs_page.page(description, titles)
     _add_page(app, "/docs", "text/html; charset=utf-8", html, {"Content-Security-Policy": docs_page.POLICY})
     _add_page(app, "/docs/docs.css", "text/css; charset=utf-8", docs_page.style())
+    app.wsgi_app = Guard(app.wsgi_app, tokens, backend.failures)  # type: ignore[method-assign]
     return app
 
 

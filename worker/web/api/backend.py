@@ -11,6 +11,7 @@ from worker.decisions.endpoints import load
 from worker.ledger import Ledger, Stats
 from worker.ledger.decision_feed import DecisionFeed
 from worker.ledger.webhooks import Webhooks
+from worker.web.api.failed_tokens import Failures
 from worker.web.api.gate import Gate
 from worker.web.api.rate_limit import RateLimiter
 
@@ -42,6 +43,7 @@ class Backend:
     tokens: TokenFile
     #: For costly requests.
     gate: Gate = field(default_factory=Gate)
+    failures: Failures = field(default_factory=Failures)
 
     @classmethod
     def of(cls, settings: Settings, redis: Redis, tokens: TokenFile) -> Backend:

@@ -61,6 +61,9 @@ KEY_REUSED: Final = Kind(
 RATE_LIMITED: Final = Kind(
     "rate-limited", HTTPStatus.TOO_MANY_REQUESTS, "The token has made too many requests"
 )
+FAILURES: Final = Kind(
+    "too-many-failures", HTTPStatus.TOO_MANY_REQUESTS, "Too many requests without a valid token"
+)
 INTERNAL: Final = Kind("internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed")
 BUSY: Final = Kind("busy", HTTPStatus.SERVICE_UNAVAILABLE, "Too many large requests are under way")
 UNAVAILABLE: Final = Kind("ledger-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis cannot be used now")
