@@ -19,6 +19,6 @@ def as_bytes(problem: Problem) -> bytes:
 
 
 #: For a body that finds no room.
-BUSY: Final = as_bytes(
+SERVER_BUSY: Final = as_bytes(
     Problem(BUSY, "send the request again in a second", headers={"Retry-After": "1"})
 )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.workers.gthread import ThreadWorker
 
 from worker.web.outgoing import Client
-from worker.web.refusals import BUSY
+from worker.web.refusals import SERVER_BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -238,7 +238,7 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, conn: TConn) -> None:
         with suppress(OSError):
-            conn.sock.send(BUSY)
+            conn.sock.send(SERVER_BUSY)
         self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
         self._release(conn)
