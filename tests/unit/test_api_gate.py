@@ -20,7 +20,12 @@ def test_as_many_enter_as_may_and_each_that_leaves_makes_room() -> None:
 def test_one_that_waits_enters_when_another_leaves() -> None:
     gate, entered = Gate(at_once=1, waiting=1, wait_s=20), threading.Event()
     assert gate.enter()
-    waits = threading.Thread(target=lambda: gate.enter() and entered.set())
+
+    def wait() -> None:
+        if gate.enter():
+            entered.set()
+
+    waits = threading.Thread(target=wait)
     waits.start()
     assert not entered.wait(0.05)
     gate.leave()
