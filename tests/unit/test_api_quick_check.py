@@ -64,6 +64,12 @@ def test_as_many_are_taken_as_the_schema_takes(count: int) -> None:
     assert (found is None) == (count not in {1, MOST_VERIFICATIONS})
 
 
+def test_a_batch_with_another_member_is_not_taken() -> None:
+    body = {"verifications": [{"signature_id": "a", "region": "ph"}], "more": None}
+    assert quick_check.requests(body, several=True) is None
+    assert by_schema(body, several=True) is None
+
+
 def test_a_fork_names_its_calls_otherwise_than_its_parent() -> None:
     """Two calls of the same name would have the same answer."""
     reader, writer = os.pipe()
