@@ -115,7 +115,9 @@ def test_single_metrics_can_be_asked_for(face: App, redis: Redis) -> None:
 
 
 def test_other_pages_and_other_methods_are_refused(face: App) -> None:
-    assert ask(face, "/")[::2] == ("404 Not Found", b"there are /healthz, /readyz, /metrics\n")
+    nothing = ask(face, "/")
+    assert (nothing.status, nothing.headers["Content-Type"]) == ("404 NOT FOUND", "application/problem+json")
+    assert b"there are /healthz, /readyz, /metrics and /v1/" in nothing.body
     assert ask(face, "/healthz", "POST").status == "405 Method Not Allowed"
     assert ask(face, "/healthz", "HEAD")[::2] == ("200 OK", b"")
 

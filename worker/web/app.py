@@ -17,6 +17,7 @@ from worker.ledger.worker_registry import WorkerRegistry
 from worker.messaging.unread import Unread
 from worker.observability.metrics import Metrics
 from worker.web.api.application import make_application
+from worker.web.api.problems import NOT_FOUND, Problem
 from worker.web.api.token_file import TokenFile
 from worker.web.readiness import Readiness
 from worker.web.responses import Line, Page
@@ -58,7 +59,7 @@ class App:
             "/metrics": make_wsgi_app(registry),
         }
         self._api = make_application(settings, redis, TokenFile(settings.api_tokens_file))
-        self._nothing = Page(lambda: Line(HTTPStatus.NOT_FOUND, f"there are {', '.join(self._pages)}"))
+        self._nothing = Problem(NOT_FOUND, f"there are {', '.join(self._pages)} and /v1/…").response()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

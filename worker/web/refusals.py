@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+from ssl import SSLError
 from typing import TYPE_CHECKING, Final
 
-from worker.web.api.problems import BUSY, Problem
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+
+from worker.web.api.problems import (
+    BAD_REQUEST,
+    BUSY,
+    CODING_UNKNOWN,
+    EXPECTATION_FAILED,
+    HEAD_TOO_LARGE,
+    INTERNAL,
+    URI_TOO_LONG,
+    Kind,
+    Problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: The kinds of what gunicorn's parser raises. The first that fits counts.
+_KINDS: Final[tuple[tuple[type[Exception], Kind], ...]] = (
+    # Faults of ours that have the classes of the client's.
+    (InvalidResponseHeader, INTERNAL),
+    (InvalidResponseHeaderName, INTERNAL),
+    (ConfigurationProblem, INTERNAL),
+    (LimitRequestLine, URI_TOO_LONG),
+    (LimitRequestHeaders, HEAD_TOO_LARGE),
+    (ExpectationFailed, EXPECTATION_FAILED),
+    (UnsupportedTransferCoding, CODING_UNKNOWN),
+    (ParseException, BAD_REQUEST),
+    (SSLError, BAD_REQUEST),
+)
+
+
+def kind_of(error: BaseException) -> Kind:
+    """The kind of an error that ended a request before or beside the application."""
+    return next((kind for raised, kind in _KINDS if isinstance(error, raised)), INTERNAL)
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, without its message, which may quote the request."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{at.tb_frame.f_globals.get('__name__')}:{at.tb_lineno}" if at else ""
 
 
 def as_bytes(problem: Problem) -> bytes:

@@ -17,10 +17,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from gunicorn.workers.gthread import ThreadWorker
 
+from worker.web.api.problems import INTERNAL, Problem
 from worker.web.outgoing import Client
-from worker.web.refusals import SERVER_BUSY
+from worker.web.refusals import SERVER_BUSY, as_bytes, kind_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from gunicorn.workers.gthread import TConn
 
     from worker.web.outgoing import Outgoing
+
+_log = structlog.get_logger(__name__)
 
 #: How long a client may take to send its head, in seconds. Then its connection is closed.
 HEAD_S: Final = 5.0
@@ -133,6 +137,17 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         if not client.sock.flush():
             self.outgoing[conn] = client.sock
         return kept
+
+    def handle_error(self, req: Request | None, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer what is no request, or ended in a bug, with a problem. Nothing that was sent is repeated or logged."""
+        del req, addr
+        kind = kind_of(exc)
+        if kind is INTERNAL:
+            _log.error("request_failed", error=type(exc).__name__, at=place_of(exc))
+        else:
+            _log.warning("request_refused", kind=kind.slug)
+        with suppress(OSError):
+            client.send(as_bytes(Problem(kind)), 0 if self.cfg.is_ssl else socket.MSG_DONTWAIT)
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         """Send the rest of the response, before the next request of the connection."""

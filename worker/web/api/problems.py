@@ -52,6 +52,16 @@ TOO_LARGE: Final = Kind("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "
 MEDIA_TYPE: Final = Kind(
     "unsupported-media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not application/json"
 )
+URI_TOO_LONG: Final = Kind("uri-too-long", HTTPStatus.REQUEST_URI_TOO_LONG, "The request line is too long")
+EXPECTATION_FAILED: Final = Kind(
+    "expectation-failed", HTTPStatus.EXPECTATION_FAILED, "The header Expect has an unknown value"
+)
+HEAD_TOO_LARGE: Final = Kind(
+    "headers-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large or too many"
+)
+CODING_UNKNOWN: Final = Kind(
+    "transfer-coding-unknown", HTTPStatus.NOT_IMPLEMENTED, "The Transfer-Encoding is not supported"
+)
 INVALID: Final = Kind("invalid-request", HTTPStatus.UNPROCESSABLE_ENTITY, "The request has invalid values")
 KEY_REUSED: Final = Kind(
     "idempotency-key-reused",
