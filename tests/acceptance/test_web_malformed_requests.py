@@ -24,7 +24,8 @@ HOST = b"Host: ekyc\r\n"
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{free_port()}/0") as web:
+    redis_url = f"redis://127.0.0.1:{free_port()}/0"
+    with web_process(tmp_path_factory.mktemp("web"), redis_url, FORWARDED_ALLOW_IPS="127.0.0.1") as web:
         yield web
 
 
@@ -79,3 +80,12 @@ def test_a_refused_request_is_a_line_with_its_kind(web: Web) -> None:
     assert line["level"] == "warning"
     assert set(line) <= {"event", "kind", "level", "logger", "timestamp", "repeated"}
     assert SECRET not in web.log
+
+
+@pytest.mark.parametrize("header", [b"SCRIPT_NAME: /v1", b"PATH_INFO: /metrics", b"Script_Name: /v1"])
+def test_no_header_leads_from_the_api_to_another_page(web: Web, header: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=20) as client:
+        client.sendall(b"GET /v1/metrics HTTP/1.1\r\n" + HOST + header + b"\r\n\r\n")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")

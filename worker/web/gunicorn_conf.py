@@ -63,6 +63,13 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 control_socket_disable = True
 
 
+# No header of a request changes its path or scheme: `SCRIPT_NAME` would lead a request for `/v1/metrics`, which a proxy
+# forwards, to `/metrics`. By default, gunicorn trusts clients on the loopback with that.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
+
 def pre_request(worker: Worker, req: Request) -> None:
     """Close after a request whose body is not in memory: gunicorn would wait for the rest of it in a thread."""
     if has_body(req.headers) and (worker.cfg.is_ssl or not is_buffered(req.headers)):
