@@ -8,6 +8,7 @@ requests. A thread gets a request whose head is complete, and whose body is comp
 
 from __future__ import annotations
 
+import errno
 import re
 import selectors
 import socket
@@ -53,6 +54,12 @@ LONGEST_BODY: Final = 2 * 1024 * 1024
 #: Bytes of bodies in memory, of requests that are being read or answered. Above it, the largest that is not complete is
 #: refused: a client without a token, whose body is never complete, keeps no other from sending a smaller one.
 MOST_BUFFERED: Final = 64 * 1024 * 1024
+
+#: What accept raises when there are too many open files, or no memory for a further connection.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+#: How long no connection is accepted after that, in seconds.
+ACCEPT_PAUSE_S: Final = 1.0
 
 #: How often timeouts of connections are checked.
 CHECK_S: Final = 1.0
@@ -109,6 +116,24 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         #: Connections that wait for their client to close, the oldest first, and the bytes that each may still send.
         self.lingering: dict[TConn, int] = {}
         self.checked_at = 0.0
+        self.accept_at = 0.0
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection. Without room for it, wait until others are closed: gunicorn would end the process."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _log.warning("connections_refused", why=errno.errorcode[error.errno])
+            for conn in list(self.lingering):
+                self._drop(conn)
+            self.accept_at = time.monotonic() + ACCEPT_PAUSE_S
+            self.set_accept_enabled(enabled=False)
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
+        if not enabled or time.monotonic() >= self.accept_at:
+            super().set_accept_enabled(enabled)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Wait for the head of a request, on a new or a kept connection."""
