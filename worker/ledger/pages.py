@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redis.exceptions import NoPermissionError
 
@@ -16,7 +16,7 @@ from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.keys import due_set, pipelines
 from worker.ledger.models import Stage
-from worker.ledger.scripts import prefix, region_of
+from worker.ledger.scripts import prefix, region_of, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,9 +33,6 @@ MOST_SLICES: Final = 25
 
 #: Seconds after which a page ends with the slice that it reads.
 LONGEST_S: Final = 0.25
-
-#: No set has more. A rank that comes from outside may be larger than Redis takes.
-MOST_RANK: Final = 2**32
 
 #: Stages that have due sets; what a batch holds is in `leased`, whatever its stage.
 _WAITING: Final = frozenset({Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING})
@@ -70,7 +67,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page begins: which source, the scan's cursor or the rank in it, and how many of that slice to skip.
+    """Where a page begins: in which source, and where in it.
+
+    In a set: after the id `after` at the score `at`, whatever has left the set or joined it before that place; without
+    `after`, from the beginning. Among all keys: at the scan's cursor `at`, and within its first bucket after `after`.
 
     `pipeline`: whose due set the source is; empty for another source. If that set is gone, the page begins with the
     source that would follow.
@@ -78,8 +78,8 @@ class Position:
 
     source: int = 0
     at: int = 0
-    skip: int = 0
     pipeline: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +103,39 @@ def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, 
     sources = _sources(redis, regions, wanted)
     found: list[Verification] = []
     position: Position | None = start
+    count = SLICE if wanted != Filter() else min(SLICE, limit)
     began = time.monotonic()
-    for number_of_slice in range(MOST_SLICES):
-        if number_of_slice and time.monotonic() - began > LONGEST_S:
+    for _ in range(MOST_SLICES):
+        if position != start and time.monotonic() - began > LONGEST_S:
             break
         number = len(sources) if position is None else _number(sources, position)
         if position is None or number == len(sources):
             return Page(tuple(found), None)
         if not sources[number].begins(position):
             position = sources[number].start
-        ids, at = sources[number].read(redis, regions, position.at)
-        for rank, one in _verifications(redis, ids[position.skip :]):
-            if wanted.matches(one):
-                if len(found) == limit:
-                    return Page(tuple(found), replace(position, skip=position.skip + rank))
-                found.append(one)
-        if at is not None:
-            position = replace(position, at=at, skip=0)
+        entries, following = sources[number].read(redis, regions, position, count)
+        matching = [(place, one) for place, one in _verifications(redis, entries) if wanted.matches(one)]
+        room = limit - len(found)
+        if len(matching) > room and not sources[number].is_ordered:
+            if count > 1:
+                # A scan has no place within a slice at which another page could begin: the slice must fit.
+                count //= 4
+                count = max(count, 1)
+                continue
+            if found:
+                return Page(tuple(found), position)
+        found += [one for _, one in matching[:room]]
+        if len(matching) > room:
+            return Page(tuple(found), matching[room][0])
+        if following is not None:
+            position = following
         else:
             position = sources[number + 1].start if number + 1 < len(sources) else None
     return Page(tuple(found), position)
+
+
+#: The position at which a page begins with a verification, its region and its id.
+_Entry = tuple[Position, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,46 +145,70 @@ class _Set:
     start: Position
     region: str
     name: str
+    is_ordered: ClassVar[bool] = True
 
     def begins(self, position: Position) -> bool:
         """Return whether a page at `position` begins in this source."""
         return _key(self.start) == _key(position)
 
-    def read(self, redis: Redis, regions: Sequence[str], at: int) -> tuple[list[tuple[str, str]], int | None]:
-        """Return the ids of a slice, and where the next one begins; None: this is the last one."""
-        del regions
-        rank = min(at, MOST_RANK)
+    def read(
+        self, redis: Redis, regions: Sequence[str], position: Position, count: int
+    ) -> tuple[list[_Entry], Position | None]:
+        """Return a slice, and where the next one begins; None: this is the last one."""
+        del regions, count
+        script = redis.register_script(source("members"))
         with translated():
-            found: list[Any] = redis.zrange(f"{prefix(self.region)}{self.name}", rank, rank + SLICE - 1)
-        return [(self.region, member.decode()) for member in found], (
-            rank + SLICE if len(found) == SLICE else None
-        )
+            found: list[bytes] = script(
+                keys=[prefix(self.region)], args=[self.name, position.at, position.after, SLICE]
+            )
+        entries: list[_Entry] = []
+        place = position
+        for member, score in zip(found[::2], found[1::2], strict=True):
+            signature_id = member.decode()
+            entries.append((place, self.region, signature_id))
+            place = replace(self.start, at=int(float(score)), after=signature_id)
+        return entries, place if len(entries) == SLICE else None
 
 
 class _Keys:
     """All keys of Redis, in no order."""
 
     start: Final = Position()
+    is_ordered: Final = False
 
     def begins(self, position: Position) -> bool:
         return _key(self.start) == _key(position)
 
-    def read(self, redis: Redis, regions: Sequence[str], at: int) -> tuple[list[tuple[str, str]], int | None]:
+    def read(
+        self, redis: Redis, regions: Sequence[str], position: Position, count: int
+    ) -> tuple[list[_Entry], Position | None]:
+        """Return some `count` keys at a cursor. A slice of one bucket has an order, that of the names in it."""
+        if position.after:
+            count = 1
         with translated():
             try:
-                answer: tuple[int, list[Any]] = redis.scan(at, match="ekyc:{*}:v:*", count=SLICE)
+                answer: tuple[int, list[Any]] = redis.scan(position.at, match="ekyc:{*}:v:*", count=count)
             except NoPermissionError:
                 raise LedgerUnavailable(
                     "the account in REDIS_URL may not walk through all keys, which a list without a stage needs: "
                     "give it the right +scan"
                 ) from None
         cursor, keys = answer
-        ids = [
-            (region, key.decode().partition("}:v:")[2])
-            for key in keys
-            if (region := region_of(key)) in regions
-        ]
-        return ids, cursor or None
+        names = sorted(
+            {
+                f"{region}_{key.decode().partition('}:v:')[2]}"
+                for key in keys
+                if (region := region_of(key)) in regions
+            }
+        )
+        # If that name is gone, this may be another bucket, and all of it is returned.
+        begin = names.index(position.after) + 1 if position.after in names else 0
+        entries: list[_Entry] = []
+        for number, name in enumerate(names[begin:], begin):
+            region, _, signature_id = name.partition("_")
+            place = replace(position, after=names[number - 1] if number else "")
+            entries.append((place, region, signature_id))
+        return entries, Position(at=cursor) if cursor else None
 
 
 def _key(position: Position) -> tuple[int, str]:
@@ -202,14 +239,14 @@ def _sources(redis: Redis, regions: Sequence[str], wanted: Filter) -> Sequence[_
     return sources
 
 
-def _verifications(redis: Redis, ids: Sequence[tuple[str, str]]) -> Iterator[tuple[int, Verification]]:
-    """Each with its number in `ids`. One that was forgotten since is left out."""
-    if not ids:
+def _verifications(redis: Redis, entries: Sequence[_Entry]) -> Iterator[tuple[Position, Verification]]:
+    """Each with the position at which a page begins with it. One that was forgotten since is left out."""
+    if not entries:
         return
     with translated(), redis.pipeline(transaction=False) as pipe:
-        for region, signature_id in ids:
+        for _, region, signature_id in entries:
             pipe.hgetall(f"{prefix(region)}v:{signature_id}")
         rows = pipe.execute()
-    for number, ((region, signature_id), fields) in enumerate(zip(ids, rows, strict=True)):
+    for (place, region, signature_id), fields in zip(entries, rows, strict=True):
         if fields:
-            yield number, codec.verification(region, signature_id, fields, read_at_ms=0)
+            yield place, codec.verification(region, signature_id, fields, read_at_ms=0)

@@ -31,6 +31,7 @@ NAMES: Final = (
     "accept",
     "redelivered",
     "feed",
+    "members",
     "add_deliveries",
     "claim_deliveries",
     "load_deliveries",

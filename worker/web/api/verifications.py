@@ -58,10 +58,13 @@ _SOONEST_S: Final = 1
 _LATEST_S: Final = 600
 _PERSON_S: Final = 300
 
-_POSITION: Final = re.compile(rf"([0-9]{{1,3}})\.([0-9]{{1,20}})\.([0-9]{{1,6}})(?:\.({PIPELINE.pattern}))?")
+_POSITION: Final = re.compile(
+    rf"([0-9]{{1,3}})\.([0-9]{{1,20}})\.[0-9]{{1,6}}(?:\.({PIPELINE.pattern}))?"
+    rf"(?:,([A-Za-z0-9_-]{{1,80}}))?"
+)
 
 #: The longest text of a position.
-_LONGEST_POSITION: Final = 64
+_LONGEST_POSITION: Final = 140
 
 #: Members of a verification whose faults are told one by one.
 _MOST_MEMBERS: Final = 20
@@ -344,9 +347,12 @@ def _retry_after_s(status: Status, hold: Hold | None) -> int | None:
 
 
 def _cursor(position: pages.Position) -> str:
-    plain = f"{position.source}.{position.at}.{position.skip}"
+    # The third number is of cursors of earlier releases.
+    plain = f"{position.source}.{position.at}.0"
     if position.pipeline:
         plain += f".{position.pipeline}"
+    if position.after:
+        plain += f",{position.after}"
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
@@ -362,4 +368,4 @@ def _position(cursor: str | None) -> pages.Position:
     found = _POSITION.fullmatch(plain) if len(plain) <= _LONGEST_POSITION else None
     if found is None or int(found[2]) >= 2**64:
         raise invalid({"cursor": ["is not a cursor of this list"]}, "parameter")
-    return pages.Position(int(found[1]), int(found[2]), int(found[3]), found[4] or "")
+    return pages.Position(int(found[1]), int(found[2]), found[3] or "", found[4] or "")
