@@ -90,7 +90,7 @@ def _handle_errors(app: Flask) -> None:
         del error
         return Problem(
             UNAVAILABLE,
-            "send the request again: what was accepted already changes nothing",
+            "a part of a batch may be accepted: send the request again, what was accepted changes nothing",
             headers={"Retry-After": str(UNAVAILABLE_RETRY_S)},
         ).response()
 

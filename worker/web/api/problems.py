@@ -157,6 +157,11 @@ def invalid(messages: Any, where: str = "pointer") -> Problem:
     return Problem(INVALID, detail, errors=errors)
 
 
+def not_polled(polled: Sequence[str]) -> str:
+    """The fault of a region that exists and has no workers."""
+    return f"this fleet polls {', '.join(polled)} only"
+
+
 def _leaves(messages: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
     if isinstance(messages, dict):
         for key, inner in messages.items():

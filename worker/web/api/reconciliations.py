@@ -10,6 +10,7 @@ from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
 from worker.web.api.costly import take_place
+from worker.web.api.problems import invalid, not_polled
 from worker.web.api.schemas import Reconciliation, ReconciliationRequest
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def reconcile(wanted: dict[str, Any]) -> Response:
 
     An id that is given twice is answered once. The balance is read after the ids, in one step.
     """
+    polled = backend().settings.regions
+    if wanted["region"] not in polled:
+        raise invalid({"region": [not_polled(polled)]})
     if len(wanted["signature_ids"]) > FEW:
         take_place()
     region = wanted["region"]

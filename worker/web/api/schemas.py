@@ -110,7 +110,7 @@ class VerificationRequest(EnqueueSchema):
 
 
 class VerificationBatch(Strict):
-    """Several of them: all are accepted, or none."""
+    """Several of them: with a fault in one, none is accepted."""
 
     verifications = BoundedList(
         fields.Nested(VerificationRequest), low=1, high=MOST_VERIFICATIONS, required=True

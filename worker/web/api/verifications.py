@@ -24,7 +24,7 @@ from worker.web.api.blueprint import Blueprint, answer
 from worker.web.api.bodies import json_body
 from worker.web.api.costly import take_place
 from worker.web.api.moments import rfc3339, rfc3339_or_none
-from worker.web.api.problems import FORBIDDEN, NOT_FOUND, Problem, invalid
+from worker.web.api.problems import FORBIDDEN, NOT_FOUND, Problem, invalid, not_polled
 from worker.web.api.schemas import (
     Accepted,
     AcceptedBatch,
@@ -111,7 +111,8 @@ _EXAMPLE_SEVERAL: Final = {
 def enqueue() -> Response:
     """Enqueue one verification, or up to 1,000
 
-    All of a batch are accepted, or none. A verification that is known changes nothing, so a request may be sent again.
+    A batch with a fault is refused as a whole. A verification that is known changes nothing, so a request may be sent
+    again: after a 503, a part of a batch may be accepted.
     """
     body = json_body()
     several = isinstance(body, dict) and "verifications" in body
@@ -214,7 +215,7 @@ def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
             raise invalid(error.messages) from None
     polled = backend().settings.regions
     faults: dict[Any, Any] = {
-        number: {"region": [f"this fleet polls {', '.join(polled)} only"]}
+        number: {"region": [not_polled(polled)]}
         for number, one in enumerate(requests)
         if one.region not in polled
     }
