@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.enqueue_request import REGIONS
+from worker.enqueue_request import PIPELINE, REGIONS, SIGNATURE_ID
 from worker.ledger.decision_feed import Cursor
 from worker.ledger.pages import Position
 from worker.web.api.problems import Problem
@@ -49,14 +49,21 @@ def test_a_long_text_is_no_cursor_and_is_not_decoded() -> None:
     """All regions with the longest positions fit; their repetition, which the format allows, does not."""
     longest = Cursor(dict.fromkeys(REGIONS, 10**16 - 1))
     assert Cursor.parse(longest.text) == longest
-    plain = "1" + " ph:1" * 60
+    plain = "1" + " ph:1" * 120
     with pytest.raises(ValueError, match=r"^is not a cursor$"):
         Cursor.parse(base64.urlsafe_b64encode(plain.encode()).decode().rstrip("="))
 
 
-@given(st.integers(0, 999), st.integers(0, 2**64 - 1), st.integers(0, 999_999))
-def test_a_position_in_the_list_is_read_as_it_was_written(source: int, at: int, skip: int) -> None:
-    position = Position(source, at, skip)
+@given(
+    st.integers(0, 999),
+    st.integers(0, 2**64 - 1),
+    st.one_of(st.just(""), st.from_regex(PIPELINE, fullmatch=True)),
+    st.one_of(st.just(""), st.from_regex(SIGNATURE_ID, fullmatch=True)),
+)
+def test_a_position_in_the_list_is_read_as_it_was_written(
+    source: int, at: int, pipeline: str, after: str
+) -> None:
+    position = Position(source, at, pipeline, after)
     assert _position(_cursor(position)) == position
 
 

@@ -66,7 +66,7 @@ _POSITION: Final = re.compile(
 #: The longest text of a position.
 _LONGEST_POSITION: Final = 140
 
-#: Members of a verification whose faults are told one by one.
+#: The most members of a verification whose faults are listed one by one.
 _MOST_MEMBERS: Final = 20
 
 blueprint = Blueprint("verifications", __name__, description="Bring verifications to a decision.")
