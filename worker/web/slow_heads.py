@@ -135,6 +135,12 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         if not enabled or time.monotonic() >= self.accept_at:
             super().set_accept_enabled(enabled)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Handle what has happened, except on a connection that an event of the same moment has ended or taken over."""
+        for key, _ in self.poller.select(timeout):
+            if self.poller.get_map().get(key.fd) is key:
+                key.data(key.fileobj)
+
     def enqueue_req(self, conn: TConn) -> None:
         """Wait for the head of a request, on a new or a kept connection."""
         if self.cfg.is_ssl:
