@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.enqueue_request import PIPELINE, REGIONS, SIGNATURE_ID
+from worker.enqueue_request import REGIONS
 from worker.ledger.decision_feed import Cursor
 from worker.ledger.pages import Position
 from worker.web.api.problems import Problem
@@ -25,6 +25,15 @@ def test_a_cursor_is_read_as_it_was_written(positions: dict[str, int]) -> None:
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
+@given(POSITIONS, POSITIONS)
+def test_a_cursor_says_how_far_a_region_is_read_from_its_beginning(
+    positions: dict[str, int], begun: dict[str, int]
+) -> None:
+    found = Cursor.parse(Cursor(positions, begun).text)
+    left = {region: end for region, end in begun.items() if end > positions.get(region, end)}
+    assert found == Cursor(positions, left)
+
+
 @given(
     st.text(max_size=400) | st.binary(max_size=300).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 )
@@ -38,7 +47,20 @@ def test_any_other_text_is_no_cursor(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", ["", "2", "1 ph", "1 ph:", "1 ph:-1", "1 xx:1", "1  ph:1", "1 ph:12345678901234567", "1 ph:1\n"]
+    "plain",
+    [
+        "",
+        "2",
+        "1 ph",
+        "1 ph:",
+        "1 ph:-1",
+        "1 xx:1",
+        "1  ph:1",
+        "1 ph:12345678901234567",
+        "1 ph:1\n",
+        "1 ph:1-",
+        "1 ph:1-2-3",
+    ],
 )
 def test_what_is_malformed_inside_is_no_cursor(plain: str) -> None:
     with pytest.raises(ValueError, match=r"^is not a cursor$"):
@@ -47,7 +69,7 @@ def test_what_is_malformed_inside_is_no_cursor(plain: str) -> None:
 
 def test_a_long_text_is_no_cursor_and_is_not_decoded() -> None:
     """All regions with the longest positions fit; their repetition, which the format allows, does not."""
-    longest = Cursor(dict.fromkeys(REGIONS, 10**16 - 1))
+    longest = Cursor(dict.fromkeys(REGIONS, 10**16 - 2), dict.fromkeys(REGIONS, 10**16 - 1))
     assert Cursor.parse(longest.text) == longest
     plain = "1" + " ph:1" * 120
     with pytest.raises(ValueError, match=r"^is not a cursor$"):
@@ -57,8 +79,8 @@ def test_a_long_text_is_no_cursor_and_is_not_decoded() -> None:
 @given(
     st.integers(0, 999),
     st.integers(0, 2**64 - 1),
-    st.one_of(st.just(""), st.from_regex(PIPELINE, fullmatch=True)),
-    st.one_of(st.just(""), st.from_regex(SIGNATURE_ID, fullmatch=True)),
+    st.from_regex(r"([a-z0-9_-]{1,32})?", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9_-]{0,80}", fullmatch=True),
 )
 def test_a_position_in_the_list_is_read_as_it_was_written(
     source: int, at: int, pipeline: str, after: str
