@@ -121,6 +121,7 @@ SLOW_TESTS: Final = frozenset(
         "integration/test_sandbox_contract.py::test_our_client_gets_the_images_that_an_example_promises",
         "integration/test_sandbox_contract.py::test_our_client_hears_what_an_example_promises",
         "integration/test_token_cache.py::test_a_minter_that_is_killed_is_succeeded_within_seconds",
+        "integration/test_webhook_sender.py::test_a_slow_receiver_gets_a_delivery_once_over_a_connection_that_was_idle",
         "unit/test_answers.py::test_every_exchange_becomes_an_answer_and_only_a_whole_success_settles",
         "unit/test_answers.py::test_no_retry_after_is_beyond_its_bounds_or_raises",
         "unit/test_api_bodies.py::test_what_json_is_comes_back_as_it_was",

@@ -183,7 +183,9 @@ class Settings:
             poll_deadline_s=env.float("EKYC_POLL_DEADLINE", default.poll_deadline_s, validate=above_zero),
             rate=env.float("EKYC_RATE", None, validate=above_zero),
             batch=env.int("EKYC_BATCH", default.batch, validate=Range(min=1, max=1000)),
-            lease_s=env.float("EKYC_LEASE", default.lease_s, validate=Range(*LEASE_LIMITS_S)),
+            lease_s=env.float(
+                "EKYC_LEASE", default.lease_s, validate=Range(min=LEASE_LIMITS_S[0], max=LEASE_LIMITS_S[1])
+            ),
             retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
             start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
             health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,

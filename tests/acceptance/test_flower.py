@@ -92,9 +92,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "tasks.enqueue", kwargs={"signature_id": "pass-2", "region": "ph", "context": context}
         )
         fleet.await_done(2)
-        until(
-            lambda: all(name in watch.ask("/api/tasks").text for name in RUN), "Flower has seen every task"
-        )
+        until(lambda: all(name in watch.ask("/api/tasks").text for name in RUN), "Flower has seen every task")
         yield Watched(fleet, watch, time.monotonic())
         redis.config_set("requirepass", "")
 

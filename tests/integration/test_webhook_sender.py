@@ -18,9 +18,11 @@ from tests.support.receiver import Answer, Received, Receiver, receiving
 from worker.decisions import webhooks
 from worker.decisions.endpoints import Endpoint, Secret
 from worker.decisions.webhooks import MAX_ANSWER, Sender
+from worker.http_client.adapter import SUSPECT_AFTER_S
 from worker.ledger.webhooks import Delivery, Kind, Outcome, State
 from worker.policy import webhooks as policy
 from worker.signatures import Verifier
+from worker.time_budget import FIRST_BYTE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,3 +217,16 @@ def test_a_body_is_thin() -> None:
     assert json.loads(full.body) == wanted | {"context": {"user": 42}}
     assert thin.id != full.id
     assert webhooks.of_decision(text, ("shop",), {"shop": shop}) == (thin,)
+
+
+def test_a_slow_receiver_gets_a_delivery_once_over_a_connection_that_was_idle(receiver: Receiver) -> None:
+    """Requests to the vendor are sent again after 3 s without a byte: they change nothing."""
+    sender = Sender({"shop": endpoint(receiver)})
+    assert sender.send(delivery()).kind is Kind.ACKNOWLEDGED
+    time.sleep(SUSPECT_AFTER_S + 0.2)
+    ready = threading.Event()
+    receiver.answer = lambda _: Answer(wait=ready)
+    threading.Timer(FIRST_BYTE_S + 1.0, ready.set).start()
+    assert sender.send(delivery()).kind is Kind.ACKNOWLEDGED
+    sender.close()
+    assert len(receiver.received) == 2

@@ -138,6 +138,10 @@ FAULTS: Final = [
         HEAD + GOOD + 'events = ["x"]',
         ":4: endpoint a: an event is unknown: known are verification.quarantined",
     ),
+    (
+        HEAD + GOOD + 'events = [["x"]]',
+        ":4: endpoint a: an event is unknown: known are verification.quarantined",
+    ),
     (HEAD + GOOD + 'events = "x"', ":4: endpoint a: events is no list"),
     (HEAD + GOOD + "rate = 0", ":4: endpoint a: rate: write more than 0"),
     (HEAD + GOOD + "rate = true", ":4: endpoint a: rate: write more than 0"),

@@ -39,7 +39,8 @@ BROKER_TIMEOUT_S: Final = 1
 def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     """Show the ledger's figures: what waits, what is done, and how.
 
-    With --json: waiting, waiting_by_pipeline (of each pipeline that has some, and of the default one), in_flight,
+    With --json: waiting, waiting_by_pipeline (of each pipeline that has some, and of the default one; without what only
+    endpoints have to acknowledge), in_flight,
     lapsed (in flight, but the lease has ended: the next claim takes them back), done, quarantined, dropped, enqueued,
     polls, oldest_due_s (seconds since the longest due verification became due, or its lease ended, excluding regions
     on hold or half-open), decisions, error_codes, answers and faults (counts by name since the ledger began),

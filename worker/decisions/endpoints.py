@@ -291,7 +291,7 @@ class _Draft:
             self._fault(at, f'{where}events is no list: write events = ["verification.quarantined"]')
             return frozenset()
         for number, name in enumerate(names):
-            if name not in EVENTS:
+            if not isinstance(name, str) or name not in EVENTS:
                 self._fault((*at, number), f"{where}an event is unknown: known are {', '.join(EVENTS)}")
         return frozenset(name for name in names if isinstance(name, str))
 

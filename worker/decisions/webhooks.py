@@ -82,8 +82,9 @@ class Sender:
         self._keys = tuple(keys)
         self._random = Random()  # noqa: S311 - spreads tries, protects nothing
         # Only an origin that the file allows as written may be at a private address.
-        self._public = public_session(proxy=proxy, ca_bundle=ca_bundle)
-        self._trusted = session(proxy=proxy, ca_bundle=ca_bundle)
+        # A slow receiver must not get a delivery twice.
+        self._public = public_session(proxy=proxy, ca_bundle=ca_bundle, repeats=False)
+        self._trusted = session(proxy=proxy, ca_bundle=ca_bundle, repeats=False)
 
     def close(self) -> None:
         """Close every connection."""

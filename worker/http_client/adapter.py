@@ -37,8 +37,11 @@ MAX_IDLE_S: Final = 25
 MAX_AGE_S: Final = 600
 
 #: A connection that was idle for longer is suspect: a NAT may have dropped it. If no byte arrives within
-#: `FIRST_BYTE_S`, the request, which changes nothing, is sent again on a fresh connection.
+#: `FIRST_BYTE_S`, a request that changes nothing is sent again on a fresh connection.
 SUSPECT_AFTER_S: Final = 1.0
+
+#: For requests that must not be sent twice, no connection becomes suspect: libcurl counts in whole seconds.
+MAX_IDLE_ONCE_S: Final = 1
 _WITHOUT_BODY: Final = {"GET", "HEAD"}
 _NO_SOCKET: Final[int] = pycurl.SOCKET_BAD
 _SUPPRESS_CONNECT_HEADERS: Final = 265  # pycurl has no name for it
@@ -62,12 +65,14 @@ class Options:
         public: dial only public addresses.
         proxy: its URL; empty: none. A proxy resolves names, and has to filter addresses itself.
         ca_bundle: a file of trusted certificates; empty: those of `certifi`.
+        repeats: a request without an answer may be sent again. False: only if its reused connection broke.
     """
 
     connect_timeout_s: float = CONNECT_S
     public: bool = False
     proxy: str = field(default="", repr=False)
     ca_bundle: str = ""
+    repeats: bool = True
 
 
 class Pool:
@@ -170,7 +175,7 @@ class Connections:
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
         """Send a prepared request, and return once the head of the response has arrived.
 
-        A request is sent twice if a reused connection turns out to be dead. All our requests may be sent twice.
+        A request is sent twice if a reused connection turns out to be dead, or seems to be (``Options.repeats``).
         """
         asked = _Asked.of(request, self._pool.options)
         self._exchanges_left -= 1
@@ -213,7 +218,8 @@ class Connections:
         """Return whether the head arrives. False: the transfer has ended, or its connection is suspect."""
         engine = transfer.engine
         engine.start(transfer)
-        wait_s = left_s + GUARD_S if fresh or left_s <= FIRST_BYTE_S else FIRST_BYTE_S
+        waits = fresh or left_s <= FIRST_BYTE_S or not self._pool.options.repeats
+        wait_s = left_s + GUARD_S if waits else FIRST_BYTE_S
         while not transfer.ended and not transfer.has_head:
             if engine.wait(transfer, wait_s):
                 continue
@@ -464,6 +470,6 @@ def _fixed(options: Options) -> dict[int, Any]:
         pycurl.HTTP_CONTENT_DECODING: 0,
         pycurl.PATH_AS_IS: 1,
         pycurl.CONNECTTIMEOUT_MS: max(int(options.connect_timeout_s * 1000), 1),
-        pycurl.MAXAGE_CONN: MAX_IDLE_S,
+        pycurl.MAXAGE_CONN: MAX_IDLE_S if options.repeats else MAX_IDLE_ONCE_S,
         pycurl.MAXLIFETIME_CONN: MAX_AGE_S,
     }

@@ -26,22 +26,27 @@ if TYPE_CHECKING:
 _HEADERS: Final = {"User-Agent": "ekyc-worker", "Accept-Encoding": "identity"}
 
 
-def session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
+def session(
+    connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "", repeats: bool = True
+) -> Session:
     """Return a session for hosts that the configuration trusts. Use `deadline`, and ``read_bounded`` for bodies.
 
     It takes nothing from the environment, follows no redirect, keeps no cookie, and raises only
     ``requests.RequestException`` for faults of a network or a server. `connect_timeout_s` covers DNS lookup, TCP and
-    TLS.
+    TLS. `repeats`: see ``Options``.
     """
-    return Session(Options(connect_timeout_s, proxy=proxy, ca_bundle=ca_bundle))
+    return Session(Options(connect_timeout_s, proxy=proxy, ca_bundle=ca_bundle, repeats=repeats))
 
 
-def public_session(connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "") -> Session:
+def public_session(
+    connect_timeout_s: float = CONNECT_S, *, proxy: str = "", ca_bundle: str = "", repeats: bool = True
+) -> Session:
     """Return a session for untrusted hosts: it dials only public addresses, regardless of how a name resolves.
 
     A proxy resolves names and dials itself: it has to refuse addresses that are not public.
     """
-    return Session(Options(connect_timeout_s, public=True, proxy=proxy, ca_bundle=ca_bundle))
+    options = Options(connect_timeout_s, public=True, proxy=proxy, ca_bundle=ca_bundle, repeats=repeats)
+    return Session(options)
 
 
 class Session(requests.Session):

@@ -188,7 +188,13 @@ def _state(one: EndpointState) -> str:
     if one.failing_since_ms is None:
         return "ok"
     lasts = span((one.now_ms - one.failing_since_ms) / 1000)
-    return f"failing for {lasts} ({one.strain(LIMITS):.0%} of the way to its pause)"
+    held_s = ((one.held_until_ms or 0) - one.now_ms) / 1000
+    held = (
+        f"; nothing is sent for {span(held_s)}, or until `ekyc deliveries resume {one.name}`"
+        if held_s > 0
+        else ""
+    )
+    return f"failing for {lasts} ({one.strain(LIMITS):.0%} of the way to its pause){held}"
 
 
 def _story(one: Delivery, now_ms: int) -> Iterator[str]:
