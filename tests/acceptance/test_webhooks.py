@@ -20,6 +20,7 @@ from tests.support.waiting import until
 from worker.decisions.table import PACKAGED
 from worker.ledger.models import Stage
 from worker.ledger.webhooks import Shelf, State, Webhooks
+from worker.runtime.delivery_runner import CALLS
 from worker.signatures import Verifier
 
 if TYPE_CHECKING:
@@ -289,7 +290,8 @@ def test_an_endpoint_that_hangs_holds_back_nothing_else(fleet: Fleet, receiver: 
         beside_s = _pace(fleet, receiver, "beside")
         print(f"200 decisions: {alone_s:.2f} s alone, {beside_s:.2f} s beside an endpoint that hangs")  # noqa: T201
         assert state(fleet, "dead").waiting == 1000
-        assert state(fleet, "dead").in_flight <= 64
+        # More may be claimed, and are given back: a message on the queue holds no place yet.
+        assert dead.most <= CALLS
         # A noisy machine: a bound ten times off.
         assert beside_s < 10 * max(alone_s, 0.5)
         (found,) = [each for each in [state(fleet, "shop")] if each.waiting == 0]
