@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(1800)
 
-#: For each of seven operations. With the cases that schemathesis derives from the schemas, these are more than `LEAST`.
-EXAMPLES: Final = 300
+#: For each operation. With the cases that schemathesis derives from the schemas, these are more than `LEAST` in all.
+EXAMPLES: Final = 120
 
 LEAST: Final = 2000
 
