@@ -12,7 +12,7 @@ demo: .venv/run.stamp ## Run 300 verifications from enqueue to decision: Valkey,
 	@$(BIN)/ekyc demo
 
 test: .venv/dev.stamp ## Run the quick tests: unit, integration, a dozen with real processes
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev.stamp ## Run the slow tests: fleets that are killed, both brokers, a browser, the short chaos run
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m slow --durations=25 tests/install tests
