@@ -51,7 +51,7 @@ def parse(raw: bytes) -> Any:
         raise SchemaError("", f"must have at most {MAX_LEVELS} levels") from None
     except ValueError:
         raise SchemaError("", "must be JSON in UTF-8") from None
-    if containers > MAX_LEVELS and not _is_within(value, MAX_LEVELS):
+    if containers > MAX_LEVELS and not is_within(value, MAX_LEVELS):
         raise SchemaError("", f"must have at most {MAX_LEVELS} levels")
     return value
 
@@ -83,7 +83,8 @@ def _same(one: Any, other: Any) -> bool:
     return not isinstance(one, dict | list) or json.dumps(one) == json.dumps(other)
 
 
-def _is_within(value: Any, levels: int) -> bool:
+def is_within(value: Any, levels: int) -> bool:
+    """Return whether `value`, an object or array, has at most `levels` levels of them."""
     outer = [value]
     for _ in range(levels):
         outer = [

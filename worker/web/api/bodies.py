@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 
 from flask import g, request
 
+from schemas.vendor_json import is_within
 from worker.web.api.costly import LARGE_BODY, take_place
 from worker.web.api.problems import BAD_REQUEST, NOT_JSON, Problem
 
@@ -56,7 +57,7 @@ def parse(raw: bytes) -> Any:
         raise ValueError(f"the body is nested more than {MAX_LEVELS} levels deep") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the body is not JSON at line {error.lineno}, column {error.colno}") from None
-    if raw.count(b"{") + raw.count(b"[") > MAX_LEVELS and not _is_within(value, MAX_LEVELS):
+    if raw.count(b"{") + raw.count(b"[") > MAX_LEVELS and not is_within(value, MAX_LEVELS):
         raise ValueError(f"the body is nested more than {MAX_LEVELS} levels deep")
     return value
 
@@ -79,20 +80,6 @@ def _integer(digits: str) -> int:
 def _constant(name: str) -> NoReturn:
     del name
     raise _Fault("the body has NaN or Infinity, which JSON does not have")
-
-
-def _is_within(value: Any, levels: int) -> bool:
-    outer = [value]
-    for _ in range(levels):
-        outer = [
-            inner
-            for container in outer
-            for inner in (container.values() if isinstance(container, dict) else container)
-            if isinstance(inner, dict | list)
-        ]
-        if not outer:
-            return True
-    return False
 
 
 _DECODER: Final = json.JSONDecoder(
