@@ -1,21 +1,26 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all chaos chaos-short fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-fairness bench-done bench-schedule bench-call bench-evidence bench-http bench-notifications docs docs-serve lint format lock clean
+.PHONY: help demo test test-slow test-all chaos chaos-short fuzz fuzz-http bench bench-smoke bench-waiting bench-idle bench-dispatchers bench-fairness bench-done bench-schedule bench-call bench-evidence bench-http bench-console bench-notifications docs docs-serve console-pictures sbom audit lint format lock clean
 SHELL := /bin/sh
+
+# Where it is set, each of hundreds of processes compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
 
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-demo: .venv/run.stamp ## Run 300 verifications from enqueue to decision: Valkey, a vendor, workers, web, a pipeline, webhooks
-	@$(BIN)/ekyc demo
+demo: .venv/run.stamp ## Run 300 verifications from enqueue to decision, with real parts (ARGS=--keep leaves them running for the console)
+	@$(BIN)/ekyc demo $(ARGS)
 
 test: .venv/dev.stamp ## Run the quick tests: unit, integration, a dozen with real processes
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev.stamp ## Run the slow tests: fleets that are killed, both brokers, a browser, the short chaos run
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m slow --durations=25 tests/install tests
+	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder -m slow --durations=25 tests/install tests
 
 test-all: test test-slow ## Run every test
 
@@ -24,6 +29,9 @@ chaos: .venv/dev.stamp ## Inject faults everywhere while 5,000 verifications run
 
 chaos-short: .venv/dev.stamp ## The same with 500 verifications (two minutes)
 	@$(BIN)/python -m tests.chaos --version short
+
+fuzz: .venv/dev.stamp ## Read random answers, and damage HTTP at random: nothing breaks, nothing is approved (a minute; ARGS="--seconds 300")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 fuzz-http: .venv/dev.stamp ## Damage HTTP at random: no verification gets another's answer (a minute; ARGS="--seconds 600")
 	@$(BIN)/python -m tests.fuzz.http $(ARGS)
@@ -55,6 +63,9 @@ bench-schedule: .venv/dev.stamp ## Simulate our countdowns and others, and draw 
 bench-http: .venv/dev.stamp ## Measure what the HTTP API accepts, beside an empty handler (3 minutes)
 	@$(BIN)/python benchmarks/http_api.py $(ARGS)
 
+bench-console: .venv/dev.stamp ## Measure the console: one tab beside fifty, the first byte of each screen, the weight of pages (2 minutes)
+	@$(BIN)/python benchmarks/console.py $(ARGS)
+
 bench-notifications: .venv/dev.stamp ## Measure the delay of a decision with and without the vendor's callbacks (4 minutes)
 	@$(BIN)/python -m benchmarks.notifications $(ARGS)
 
@@ -70,6 +81,15 @@ docs: .venv/docs.stamp ## Renew the generated pages, and build the site in build
 
 docs-serve: docs ## The same, and serve the site on http://127.0.0.1:8001
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/site 8001
+
+console-pictures: .venv/dev.stamp ## Draw the pictures of docs/console-screens.md, in Chromium and with a fleet at work (two minutes)
+	@$(BIN)/python -m tests.acceptance.console_pictures docs/images
+
+sbom: .venv/dev.stamp ## Write the packages of the product with their licences to build/sbom.cdx.json (CycloneDX; ten seconds)
+	@$(BIN)/python -m tools.sbom
+
+audit: .venv/dev.stamp ## Compare those packages with a copy of github.com/pypa/advisory-database (ADVISORIES=folder)
+	@$(BIN)/python -m tools.audit $(ADVISORIES)
 
 lint: .venv/dev.stamp ## Ruff, mypy --strict, import-linter, plain English
 	@$(BIN)/ruff check .
@@ -95,21 +115,23 @@ clean: ## Remove everything that the targets above create
 
 .venv/run.stamp: requirements/run.lock pyproject.toml | .venv/bin/python
 	@echo "Installing the packages of the product into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) --require-hashes -r requirements/run.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
+# pip compiles on one core. Without it each process of the first `make test` compiles the same modules.
 .venv/dev.stamp: requirements/dev.lock .venv/run.stamp
 	@echo "Installing the packages of the tests into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 .venv/bench.stamp: requirements/bench.lock .venv/run.stamp
 	@echo "Installing the packages of the benchmark into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/bench.lock
 	@touch $@
 
 .venv/docs.stamp: requirements/docs.lock .venv/dev.stamp
 	@echo "Installing the packages of the documentation into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/docs.lock
 	@touch $@

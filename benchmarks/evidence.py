@@ -4,9 +4,9 @@
 
 For each verification: an answer of 1 kB, two images of 60 kB that come from memory, and a manifest. Ours keeps the
 answer, reads it again as another worker would, hashes and keeps the images, seals them; all is synced to the disk. The
-other ways: `fsync` is ours with each file synced by itself, where ours syncs the file system; `plain` makes a folder
-and writes four files. Each with one verification after the other and 64 at once, as the greenlets of one thread that a
-worker's calls are, in turns; medians of the rounds.
+other ways: `encrypted` is ours with keys; `fsync` is ours with each file synced by itself, where ours syncs the file
+system; `plain` makes a folder and writes four files. Each with one verification after the other and 64 at once, as the
+greenlets of one thread that a worker's calls are, in turns; medians of the rounds.
 
 Nothing is removed before the end: a file system without a journal passes over the places of what was removed a short
 while ago, one by one, and takes many times as long for it.
@@ -33,6 +33,7 @@ from worker.evidence.archive import archive
 from worker.evidence.images import Image, Images
 from worker.evidence.storage import durability
 from worker.evidence.store import Evidence
+from worker.keyring import format_key, new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,15 +70,20 @@ def answer(signature_id: str) -> bytes:
     return json.dumps({"code": "SUCCESS", "data": data, "transactionId": "d3fde1547eeaf226"}).encode()
 
 
-def ours(folder: Path) -> Callable[[str], None]:
+def ours(folder: Path, keys: str = "") -> Callable[[str], None]:
     """As a worker does it on this file system."""
-    evidence, images = Evidence(folder.as_uri()), cast("Images", Memory())
+    evidence, images = Evidence(folder.as_uri(), keys=keys), cast("Images", Memory())
 
     def keep(signature_id: str) -> None:
         evidence.of(REGION, signature_id).keep_answer(answer(signature_id))
         archive(evidence.of(REGION, signature_id), images, refresh=lambda: None)
 
     return keep
+
+
+def encrypted(folder: Path) -> Callable[[str], None]:
+    """As `ours`, with a key: each verification has one file more, and each file is sealed."""
+    return ours(folder, format_key(new_key("bench")))
 
 
 def fsync(folder: Path) -> Callable[[str], None]:
@@ -116,7 +122,7 @@ def figures(folder: Path, verifications: int, rounds: int) -> list[dict[str, Any
     taken: dict[tuple[str, int], list[dict[str, float]]] = {}
     for turn in range(rounds):
         for at_once in AT_ONCE:
-            for way in (ours, fsync, plain):
+            for way in (ours, encrypted, fsync, plain):
                 keep = way(folder / f"{way.__name__}-{at_once}-{turn}")
                 taken.setdefault((way.__name__, at_once), []).append(measure(keep, at_once, verifications))
     return [
@@ -143,7 +149,7 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print("{way:5} {at_once:3} at once: {wall_us:6} us, {cpu_us:6} us of processor time".format(**row))
+        print("{way:9} {at_once:3} at once: {wall_us:6} us, {cpu_us:6} us of processor time".format(**row))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from sandbox.catalogue import catalogue
 from sandbox.faults import Faults
 from sandbox.reply import Reply
 from sandbox.stats import Stats
-from sandbox.vendor import IMAGE_PATH, RESULT_PATH, TOKEN_PATH
+from sandbox.vendor import CLEAR_PATH, IMAGE_PATH, RESULT_PATH, TOKEN_PATH
 
 if TYPE_CHECKING:
     from sandbox.request import Request
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The answer to a request. `call` is `token`, `result` or `image`, and empty for all other requests."""
+    """The answer to a request. `call` is `token`, `result`, `image` or `clear`, and empty for all other requests."""
 
     reply: Reply
     call: str = ""
@@ -61,6 +61,9 @@ class App:
             return Exchange(reply, "result", signature_id)
         if request.method == "POST" and request.path == TOKEN_PATH:
             return Exchange(self.vendor.token(request), "token")
+        if request.method == "POST" and request.path == CLEAR_PATH:
+            signature_id, reply = self.vendor.clear(request)
+            return Exchange(reply, "clear", signature_id)
         if request.method == "GET" and (found := IMAGE_PATH.fullmatch(request.path)):
             return Exchange(self.vendor.image(request, found[1], found[2]), "image", found[1])
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 #: Ids that are remembered, about 0.4 kB each. Beyond it the least recently used id is forgotten, and starts over.
 MAX_IDS: Final = 1_000_000
+
+
+class Clearance(StrEnum):
+    """What became of a request to delete, in the words of the vendor's messages."""
+
+    CLEARED = "OK"
+    UNKNOWN = "SignatureId is not exist"
+    UNFINISHED = "Transaction is not finished"
 
 
 @dataclass(slots=True)
@@ -38,6 +47,8 @@ class Track:
     settled: int = 0
     settled_first_given_at_ms: int | None = None
     image_gets: int = 0
+    #: Whether its data was deleted on request.
+    cleared: bool = False
 
     def next_step(self, now_ms: int) -> Step:
         waited_s = (now_ms - (self.first_asked_at_ms or now_ms)) / 1000
@@ -126,6 +137,22 @@ class State:
             fault = track.scenario.image_fault
             return track.scenario, fault if fault and before < fault.times else None
 
+    def clear(self, signature_id: str) -> Clearance:
+        """Delete the data of an id, which is then unknown, as the real vendor may have it."""
+        with self._lock:
+            track = self._tracks.get(signature_id)
+            if track is None or track.cleared or track.first_asked_at_ms is None:
+                return Clearance.UNKNOWN
+            if not isinstance(track.next_step(self._now_ms()), Settled):
+                return Clearance.UNFINISHED
+            track.cleared = True
+            return Clearance.CLEARED
+
+    def is_cleared(self, signature_id: str) -> bool:
+        with self._lock:
+            track = self._tracks.get(signature_id)
+            return track is not None and track.cleared
+
     def verifications(self) -> dict[str, dict[str, Any]]:
         """Return the figures of every id that is remembered."""
         with self._lock:
@@ -138,6 +165,7 @@ class State:
                     "settled_first_given_at_ms": track.settled_first_given_at_ms,
                     "settled_given": track.settled,
                     "image_gets": track.image_gets,
+                    "cleared": track.cleared,
                 }
                 for signature_id, track in self._tracks.items()
             }

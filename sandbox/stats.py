@@ -16,7 +16,9 @@ class Stats:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._answers: dict[str, Counter[str]] = {"token": Counter(), "result": Counter(), "image": Counter()}
+        self._answers: dict[str, Counter[str]] = {
+            call: Counter() for call in ("token", "result", "image", "clear")
+        }
         self._in_flight = 0
         self._max_in_flight = 0
 
@@ -45,4 +47,5 @@ class Stats:
                 "answers": dict(self._answers["result"]),
                 "token_answers": dict(self._answers["token"]),
                 "image_answers": dict(self._answers["image"]),
+                "clear_answers": dict(self._answers["clear"]),
             }

@@ -1,4 +1,4 @@
-"""The vendor's three calls: a token, a result, and an image, archive or video."""
+"""The vendor's four calls: a token, a result, an image, archive or video, and the deletion of its data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sandbox.faults import Faults, draw
 from sandbox.links import FILES, Verdict
 from sandbox.reply import Reply
 from sandbox.scenario import Fault, Kind, Links, Pending
+from sandbox.state import Clearance
 from sandbox.tokens import TokenRefused
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TOKEN_PATH: Final = "/openapi/auth/ticket/v1/generate-token"  # noqa: S105 - a path
 RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
+CLEAR_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/clear-data"
 IMAGE_PATH: Final = re.compile(rf"/images/([A-Za-z0-9_-]{{1,64}})/({'|'.join(FILES)})\.(?:jpg|zip|mp4)")
 
 _SIGNATURE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -63,6 +65,7 @@ class Vendor:
         self._seed = seed
         self._pause = pause
         self._token_calls = count()
+        self._clear_calls = count()
 
     def token(self, request: Request) -> Reply:
         """Generate Token."""
@@ -91,8 +94,10 @@ class Vendor:
         if struck := self.faults.strike(draw(self._seed, asked, before)):
             return asked, answers.fault(struck, answers.envelope("SUCCESS"))
         token = request.header("X-ACCESS-TOKEN")
-        if not self.tokens.valid(token):
-            return asked, answers.refused("ACCESS_DENIED")
+        if not self.tokens.valid(token) or self.state.is_cleared(asked):
+            return asked, answers.refused(
+                "SIGNATURE_NOT_EXIST" if self.tokens.valid(token) else "ACCESS_DENIED"
+            )
         if late_s:
             self._pause(late_s)
         given = self.state.give(asked)
@@ -103,6 +108,20 @@ class Vendor:
         if isinstance(given.step, Fault) and given.step.kind is Kind.TOKEN_EXPIRED:
             self.tokens.revoke(token)
         return asked, self._answer(given, asked, request.origin)
+
+    def clear(self, request: Request) -> tuple[str, Reply]:
+        """Clear Data. Return the id, which is in the query although it is a POST, or "", and the answer."""
+        asked = request.parameters().get("signatureId", "")
+        if struck := self.faults.strike(draw(self._seed, "clear", next(self._clear_calls))):
+            return asked, answers.fault(struck, answers.envelope("SUCCESS"))
+        if not self.tokens.valid(request.header("X-ACCESS-TOKEN")):
+            return asked, answers.refused("ACCESS_DENIED")
+        if not asked:
+            return "", answers.refused("PARAMETER_ERROR", message="SignatureId is empty")
+        outcome = self.state.clear(asked)
+        if outcome is Clearance.CLEARED:
+            return asked, Reply("SUCCESS", answers.envelope("SUCCESS"))
+        return asked, answers.refused("PARAMETER_ERROR", message=outcome)
 
     def image(self, request: Request, signature_id: str, side: str) -> Reply:
         """Return the image, if the link has our signature and has not expired."""

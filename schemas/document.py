@@ -139,6 +139,7 @@ class DocDetailSchema(VendorRecord):
 
     into = DocDetail
     decided = frozenset({"docResult", "ocrResult"})
+    unread = frozenset({"subDocType", "ocrInfo", "eventDetails"})
 
     doc_result = fields.String()
     ocr_result = fields.String()

@@ -24,7 +24,7 @@ class VendorRecord(Schema):
     #: The names, as on the wire, of the fields that a decision depends on. An object is refused if such a field
     #: cannot be read, occurs twice with different values, or differs in letter case.
     decided: ClassVar[frozenset[str]] = frozenset()
-    #: Names that the vendor documents and that are not read.
+    #: Names that the vendor documents and that are not read, or not by each instance.
     unread: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **kwargs: Any) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "DocDetail",
     "OverallResult",
     "Result",
+    "load_decidable",
     "load_result",
 ]
 
@@ -162,6 +163,7 @@ class ResultSchema(VendorRecord):
             *("docDetail", "faceDetail"),
         }
     )
+    unread = frozenset({"countryCodeIso3"})
 
     signature_id = fields.String()
     overall_result = Outcome()
@@ -229,6 +231,16 @@ def _contradictions(
 
 _SCHEMA: Final = ResultSchema()
 
+#: The parts of an answer that nothing depends on.
+_FOR_PEOPLE: Final = (
+    "country_code_iso3",
+    "doc_detail.sub_doc_type",
+    "doc_detail.ocr_info",
+    "doc_detail.events",
+)
+
+_DECIDABLE_SCHEMA: Final = ResultSchema(exclude=_FOR_PEOPLE)
+
 _OUTCOME_SCHEMA: Final = ResultSchema(
     only=(
         *("signature_id", "overall_result", "idv_result", "error_code", "error_codes"),
@@ -246,6 +258,14 @@ def load_result(data: Any, *, signature_id: str) -> Result:
     is read, and has a `contradiction`.
     """
     return _load(_SCHEMA, data, signature_id)
+
+
+def load_decidable(data: Any, *, signature_id: str) -> Result:
+    """Read an answer as `load_result` does, without the parts that nothing depends on.
+
+    Takes two thirds of the time. None of these parts makes `load_result` raise: one that cannot be read is left out.
+    """
+    return _load(_DECIDABLE_SCHEMA, data, signature_id)
 
 
 def load_outcome(data: Any, *, signature_id: str) -> Result:

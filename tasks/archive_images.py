@@ -63,6 +63,7 @@ def keep(verification: Verification, attempt: Attempt) -> Transition:
                 services().images,
                 refresh=links.ask,
                 final=verification.settled_for_s > ARCHIVE_FOR_S,
+                recent=services().recent_answers,
             )
     except EvidenceLost as lost:
         return services().policy.after_loss(verification, lost)

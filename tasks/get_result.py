@@ -6,7 +6,6 @@ block it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from celery import chain
@@ -14,10 +13,11 @@ from celery import chain
 from tasks.archive_images import archive_images
 from tasks.route_decision import route_decision
 from worker.advance.answers import OursToFix, Settled, UnknownId, Unreadable, read_again
-from worker.decisions import facts
+from worker.decisions.authenticity import established, sealed
 from worker.errors import EvidenceConflict
+from worker.evidence.paths import ANSWER
+from worker.evidence.recent_answers import Known
 from worker.ledger import transitions
-from worker.ledger.fields import Field
 from worker.ledger.models import Batch, Stage
 from worker.messaging.publish import BROKEN, described
 from worker.runtime.app import app
@@ -68,21 +68,31 @@ def keep(verification: Verification, answer: Answer) -> Transition:
             evidence.keep_unreadable(answer.raw)
         case Settled() | UnknownId() if write.stage is Stage.ARCHIVING:
             kept = evidence.keep_answer(answer.raw)
-            if kept != answer.raw:
+            if kept == answer.raw:
+                if isinstance(answer, Settled):
+                    known = Known(answer.result, answer.transaction_id)
+                    services().recent_answers.add(verification.region, signature_id, kept, known)
+            else:
                 earlier = read_again(kept, signature_id=signature_id)
                 if outcome(earlier) != outcome(answer):
                     raise EvidenceConflict("OTHER_RESULT", "an answer with another result is stored already")
-                write = after(verification, earlier)
+                if evidence.may_be_planted(ANSWER):
+                    # People who can write the store and have no key can plant an answer before the first one is stored.
+                    if established(earlier) != established(answer):
+                        raise EvidenceConflict(
+                            EvidenceConflict.MAY_BE_PLANTED,
+                            "an answer with other facts is stored already, and was not encrypted",
+                        )
+                    evidence.replace_planted(ANSWER, answer.raw)
+                else:
+                    write = after(verification, earlier)
     return write
 
 
 def after(verification: Verification, answer: Answer) -> Transition:
-    """Return the transition of `answer`; of a result with the facts that decision tables read."""
+    """Return the transition of `answer`, with what decisions are made by."""
     transition = services().policy.after(verification, answer)
-    if not isinstance(answer, Settled):
-        return transition
-    kept = facts.text_of(answer.result)
-    return replace(transition, fields={**transition.fields, Field.FACTS: kept})
+    return sealed(transition, verification, answer, services().sealer)
 
 
 def outcome(answer: Answer) -> tuple[str, ...]:

@@ -88,8 +88,8 @@ class Environment:
         self.names.add(name)
         try:
             text = self._text(name)
-        except (ValueError, OSError):
-            self.faults.append(f"{name}_FILE: the file that it names cannot be read as text")
+        except (ValueError, OSError) as error:
+            self.faults.append(f"{name}_FILE: the file that it names {_unreadable(error, name)}")
             return default
         if not text.strip():
             return default
@@ -106,6 +106,20 @@ class Environment:
         if path := os.environ.get(f"{name}_FILE"):
             return Path(path).read_text().strip()
         return os.environ.get(name, "")
+
+
+def _unreadable(error: Exception, name: str) -> str:
+    """Return why a file cannot be read. Its path is not quoted: it may be the secret itself, set by mistake."""
+    match error:
+        case FileNotFoundError() if not Path(os.environ[f"{name}_FILE"]).is_absolute():
+            return "does not exist below the folder in which this command was started: give an absolute path"
+        case FileNotFoundError():
+            return "does not exist"
+        case IsADirectoryError():
+            return "is a folder"
+        case PermissionError():
+            return "cannot be read by this account: check its owner and its mode"
+    return "cannot be read as text"
 
 
 def _unchanged(text: str) -> str:

@@ -6,9 +6,12 @@
     │       └── EvidenceUnsuitable  the evidence store lacks a guarantee that evidence needs
     ├── Unavailable             a dependency does not answer                   exit code 1
     │   ├── LedgerUnavailable       the ledger's Redis
+    │   │   └── RightMissing            … answers, and denies our account a command or a key
     │   ├── BrokerUnavailable       the queue of a message
     │   ├── EvidenceUnavailable     the evidence store
-    │   │   └── StoreAway               … and its circuit breaker is open
+    │   │   ├── StoreAway               … and its circuit breaker is open
+    │   │   └── EvidenceKeyUnknown      … or not without a key that this process does not have
+    │   ├── TimestampUnavailable    the authority gives no timestamp for the log of evidence
     │   ├── VendorUnavailable       the vendor gives no token
     │   └── ImageUnavailable        the host of an image
     │       ├── ImageLinkExpired        the link has expired; the vendor can give a fresh link
@@ -16,6 +19,9 @@
     └── Refused                 the server answered, but we refuse the content
         ├── ImageRefused            not an image, too large, or from a forbidden origin
         ├── EvidenceConflict        the evidence store holds other bytes under this name
+        │   └── LogDamaged              a file of the log of evidence is not what a holder of its key wrote
+        │       └── LogRolledBack           … or commits of the log are gone
+        ├── EvidenceErased          the evidence of this verification was erased
         ├── EvidenceLost            the evidence store answers, but stored evidence is gone
         └── SignatureRefused        the signature of a delivery is missing, stale or wrong
 
@@ -36,6 +42,8 @@ class EkycError(Exception):
 
     #: A later attempt may succeed.
     retry: ClassVar[bool] = False
+    #: The verification ends without a decision, and nothing of it is kept.
+    erased: ClassVar[bool] = False
     #: A person has to look at the verification.
     quarantine: ClassVar[bool] = False
     #: A person has to act: the fleet cannot fix the cause.
@@ -84,6 +92,10 @@ class LedgerUnavailable(Unavailable):
     cause = "LEDGER_UNAVAILABLE"
 
 
+class RightMissing(LedgerUnavailable):
+    """Raised when the account on the ledger's Redis lacks a right: a wait does not help, an administrator does."""
+
+
 class BrokerUnavailable(Unavailable):
     """Raised when a message could not be put on its queue."""
 
@@ -110,6 +122,18 @@ class StoreAway(EvidenceUnavailable):
         super().__init__("the evidence store is unavailable")
         self.not_for_s = not_for_s
         self.probed = probed
+
+
+class EvidenceKeyUnknown(EvidenceUnavailable):
+    """Raised when evidence is encrypted under a key that this process does not have. Another worker may have it."""
+
+    cause = "EVIDENCE_KEY_UNKNOWN"
+
+
+class TimestampUnavailable(Unavailable):
+    """Raised when the timestamp authority gives no timestamp for a checkpoint of the log of evidence."""
+
+    cause = "TIMESTAMP_UNAVAILABLE"
 
 
 class VendorUnavailable(Unavailable):
@@ -155,11 +179,46 @@ class ImageRefused(Refused):
 
 
 class EvidenceConflict(Refused):
-    """Raised when the evidence store already holds other bytes under a name that is written once."""
+    """Raised when stored evidence is not what was written. ``reason`` says how it differs."""
+
+    #: A named key does not open a data key that is wrapped under its id.
+    WRONG_KEY: ClassVar[str] = "WRONG_KEY"
+    #: An object is encrypted, and its `key.json` is gone.
+    KEY_MISSING: ClassVar[str] = "KEY_MISSING"
+    #: `key.json` cannot be parsed.
+    KEY_UNREADABLE: ClassVar[str] = "KEY_UNREADABLE"
+    #: An encrypted object was changed, cut, renamed or moved.
+    SEALED_BYTES: ClassVar[str] = "SEALED_BYTES"
+    #: An object is not encrypted, and its `key.json` says that it is.
+    PLAIN_BYTES: ClassVar[str] = "PLAIN_BYTES"
+    #: An object was plain when the first process with keys came: somebody may have planted it.
+    MAY_BE_PLANTED: ClassVar[str] = "MAY_BE_PLANTED"
 
     quarantine = True
     alarm = True
     cause = "EVIDENCE_CONFLICT"
+
+
+class EvidenceErased(Refused):
+    """Raised when the evidence of a verification was erased: nothing is stored for it any more."""
+
+    erased = True
+    cause = "EVIDENCE_ERASED"
+
+
+class LogDamaged(EvidenceConflict):
+    """Raised when a file of the log of evidence is not what a holder of the log's key wrote: nothing is added to it."""
+
+    cause = "EVIDENCE_LOG_DAMAGED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.cause, message)
+
+
+class LogRolledBack(LogDamaged):
+    """Raised when commits of the log of evidence are gone that were there before."""
+
+    cause = "EVIDENCE_LOG_ROLLED_BACK"
 
 
 class EvidenceLost(Refused):
@@ -173,6 +232,23 @@ class EvidenceLost(Refused):
     quarantine = True
     alarm = True
     cause = "EVIDENCE_LOST"
+
+
+class OutcomeForged(Refused):
+    """Raised when the ledger has an outcome or a decision that no worker wrote. ``reason`` says what is wrong."""
+
+    #: There is no stored answer that could confirm it.
+    NO_ANSWER: ClassVar[str] = "NO_ANSWER"
+    #: The stored answer has another outcome.
+    OTHER_OUTCOME: ClassVar[str] = "OTHER_OUTCOME"
+    #: The stored answer leads to another decision.
+    OTHER_DECISION: ClassVar[str] = "OTHER_DECISION"
+    #: It has no MAC, no result and no answer, as an older release settles at a deadline; or an answer that was plain.
+    UNPROVEN: ClassVar[str] = "UNPROVEN"
+
+    quarantine = True
+    alarm = True
+    cause = "OUTCOME_FORGED"
 
 
 class SignatureRefused(Refused):

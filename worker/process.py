@@ -95,3 +95,11 @@ def exit_with_error(error: EkycError) -> NoReturn:
     """Print the error on stderr, one line per fault, and exit with its exit code. Raises ``SystemExit``."""
     print("\n".join(f"ekyc: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
     raise SystemExit(error.exit_code) from None
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, without its message, which may quote the request."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{at.tb_frame.f_globals.get('__name__')}:{at.tb_lineno}" if at else ""

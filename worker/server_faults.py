@@ -5,6 +5,7 @@ The words quote neither the server's reply nor any part of a URL.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ _CLUSTER: Final = Fault(
     "is part of a cluster", "give the address of a single primary in {url} (docs/redis.md)"
 )
 _ADDRESS: Final = "check that it runs, and its address in {url}"
+
+#: Redis's codes for a refused write.
+_NO_WRITES: Final = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS"})
+
+#: The same where redis-py has removed the code.
+_NO_WRITE_ERRORS: Final = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
 
 #: By redis-py's class for an error.
 _BY_CLASS: Final = (
@@ -70,10 +77,23 @@ _BY_TEXT: Final = (
         ),
     ),
     (
+        "NOAUDIT",
+        Fault(
+            "cannot add to the audit log, so nothing was done",
+            "the ids of its streams are ahead of the clock: rename them (docs/operators.md#the-audit-log)",
+        ),
+    ),
+    (
         "Connection closed",
         Fault("closes the connection", "check the port in {url}; if it uses TLS, write rediss:// there"),
     ),
 )
+
+#: The name of a command in the reply to an account that may not run it. Nothing else of a reply is quoted.
+_COMMAND: Final = re.compile(r"to run the '([a-z|_-]{1,40})' command")
+
+#: In the reply to a script whose account lacks a right. Its code is ERR.
+_IN_A_SCRIPT: Final = "ACL failure in script"
 
 #: By the class of an underlying error, for a server that cannot be reached.
 _BY_CAUSE: Final = (
@@ -102,6 +122,11 @@ def _fault(error: BaseException) -> Fault:
     known += [found for part, found in _BY_TEXT if part in text]
     if known:
         return known[0]
+    if lacks_right(error):
+        return Fault(
+            f"denies our account {_right(text)} (NOPERM)",
+            "`ekyc doctor` prints the command that gives the missing rights",
+        )
     if isinstance(error, exceptions.ResponseError):
         return Fault(f"refuses a command ({word(error)})", "run `ekyc doctor`")
     return _unreachable(error)
@@ -167,7 +192,27 @@ def described(error: BaseException) -> str:
     return type(error).__name__
 
 
+def refuses_writes(error: exceptions.ResponseError) -> bool:
+    """Whether Redis answers but takes no writes: it is full, a replica, cannot save, or has too few replicas."""
+    return word(error) in _NO_WRITES or isinstance(error, _NO_WRITE_ERRORS)
+
+
+def lacks_right(error: BaseException) -> bool:
+    """Whether Redis answers that the account may not do this, also within a script."""
+    return isinstance(error, exceptions.NoPermissionError) or (
+        isinstance(error, exceptions.ResponseError) and _IN_A_SCRIPT in str(error)
+    )
+
+
+def _right(reply: str) -> str:
+    if found := _COMMAND.search(reply):
+        return f"the command {found[1]}"
+    return "a channel" if "channel" in reply else "a key"
+
+
 def word(error: exceptions.ResponseError) -> str:
     """Return the error code of Redis (OOM, MISCONF, NOPERM, …), or redis-py's class if it has removed the code."""
+    if lacks_right(error):
+        return "NOPERM"
     first = str(error).partition(" ")[0]
     return error.status_code or (first if first.isupper() else type(error).__name__)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -21,11 +21,12 @@ from urllib.parse import unquote, urlsplit
 from worker.enqueue_request import REGIONS, canonical_region
 from worker.environment import Environment, Range
 from worker.errors import ConfigError
+from worker.keyring import parse_keys
 from worker.signatures import parse_private_keys
 from worker.time_budget import LEASE_LIMITS_S, LEASE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -41,24 +42,19 @@ ALIKE: Final = 0.87
 #: The similarity from which a setting is suggested.
 NEAR: Final = 0.7
 
-#: Settings of later releases: an environment that is prepared for them must not stop a process of this release.
-LATER: Final = frozenset(
-    {
-        "EKYC_CA_BUNDLE",
-        "EKYC_CONSOLE_EVIDENCE",
-        "EKYC_CONSOLE_USERS_FILE",
-        "EKYC_EVIDENCE_KEYS",
-        "EKYC_EVIDENCE_KEYS_URL",
-        "EKYC_PROXY",
-        "EKYC_RETAIN",
-    }
-)
+#: The ways in which a bucket of S3 encrypts objects at rest, and the modes of its Object Lock.
+SSE: Final = ("aws:kms", "aws:kms:dsse", "AES256")
+LOCK_MODES: Final = ("GOVERNANCE", "COMPLIANCE")
+
+#: The entry of `EKYC_CONSOLE_PROXIES` for clients of a `unix:` socket, which have no address.
+UNIX: Final = "unix"
 
 _OURS: Final = ("EKYC_", "ADVANCE_")
 
 #: The variables that Kubernetes and Docker set for a service called `ekyc-…`.
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$")
 
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _QUEUE: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
@@ -96,6 +92,30 @@ class Settings:
     #: `file:var/evidence` is below the folder in which a worker is started. Credentials of a bucket come from the usual
     #: `AWS_…`, `GOOGLE_…`, `AZURE_…` variables. Requirements for a store: docs/evidence-stores.md. Unset: none.
     evidence_url: str = ""
+    #: The keys that encrypt evidence, `id:base64`, separated by commas or line ends, the current one first; best as
+    #: `EKYC_EVIDENCE_KEYS_FILE`: see docs/encryption.md. `ekyc evidence keygen` makes one. The same for all workers.
+    #: Unset: everyone who can read the evidence store can read the documents in it.
+    evidence_keys: str = field(default="", repr=False)
+    #: Where the wrapped data key of each verification is stored, in the form of `EKYC_EVIDENCE_URL`, such as a bucket
+    #: without a lock, so that evidence in a locked bucket can be erased. Unset: beside the evidence.
+    evidence_keys_url: str = ""
+    #: The private key that signs the log of evidence, `PRIVATE+KEY+<name>+…`, best as `EKYC_LOG_KEY_FILE`: see
+    #: docs/evidence-log.md. `ekyc evidence keygen --log NAME` makes one. The same for all workers. Further keys of the
+    #: same name, public or private, separated by commas or line ends, are accepted. Unset: no log is kept, and a change
+    #: of the evidence by people who can write its store does not show.
+    log_key: str = field(default="", repr=False)
+    #: The URL of an RFC 3161 timestamp authority, which stamps each day's checkpoint of the log of evidence. Unset: no
+    #: timestamps.
+    timestamp_url: str = ""
+    #: How S3 encrypts what is written: `aws:kms`, `aws:kms:dsse` or `AES256`. Unset: as the bucket is set up.
+    evidence_sse: str = ""
+    #: The id or ARN of the KMS key for `EKYC_EVIDENCE_SSE`. Unset: the key that AWS manages.
+    evidence_sse_key: str = ""
+    #: Object Lock of S3: `GOVERNANCE` (a special right lifts the lock) or `COMPLIANCE` (nothing does).
+    #: See docs/evidence-stores.md#object-lock. Unset: as the bucket is set up.
+    evidence_lock: str = ""
+    #: Days for which `EKYC_EVIDENCE_LOCK` locks each object, such as 1827 for five years. Unset: none.
+    evidence_lock_days: int | None = None
     #: The allowed origins of images, such as `https://images.example.com`, separated by commas. Set it once you know
     #: them. An entry that cannot match a link (a path, a wildcard) is refused. Unset: any public host over https.
     image_origins: tuple[str, ...] = ()
@@ -138,6 +158,9 @@ class Settings:
     #: Seconds for which the ledger keeps a finished verification with its decision; enqueueing it again changes
     #: nothing. Takes about 1.5 kB of Redis each. The evidence stays.
     retention_s: float = 7 * 86_400.0
+    #: How long evidence is kept, by region and decision, such as `my=6y,*=5y,sg/reject=2y@decided`: see
+    #: docs/retention.md. Only `ekyc evidence retain --sweep` erases by it. Unset: as the law of each region asks.
+    retain: str = ""
     #: Seconds for which a worker, `web` or Flower waits for Redis at its start; then it exits with one line. No
     #: process has to start before another. Raise it if Redis takes longer to load.
     start_wait_s: float = 60.0
@@ -150,6 +173,18 @@ class Settings:
     #: The file with the tokens of the HTTP API: see docs/http-api.md. `ekyc token new` prints an entry. The file is
     #: read again when it changes. Unset: the API refuses every request.
     api_tokens_file: Path | None = None
+    #: The file with the users of the console: see docs/console.md. `ekyc console user add` writes an entry. The file is
+    #: read again when it changes. Unset: there is no console.
+    console_users_file: Path | None = None
+    #: The addresses, or networks such as `10.0.0.0/8`, of proxies in front of `web` that have authenticated the user
+    #: whom `EKYC_CONSOLE_PROXY_HEADER` names, separated by commas; `unix` is each client of a `unix:` socket. They must
+    #: remove the header that clients send: see docs/console.md#single-sign-on. Unset: users log in with a password.
+    console_proxies: tuple[str, ...] = ()
+    #: The header in which such a proxy names the user of a request.
+    console_proxy_header: str = "X-Forwarded-User"
+    #: `on`: users with the role `reviewer` see the images and fields of a verification in the console. `web` then needs
+    #: `EKYC_EVIDENCE_URL` and `EKYC_EVIDENCE_KEYS`. Unset: nobody sees evidence in the console.
+    console_evidence: str = ""
     #: The Sentry project that receives error reports: see docs/traces.md#error-reports. Needs the extra `sentry`.
     #: Unset: none.
     sentry_dsn: str = field(default="", repr=False)
@@ -170,6 +205,14 @@ class Settings:
             regions=_unique(env.list("ADVANCE_REGIONS", [], validate=_regions)) or REGIONS,
             base_url=env.str("ADVANCE_BASE_URL", "", validate=_origin).rstrip("/"),
             evidence_url=_absolute(env.str("EKYC_EVIDENCE_URL", "", validate=_evidence_url)),
+            evidence_keys=env.str("EKYC_EVIDENCE_KEYS", "", validate=parse_keys),
+            evidence_keys_url=_absolute(env.str("EKYC_EVIDENCE_KEYS_URL", "", validate=_evidence_url)),
+            log_key=env.str("EKYC_LOG_KEY", ""),
+            timestamp_url=env.str("EKYC_TIMESTAMP_URL", "", validate=_http_url),
+            evidence_sse=env.str("EKYC_EVIDENCE_SSE", "", validate=_one_of(SSE)),
+            evidence_sse_key=env.str("EKYC_EVIDENCE_SSE_KEY", ""),
+            evidence_lock=env.str("EKYC_EVIDENCE_LOCK", "", validate=_one_of(LOCK_MODES)),
+            evidence_lock_days=env.int("EKYC_EVIDENCE_LOCK_DAYS", None, validate=Range(min=1, max=36_525)),
             image_origins=_each(env.list("EKYC_IMAGE_ORIGINS", [], validate=_origins)),
             proxy=env.str("EKYC_PROXY", "", validate=_proxy),
             ca_bundle=env.str("EKYC_CA_BUNDLE", "", validate=_ca_bundle),
@@ -187,6 +230,7 @@ class Settings:
                 "EKYC_LEASE", default.lease_s, validate=Range(min=LEASE_LIMITS_S[0], max=LEASE_LIMITS_S[1])
             ),
             retention_s=env.float("EKYC_RETENTION", default.retention_s, validate=Range(min=3600)),
+            retain=env.str("EKYC_RETAIN", ""),
             start_wait_s=env.float("EKYC_START_WAIT", default.start_wait_s, validate=Range(min=0)),
             health_file=Path(path) if (path := env.str("EKYC_HEALTH_FILE", "")) else None,
             web_bind=_web_bind(
@@ -196,9 +240,15 @@ class Settings:
                 env.int("PORT", None, validate=Range(min=1, max=65_535)),
             ),
             api_tokens_file=Path(path) if (path := env.str("EKYC_API_TOKENS_FILE", "")) else None,
+            console_users_file=Path(path) if (path := env.str("EKYC_CONSOLE_USERS_FILE", "")) else None,
+            console_proxies=_each(env.list("EKYC_CONSOLE_PROXIES", [], validate=_networks)),
+            console_proxy_header=env.str(
+                "EKYC_CONSOLE_PROXY_HEADER", default.console_proxy_header, validate=_header
+            ),
+            console_evidence=env.str("EKYC_CONSOLE_EVIDENCE", "", validate=_on).replace("off", ""),
             sentry_dsn=env.str("SENTRY_DSN", ""),
         )
-        if faults := [*env.faults, *_misspelt(env.names)]:
+        if faults := [*env.faults, *_incomplete(settings), *_misspelt(env.names)]:
             raise ConfigError("\n".join(faults))
         return settings
 
@@ -229,6 +279,32 @@ def current() -> Settings:
 def is_decision_queue(name: str) -> bool:
     """Whether `name` is the pipeline's queue or one of its priority lists."""
     return name.strip().partition(_PRIORITY)[0] == DECISION_QUEUE
+
+
+def _incomplete(settings: Settings) -> Iterator[str]:
+    """Yield a line for each setting that needs another one."""
+    if settings.evidence_sse_key and not settings.evidence_sse.startswith("aws:kms"):
+        yield "EKYC_EVIDENCE_SSE_KEY: set EKYC_EVIDENCE_SSE=aws:kms, too"
+    if bool(settings.evidence_lock) != bool(settings.evidence_lock_days):
+        yield "EKYC_EVIDENCE_LOCK and EKYC_EVIDENCE_LOCK_DAYS: set both or none"
+    elsewhere = urlsplit(settings.evidence_keys_url).netloc not in {
+        "",
+        urlsplit(settings.evidence_url).netloc,
+    }
+    is_file = settings.evidence_keys_url.startswith("file:")
+    if settings.evidence_lock and settings.evidence_keys and not (elsewhere or is_file):
+        yield (
+            "EKYC_EVIDENCE_LOCK: set EKYC_EVIDENCE_KEYS_URL to another bucket, too: one with Object Lock keeps every "
+            "version, so keys there cannot be destroyed, and evidence cannot be erased"
+        )
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        if text not in words:
+            raise ValueError(f"give one of {', '.join(words)}")
+
+    return check
 
 
 def _queue(name: str) -> None:
@@ -293,6 +369,39 @@ def _origin(text: str) -> None:
             raise ValueError
         if host.startswith("["):
             IPv6Address(host[1:-1])
+
+
+def _networks(texts: list[str]) -> None:
+    for number, entry in enumerate(_each(texts), start=1):
+        with _of_the_form(
+            f"entry {number}: give an address, a network or {UNIX}, such as 10.0.0.5 or 10.0.0.0/8"
+        ):
+            if entry != UNIX:
+                ip_network(entry)
+
+
+def _header(text: str) -> None:
+    if not _HEADER.fullmatch(text):
+        raise ValueError("give the name of a header, such as X-Forwarded-User")
+
+
+def _on(text: str) -> None:
+    if text not in {"", "on", "off"}:
+        raise ValueError("give on or off")
+
+
+def _http_url(text: str) -> None:
+    """Raise ``ValueError`` for a text that is no URL of a web server. It may hold no password."""
+    with _of_the_form("give an http:// or https:// URL without a user, such as https://tsa.example.com/tsr"):
+        parts = urlsplit(text)
+        if text and (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.username is not None
+            or parts.fragment
+            or parts.port == 0
+        ):
+            raise ValueError
 
 
 @contextmanager
@@ -391,8 +500,6 @@ def _misspelt(names: set[str]) -> list[str]:
 
 def _suggested(name: str, names: set[str], cutoff: float) -> str:
     """Return the suggested setting, as the end of a sentence, or "" if none is similar enough."""
-    if name in LATER:
-        return ""
     found = get_close_matches(name.upper(), sorted(_with_files(names)), n=1, cutoff=cutoff)
     return f": did you mean {found[0]}?" if found else ""
 

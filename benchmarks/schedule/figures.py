@@ -45,7 +45,7 @@ class Figures:
         """Return the figures of `played`. Verifications that ended at the deadline count for polls, not for delays."""
         delays_s = sorted(each.delay_s for each in played if each.delay_s is not None) or [math.inf]
         return cls(
-            polls=fmean(len(each.polls_s) for each in played),
+            polls=sum(len(each.polls_s) for each in played) / len(played),
             median_s=delays_s[len(delays_s) // 2],
             p95_s=delays_s[int(len(delays_s) * 0.95)],
             waits_s=fmean(each.polls_s[-1] for each in played),

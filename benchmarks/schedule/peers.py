@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks.schedule.traffic import evenly
@@ -33,7 +33,7 @@ class Peer:
     jitter: bool = False
 
     def scaled(self, by: float) -> Self:
-        return replace(self, scale_s=self.scale_s * by)
+        return type(self)(self.scale_s * by, self.growth, self.longest_s, self.jitter)
 
     def countdown_s(self, retries: int, random: Random) -> float:
         longest_s = min(self.longest_s, self.scale_s * self.growth ** min(retries, 64))

@@ -39,6 +39,14 @@ def _by_endpoint(metric: str) -> str:
     return f"max by (region, endpoint) ({of(metric)})"
 
 
+def _by_part(metric: str) -> str:
+    return f"max by (region, part) ({metric}{FLEET})"
+
+
+def _growth_by_part(metric: str) -> str:
+    return f"max by (region, part) (increase({metric}{FLEET}[1h]))"
+
+
 ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
     (
         "Is all well?",
@@ -315,6 +323,24 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 (Query(rate("ekyc_evidence_files_total", "region"), "{{region}}"),),
                 unit="ops",
             ),
+            Panel(
+                "Log",
+                "Entries of the log of evidence. It only grows.",
+                (Query(now("ekyc_evidence_log_entries", "region"), "{{region}}"),),
+            ),
+            Panel(
+                "Not in the log yet",
+                "Ended verifications that wait for the log, and for how long the oldest has waited, in seconds.",
+                (
+                    Query(now("ekyc_evidence_log_pending", "region"), "waiting: {{region}}"),
+                    Query(now("ekyc_evidence_log_oldest_pending_seconds", "region"), "oldest: {{region}}"),
+                ),
+            ),
+            Panel(
+                "Damaged logs",
+                "By region. 1: the log was changed, cut off or rolled back, and nothing is added to it.",
+                (Query(now("ekyc_evidence_log_damaged", "region"), "{{region}}"),),
+            ),
         ),
     ),
     (
@@ -338,6 +364,36 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Durability",
                 "By setting. 1: as required, 0.5: all but the last seconds are kept, 0: not durable.",
                 (Query(f"max by (setting) (ekyc_redis_durable{FLEET})", "{{setting}}"),),
+            ),
+        ),
+    ),
+    (
+        "Audit log",
+        (
+            Panel(
+                "How full",
+                "By part. 1: each new entry pushes out the oldest. Parts without a region are shown, too.",
+                (Query(_by_part("ekyc_audit_log_used_ratio"), "{{part}} {{region}}"),),
+                unit="percentunit",
+            ),
+            Panel(
+                "Goes back",
+                "For how long each part is complete, to its oldest entry.",
+                (
+                    Query(
+                        f"time() - {_by_part('ekyc_audit_log_oldest_timestamp_seconds')}",
+                        "{{part}} {{region}}",
+                    ),
+                ),
+                unit="s",
+            ),
+            Panel(
+                "Not kept, not taken",
+                "Entries that newer ones pushed out in the last hour, and acts that were refused without an entry.",
+                (
+                    Query(_growth_by_part("ekyc_audit_log_dropped_total"), "dropped: {{part}} {{region}}"),
+                    Query(_growth_by_part("ekyc_audit_log_refused_total"), "refused: {{part}} {{region}}"),
+                ),
             ),
         ),
     ),

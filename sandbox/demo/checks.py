@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.demo.console import NOW
 from sandbox.demo.endpoint import DECISIONS
 from sandbox.demo.plan import Way
 from schemas.decision import decision_id
@@ -105,6 +106,15 @@ def _feed(findings: Findings) -> Iterator[str]:
         received = findings.deliveries.get(str(decision["signature_id"]), [])
         if not received or received[0].decision != decision:
             yield f"{decision['signature_id']}: the feed has a decision that the pipeline has not received"
+
+
+def _on_the_console(findings: Findings) -> Iterator[str]:
+    now = findings.shown.words(NOW).split()
+    yield from (f"{NOW} does not show {region}" for region in findings.plan.regions if region not in now)
+    for name in ("enqueued", "done", "quarantined"):
+        shown, expected = findings.shown.figure(name), getattr(findings.counts, name)
+        if shown != expected:
+            yield f"{NOW} shows {shown} {name}, the ledger has {expected}"
 
 
 def _reconciled(findings: Findings) -> Iterator[str]:
@@ -279,6 +289,35 @@ def _clean_redis(findings: Findings) -> Iterator[str]:
     yield from (f"personal data in {name}" for name in findings.leaks.redis)
 
 
+def _encrypted(findings: Findings) -> Iterator[str]:
+    yield from (f"personal data or a key in {name}" for name in findings.leaks.stored)
+
+
+def _logged(findings: Findings) -> Iterator[str]:
+    yield from findings.log.faults
+    if findings.log.entries != findings.counts.done:
+        yield f"the log has {findings.log.entries} entries for {findings.counts.done} ended verifications"
+
+
+def _erased(findings: Findings) -> Iterator[str]:
+    erased = findings.erased
+    if erased.is_readable:
+        yield f"the answer of {erased.signature_id} can still be read"
+    if erased.stage != Stage.ERASED:
+        yield f"the ledger says {erased.stage} of {erased.signature_id}"
+    if not erased.deleted:
+        yield "the certificate names no deleted object"
+    if not erased.vendor_cleared:
+        yield "the vendor did not delete its data"
+
+
+def _logged_after(findings: Findings) -> Iterator[str]:
+    before, after = findings.log, findings.erased.log
+    yield from after.faults
+    if after.entries != before.entries + 1:
+        yield f"the log has {after.entries} entries, not one more than {before.entries}"
+
+
 def _clean_decisions(findings: Findings) -> Iterator[str]:
     if findings.leaks.decisions:
         yield "personal data in what the pipeline received"
@@ -310,15 +349,20 @@ _CHECKS: Final[tuple[tuple[str, str, Callable[[Findings], Iterator[str]]], ...]]
     ("quarantined_as_expected", "only what cannot be read or polled is in quarantine", _quarantined),
     ("context_came_back", "the pipeline got its context back with each decision", _context),
     ("evidence_proves_it", "the evidence of each decision is complete, byte for byte", _evidence),
+    ("evidence_is_logged", "the log of evidence verifies, and has each verification once", _logged),
+    ("person_erased", "a person's evidence and history are gone, here and at the vendor", _erased),
+    ("log_verifies_still", "after the erasure the log still verifies, with one entry more", _logged_after),
     ("feed_has_each_once", "GET /v1/decisions has every decision exactly once", _feed),
     ("webhooks_acknowledged", "each webhook was acknowledged; a second one had the same bytes", _webhooks),
     ("webhooks_signed", "the signature of every webhook was right", _signed),
     ("reconciled", "POST /v1/reconciliations accounts for every verification", _reconciled),
+    ("console_shows_it", "the console answers, and shows the run", _on_the_console),
     ("callbacks_taken", "every callback of the vendor was taken", _called_back),
     ("sums_agree", "the totals of ledger, pipeline and evidence agree", _sums),
     ("nothing_left", "nothing is left in flight", _nothing_left),
     ("no_personal_data_in_logs", "no personal data and no token in any log", _clean_logs),
     ("no_personal_data_in_redis", "no personal data in anything ever written to Redis", _clean_redis),
+    ("evidence_is_encrypted", "nothing in the evidence store can be read without its key", _encrypted),
     ("no_personal_data_in_decisions", "no personal data in any decision", _clean_decisions),
     ("nothing_failed", "no process failed, and the workers stopped on request", _healthy),
 )

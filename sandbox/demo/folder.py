@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -21,6 +22,12 @@ DEFAULT: Final = Path("var") / "demo"
 
 #: Evidence is only for the account that runs the demo.
 _MODE: Final = 0o700
+
+
+def write_secret(file: Path, text: str) -> None:
+    """Write a new file that only its owner can read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(f"{text}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ class Folder:
         return self.root / "tokens.toml"
 
     @property
+    def users(self) -> Path:
+        """The users of the console, as `EKYC_CONSOLE_USERS_FILE` has them."""
+        return self.root / "users.toml"
+
+    @property
     def decisions(self) -> Path:
         """The decision table."""
         return self.root / "decisions.toml"
@@ -90,6 +102,16 @@ class Folder:
         return self.root / "webhooks.jsonl"
 
     @property
+    def evidence_keys(self) -> Path:
+        """The keys of the evidence."""
+        return self.root / "evidence-keys"
+
+    @property
+    def log_key(self) -> Path:
+        """The key of the log of evidence."""
+        return self.root / "log-key"
+
+    @property
     def environment(self) -> Path:
         """A file for a shell: `. FILE`, and then any `ekyc` command while the demo runs."""
         return self.root / "env"
@@ -98,7 +120,9 @@ class Folder:
         return self.logs / f"{name}.log"
 
     def tell_environment(self, variables: Mapping[str, str]) -> None:
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        # Workers do not get the users: `web` reads them, and commands that change them.
+        told = {**variables, "EKYC_CONSOLE_USERS_FILE": str(self.users)}
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in told.items())
         self.environment.write_text("".join(lines))
 
 

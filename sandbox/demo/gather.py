@@ -9,12 +9,18 @@ import requests
 
 from sandbox.demo import leaks
 from sandbox.demo.endpoint import received
-from sandbox.demo.findings import Findings, Kept, Leaks
+from sandbox.demo.erasing import erase_one
+from sandbox.demo.findings import Findings, Kept, Leaks, Logged
 from worker.decisions.delivery import QUEUE
+from worker.evidence.log.audit import Audit
+from worker.evidence.log.commits import RegionLog
+from worker.evidence.log.log_keys import LogKeys
+from worker.evidence.log.sequencer import Sequencer
 from worker.evidence.paths import MANIFEST
 from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
 from worker.ledger import Stats
+from worker.ledger.evidence_log import EvidenceLogQueue, LogLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,11 +28,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from sandbox.demo.api import Seen
+    from sandbox.demo.console import Shown
     from sandbox.demo.deliveries import Deliveries
     from sandbox.demo.folder import Folder
     from sandbox.demo.handover import HandedOver
     from sandbox.demo.parts import Parts
     from sandbox.demo.plan import Plan
+    from sandbox.demo.processes import Processes
     from worker.evidence.store import VerificationEvidence
     from worker.ledger import Ledger
 
@@ -46,20 +54,30 @@ def gather(  # noqa: PLR0913 - a demo's whole
     deliveries: Deliveries,
     seen: Seen,
     *,
+    shown: Shown,
     ledger: Ledger,
     redis: Redis,
     parts: Parts,
     folder: Folder,
+    processes: Processes,
     exit_codes: Mapping[str, int],
 ) -> Findings:
-    """Return the findings. Call it after the workers have ended, while Valkey and the sandbox still run."""
-    evidence = Evidence(parts.environment["EKYC_EVIDENCE_URL"])
+    """Return the findings. Call it after the workers have ended, while Valkey and the sandbox still run.
+
+    The last of them erases a person. Raises ``DemoFailed`` if that fails.
+    """
+    evidence = Evidence(parts.environment["EKYC_EVIDENCE_URL"], keys=folder.evidence_keys.read_text())
     tracks = _ask_sandbox(parts, "verifications")
+    log_keys = LogKeys.parse(parts.log_key)
+    kept = {
+        planned.signature_id: _kept(evidence.of(planned.region, planned.signature_id)) for planned in plan.all
+    }
     return Findings(
         plan=plan,
         accepted=handed_over.accepted,
         http=handed_over.http,
         seen=seen,
+        shown=shown,
         webhooks=received(folder.webhooks),
         callbacks=_ask_sandbox(parts, "stats")["callbacks"],
         deliveries=deliveries.by_id(),
@@ -68,29 +86,53 @@ def gather(  # noqa: PLR0913 - a demo's whole
         },
         counts=Stats(redis).total(plan.regions),
         ready_at_ms={name: track["ready_at_ms"] for name, track in tracks.items()},
-        kept={
-            planned.signature_id: _kept(evidence.of(planned.region, planned.signature_id))
-            for planned in plan.all
-        },
+        kept=kept,
         usage=evidence.usage(),
+        log=_logged(plan, redis, evidence, log_keys),
         messages_left=_messages_left(redis),
-        leaks=_leaks(redis, folder, parts.secrets),
+        leaks=_leaks(plan, redis, folder, evidence, parts.secrets),
         failures=tuple(
             path.name for path in sorted(folder.logs.iterdir()) if _FAILURE.search(path.read_bytes())
         ),
         exit_codes=exit_codes,
+        erased=erase_one(
+            plan,
+            kept,
+            deliveries.by_id(),
+            evidence=evidence,
+            ledger=ledger,
+            parts=parts,
+            processes=processes,
+            audited=lambda: _logged(plan, redis, evidence, log_keys),
+        ),
     )
 
 
-def _leaks(redis: Redis, folder: Folder, secrets: Iterable[str]) -> Leaks:
+def _logged(plan: Plan, redis: Redis, evidence: Evidence, keys: LogKeys) -> Logged:
+    """Add what the stopped workers have left, then audit the log of each region."""
+    entries, faults = 0, list[str]()
+    for region in plan.regions:
+        log = RegionLog(evidence.backend, region, keys)
+        Sequencer(log, evidence, EvidenceLogQueue(redis)).turn()
+        report = Audit(evidence, log, LogLedger(redis, region)).whole()
+        entries += report.size
+        faults += [f"{finding.kind} {finding.path} {finding.said}" for finding in report.findings]
+    return Logged(entries, tuple(faults))
+
+
+def _leaks(plan: Plan, redis: Redis, folder: Folder, evidence: Evidence, secrets: Iterable[str]) -> Leaks:
     return Leaks(
         logs=tuple(leaks.in_files(folder.logs, secrets)),
         # The append-only file has every write, also of keys that no longer exist.
-        redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger)),
+        redis=(*leaks.in_redis(redis), *leaks.in_files(folder.ledger, secrets)),
         decisions=any(
             path.exists() and leaks.holds(path.read_bytes()) for path in (folder.deliveries, folder.webhooks)
         ),
-        evidence=bool(leaks.in_files(folder.evidence)),
+        stored=tuple(leaks.in_files(folder.evidence, secrets)),
+        evidence=any(
+            leaks.holds(evidence.of(planned.region, planned.signature_id).answer() or b"")
+            for planned in plan.all
+        ),
     )
 
 

@@ -16,9 +16,13 @@ class Listener:
     """A listening socket on a free port, for one child. A context manager: its end closes the socket in this process.
 
     Other parts can be given the URL before the child starts, and no other process can take the port.
+
+    Parameters:
+      stays: the socket stays open in this process, too, for a second child once the first has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
+        self._stays = stays
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url: Final = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
@@ -38,5 +42,6 @@ class Listener:
     ) -> None:
         """Start a child that inherits the socket. Raises ``DemoFailed``."""
         processes.start(name, arguments, (self.number,), **variables)
-        # Only the child has it now: once the child has ended, connections are refused.
-        self._socket.close()
+        if not self._stays:
+            # Only the child has it now: once the child has ended, connections are refused.
+            self._socket.close()

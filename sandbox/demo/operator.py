@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sandbox.demo.handover import by_python
 from sandbox.demo.plan import ACCOUNT_REGION
+from worker.ledger.audit import Via
 
 if TYPE_CHECKING:
     from sandbox.demo.frame import Frame
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sandbox.demo.plan import Plan
     from worker.ledger import Ledger
     from worker.ledger.models import Hold
+
+#: Who lifts holds, in the audit log of the demo.
+WHO: Final = "operator"
 
 #: How long a hold that waits for a person stays visible. Without an operator it lasts for minutes.
 SEEN_S: Final = 1.5
@@ -55,7 +59,7 @@ class Operator:
         if at_s - self._held_since_s < SEEN_S:
             return
         self._held_since_s = None
-        if self._ledger.resume(held.region):
+        if self._ledger.resume(held.region, who=WHO, via=Via.CLI):
             self._journal.tell(f"{held.region}: {held.reason} is fixed, an operator lifts the hold")
         self._next_fault()
 

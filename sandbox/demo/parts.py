@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING, Final
 from celery import Celery
 
 from sandbox.demo import valkey
-from sandbox.demo.endpoint import Endpoint
 from sandbox.demo.failure import DemoFailed
-from sandbox.demo.listener import Listener
+from sandbox.demo.folder import write_secret
 from sandbox.demo.plan import CALLBACK_REGIONS, CALLBACKS
-from sandbox.demo.web import Web
+from worker import keyring
 from worker.decisions.table import Table
+from worker.evidence.log.log_keys import new_log_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sandbox.demo.endpoint import Endpoint
     from sandbox.demo.folder import Folder
     from sandbox.demo.journal import Journal
     from sandbox.demo.processes import Process, Processes
+    from sandbox.demo.web import Web
 
 SANDBOX: Final = "sandbox"
 WORKERS: Final = ("worker1", "worker2")
@@ -43,7 +45,7 @@ _OURS: Final = (
 #: Short countdowns, for people who watch. The vendor requires far longer ones, which are the default.
 _COUNTDOWNS: Final = {"EKYC_POLL_FIRST": "0.1", "EKYC_POLL_FACTOR": "1.5", "EKYC_POLL_CAP": "3"}
 
-_START_S: Final = 45.0
+_START_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,16 @@ class Parts:
     celery: Celery
     web: Web
     endpoint: Endpoint
+    #: The key of the evidence, in base64.
+    evidence_key: str
+    #: The private key of the log of evidence.
+    log_key: str
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log may have in it."""
-        return (*self.web.secrets, self.endpoint.secret)
+        # `PRIVATE+KEY+<name>+<id>+<key>`; the key itself may have a + in it.
+        return (*self.web.secrets, self.endpoint.secret, self.evidence_key, self.log_key.split("+", 4)[4])
 
 
 def forget_environment() -> None:
@@ -74,16 +81,7 @@ def forget_environment() -> None:
         del os.environ[name]
 
 
-def start(
-    processes: Processes, folder: Folder, server: Path, regions: Sequence[str], journal: Journal
-) -> Parts:
-    """Start all parts, and return once all of them answer. Raises ``DemoFailed``."""
-    with Listener() as for_web, Listener() as for_webhooks:
-        web, endpoint = Web(for_web), Endpoint(for_webhooks, folder)
-        return _start(processes, folder, server, regions, journal, web=web, endpoint=endpoint)
-
-
-def _start(  # noqa: PLR0913 - a demo's whole
+def start(  # noqa: PLR0913 - a demo's whole
     processes: Processes,
     folder: Folder,
     server: Path,
@@ -93,6 +91,7 @@ def _start(  # noqa: PLR0913 - a demo's whole
     web: Web,
     endpoint: Endpoint,
 ) -> Parts:
+    """Start all parts, and return once all of them answer. Raises ``DemoFailed``."""
     sandbox = processes.start(
         SANDBOX,
         [
@@ -101,7 +100,8 @@ def _start(  # noqa: PLR0913 - a demo's whole
             *(f"--callback-url={web.callback_url(region)}" for region in CALLBACK_REGIONS),
         ],
     )
-    endpoint.start(processes)
+    endpoint.write_files()
+    web.write_files(folder)
     redis_url = valkey.start(processes, folder, server)
     journal.tell(f"Valkey answers at {redis_url}")
     vendor = _listening(processes, sandbox)
@@ -111,26 +111,48 @@ def _start(  # noqa: PLR0913 - a demo's whole
         **vendor,
         "ADVANCE_REGIONS": ",".join(regions),
         "EKYC_EVIDENCE_URL": folder.evidence.as_uri(),
+        "EKYC_EVIDENCE_KEYS_FILE": str(folder.evidence_keys),
+        "EKYC_LOG_KEY_FILE": str(folder.log_key),
         **endpoint.environment,
         **_COUNTDOWNS,
     }
+    evidence_key = _make_key(folder.evidence_keys)
+    log_key, _ = new_log_key("demo.example/evidence")
+    write_secret(folder.log_key, log_key)
     folder.tell_environment(environment)
-    web.start(processes, folder, **environment)
+    celery = Celery("demo", broker=redis_url, set_as_current=False)
+    parts = Parts(
+        redis_url, vendor["ADVANCE_BASE_URL"], environment, celery, web, endpoint, evidence_key, log_key
+    )
+    start_fleet(parts, processes, folder)
+    journal.tell(f"the HTTP API answers at {web.url}")
+    journal.tell(f"the console: {web.console.login}")
+    journal.tell("two workers and a pipeline are ready")
+    return parts
+
+
+def start_fleet(parts: Parts, processes: Processes, folder: Folder) -> None:
+    """Start all parts but Valkey and the vendor, and return once they answer. Raises ``DemoFailed``."""
+    parts.endpoint.start(processes)
+    parts.web.start(processes, folder, **parts.environment)
     for name in WORKERS:
-        processes.start(name, _celery("worker", f"{name}@%h"), **environment)
+        processes.start(name, _celery("worker", f"{name}@%h"), **parts.environment)
     processes.start(
         PIPELINE,
         [*_celery("sandbox.demo.pipeline", f"{PIPELINE}@%h"), "-Q", "onboarding", "-P", "threads", "-c", "2"],
-        BROKER_URL=redis_url,
+        BROKER_URL=parts.redis_url,
         ONBOARDING_FILE=str(folder.deliveries),
         ONBOARDING_DECISIONS=",".join(_decisions()),
     )
-    celery = Celery("demo", broker=redis_url, set_as_current=False)
-    web.await_answer(processes)
-    journal.tell(f"the HTTP API answers at {web.url}")
-    _await_workers(processes, celery)
-    journal.tell("two workers and a pipeline are ready")
-    return Parts(redis_url, vendor["ADVANCE_BASE_URL"], environment, celery, web, endpoint)
+    parts.web.await_answer(processes)
+    _await_workers(processes, parts.celery)
+
+
+def _make_key(file: Path) -> str:
+    """Write a key of evidence for this run to a file for its owner. Returns the key in base64."""
+    text = keyring.format_key(keyring.new_key("demo"))
+    write_secret(file, text)
+    return text.partition(":")[2]
 
 
 def _celery(app: str, name: str) -> list[str]:

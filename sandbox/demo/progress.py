@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.demo.bar import DONE, IN_FLIGHT, QUARANTINED, WAITING, Bar, Part
-from worker.cli.time_format import span
+from worker.policy.time_format import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,9 @@ class Face(Protocol):
 
     def show(self, frame: Frame) -> None: ...
 
+    def hint(self, text: str) -> None:
+        """Keep a line at the bottom."""
+
     def leave(self) -> None:
         """Clear the display for the report."""
 
@@ -62,6 +65,9 @@ class Lines:
         names = ("waiting", "in_flight", "done", "quarantined", "polls")
         self._print(frame.at_s, ", ".join(f"{frame.total(name)} {name.replace('_', ' ')}" for name in names))
 
+    def hint(self, text: str) -> None:
+        """Do nothing: what it says is in a line, too."""
+
     def leave(self) -> None:
         """Do nothing: printed lines stay."""
 
@@ -75,7 +81,7 @@ class Screen:
     def __init__(self, live: Live, title: str, hint: str) -> None:
         self._live = live
         self._title = title
-        self._hint = hint
+        self._hints = [hint]
         self._frame: Frame | None = None
         self._lines: deque[Line] = deque(maxlen=_LINES)
 
@@ -87,6 +93,10 @@ class Screen:
         self._frame = frame
         self._refresh()
 
+    def hint(self, text: str) -> None:
+        self._hints.append(text)
+        self._refresh()
+
     def leave(self) -> None:
         self._live.transient = True
 
@@ -96,7 +106,7 @@ class Screen:
             parts.append(_picture(self._frame, self._live.console.width))
         parts += [_event(line) for line in self._lines]
         if self._frame:
-            parts.append(_row(Text(f"\n {self._hint}", style="dim")))
+            parts += [Text(), *(_row(Text(f" {hint}", style="dim")) for hint in self._hints)]
         self._live.update(Group(*parts), refresh=True)
 
 

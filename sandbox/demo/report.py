@@ -70,6 +70,15 @@ class RegionHold:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """The verification that was erased at the end. The other figures are of before. `objects`: of its evidence."""
+
+    region: str
+    signature_id: str
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The outcome of a demo."""
 
@@ -96,6 +105,7 @@ class Report:
     callbacks: dict[str, int]
     evidence_files: int
     evidence_bytes: int
+    erased: Erasure
     #: Verifications whose lease expired because their batch did not record in time; another batch finished them.
     leases_lost: tuple[str, ...]
     #: Region and id of a verification for the reader to look at: decided, and not approved.
@@ -136,6 +146,7 @@ class Report:
                 "bytes": self.evidence_bytes,
                 "folder": str(self.folder / "evidence"),
             },
+            "erased": asdict(self.erased),
             "quarantine": [asdict(quarantined) for quarantined in self.quarantine],
             "leases_lost": list(self.leases_lost),
             "holds": [asdict(hold) for hold in self.holds],

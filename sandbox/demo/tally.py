@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sandbox.demo.report import Channel, Quarantined, RegionHold, Report, Spread, most_first
+from sandbox.demo.report import Channel, Erasure, Quarantined, RegionHold, Report, Spread, most_first
 from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def tally(
         callbacks=dict(findings.callbacks),
         evidence_files=findings.usage.files,
         evidence_bytes=findings.usage.size_bytes,
+        erased=Erasure(findings.erased.region, findings.erased.signature_id, findings.erased.deleted),
         leases_lost=_leases_lost(findings),
         example=_example(findings),
         holds=tuple(RegionHold(*hold) for hold in holds),

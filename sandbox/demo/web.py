@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 import requests
 
+from sandbox.demo.console import Console
+from sandbox.demo.folder import write_secret
 from worker.policy import api_tokens
 
 if TYPE_CHECKING:
@@ -22,45 +23,49 @@ NAME: Final = "web"
 #: Requests per second of a token: more than a demo makes, because all its pipelines share one.
 _RATE: Final = 100_000.0
 
-_START_S: Final = 45.0
+_START_S: Final = 90.0
 
 _GUNICORN: Final = (sys.executable, "-m", "gunicorn", "-c", "python:worker.web.gunicorn_conf")
 
 
 class Web:
-    """Its address, and the tokens of its callers: `pipeline` may do all but what `vendor` does, send callbacks."""
+    """Its address, and the tokens of its callers: `pipeline` may do all but what `vendor` does, send callbacks.
+
+    Its console has one user.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.url: Final = listener.url
         self.pipeline: Final = api_tokens.new_secret()
         self.vendor: Final = api_tokens.new_secret()
+        self.console: Final = Console(self.url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        return self.pipeline, self.vendor
+        return self.pipeline, self.vendor, self.console.password
 
     def callback_url(self, region: str) -> str:
         return f"{self.url}/v1/notifications/{region}?secret={self.vendor}"
 
-    def write_tokens(self, folder: Folder) -> None:
-        """Write the file of tokens, which has their hashes."""
+    def write_files(self, folder: Folder) -> None:
+        """Write the files of tokens and of the console's users, which have their hashes."""
         entries = (
             _entry("pipeline", self.pipeline, "enqueue", "read", "deliver"),
             _entry("vendor", self.vendor, "notify"),
         )
-        descriptor = os.open(folder.tokens, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write("\n\n".join(entries) + "\n")
+        write_secret(folder.tokens, "\n\n".join(entries))
+        write_secret(folder.users, self.console.user_entry())
 
     def start(self, processes: Processes, folder: Folder, **variables: str) -> None:
-        """Start it. Raises ``DemoFailed``."""
-        self.write_tokens(folder)
+        """Start it, once the files are written. Raises ``DemoFailed``."""
         self._listener.hand_to(
             processes,
             NAME,
             [*_GUNICORN, "--bind", f"fd://{self._listener.number}"],
             EKYC_API_TOKENS_FILE=str(folder.tokens),
+            EKYC_CONSOLE_USERS_FILE=str(folder.users),
+            EKYC_CONSOLE_EVIDENCE="on",
             **variables,
         )
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.paths import ROOT
+from tests.support.fork_server import server
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 #: What somebody may have set for workers of their own. A demo that heeds any of it fails.
 NOT_FOR_IT = {
@@ -36,25 +35,31 @@ NOT_FOR_IT = {
     "WEB_CONCURRENCY": "9",
 }
 
+#: A busy machine takes a minute to start all parts.
+PATIENCE_S = 120.0
+
+#: Valkey, the sandbox, `web`, two workers, the pipeline, the receiver, and what ends them where the demo cannot.
+PROCESSES = 8
+
 READY = "two workers and a pipeline are ready"
 HANDED_OVER = "handed over in 4 ways"
 
 
 class Demo:
-    """One that runs. Its streams are files in `folder`."""
+    """One that runs. Its streams are files in `folder`. It is forked; Python starts its parts."""
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.folder = folder
         self._out, self._err = folder / "out", folder / "err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.cli", "demo", *options],
-                cwd=folder,
-                env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **NOT_FOR_IT, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
+        given = {"PATH": os.defpath, **NOT_FOR_IT, **environment}
+        with self._out.open("wb") as out, self._err.open("wb") as err, Path(os.devnull).open("rb") as nothing:
+            self.process = server(given).start(
+                "worker.cli",
+                ["demo", *options],
+                environment=given,
+                cwd=str(folder),
+                descriptors=(nothing.fileno(), out.fileno(), err.fileno()),
+                new_session=True,
             )
 
     @property
@@ -65,9 +70,16 @@ class Demo:
     def err(self) -> str:
         return self._err.read_text()
 
-    def await_line(self, text: str) -> None:
-        until(lambda: text in self.err or self.process.poll() is not None, f"{text!r} in {self.err}")
+    def await_line(self, text: str, patience_s: float = PATIENCE_S) -> None:
+        until(
+            lambda: text in self.err or self.process.poll() is not None, f"{text!r} is on stderr", patience_s
+        )
         assert text in self.err, self.err
+
+    def await_processes(self) -> dict[int, str]:
+        """Wait until each part has a process, and return the children. Most parts have not answered then."""
+        until(lambda: len(self.children()) == PROCESSES, "each part has a process", PATIENCE_S)
+        return self.children()
 
     def children(self) -> dict[int, str]:
         """The command line of each child by its process id."""
@@ -88,6 +100,13 @@ def demo(folder: Path, *options: str, **environment: str) -> Iterator[Demo]:
     finally:
         running.process.kill()
         running.process.wait()
+
+
+def assert_ended(running: Demo, code: int, children: dict[int, str]) -> None:
+    """The demo ends with `code`, and none of `children` is left then."""
+    assert running.process.wait(60) == code, running.err
+    assert living(children) == {}
+    assert "Traceback" not in running.out + running.err
 
 
 def processes() -> list[tuple[int, int, str, str]]:

@@ -15,7 +15,7 @@ import redis as redis_py
 from kombu import Connection
 
 from sandbox.server import Sandbox
-from tests.support.fork_server import server
+from tests.support.fork_server import is_worth_it, server
 from tests.support.paths import ROOT
 from tests.support.waiting import PATIENCE_S, until
 from worker.ledger import Ledger, Stats
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Process = subprocess.Popen[bytes] | Forked
 
 #: Modules that run as well in a fork.
-FORKED: Final = frozenset({"celery", "worker.cli"})
+FORKED: Final = frozenset({"celery", "gunicorn", "worker.cli"})
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Fleet:
 
     def start(self, *command: str, name: str, **environment: str) -> Process:
         """Run a command of the product; its output goes to `<name>.log`."""
-        if not self.forks or command[0] not in FORKED:
+        if not self._is_forked(command, environment):
             return self.spawn([sys.executable, "-m", *command], name, environment)
         given = self.environment | environment
         with (self.folder / f"{name}.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
@@ -98,16 +98,34 @@ class Fleet:
         self, *command: str, stdin: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the product to its end."""
+        given = self.environment | environment
+        if self._is_forked(command, environment):
+            ran = server(given).run(
+                command[0],
+                command[1:],
+                environment=given,
+                cwd=str(self.cwd),
+                stdin=(stdin or "").encode(),
+                timeout_s=PATIENCE_S,
+            )
+            return subprocess.CompletedProcess(
+                ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode()
+            )
         return subprocess.run(
             [sys.executable, "-m", *command],
             check=False,
             cwd=self.cwd,
-            env=self.environment | environment,
+            env=given,
             input=stdin or "",
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
         )
+
+    def _is_forked(self, command: Sequence[str], environment: dict[str, str]) -> bool:
+        # The server has our modules from this tree, and elsewhere others may come first.
+        can_be = self.forks and command[0] in FORKED and self.cwd == ROOT
+        return can_be and is_worth_it(self.environment | environment)
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.demo_process import HANDED_OVER, NOT_FOR_IT, READY, Demo, demo, living
+from sandbox.demo.plan import FEWEST
+from tests.acceptance.demo_process import (
+    HANDED_OVER,
+    NOT_FOR_IT,
+    PROCESSES,
+    READY,
+    assert_ended,
+    demo,
+    living,
+)
+from tests.support.fork_server import server
 from tests.support.paths import ROOT
 from tests.support.waiting import until
 
@@ -19,8 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Valkey, the sandbox, `web`, two workers, the pipeline, the receiver, and what ends them where the demo cannot.
-PROCESSES = 8
+#: As few verifications as a demo may have: here it only matters that it has work to do.
+FEW = ("--count", str(FEWEST))
 
 WITHOUT_VALKEY = """
 import sys
@@ -39,40 +49,35 @@ if "sandbox.demo.pipeline" in sys.orig_argv:
 """
 
 
-def assert_ended(running: Demo, code: int, children: dict[int, str]) -> None:
-    """It ends with `code`, and none of `children` is left then."""
-    assert running.process.wait(60) == code, running.err
-    assert living(children) == {}
-    assert "Traceback" not in running.out + running.err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_within_three_seconds(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """Ctrl-C in the middle of the work. The three seconds are a promise, not a measurement."""
-    with demo(tmp_path) as running:
+def test_a_signal_ends_it_soon(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of the work. It takes two seconds; ten times that where the machine is busy."""
+    with demo(tmp_path, *FEW) as running:
         running.await_line(HANDED_OVER)
         children = running.children()
         assert len(children) == PROCESSES
-        running.process.send_signal(number)
-        assert running.process.wait(3) == code
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(20) == 130
+        assert_ended(running, 130, children)
+        assert "no process is left; logs: var/demo/" in running.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"), [((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143)]
+)
+def test_signals_end_it_while_it_starts(
+    tmp_path: Path, numbers: tuple[signal.Signals, ...], code: int
+) -> None:
+    with demo(tmp_path, *FEW) as running:
+        children = running.await_processes()
+        for number in numbers:
+            running.process.send_signal(number)
         assert_ended(running, code, children)
         assert "no process is left; logs: var/demo/" in running.err.splitlines()[-1]
 
 
-def test_ctrl_c_ends_it_while_it_starts(tmp_path: Path) -> None:
-    with demo(tmp_path) as running:
-        running.await_line("Valkey answers")
-        children = running.children()
-        running.process.send_signal(signal.SIGINT)
-        running.process.send_signal(signal.SIGINT)
-        assert_ended(running, 130, children)
-
-
 def test_killed_it_takes_its_processes_with_it(tmp_path: Path) -> None:
-    with demo(tmp_path) as running:
-        running.await_line(READY)
-        children = running.children()
-        assert len(children) == PROCESSES
+    with demo(tmp_path, *FEW) as running:
+        children = running.await_processes()
         running.process.kill()
         running.process.wait()
         until(lambda: not living(children), "its keeper ends them")
@@ -80,27 +85,34 @@ def test_killed_it_takes_its_processes_with_it(tmp_path: Path) -> None:
 
 def test_a_part_that_does_not_start_is_named_with_what_it_said_last(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BROKEN_PIPELINE)
-    with demo(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}") as running:
+    with demo(tmp_path, *FEW, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}") as running:
         assert_ended(running, 1, running.children())
         assert "ekyc: pipeline ended unexpectedly, with exit code 3; its log var/demo/" in running.err
         assert running.err.endswith("ekyc:   the pipeline cannot go on\n")
         assert running.out == ""
 
 
-@pytest.mark.parametrize(
-    ("part", "name"), [("worker1@", "worker1"), ("valkey-server", "valkey"), ("gunicorn", "web")]
-)
-def test_a_part_that_dies_on_the_way_is_named(tmp_path: Path, part: str, name: str) -> None:
-    with demo(tmp_path) as running:
+def test_a_part_that_dies_on_the_way_is_named(tmp_path: Path) -> None:
+    """Without Valkey, what the demo does at that moment fails, too."""
+    with demo(tmp_path, *FEW) as running:
         running.await_line(HANDED_OVER)
         children = running.children()
+        os.kill(running.child("valkey-server"), signal.SIGKILL)
+        assert_ended(running, 1, children)
+        assert "ekyc: valkey ended unexpectedly, with exit code -9; its log var/demo/" in running.err
+
+
+@pytest.mark.parametrize(("part", "name"), [("worker1@", "worker1"), ("gunicorn", "web")])
+def test_a_part_that_dies_while_it_starts_is_named(tmp_path: Path, part: str, name: str) -> None:
+    with demo(tmp_path, *FEW) as running:
+        children = running.await_processes()
         os.kill(running.child(part), signal.SIGKILL)
         assert_ended(running, 1, children)
         assert f"ekyc: {name} ended unexpectedly, with exit code -9; its log var/demo/" in running.err
 
 
 def test_when_its_time_is_up_it_says_who_is_still_under_way(tmp_path: Path) -> None:
-    with demo(tmp_path, "--timeout", "1") as running:
+    with demo(tmp_path, *FEW, "--timeout", "1") as running:
         running.await_line(READY)
         children = running.children()
         assert_ended(running, 1, children)
@@ -132,15 +144,9 @@ def test_what_it_cannot_do_is_said_before_anything_is_started(
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "worker.cli", "demo", *options],
-        cwd=tmp_path,
-        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **NOT_FOR_IT},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {"PATH": os.defpath, **NOT_FOR_IT}
+    done = server(env).run("worker.cli", ["demo", *options], environment=env, cwd=str(tmp_path))
     assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    (line,) = done.stderr.decode().splitlines()
     assert problem in line
     assert not (tmp_path / "var").exists()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-#: Verifications of the region that is slow, more than a process works on at a time, and of the one that is not.
-SLOW, QUICK = 600, 60
+#: Verifications of a turn: of the slow region, more than a process works on at a time, and of the other one.
+SLOW, QUICK = 600, 40
 
 #: What a slow image, or a slow answer, takes: less than it may, so that it does hold its place.
 HANG_S = 9
@@ -39,15 +39,18 @@ def took(fleet: Fleet, name: str) -> float:
     return time.monotonic() - began_at
 
 
-@pytest.mark.parametrize("slow", [f"pass-imgslow{HANG_S}s", f"pass-latency{HANG_S}s"])
+@pytest.mark.parametrize("slow", [f"pass-imgslow{HANG_S}s", f"noimages-latency{HANG_S}s"])
 def test_a_slow_region_delays_no_other(fleet: Fleet, slow: str) -> None:
     fleet.worker()
     alone_s = took(fleet, "pass-alone")
-    enqueue(fleet, "ph", slow, SLOW)
-    until(lambda: fleet.stats().counts("ph").in_flight >= SLOW // 3, "the slow region is under way")
-    beside_s = [took(fleet, f"pass-beside{turn}") for turn in range(3)]
+    beside_s = []
+    for turn in range(3):
+        enqueue(fleet, "ph", f"{slow}-{turn}", SLOW)
+        until(lambda: fleet.stats().counts("ph").in_flight >= SLOW // 3, "the slow region is under way")
+        beside_s.append(took(fleet, f"pass-beside{turn}"))
+        slow_counts = fleet.stats().counts("ph")
+        assert slow_counts.done < slow_counts.enqueued, "the slow region was over: the test shows nothing"
     told = ", ".join(f"{seconds:.1f} s" for seconds in beside_s)
     print(f"{slow}: {QUICK} of another region take {alone_s:.1f} s alone, {told} beside it")  # noqa: T201
-    assert fleet.stats().counts("ph").done < SLOW, "the slow region was over: the test shows nothing"
     assert max(beside_s) < HANG_S + 5 * alone_s
     assert sorted(beside_s)[1] < HANG_S / 2 + 5 * alone_s

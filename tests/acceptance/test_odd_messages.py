@@ -17,12 +17,12 @@ import amqp
 import pytest
 from celery import Celery
 
-from tests.acceptance.fleet import fleet_at
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet, Process
+    from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -176,42 +176,39 @@ def test_nothing_unpacks_beyond_its_limit(fleet: Fleet) -> None:
 
 
 @pytest.mark.skipif(not installed(), reason="needs Debian's rabbitmq-server")
-def test_neither_does_it_on_rabbitmq(redis_url: str, tmp_path: Path) -> None:
-    folder = tmp_path / "rabbit"
-    folder.mkdir()
-    with RabbitMQ(folder) as broker, fleet_at(redis_url, tmp_path) as fleet:
-        fleet.environment["CELERY_BROKER_URL"] = broker.url
-        worker = fleet.worker()
-        before_kb = peak_kb(worker.pid)
-        port = int(re.sub(r".*:(\d+)//$", r"\1", broker.url))
-        with amqp.Connection(f"127.0.0.1:{port}") as connection:
-            publish = connection.channel().basic_publish
-            good: dict[str, Any] = {"task": "tasks.enqueue", "id": "7d0c"}
-            kinds: list[tuple[bytes, dict[str, Any]]] = [
-                (b"", {}),
-                (b"no JSON", good),
-                (b"\xff\xfe", good),
-                (b"[" * 100_000, good),
-                (b"{}", {"task": 5}),
-                (b"[[], {}, {}]", {"task": "tasks.enqueue"}),
-                *((body, good | ({"compression": packed} if packed else {})) for packed, body in bombs()[:4]),
-            ]
-            for body, headers in kinds:
-                publish(
-                    amqp.Message(
-                        body,
-                        content_type="application/json",
-                        content_encoding="utf-8",
-                        application_headers=headers,
-                    ),
-                    routing_key="celery",
-                )
-        Celery("p", broker=broker.url).send_task(
-            "tasks.enqueue", kwargs={"signature_id": "pass-1", "region": "ph"}
-        )
-        fleet.await_done(1)
-        assert worker.poll() is None
-        assert peak_kb(worker.pid) - before_kb < MEMORY_KB
+def test_neither_does_it_on_rabbitmq(fleet: Fleet, rabbitmq: RabbitMQ) -> None:
+    fleet.environment["CELERY_BROKER_URL"] = rabbitmq.url
+    worker = fleet.worker()
+    before_kb = peak_kb(worker.pid)
+    port = int(re.sub(r".*:(\d+)//$", r"\1", rabbitmq.url))
+    with amqp.Connection(f"127.0.0.1:{port}") as connection:
+        publish = connection.channel().basic_publish
+        good: dict[str, Any] = {"task": "tasks.enqueue", "id": "7d0c"}
+        kinds: list[tuple[bytes, dict[str, Any]]] = [
+            (b"", {}),
+            (b"no JSON", good),
+            (b"\xff\xfe", good),
+            (b"[" * 100_000, good),
+            (b"{}", {"task": 5}),
+            (b"[[], {}, {}]", {"task": "tasks.enqueue"}),
+            *((body, good | ({"compression": packed} if packed else {})) for packed, body in bombs()[:4]),
+        ]
+        for body, headers in kinds:
+            publish(
+                amqp.Message(
+                    body,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    application_headers=headers,
+                ),
+                routing_key="celery",
+            )
+    Celery("p", broker=rabbitmq.url).send_task(
+        "tasks.enqueue", kwargs={"signature_id": "pass-1", "region": "ph"}
+    )
+    fleet.await_done(1)
+    assert worker.poll() is None
+    assert peak_kb(worker.pid) - before_kb < MEMORY_KB
 
 
 def protocol_1(signature_id: str) -> dict[str, Any]:

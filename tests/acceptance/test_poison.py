@@ -33,7 +33,8 @@ def test_what_kills_its_worker_five_times_is_quarantined_without_its_batch(fleet
     until(lambda: fleet.stats().counts("ph").quarantined, "the poisonous one is in quarantine")
     assert fleet.stats().counts("ph").quarantine == {"CRASHES_WORKERS": 1}
     assert asks(fleet, poison) == 5
-    assert sorted(message["decision"]["signature_id"] for message in fleet.delivered()) == sorted(names)
+    # A worker that is killed between a delivery and its record delivers twice.
+    assert {message["decision"]["signature_id"] for message in fleet.delivered()} == set(names)
 
 
 def asked(fleet: Fleet, name: str, times: int) -> bool:

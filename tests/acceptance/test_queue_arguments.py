@@ -12,7 +12,7 @@ from kombu import Connection, Exchange, Queue
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from tests.support.waiting import until
 from worker.decisions.delivery import Outgoing, deliver
 from worker.errors import BrokerUnavailable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.acceptance.fleet import Fleet
+    from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -57,26 +58,18 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
-
-
 @pytest.fixture
-def owner(server: RabbitMQ) -> Iterator[Connection]:
+def owner(rabbitmq: RabbitMQ) -> Iterator[Connection]:
     """The pipeline's own connection, on a broker without queues."""
-    with Connection(server.url) as connection:
-        for name in ("onboarding", "celery"):
-            connection.default_channel.queue_delete(name)  # type: ignore[attr-defined]
-            connection.default_channel.exchange_delete(name)  # type: ignore[attr-defined]
+    with Connection(rabbitmq.url) as connection:
+        connection.connect()
         yield connection
 
 
 @pytest.fixture
-def on_rabbitmq(fleet: Fleet, server: RabbitMQ, owner: Connection) -> Fleet:
+def on_rabbitmq(fleet: Fleet, rabbitmq: RabbitMQ, owner: Connection) -> Fleet:
     assert owner.connected
-    fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = server.url
+    fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = rabbitmq.url
     return fleet
 
 
@@ -109,10 +102,10 @@ def doctor(fleet: Fleet, **environment: str) -> dict[str, dict[str, str]]:
 @rabbitmq_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_decision_reaches_the_pipelines_queue_however_that_was_declared(
-    server: RabbitMQ, owner: Connection, kind: str
+    rabbitmq: RabbitMQ, owner: Connection, kind: str
 ) -> None:
     declare(owner, "onboarding", KINDS[kind])
-    with Celery("fleet", broker=server.url, set_as_current=False) as app:
+    with Celery("fleet", broker=rabbitmq.url, set_as_current=False) as app:
         deliver(app, [outgoing("d-1"), outgoing("d-2")])
         deliver(app, [outgoing("d-3")])
     if kind == "stream":
@@ -124,12 +117,12 @@ def test_a_decision_reaches_the_pipelines_queue_however_that_was_declared(
 @rabbitmq_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_own_queue_is_used_however_it_was_declared(
-    server: RabbitMQ, owner: Connection, kind: str
+    rabbitmq: RabbitMQ, owner: Connection, kind: str
 ) -> None:
     """What a worker does with it first: declare it, bind it, and ask how many wait."""
     declare(owner, "celery", KINDS[kind])
     queue = Queue("celery", Exchange("celery"), routing_key="celery")
-    with Connection(server.url) as connection:
+    with Connection(rabbitmq.url) as connection:
         if kind == "exclusive":
             queues.ensure(queue, connection.default_channel)
             with pytest.raises(connection.channel_errors) as caught:
@@ -143,13 +136,13 @@ def test_our_own_queue_is_used_however_it_was_declared(
 
 
 @rabbitmq_only
-def test_with_quorum_queues_a_fleet_works(on_rabbitmq: Fleet, server: RabbitMQ, owner: Connection) -> None:
+def test_with_quorum_queues_a_fleet_works(on_rabbitmq: Fleet, rabbitmq: RabbitMQ, owner: Connection) -> None:
     """RabbitMQ ends a connection that asks for Celery's usual prefetch on a quorum queue."""
     for name in ("onboarding", "celery"):
         declare(owner, name, QUORUM)
     Exchange("celery", type="topic", channel=owner.default_channel).declare()
     worker = on_rabbitmq.worker()
-    with Celery("p", broker=server.url, set_as_current=False) as pipeline:
+    with Celery("p", broker=rabbitmq.url, set_as_current=False) as pipeline:
         exchange = Exchange("celery", type="topic")
         pipeline.conf.task_queues = [Queue("celery", exchange, routing_key="celery", **QUORUM)]
         for number in range(20):
@@ -236,13 +229,13 @@ def test_a_key_of_another_type_in_place_of_our_own_queue_ends_the_start(fleet: F
 
 
 @rabbitmq_only
-def test_a_broker_that_hung_confirms_nothing_afterwards(server: RabbitMQ, owner: Connection) -> None:
+def test_a_broker_that_hung_confirms_nothing_afterwards(rabbitmq: RabbitMQ, owner: Connection) -> None:
     """A confirmation that comes late must not count for the next decision."""
     declare(owner, "onboarding", {"queue_arguments": {"x-max-length": 1, "x-overflow": "reject-publish"}})
     options = {"read_timeout": 1, "write_timeout": 1, "connect_timeout": 1}
-    with Celery("fleet", broker=server.url, broker_transport_options=options, set_as_current=False) as app:
+    with Celery("fleet", broker=rabbitmq.url, broker_transport_options=options, set_as_current=False) as app:
         app.conf.task_publish_retry = False
-        with server.frozen(), pytest.raises(BrokerUnavailable):
+        with rabbitmq.frozen(), pytest.raises(BrokerUnavailable):
             deliver(app, [outgoing("d-1")])
         until(lambda: waiting(owner) <= 1, "it answers")
         for number in range(3):

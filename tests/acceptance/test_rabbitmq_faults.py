@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from worker.cli.checks import broker
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -28,13 +28,12 @@ def said(url: str) -> str:
     return f"{found.level}: {found.said} -> {found.todo}"
 
 
-def test_the_doctor_names_what_rabbitmq_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_names_what_rabbitmq_said(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "TIMEOUT_S", 2)
-    with RabbitMQ(tmp_path) as rabbit:
-        assert said(rabbit.url).startswith("ok: ")
-        host = rabbit.url.partition("@")[2].removesuffix("//")
-        assert "refuses our password" in said(f"amqp://guest:{SECRET}@{host}//")
-        assert "refuses the virtual host" in said(f"amqp://guest:guest@{host}/{SECRET}")
-        assert "TLS" in said(f"amqps://guest:{SECRET}@{host}//")
-        assert "does not speak the protocol of Redis" in said(f"redis://:{SECRET}@{host}/0")
+    assert said(rabbitmq.url).startswith("ok: ")
+    host = rabbitmq.url.partition("@")[2].removesuffix("//")
+    assert "refuses our password" in said(f"amqp://guest:{SECRET}@{host}//")
+    assert "refuses the virtual host" in said(f"amqp://guest:guest@{host}/{SECRET}")
+    assert "TLS" in said(f"amqps://guest:{SECRET}@{host}//")
+    assert "does not speak the protocol of Redis" in said(f"redis://:{SECRET}@{host}/0")
     assert "connection refused" in said(f"amqp://guest:{SECRET}@127.0.0.1:{free_port()}//")

@@ -13,6 +13,9 @@ from schemas.enqueue import EnqueueRequest
 from tests.support.cli_process import Ekyc, Terminal
 from tests.support.waiting import until
 from worker.ledger import Quarantine
+from worker.ledger.fields import Field
+from worker.policy.outcome_seal import Sealer
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -64,7 +67,7 @@ def test_the_same_decision_comes_under_the_same_id(fleet: Fleet, first: dict[str
     )
     assert (done.returncode, json.loads(done.stdout)) == (
         0,
-        {"redelivered": 2, "not_delivered": 0, "unknown": 0},
+        {"redelivered": 2, "not_delivered": 0, "forged": 0, "unknown": 0},
     )
     assert received(fleet) == of(first, "pass-0", "pass-2")
     assert acts(fleet) == [("redeliver", "maria", "2 decisions given by id, of ph")]
@@ -84,7 +87,7 @@ def test_what_cannot_be_redelivered_is_counted_and_the_rest_is(
         redis.delete("ekyc:{ph}:v:pass-1", "ekyc:{ph}:t:pass-1")
     done = redeliver(fleet, "pass-0", "pass-1", "waits", "nobody", "--region", "ph", "--yes", "--json")
     assert done.returncode == 1
-    assert json.loads(done.stdout) == {"redelivered": 1, "not_delivered": 1, "unknown": 2}
+    assert json.loads(done.stdout) == {"redelivered": 1, "not_delivered": 1, "forged": 0, "unknown": 2}
     assert received(fleet) == of(first, "pass-0")
     with fleet.redis() as redis:
         assert not redis.exists("ekyc:{ph}:t:pass-1", "ekyc:{ph}:t:nobody")
@@ -142,7 +145,7 @@ def test_it_asks_first_and_no_one_is_no(fleet: Fleet, first: dict[str, dict[str,
             process = ekyc.start("redeliver", "--since", "1h", stdin=terminal.end, stderr=terminal.end)
             terminal.wait_for("redeliver them?")
             assert "5 decisions" in terminal.seen
-            process.send_signal(signal.SIGINT) if answer == "\x03" else terminal.type(answer)
+            process.interrupt(signal.SIGINT) if answer == "\x03" else terminal.type(answer)
             process.communicate(timeout=60)
             assert process.returncode == code
     assert received(fleet) == first
@@ -176,14 +179,18 @@ def test_a_broker_that_is_away_is_one_line_and_no_act(
 
 
 def test_interrupted_it_says_how_far_it_came(fleet: Fleet, first: dict[str, dict[str, Any]]) -> None:
-    """Many, so that there is something to interrupt; each has the bytes of one that was delivered."""
+    """Many, so that there is something to interrupt; each has the bytes of one that was delivered, and its own MAC."""
     assert first
+    sealer = Sealer.from_settings(Settings(secret_key=fleet.environment["ADVANCE_SECRET_KEY"]))
     with fleet.redis() as redis:
         fields: Any = redis.hgetall("ekyc:{ph}:v:pass-0")
+        name, text = (fields[each.key].decode() for each in (Field.DECISION_NAME, Field.DECISION))
         lines = redis.lrange("ekyc:{ph}:t:pass-0", 0, -1)
         with redis.pipeline(transaction=False) as pipe:
             for number in range(20_000):
-                pipe.hset(f"ekyc:{{ph}}:v:many-{number}", mapping=fields)
+                seal = sealer.decision("ph", f"many-{number}", name, text)
+                sealed: dict[Any, Any] = fields | {Field.DECISION_SEAL.key: seal.encode()}
+                pipe.hset(f"ekyc:{{ph}}:v:many-{number}", mapping=sealed)
                 pipe.rpush(f"ekyc:{{ph}}:t:many-{number}", *lines)
             pipe.execute()
         process = fleet.start(

@@ -44,19 +44,25 @@ def run_script(fleet: Fleet, folder: Path, name: str, *arguments: str) -> subpro
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("theirs", ["tasks.py", "schemas.py", "sandbox/__init__.py"])
-def test_a_module_of_the_users_that_shadows_ours_is_refused(
-    fleet: Fleet, theirs: str, command: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        *(("worker", each) for each in ("tasks.py", "schemas.py", "sandbox/__init__.py")),
+        ("flower", "schemas.py"),
+        ("ekyc", "sandbox/__init__.py"),
+        ("web", "tasks.py"),
+    ],
+)
+def test_a_module_of_the_users_that_shadows_ours_is_refused(fleet: Fleet, name: str, theirs: str) -> None:
+    """Each module by a worker, and each command with one of them: all commands ask the same function."""
     folder = fleet.folder / "theirs"
     file = folder / theirs
     file.parent.mkdir(parents=True)
     file.touch()
-    ended = run(fleet, folder, *command)
+    ended = run(fleet, folder, *COMMANDS[name])
     assert ended.returncode == 2, ended.stderr
-    name = theirs.partition("/")[0].removesuffix(".py")
-    line = f"ekyc: {file} shadows {ROOT / name / '__init__.py'}: "
+    ours = theirs.partition("/")[0].removesuffix(".py")
+    line = f"ekyc: {file} shadows {ROOT / ours / '__init__.py'}: "
     assert [each for each in ended.stderr.splitlines() if each.startswith(line)], ended.stderr
     assert "Traceback" not in ended.stderr
 

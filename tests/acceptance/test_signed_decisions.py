@@ -15,7 +15,7 @@ from kombu import Connection
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.paths import ROOT
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from tests.support.waiting import until
 from worker import signatures
 from worker.client import verify
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.acceptance.fleet import Fleet
+    from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -227,10 +228,9 @@ def test_a_worker_with_a_key_that_cannot_be_read_does_not_start(fleet: Fleet, ke
 
 
 @pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
-def test_a_signature_survives_rabbitmq(fleet: Fleet, key: str) -> None:
-    with RabbitMQ(fleet.folder) as broker:
-        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = broker.url
-        (message,) = decided(fleet, key, "pass-1").values()
+def test_a_signature_survives_rabbitmq(fleet: Fleet, key: str, rabbitmq: RabbitMQ) -> None:
+    fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = rabbitmq.url
+    (message,) = decided(fleet, key, "pass-1").values()
     name = message.task
     assert verify(message.headers, message.decision, keys=public(key), name=name) == message.id
     with pytest.raises(SignatureRefused):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from tests.support.waiting import until
 from worker.runtime.watchdog import EXIT_STUCK
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet, Process
+    from tests.support.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -78,10 +79,9 @@ def test_a_worker_that_was_stuck_for_a_while_goes_on(fleet: Fleet) -> None:
 
 
 @pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
-def test_on_rabbitmq_it_pauses_and_goes_on_as_well(fleet: Fleet) -> None:
-    with RabbitMQ(fleet.folder) as broker:
-        fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = broker.url
-        test_a_worker_that_was_stuck_for_a_while_goes_on(fleet)
+def test_on_rabbitmq_it_pauses_and_goes_on_as_well(fleet: Fleet, rabbitmq: RabbitMQ) -> None:
+    fleet.environment["CELERY_BROKER_URL"] = fleet.broker_url = rabbitmq.url
+    test_a_worker_that_was_stuck_for_a_while_goes_on(fleet)
 
 
 def test_a_stuck_worker_that_is_told_to_stop_stops(fleet: Fleet) -> None:

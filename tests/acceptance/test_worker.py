@@ -15,6 +15,7 @@ from celery import Celery
 from schemas.decision import load_decision
 from schemas.enqueue import EnqueueRequest
 from tests.support.waiting import until
+from worker.decisions.table import PACKAGED
 from worker.evidence.store import Evidence
 from worker.evidence.verification import verify
 from worker.ledger.models import Stage
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def fleet(fleet: Fleet) -> Fleet:
-    """Its processes are started by Python, as a user would start them."""
+def unforked(fleet: Fleet) -> Fleet:
+    """The same fleet, whose processes Python starts, as a user would start them."""
     fleet.forks = False
     return fleet
 
@@ -37,15 +38,17 @@ def fleet(fleet: Fleet) -> Fleet:
 TASKS = ["tasks.archive_images", "tasks.deliver", "tasks.enqueue", "tasks.get_result", "tasks.route_decision"]
 
 
-def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence(fleet: Fleet) -> None:
+def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence(unforked: Fleet) -> None:
     """The main job, by `ekyc enqueue` and the queue alone."""
-    fleet.worker()
+    unforked.worker()
     ids = ["pass-n2-1", "CARD_NOT_FOUND-2", "ID_FORGERY_DETECTED-http500-3"]
-    enqueued = fleet.run("worker.cli", "enqueue", *ids, "--region", "ph", "--context", '{"application": 7}')
+    enqueued = unforked.run(
+        "worker.cli", "enqueue", *ids, "--region", "ph", "--context", '{"application": 7}'
+    )
     assert enqueued.returncode == 0, enqueued.stderr
-    fleet.await_done(3)
+    unforked.await_done(3)
 
-    messages = {message["decision"]["signature_id"]: message for message in fleet.delivered()}
+    messages = {message["decision"]["signature_id"]: message for message in unforked.delivered()}
     assert {name: message["task"] for name, message in messages.items()} == {
         "pass-n2-1": "onboarding.approve",
         "CARD_NOT_FOUND-2": "onboarding.recapture",
@@ -56,12 +59,13 @@ def test_an_enqueued_verification_ends_in_a_delivered_decision_with_its_evidence
     assert decision.context == {"application": 7}
     assert decision.polls == 3
     assert decision.evidence.complete
-    assert decision.evidence.url == f"file://{fleet.evidence}/ph/pass-n2-1"
-    evidence = Evidence(fleet.environment["EKYC_EVIDENCE_URL"])
+    assert decision.evidence.url == f"file://{unforked.evidence}/ph/pass-n2-1"
+    assert (unforked.evidence / "tables" / f"{decision.table}.toml").read_text() == PACKAGED.read_text()
+    evidence = Evidence(unforked.environment["EKYC_EVIDENCE_URL"])
     assert [verify(evidence.of("ph", name)) for name in ids] == [[], [], []]
-    status = fleet.run("worker.cli", "status", "pass-n2-1", "--region", "ph", "--json")
+    status = unforked.run("worker.cli", "status", "pass-n2-1", "--region", "ph", "--json")
     assert json.loads(status.stdout)["stage"] == "done"
-    stats = json.loads(fleet.run("worker.cli", "stats", "--json").stdout)
+    stats = json.loads(unforked.run("worker.cli", "stats", "--json").stdout)
     assert stats["decisions"] == {"approve": 1, "recapture": 1, "reject": 1}
 
 
@@ -228,11 +232,11 @@ def ended(fleet: Fleet) -> int:
     return counts.done + counts.quarantined
 
 
-def test_sigterm_ends_a_worker_with_exit_code_0(fleet: Fleet) -> None:
-    worker = fleet.worker()
+def test_sigterm_ends_a_worker_with_exit_code_0(unforked: Fleet) -> None:
+    worker = unforked.worker()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=30) == 0
-    assert "Traceback" not in fleet.log("w1")
+    assert "Traceback" not in unforked.log("w1")
 
 
 @pytest.mark.parametrize(
@@ -292,8 +296,8 @@ def test_a_table_that_would_approve_a_forgery_does_not_start(fleet: Fleet, tmp_p
     assert "may not be approve" in ended.stderr
 
 
-def test_other_pools_are_refused(fleet: Fleet) -> None:
-    ended = fleet.run("celery", "-A", "worker", "worker", "-P", "solo")
+def test_other_pools_are_refused(unforked: Fleet) -> None:
+    ended = unforked.run("celery", "-A", "worker", "worker", "-P", "solo")
     assert ended.returncode == 2
     assert "ekyc: a worker needs the threads pool" in ended.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -11,8 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
+from tests.support.browser import QUIET, program
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, until
 
@@ -75,13 +73,6 @@ def flower(fleet: Fleet, name: str = "flower", **environment: str) -> Flower:
     return started
 
 
-#: As root it needs the first, in a container the third; most others keep it from speaking to anybody but this machine.
-_QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
-    "--disable-sync", "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)  # fmt: skip
-
 #: Flower's pages ask for their rows after they have been loaded: milliseconds of the page's own clock.
 _PAGE_TIME_MS = 3000
 
@@ -96,10 +87,7 @@ class Browser:
     @classmethod
     def found(cls, profile: Path) -> Browser:
         """Skips the test where there is none."""
-        program = shutil.which("chromium")
-        if program is None:
-            pytest.skip("Chromium is not installed: apt-get install chromium")
-        return cls(program, profile)
+        return cls(program(), profile)
 
     def read(self, url: str) -> str:
         """The page as its scripts have made it, as HTML."""
@@ -112,7 +100,7 @@ class Browser:
     def _run(self, *arguments: str) -> str:
         own = (f"--user-data-dir={self.profile}", f"--virtual-time-budget={_PAGE_TIME_MS}")
         return subprocess.run(
-            [self.program, "--headless", *_QUIET, *own, *arguments],
+            [self.program, "--headless", *QUIET, *own, *arguments],
             check=True,
             capture_output=True,
             text=True,

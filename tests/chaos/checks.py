@@ -182,6 +182,22 @@ def _evidence(run: Run) -> Iterator[str]:
             yield from (f"{traveller.signature_id}: {fault}" for fault in faults)
 
 
+def _unlogged(run: Run) -> Iterator[str]:
+    """Yield what is wrong with the log of evidence: by the auditor, and by the decisions that the pipeline got."""
+    yield from run.log_findings
+    if run.log_pending:
+        yield "verifications still wait to be logged"
+    delivered = {received.message_id for received in run.received}
+    for region in REGIONS:
+        logged = Counter(run.state.logged.get(region, ()))
+        decided = [
+            traveller.signature_id
+            for traveller in run.accepted
+            if traveller.region == region and decision_id(region, traveller.signature_id) in delivered
+        ]
+        yield from (f"{region}/{each} is decided, and not in the log" for each in decided if not logged[each])
+
+
 def _ledger(run: Run) -> Iterator[str]:
     for region in REGIONS:
         accepted = {traveller.signature_id for traveller in run.accepted if traveller.region == region}
@@ -311,12 +327,13 @@ _CHECKS: Final[dict[str, Callable[[Run], Iterable[str]]]] = {
     "a second delivery has the same bytes": _different,
     "there are no more second deliveries than crashes, and a crash explains each": _too_many,
     "the evidence of every decision is complete, and its hashes match": _evidence,
+    "the log of evidence verifies, and has every decided verification": _unlogged,
     "the ledger's records, sets and counters agree": _ledger,
     "nothing is left leased or due": _left,
     "no worker is stuck": _stuck,
     f"a crash delays no verification by more than {LONGEST_DELAY_S:.0f} s": _delayed,
     "no lease expires without a fault that explains it": _unexplained,
-    "no personal data outside of the evidence store": _leaked,
+    "no personal data is readable, in the encrypted evidence or elsewhere": _leaked,
     "every kind of fault touched some verification, and enough workers were killed": _missed,
     "the share of faults in the vendor's answers (tokens, results, images) is as configured": _too_gentle,
     "Valkey kept all acknowledged writes": _forgotten,

@@ -11,14 +11,17 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 
+from tests.support.fork_server import server
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+
+    from tests.support.fork_server import Forked
 
 #: Seconds for a worker to become ready; it may wait for a Valkey that is down.
 READY_S: Final = 90.0
@@ -41,7 +44,7 @@ class Worker:
     """A worker process."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Forked
     log: Path
 
     def ready(self) -> bool:
@@ -178,8 +181,17 @@ class Crew:
         self._started += 1
         log = self.folder / f"{name}.log"
         kept = {variable: os.environ[variable] for variable in _KEPT if variable in os.environ}
-        command = ("celery", "-A", "worker", "worker", "-n", f"{name}@chaos", "-l", "DEBUG")
-        self.workers[place] = Worker(name, spawn(command, log, kept | self.environment), log)
+        given = kept | self.environment
+        with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+            process = server(given).start(
+                "celery",
+                ("-A", "worker", "worker", "-n", f"{name}@chaos", "-l", "DEBUG"),
+                environment=given,
+                cwd=str(ROOT),
+                descriptors=(nothing.fileno(), output.fileno(), output.fileno()),
+                new_session=True,
+            )
+        self.workers[place] = Worker(name, process, log)
 
 
 def spawn(command: Iterable[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

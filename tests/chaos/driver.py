@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CANARIES: Final = 12
 CANARIES_S: Final = 60.0
 
+#: Seconds for the log to have all that has ended: the turn of a worker that was killed ends within a minute.
+LOG_S: Final = 120.0
+
 #: Seconds for each worker to report its tasks.
 _ANSWER_S: Final = 20.0
 
@@ -79,6 +82,9 @@ class Run:
     #: Workers that did not start, because a dependency was unavailable.
     refused_starts: int = 0
     disk_mounted: bool = False
+    #: Whether verifications still wait to be logged at the end, and what `ekyc evidence verify` finds.
+    log_pending: bool = False
+    log_findings: list[str] = field(default_factory=list)
 
 
 def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
@@ -91,6 +97,7 @@ def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
         _travel(world, result, say)
         _finish(world, result, say)
         _look_for_the_stuck(world, result)
+        result.log_pending = not world.await_log(LOG_S)
         result.exit_codes = world.crew.stop()
         result.deserters, result.refused_starts = world.crew.deserters, world.crew.refused
         world.await_pipeline()
@@ -100,6 +107,7 @@ def run(profile: Profile, seed: int, folder: Path, say: Say) -> Run:
         result.usual, result.outages = world.vendor.usual, world.vendor.outages
         result.received = pipeline.read(world.journal)
         result.state = gather(world)
+        result.log_findings = world.verify_log()
     result.took_s = time.monotonic() - began
     return result
 

@@ -59,8 +59,8 @@ MUTATIONS: Final = {
         Mutation(
             "load-once",
             "worker/ledger/lua/load.lua",
-            "if seen[1] == batch and seen[2] == stage then",
-            "if seen[2] == stage then",
+            "if flat[found[Field.HOLDER]] == batch and flat[found[Field.STAGE]] == stage then",
+            "if flat[found[Field.STAGE]] == stage then",
         ),
     )
 }

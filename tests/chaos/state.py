@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.chaos.leases import deeds
 from tests.chaos.population import REGIONS
+from tests.chaos.unsealing import Folder, NotOpened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.leases import Deed
     from tests.chaos.watch import Key
     from tests.chaos.world import World
+    from worker.keyring import NamedKey
 
 #: A mark in every personal value and image of the sandbox.
 PERSON = b"SANDBOX PERSON"
@@ -57,7 +59,9 @@ class State:
     deeds: dict[Key, list[Deed]] = field(default_factory=dict)
     #: The faults in the evidence of each verification that has a folder; none: it is complete.
     evidence: dict[Key, list[str]] = field(default_factory=dict)
-    #: Files outside of the evidence store that have personal data in them.
+    #: The verifications in the log of each region, in the order of the log.
+    logged: dict[str, list[str]] = field(default_factory=dict)
+    #: Files that have readable personal data in them.
     leaks: list[str] = field(default_factory=list)
 
 
@@ -70,11 +74,14 @@ def gather(world: World) -> State:
     state.deeds = deeds(world.valkey.folder, round(world.profile.lease_s * 1000))
     for region in REGIONS:
         for folder in sorted((world.disk.evidence / region).glob("*")):
-            state.evidence[region, folder.name] = _evidence_faults(folder)
+            state.evidence[region, folder.name] = _evidence_faults(folder, world.evidence_key)
+        commits = sorted((world.disk.evidence / "log" / region / "commits").glob("*"))
+        state.logged[region] = [name for commit in commits for name in json.loads(commit.read_bytes())["ids"]]
+    # The evidence is encrypted, so nothing personal is readable in it either.
     state.leaks = [
         str(path.relative_to(world.folder))
         for path in sorted(world.folder.rglob("*"))
-        if path.is_file() and world.disk.evidence not in path.parents and PERSON in path.read_bytes()
+        if path.is_file() and PERSON in path.read_bytes()
     ]
     return state
 
@@ -124,12 +131,18 @@ def _moments(lines: list[bytes]) -> Iterator[Moment]:
         yield Moment(int(at_ms), event, detail, worker)
 
 
-def _evidence_faults(folder: Path) -> list[str]:
+def _evidence_faults(folder: Path, key: NamedKey) -> list[str]:
     """Return a line for each fault in a verification's folder."""
-    manifest_file = folder / "manifest.json"
-    if not manifest_file.exists():
+    if not (folder / "manifest.json").exists():
         return ["there is no manifest"]
-    manifest: dict[str, Any] = json.loads(manifest_file.read_bytes())
+    try:
+        return _faults_of(folder, Folder(folder, {key.id: key.secret}))
+    except NotOpened as error:
+        return [str(error)]
+
+
+def _faults_of(folder: Path, opened: Folder) -> list[str]:
+    manifest: dict[str, Any] = json.loads(opened.read("manifest.json"))
     faults = [] if manifest["complete"] else ["the manifest is not marked as complete"]
     if manifest["signature_id"] != folder.name:
         faults.append("the manifest is that of another verification")
@@ -137,14 +150,14 @@ def _evidence_faults(folder: Path) -> list[str]:
         file = folder / entry["name"]
         if not file.exists():
             faults.append(f"{entry['name']} is missing")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"]:
+        elif hashlib.sha256(opened.read(entry["name"])).hexdigest() != entry["sha256"]:
             faults.append(f"{entry['name']} does not match its hash")
-    return faults + _against_answer(folder, manifest)
+    return faults + _against_answer(opened, manifest)
 
 
-def _against_answer(folder: Path, manifest: dict[str, Any]) -> list[str]:
+def _against_answer(opened: Folder, manifest: dict[str, Any]) -> list[str]:
     """Return the differences between the manifest and the kept answer: the result, and the images."""
-    answer = json.loads((folder / "answer.json").read_bytes())["data"]
+    answer = json.loads(opened.read("answer.json"))["data"]
     names = {entry["name"] for entry in manifest["files"]}
     detail = answer["docDetail"] or {}
     wanted = {"answer.json"} | {

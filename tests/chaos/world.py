@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Self
@@ -14,16 +17,21 @@ from tests.chaos.population import REGIONS
 from tests.chaos.valkey import Valkey
 from tests.chaos.vendor import Vendor
 from tests.chaos.watch import Watch
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from worker.errors import LedgerUnavailable
+from worker.evidence.log.log_keys import new_log_key
+from worker.keyring import format_key, new_key
 from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
+from worker.ledger.evidence_log import EvidenceLogQueue
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
     from types import TracebackType
 
     from tests.chaos.profile import Profile
+    from worker.keyring import NamedKey
     from worker.ledger.models import Counts
 
 
@@ -50,6 +58,9 @@ class World:
     ledger: Ledger = field(init=False)
     census: Stats = field(init=False)
     lost_writes: int = 0
+    #: The named key of the evidence, and the key of its log.
+    evidence_key: NamedKey = field(default_factory=lambda: new_key("chaos"))
+    log_key: str = field(default_factory=lambda: new_log_key("chaos.example")[0])
     stopped: Event = field(default_factory=Event)
     #: A lock for each fault, the same for all of a lane: a strike that waits for a target delays the next one.
     turns: dict[str, Lock] = field(init=False)
@@ -90,6 +101,34 @@ class World:
         """Return the figures of both regions. Raises ``LedgerUnavailable``."""
         return self.census.total(REGIONS)
 
+    def await_log(self, patience_s: float) -> bool:
+        """Wait until the log has all that has ended. Return whether it has."""
+        queue = EvidenceLogQueue(connect(self.valkey.url))
+        give_up_at = time.monotonic() + patience_s
+        while time.monotonic() < give_up_at:
+            with suppress(LedgerUnavailable):
+                if not any(queue.state(region).pending for region in REGIONS):
+                    return True
+            self.pause(0.5)
+        return False
+
+    def verify_log(self) -> list[str]:
+        """Run `ekyc evidence verify --all` as an auditor with the ledger does. Return its findings, a line each."""
+        command = [sys.executable, "-m", "worker.cli", "evidence", "verify", "--all", "--json"]
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self._environment() | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            report = json.loads(ended.stdout)
+        except ValueError:
+            return [f"ekyc evidence verify ended with {ended.returncode}: {ended.stderr.strip()[:500]}"]
+        return [f"{each['kind']}: {each['path']} {each['said']}" for each in report["findings"]]
+
     def await_pipeline(self) -> None:
         """Wait until the pipeline has taken all messages from its queue, then terminate it."""
         give_up_at = time.monotonic() + 30.0
@@ -101,6 +140,8 @@ class World:
 
     def _start(self) -> None:
         """Start all parts. Each registers a callback that ends it, whatever its state."""
+        # For a person who looks at what a run has left.
+        (self.folder / "keys").write_text(f"{format_key(self.evidence_key)}\n{self.log_key}\n")
         self.disk = Disk(self.folder / "disk")
         self._ends.callback(self.disk.remove)
         self.valkey = Valkey(self.folder / "valkey", free_port())
@@ -129,5 +170,7 @@ class World:
             "REDIS_URL": self.valkey.url,
             "ADVANCE_REGIONS": ",".join(REGIONS),
             "EKYC_EVIDENCE_URL": self.disk.url,
+            "EKYC_EVIDENCE_KEYS": format_key(self.evidence_key),
+            "EKYC_LOG_KEY": self.log_key,
             "EKYC_LEASE": str(self.profile.lease_s),
         }

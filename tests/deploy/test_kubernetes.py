@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
-import kubernetes_validate
 import pytest
 import yaml
 
+from tests.deploy.kubectl import copied, kustomize, needs_kubectl, render
 from tests.deploy.sources import KUBERNETES, PROCFILE, base, component, compose, documents, is_read, pods
 from tests.support.docs_pages import page
+from tests.support.json_schema import check_kubernetes
 from worker.decisions.table import Table
 from worker.observability.metrics.catalogue import catalogue
 
@@ -33,7 +32,7 @@ each_process = pytest.mark.parametrize("process", PROCFILE)
 def test_the_base_is_valid(version: str) -> None:
     """Strictly: a field that the API does not know is a fault."""
     for each in base().values():
-        kubernetes_validate.validate(each, version, strict=True)
+        check_kubernetes(each, version)
 
 
 def test_every_file_is_taken() -> None:
@@ -43,37 +42,12 @@ def test_every_file_is_taken() -> None:
         assert files == {name for name in kustomization.get("resources", ()) if "/" not in name}, folder
 
 
-needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-
-
-def kustomize(overlay: Path) -> subprocess.CompletedProcess[str]:
-    command = ["kubectl", "kustomize", str(overlay)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-
-
-def render(overlay: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `kubectl` would apply, by kind and name."""
-    ran = kustomize(overlay)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(ran.stdout)}
-
-
-def copied(folder: Path, **changed: Any) -> Path:
-    """The example as somebody has copied it and changed these of its fields; None: taken out."""
-    shutil.copytree(KUBERNETES, folder / "kubernetes")
-    file = folder / "kubernetes" / "overlays" / "example" / "kustomization.yaml"
-    (kustomization,) = yaml.safe_load_all(file.read_text())
-    fields = {name: value for name, value in (kustomization | changed).items() if value is not None}
-    file.write_text(yaml.safe_dump(fields))
-    return file.parent
-
-
 @needs_kubectl
 def test_the_example_renders_and_is_valid() -> None:
     rendered = render(OVERLAY)
     for (kind, _), each in rendered.items():
         if kind not in LEARNED:
-            kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+            check_kubernetes(each, VERSIONS[-1])
         assert kind == "Namespace" or each["metadata"]["namespace"] == "ekyc"
     assert {kind for kind, _ in rendered} >= LEARNED
     assert {kind for kind, _ in rendered} >= {kind for kind, _ in base()}
@@ -130,7 +104,7 @@ def test_a_broker_of_its_own_is_told_to_every_process(tmp_path: Path) -> None:
     rendered = render(copied(tmp_path, components=["../../components/broker"]))
     for process in PROCFILE:
         each = rendered["Deployment", f"ekyc-{process}"]
-        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+        check_kubernetes(each, VERSIONS[-1])
         pod = each["spec"]["template"]["spec"]
         (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
         told = {"name": "CELERY_BROKER_URL_FILE", "value": "/run/secrets/ekyc/broker_url"}
@@ -144,7 +118,7 @@ def test_a_broker_of_its_own_is_told_to_every_process(tmp_path: Path) -> None:
 
 def test_traces_reach_a_collector_in_the_cluster_from_workers_alone() -> None:
     policy = component("otlp")
-    kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
+    check_kubernetes(policy, VERSIONS[-1])
     (labels,) = (
         each["spec"]["template"]["metadata"]["labels"]
         for (kind, name), each in base().items()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Final
 
-import kubernetes_validate
-import pytest
-import yaml
-
-from tests.deploy.sources import DEPLOY, KUBERNETES, documents
+from tests.deploy.kubectl import check_secret_of, check_without, needs_kubectl, with_components
+from tests.deploy.sources import DEPLOY, documents
 from tests.support.docs_pages import page
 
 if TYPE_CHECKING:
@@ -36,26 +31,9 @@ def test_the_page_says_where_systemd_wants_it() -> None:
         assert place in text
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@needs_kubectl
 def test_kubernetes_mounts_it(tmp_path: Path) -> None:
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
-    overlay = tmp_path / "kubernetes" / "overlays" / "example"
-    (kustomization,) = documents(overlay / "kustomization.yaml")
-    components = ["../../components/broker", *kustomization["components"], "../../components/signing"]
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization | {"components": components}))
-    ran = subprocess.run(
-        ["kubectl", "kustomize", str(overlay)], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    rendered = {
-        (each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(ran.stdout) if each
-    }
+    rendered = with_components(tmp_path, "signing", before=["broker"])
     for process in ("worker", "web"):
-        deployment = rendered["Deployment", f"ekyc-{process}"]
-        kubernetes_validate.validate(deployment, "1.37", strict=True)
-        pod = deployment["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
-        assert {"name": VARIABLE, "value": "/run/secrets/ekyc/signing_key"} in container["env"]
-        (secret,) = (each["secret"] for each in pod["volumes"] if each["name"] == "secrets")
-        assert {"key": "signing_key", "path": "signing_key"} in secret["items"]
-    assert VARIABLE not in yaml.safe_dump(rendered["Deployment", "ekyc-flower"])
+        check_secret_of(rendered, process, VARIABLE, "signing_key")
+    check_without(rendered, VARIABLE, "flower")

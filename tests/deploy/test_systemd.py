@@ -92,7 +92,7 @@ def test_it_is_started_again_unless_a_person_has_to_mend_its_settings(process: s
 def test_what_a_person_types_has_what_a_worker_has() -> None:
     """`as-worker`: the same settings, secrets, user and programs."""
     lines = unit(UNITS["worker"])
-    optional = [unit("broker.conf"), unit("signing.conf")]
+    optional = [unit(f"{name}.conf") for name in ("broker", "signing", "encryption", "log")]
     script = (DEPLOY / "systemd" / "as-worker").read_text()
     for name in ("User", "Group", "WorkingDirectory", "EnvironmentFile", "LoadCredential"):
         assert sorted(re.findall(rf"--property={name}=(\S+)", script)) == sorted(
@@ -110,7 +110,15 @@ def test_what_a_person_types_has_what_a_worker_has() -> None:
     assert '-- "/opt/ekyc/bin/$command" "$@"' in script
 
 
-@pytest.mark.parametrize(("file", "name"), [("broker.conf", "broker_url"), ("signing.conf", "signing_key")])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("broker.conf", "broker_url"),
+        ("signing.conf", "signing_key"),
+        ("encryption.conf", "evidence_keys"),
+        ("log.conf", "log_key"),
+    ],
+)
 def test_an_optional_secret_is_a_credential_that_is_read(file: str, name: str) -> None:
     lines = unit(file)
     assert lines["LoadCredential"] == [f"{name}:/etc/ekyc/credentials/{name}"]

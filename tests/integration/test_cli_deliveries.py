@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,6 +89,19 @@ def test_list_shows_endpoints_and_what_waits(ekyc: Ekyc, ledger: Ledger, webhook
     assert first in text
 
 
+def test_list_says_for_how_long_nothing_is_sent(ekyc: Ekyc, ledger: Ledger, webhooks: Webhooks) -> None:
+    decided(ledger, "one")
+    tried(webhooks, kind=Kind.FAILED, fault="HTTP_503", hold_s=600.0)
+    held = r"failing for [\d.]+ s \(10% of the way to its pause\); nothing is sent for (?:10 min 0|9 min \d+) s, "
+    text = ekyc("deliveries", "list", "--region", "ph").out
+    assert re.search(held + r"or until `ekyc deliveries resume shop`$", text, re.MULTILINE), text
+    assert listed(ekyc, "--region", "ph")["endpoints"][0]["held_until"]
+
+    assert ekyc("deliveries", "resume", "shop").code == 0
+    assert "nothing is sent" not in ekyc("deliveries", "list", "--region", "ph").out
+    assert listed(ekyc, "--region", "ph")["endpoints"][0]["held_until"] is None
+
+
 def test_list_without_an_endpoint_says_so(ekyc: Ekyc, redis: Redis) -> None:
     del redis
     assert "there is no endpoint" in ekyc.with_env(EKYC_ENDPOINTS_FILE="")("deliveries", "list").out
@@ -149,6 +163,62 @@ def test_recover_counts_first_and_then_resends(ekyc: Ekyc, ledger: Ledger, webho
     unknown = ekyc("deliveries", "recover", "--endpoint", "bank", "--since", "1h")
     assert unknown.code == 2
     assert "there is no endpoint bank: known are shop" in unknown.err
+
+
+def test_what_waits_for_an_endpoint_that_is_gone_is_dropped(
+    ekyc: Ekyc, ledger: Ledger, webhooks: Webhooks
+) -> None:
+    decided(ledger, "one", endpoint="old")
+    decided(ledger, "two", endpoint="old", region="sg")
+    decided(ledger, "three")
+    exhausted(webhooks)  # of the endpoint shop
+    kept = decided(ledger, "four")
+    ekyc = ekyc.with_env(ADVANCE_REGIONS="ph,sg")
+    command = ("deliveries", "drop", "--endpoint", "old", "--why", "the shop has closed")
+    asked = ekyc(*command)
+    assert asked.code == 2
+    assert "2 deliveries that wait for old or have failed (ph 1, sg 1); stdin is not a terminal" in asked.err
+    assert webhooks.endpoints("ph", ["old"])[0].waiting == 1
+
+    done = ekyc(*command, "--yes", "--json")
+    assert (done.code, json.loads(done.out)) == (0, {"dropped": 2, "not_dropped": 0})
+    for region, name in (("ph", "one"), ("sg", "two")):
+        status = ledger.status(region, name)
+        assert status
+        assert status.verification.stage is Stage.DONE
+        assert ("delivery_dropped", "old the shop has closed", "maria") in [
+            (event.name, event.detail, event.worker) for event in status.timeline
+        ]
+    acts = json.loads(ekyc("stats", "--json").out)["acts"]
+    assert ("drop_deliveries", "old: 1, the shop has closed", "maria") in [
+        (act["act"], act["why"], act["who"]) for act in acts
+    ]
+    assert ekyc(*command, "--yes").out == "0 deliveries that wait for old or have failed\n"
+    # Those of the other endpoint are as they were.
+    (failed,) = listed(ekyc, "--state", "failed", "--endpoint", "shop")["deliveries"]
+    ended = ekyc("deliveries", "drop", failed["id"], "--why", "x", "--yes")
+    assert (ended.code, ended.out) == (0, "dropped 1, not dropped 0\n")
+    assert [each["id"] for each in listed(ekyc)["deliveries"]] == [kept]
+    three = ledger.status("ph", "three")
+    assert three
+    assert three.verification.stage is Stage.DONE
+
+
+def test_what_is_in_flight_or_acknowledged_is_not_dropped(
+    ekyc: Ekyc, ledger: Ledger, webhooks: Webhooks
+) -> None:
+    one = decided(ledger, "one")
+    tried(webhooks, kind=Kind.ACKNOWLEDGED)
+    two = decided(ledger, "two")
+    (batch,) = webhooks.claim("ph", [Wanted("shop", 10)]).batches
+    ended = ekyc("deliveries", "drop", one, two, "--why", "x", "--yes")
+    assert (ended.code, ended.out) == (1, "dropped 0, not dropped 2\n")
+    webhooks.record(batch, [Outcome(each.id, Kind.ACKNOWLEDGED) for each in webhooks.load(batch)])
+    status = ledger.status("ph", "two")
+    assert status
+    assert status.verification.stage is Stage.DONE
+    assert ekyc("deliveries", "drop", "--why", "x").code == 2
+    assert ekyc("deliveries", "drop", one, "--endpoint", "shop", "--why", "x").code == 2
 
 
 def test_pause_and_resume_are_for_every_region(ekyc: Ekyc, ledger: Ledger, webhooks: Webhooks) -> None:

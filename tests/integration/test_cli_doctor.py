@@ -124,8 +124,11 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
     found = findings(ekyc, code=0)
     levels = {name: finding["level"] for name, finding in found.items()}
     assert levels.pop("vendor address") == "warning"
+    assert levels.pop("evidence keys") == "warning"
+    assert levels.pop("evidence log") == "warning"
     assert set(levels.values()) == {"ok"}
     assert set(levels) == {
+        "audit log",
         "settings",
         "redis",
         "redis account",
@@ -143,7 +146,9 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "enqueue by name",
         "decision table",
         "signing key",
+        "console",
         "evidence",
+        "retention",
         "vendor keys",
         "vendor ph",
         "vendor clock ph",

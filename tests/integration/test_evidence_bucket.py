@@ -55,9 +55,8 @@ class Bucket:
                 kept = bucket.listing(parse_qs(query)["prefix"][0]) if query else bucket.objects.get(path)
                 self.reply(bucket.status or (404 if kept is None else 200), kept)
 
-            def do_POST(self) -> None:
-                """Removing: nothing is let go of, as in a bucket whose objects are locked."""
-                self.rfile.read(int(self.headers["Content-Length"]))
+            def do_DELETE(self) -> None:
+                """Refuse, as a bucket whose objects are locked does."""
                 self.reply(403)
 
             def reply(self, status: int, body: bytes | None = None) -> None:
@@ -128,7 +127,9 @@ def test_archiving_into_a_bucket_reads_the_answer_once_and_nothing_twice(
         bucket.requests = 0
         first = archive(evidence.of(REGION, ID), images, refresh=lambda: None)
         assert first.complete
-        assert bucket.requests == 5, "a listing, the answer, two images, the manifest"
+        assert bucket.requests == 7, (
+            "a listing, the answer, two images, the manifest, two looks for an erasure"
+        )
         assert archive(evidence.of(REGION, ID), images, refresh=lambda: None) == first
         assert host.asked == ["/front", "/back"]
     assert verify(evidence.of(REGION, ID)) == []

@@ -58,9 +58,10 @@ class Disk:
 
         return call
 
-    def _mkdir(self, path: Path, mode: int) -> None:
+    def _mkdir(self, path: str | Path, mode: int) -> None:
         del mode
-        self._names.add((path.parent.stat().st_ino, path.name))
+        made = Path(path)
+        self._names.add((made.parent.stat().st_ino, made.name))
 
     def _write(self, descriptor: int, _: Any) -> None:
         self._bytes.add(os.fstat(descriptor).st_ino)

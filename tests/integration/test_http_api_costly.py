@@ -36,6 +36,8 @@ COSTLY: list[tuple[str, str, Any, int]] = [
     ("GET", "/v1/verifications?stage=dropped&decision=approve", None, 200),
     ("POST", "/v1/verifications", LARGE, 202),
     ("POST", "/v1/verifications", b"[".ljust(LARGE_BODY + 1), 400),
+    # There is no such endpoint here.
+    ("POST", "/v1/deliveries/recover", {"endpoint": "shop", "since": "2026-11-29T12:00:00Z"}, 422),
     (
         "POST",
         "/v1/reconciliations",
@@ -116,16 +118,14 @@ def test_a_verification_with_many_unknown_members_has_one_fault(app: Flask, seve
     ]
 
 
-def test_a_page_ends_when_its_time_is_over(
-    redis: Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_ends_when_its_time_is_over(redis: Redis, ledger: Ledger) -> None:
     redis.zadd("ekyc:{ph}:quarantine", {f"v{number}": number for number in range(3 * pages.SLICE)})
     wanted = pages.Filter(stage=Stage.QUARANTINED)
-    assert pages.page(redis, ["ph"], wanted, pages.Position(), 10).following is None
-    monkeypatch.setattr(pages, "LONGEST_S", -1.0)
+    patient, hurried = pages.Bounds(longest_s=60.0), pages.Bounds(longest_s=-1.0)
+    assert pages.page(redis, ["ph"], wanted, pages.Position(), 10, bounds=patient).following is None
     following: pages.Position | None = pages.Position()
     calls = 0
     while following is not None:
-        following = pages.page(redis, ["ph"], wanted, following, 10).following
+        following = pages.page(redis, ["ph"], wanted, following, 10, bounds=hurried).following
         calls += 1
     assert calls >= 3

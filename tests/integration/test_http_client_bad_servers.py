@@ -69,8 +69,11 @@ def serve(name: str, port: Connection) -> None:
 
 @contextmanager
 def serving(name: str) -> Iterator[str]:
-    here, there = get_context("spawn").Pipe()
-    process = get_context("spawn").Process(target=serve, args=(name, there), daemon=True)
+    # Forked from a process that has imported this file: `spawn` imports it for each.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(name, there), daemon=True)
     process.start()
     try:
         yield here.recv()

@@ -385,9 +385,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now += by
         shift = by * TICK_S * 1000
         base = prefix(REGION)
-        for name in SETS:
-            for member, _ in self.redis.zscan_iter(base + name):
-                self.redis.zincrby(base + name, -shift, member)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for name in SETS:
+                pipe.zrange(base + name, 0, -1)
+            for name, members in zip(SETS, pipe.execute(), strict=True):
+                for member in members:
+                    pipe.zincrby(base + name, -shift, member)
+            pipe.execute()
         left_ms = self.redis.pttl(f"{base}suspect")
         if 0 <= left_ms <= shift:
             self.redis.delete(f"{base}suspect")
@@ -402,14 +406,19 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "known"):
             return
         base = prefix(REGION)
-        places = {
-            name: set(map(bytes.decode, self.redis.zrange(base + name, 0, -1)))  # type: ignore[arg-type]
-            for name in (*SETS, "quarantine")
-        }
+        names = (*SETS, "quarantine")
+        with self.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zrange(base + name, 0, -1)
+            for name in self.known:
+                pipe.hget(f"{base}v:{name}", "s")
+            found = pipe.execute()
+        places = {name: set(map(bytes.decode, members)) for name, members in zip(names, found, strict=False)}
+        stages = dict(zip(self.known, found[len(names) :], strict=True))
         for name, one in self.known.items():
             at = [place for place, members in places.items() if name in members]
             assert at == self._expected(name, one), (name, one)
-            assert self.redis.hget(f"{base}v:{name}", "s") == one.stage.value.encode()
+            assert stages[name] == one.stage.value.encode()
         assert sum(map(len, places.values())) == sum(
             len(self._expected(name, one)) for name, one in self.known.items()
         )
@@ -442,7 +451,7 @@ def test_nothing_is_lost_nothing_is_held_twice_and_a_lost_lease_writes_nothing(v
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=100,
+            max_examples=60,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

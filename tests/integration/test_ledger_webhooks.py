@@ -64,6 +64,30 @@ def claim(webhooks: Webhooks, *endpoints: str, limit: int = 10) -> list[Delivery
     return list(webhooks.claim("ph", [Wanted(each, limit) for each in endpoints]).batches)
 
 
+def test_a_delivery_that_is_not_tried_says_why_until_it_is(ledger: Ledger, webhooks: Webhooks) -> None:
+    decided(ledger, "one", "shop")
+    tried(webhooks, "shop", kind=Kind.BACK, fault="EVIDENCE_KEY_UNKNOWN")
+    (id_,) = webhooks.ids(Shelf("ph", "shop", State.WAITING))
+    one = webhooks.get("ph", id_)
+    assert one is not None
+    assert (one.tries, one.fault, one.state) == (0, "EVIDENCE_KEY_UNKNOWN", State.WAITING)
+    tried(webhooks, "shop", kind=Kind.ACKNOWLEDGED)
+    one = webhooks.get("ph", id_)
+    assert one is not None
+    assert (one.fault, one.state) == (None, State.ACKNOWLEDGED)
+
+
+def test_nothing_is_noted_of_a_delivery_that_the_batch_lost(ledger: Ledger, webhooks: Webhooks) -> None:
+    decided(ledger, "one", "shop")
+    (batch,) = claim(webhooks, "shop")
+    (loaded,) = webhooks.load(batch)
+    webhooks.record(batch, [Outcome(loaded.id, Kind.ACKNOWLEDGED)])
+    webhooks.record(batch, [Outcome(loaded.id, Kind.BACK, "EVIDENCE_KEY_UNKNOWN")])
+    one = webhooks.get("ph", loaded.id)
+    assert one is not None
+    assert (one.fault, one.state) == (None, State.ACKNOWLEDGED)
+
+
 def tried(webhooks: Webhooks, endpoint: str, **given: object) -> list[Written]:
     """Claim, load and record the same outcome for all that is due."""
     (batch,) = claim(webhooks, endpoint)

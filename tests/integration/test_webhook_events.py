@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
 from tests.support.drive_ledger import quarantine, to_routing
+from tests.support.json_schema import check
 from worker.decisions import events
+from worker.decisions.authenticity import is_event
 from worker.decisions.endpoints import EVENTS, Endpoint
 from worker.ledger import Ledger, transitions
 from worker.ledger.models import EvidenceState, Stage
 from worker.ledger.webhooks import Shelf, State, Webhooks
+from worker.records.reviews import new_review
 from worker.settings import Settings
 from worker.web.api.application import make_application
 from worker.web.api.token_file import TokenFile
@@ -74,7 +77,7 @@ def published(app: Flask, body: dict[str, Any]) -> None:
     name = content["schema"]["$ref"].rpartition("/")[2]
     schema = description["components"]["schemas"][name]
     assert body.keys() <= schema["properties"].keys()
-    Draft202012Validator(schema | {"components": description["components"]}).validate(body)
+    check(body, schema | {"components": description["components"]})
 
 
 def test_a_quarantine_and_its_event_are_one_step(
@@ -163,7 +166,39 @@ def test_what_people_do_is_announced(ekyc: Ekyc, ledger: Ledger, webhooks: Webho
 
 
 def test_each_event_has_a_constant_and_its_own_id() -> None:
-    constants = {value for name, value in vars(events).items() if name.isupper() and "." in str(value)}
+    texts = {name: value for name, value in vars(events).items() if isinstance(value, str)}
+    constants = {value for name, value in texts.items() if name.isupper() and "." in value}
     assert constants == {*EVENTS, events.TEST}
     one, two = (events.of_region(ENDPOINTS, events.REGION_HELD, "ph", reason="X")[0] for _ in range(2))
     assert one.id != two.id
+
+
+def test_the_members_of_events_without_a_mac_are_those_of_the_published_schemas(app: Flask) -> None:
+    description: Any = app.test_client().get("/openapi.json").get_json()
+    schemas = description["components"]["schemas"]
+    published = {}
+    for name, hook in description["webhooks"].items():
+        reference = hook["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        schema = schemas[reference.rpartition("/")[2]]
+        published[name] = frozenset(schema["properties"])
+        assert published[name] == frozenset(schema["required"]) | ({"context"} & published[name])
+    assert published.pop("verification.decided")
+    assert published == dict(events.MEMBERS)
+
+
+def test_what_is_announced_is_taken_for_an_event_without_a_mac() -> None:
+    made = [
+        *events.of_verification(ENDPOINTS, events.QUARANTINED, "ph", "a", reason="X"),
+        *events.of_verification(ENDPOINTS, events.RELEASED, "ph", "a", outcome="retried"),
+        *events.of_verification(ENDPOINTS, events.EVIDENCE_COMPLETED, "ph", "a"),
+        *events.of_review(ENDPOINTS, new_review("1", "ph", "a", who="ann", verdict="confirmed", note="")),
+        *events.of_hold(ENDPOINTS, "ph", reason="X"),
+        *events.of_region(ENDPOINTS, events.REGION_RESUMED, "ph", reason=events.BY_HAND),
+        *events.of_pause(ENDPOINTS, "ph", "all")[events.GONE],
+        *events.of_region(ENDPOINTS, events.LEDGER_REPLACED, "ph"),
+        events.delivery_of_test("all", "t", datetime(2026, 3, 1, tzinfo=UTC)),
+    ]
+    assert {each.type for each in made} == events.MEMBERS.keys()
+    assert all(is_event(each.type, each.body) for each in made)
+    wider = [each.body[:-1] + ',"Decision":"approve"}' for each in made]
+    assert not any(is_event(each.type, body) for each, body in zip(made, wider, strict=True))

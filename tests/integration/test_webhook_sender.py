@@ -18,6 +18,7 @@ from tests.support.receiver import Answer, Received, Receiver, receiving
 from worker.decisions import webhooks
 from worker.decisions.endpoints import Endpoint, Secret
 from worker.decisions.webhooks import MAX_ANSWER, Sender
+from worker.errors import EvidenceKeyUnknown
 from worker.http_client.adapter import SUSPECT_AFTER_S
 from worker.ledger.webhooks import Delivery, Kind, Outcome, State
 from worker.policy import webhooks as policy
@@ -54,7 +55,7 @@ def send() -> Iterator[Callable[..., Outcome]]:
     senders: list[Sender] = []
 
     def sent(to: Endpoint, what: Delivery | None = None, keys: tuple[Ed25519PrivateKey, ...] = ()) -> Outcome:
-        senders.append(Sender({to.name: to}, keys))
+        senders.append(Sender({to.name: to}, keys, is_genuine=lambda _: True))
         return senders[-1].send(what or delivery())
 
     yield sent
@@ -69,7 +70,7 @@ def test_the_request_is_signed_with_every_usable_secret_and_key(
     ended = Secret(b"e" * 32, datetime.now(UTC) - timedelta(seconds=1))
     key = Ed25519PrivateKey.generate()
     to = endpoint(receiver, secrets=(Secret(KEY), old, ended))
-    assert send(to, keys=(key,)) == Outcome("1d", Kind.ACKNOWLEDGED)
+    assert send(to, keys=(key,)) == Outcome("1d", Kind.ACKNOWLEDGED, answer="HTTP_204")
     (got,) = receiver.received
     assert got.body == '{"a":"ü"}'.encode()
     assert got.path == "/hook?t=1"
@@ -201,8 +202,19 @@ def test_no_secret_left_is_a_fault(receiver: Receiver, send: Callable[..., Outco
 
 def test_what_goes_to_an_unknown_endpoint_is_left_to_others(receiver: Receiver) -> None:
     del receiver
-    outcome = Sender({}).send(delivery())
+    outcome = Sender({}, is_genuine=lambda _: True).send(delivery())
     assert (outcome.kind, outcome.in_s) == (Kind.BACK, policy.UNKNOWN_S)
+
+
+def test_what_cannot_be_compared_waits_and_says_why(receiver: Receiver) -> None:
+    def is_genuine(_: Delivery) -> bool:
+        raise EvidenceKeyUnknown("under the key odd")
+
+    sender = Sender({"shop": endpoint(receiver)}, is_genuine=is_genuine)
+    outcome = sender.send(delivery())
+    sender.close()
+    assert (outcome.kind, outcome.fault) == (Kind.BACK, "EVIDENCE_KEY_UNKNOWN")
+    assert not receiver.received
 
 
 def test_a_body_is_thin() -> None:
@@ -221,7 +233,7 @@ def test_a_body_is_thin() -> None:
 
 def test_a_slow_receiver_gets_a_delivery_once_over_a_connection_that_was_idle(receiver: Receiver) -> None:
     """Requests to the vendor are sent again after 3 s without a byte: they change nothing."""
-    sender = Sender({"shop": endpoint(receiver)})
+    sender = Sender({"shop": endpoint(receiver)}, is_genuine=lambda _: True)
     assert sender.send(delivery()).kind is Kind.ACKNOWLEDGED
     time.sleep(SUSPECT_AFTER_S + 0.2)
     ready = threading.Event()

@@ -58,6 +58,20 @@ class S3:
             self.objects[path] = body
             return False
 
+    def exchange(self, path: str, body: bytes, expected: str) -> bool:
+        """Replace an object that has the expected ETag. Return False if it has another."""
+        if self.races:
+            same = expected == etag(self.objects.get(path))
+            time.sleep(0.1)
+            if same:
+                self.objects[path] = body
+            return same
+        with self.lock:
+            same = expected == etag(self.objects.get(path))
+            if same:
+                self.objects[path] = body
+            return same
+
     def listing(self, bucket: str, prefix: str) -> bytes:
         base = f"{bucket.rstrip('/')}/"
         found = "".join(
@@ -94,6 +108,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.stub.locked and not self.checked(body):
             self.error(400, "InvalidRequest")
             return
+        if expected := self.headers["If-Match"]:
+            changed = not self.stub.exchange(self.path, body, expected)
+            self.error(412, "PreconditionFailed") if changed else self.reply(200, b"", of=body)
+            return
         taken = self.stub.put(self.path, body, once=self.headers["If-None-Match"] == "*")
         self.error(412, "PreconditionFailed") if taken else self.reply(200, b"")
 
@@ -104,7 +122,8 @@ class Handler(BaseHTTPRequestHandler):
         if query:
             self.reply(200, self.stub.listing(path, parse_qs(query)["prefix"][0]))
         elif path in self.stub.objects:
-            self.reply(200, self.stub.objects[path])
+            body = self.stub.objects[path]
+            self.reply(200, body, of=body)
         else:
             self.error(404, "NoSuchKey")
 
@@ -116,18 +135,6 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.stub.objects.pop(self.path, None)
         self.reply(204, b"")
-
-    def do_POST(self) -> None:
-        """Remove several objects, which obstore uses to remove one."""
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if self.refused():
-            return
-        if self.stub.locked:
-            self.error(403, "AccessDenied")
-            return
-        key = body.partition("<Key>")[2].partition("</Key>")[0]
-        self.stub.objects.pop(f"{self.path.partition('?')[0].rstrip('/')}/{key}", None)
-        self.reply(200, f"<DeleteResult><Deleted><Key>{key}</Key></Deleted></DeleteResult>".encode())
 
     def refused(self) -> bool:
         with self.stub.lock:
@@ -149,10 +156,10 @@ class Handler(BaseHTTPRequestHandler):
         body = f"<Error>\n{words}<Message>{SECRET}</Message>{self.stub.extra}</Error>"
         self.reply(status, body.encode())
 
-    def reply(self, status: int, body: bytes) -> None:
+    def reply(self, status: int, body: bytes, *, of: bytes | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", '"1"')
+        self.send_header("ETag", etag(of))
         self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
         self.end_headers()
         if status != 204:
@@ -160,6 +167,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def etag(body: bytes | None) -> str:
+    return '"1"' if body is None else f'"{hashlib.md5(body).hexdigest()}"'
 
 
 class Server(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Fixtures for every test: a real Valkey and a real Redis, each started once per test process on a free port."""
+"""Fixtures for every test: a Valkey, a Redis and a RabbitMQ, each started once per test process on a free port."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import redis as redis_py
 
 from tests.support.ports import free_port
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import SERVERS, VALKEY, running_server
 from worker.ledger import Ledger
 
@@ -49,6 +50,20 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 @pytest.fixture(scope="session")
 def valkey(servers: Callable[[str], ValkeyServer]) -> ValkeyServer:
     return servers(VALKEY)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for all tests of a process: its start costs eight seconds of CPU."""
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: RabbitMQ) -> RabbitMQ:
+    """That server, without the queues of an earlier test."""
+    rabbitmq_server.forget()
+    return rabbitmq_server
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Starts commands as processes without the second that Python needs to import what they stand on.
+"""Starts commands as processes without the one or two seconds that Python needs to import what they stand on.
 
-A server process imports the libraries once and forks for each command. The child is a process like any other, with its
-own environment, folder, session and exit status; it imports our own code itself, and Python ends it in its usual way.
+A server process imports libraries and most of our modules once, and forks for each command. The child is a process like
+any other, with its own environment, folder, session and exit status, and Python ends it in its usual way.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.paths import ROOT
@@ -36,9 +37,17 @@ LIBRARIES: Final = (
     "celery.concurrency.thread",
     "celery.worker.consumer",
     "click",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "flask",
+    "flask_smorest",
     "getpass",
+    "gevent",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
     "kombu.transport.redis",
     "marshmallow",
+    "obstore",
+    "prometheus_client",
     "pycurl",
     "redis",
     "requests",
@@ -49,8 +58,32 @@ LIBRARIES: Final = (
     "tomllib",
 )
 
+#: Modules of ours that commands import. While they are imported, none of them starts a thread, keeps what each process
+#: must have of its own, or reads a variable of the environment other than those of `READ_BY_OURS`.
+OWN: Final = (
+    "worker.advance.client",
+    "worker.cli.commands",
+    "worker.cli.doctor",
+    "worker.cli.enqueue",
+    "worker.cli.stats",
+    "worker.cli.status",
+    "worker.decisions.delivery",
+    "worker.decisions.webhooks",
+    "worker.evidence.verification",
+    "worker.messaging.unread",
+    "worker.observability.metrics",
+    "worker.web.api.application",
+    "worker.web.slow_heads",
+)
+
+#: A command with one of these variables must be started by Python.
+READ_BY_OURS: Final = frozenset({"CURL_SSL_BACKEND", "OPENSSL_CONF", "SSLKEYLOGFILE"})
+
 #: The beginnings of variables that Python or the C library reads at the start of a process.
-_READ_AT_START: Final = ("FAKETIME", "LANG", "LC_", "LD_", "MALLOC_", "PYTHON", "TZ")
+_LOCALE: Final = ("LANG", "LC_")
+#: Python behaves without a locale as with this one: PEP 538.
+_AS_NONE: Final = ("LANG", "C.UTF-8")
+_READ_AT_START: Final = ("FAKETIME", *_LOCALE, "LD_", "MALLOC_", "PYTHON", "TZ")
 
 #: The header of a message: its length in bytes.
 _HEADER: Final = struct.Struct("!I")
@@ -60,12 +93,13 @@ _NUMBER: Final = 16
 
 
 class Forked:
-    """A child of the server. It has what tests use of ``subprocess.Popen``."""
+    """A child of the server. It has what tests use of ``subprocess.Popen``. Thread-safe."""
 
     def __init__(self, args: Sequence[str], status: socket.socket) -> None:
         self.args = args
         self.returncode: int | None = None
         self._status = status
+        self._lock = threading.Lock()
         self.pid = int(status.recv(_NUMBER))
 
     def poll(self) -> int | None:
@@ -92,14 +126,15 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _read(self, timeout: float | None) -> int | None:
-        if self.returncode is None:
-            self._status.settimeout(timeout)
-            try:
-                self.returncode = int(self._status.recv(_NUMBER))
-            except (BlockingIOError, TimeoutError):
-                return None
-            self._status.close()
-        return self.returncode
+        with self._lock:
+            if self.returncode is None:
+                self._status.settimeout(timeout)
+                try:
+                    self.returncode = int(self._status.recv(_NUMBER))
+                except (BlockingIOError, TimeoutError):
+                    return None
+                self._status.close()
+            return self.returncode
 
 
 class ForkServer:
@@ -131,6 +166,8 @@ class ForkServer:
         new_session: bool = False,
     ) -> Forked:
         """Start ``python -m module`` with `descriptors` as its standard input, output and error."""
+        if found := READ_BY_OURS & environment.keys():
+            raise ValueError(f"the imports of the server have not seen {', '.join(sorted(found))}")
         message = {
             "module": module,
             "arguments": list(arguments),
@@ -146,13 +183,53 @@ class ForkServer:
             self._socket.sendall(body)
         return Forked(["python", "-m", module, *arguments], ours)
 
+    def run(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: str,
+        stdin: bytes = b"",
+        timeout_s: float = 60.0,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``python -m module`` to its end. Raises ``subprocess.TimeoutExpired``."""
+        # Files, not pipes: a command that writes much needs no reader.
+        with TemporaryFile() as source, TemporaryFile() as out, TemporaryFile() as err:
+            source.write(stdin)
+            source.seek(0)
+            command = self.start(
+                module,
+                arguments,
+                environment=environment,
+                cwd=cwd,
+                descriptors=(source.fileno(), out.fileno(), err.fileno()),
+            )
+            try:
+                code = command.wait(timeout_s)
+            finally:
+                command.kill()
+                command.wait()
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command.args, code, out.read(), err.read())
+
+
+def is_worth_it(environment: Mapping[str, str]) -> bool:
+    """Whether the server for this environment serves other tests, too: it takes two seconds of CPU to start."""
+    return not any(name.startswith(_READ_AT_START) for name in environment if not name.startswith(_LOCALE))
+
 
 _servers: dict[tuple[tuple[str, str], ...], ForkServer] = {}
 
 
 def server(environment: Mapping[str, str]) -> ForkServer:
     """The server for commands in this environment: one for each set of variables that Python reads at its start."""
-    at_start = {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
+    at_start = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_READ_AT_START) and (name, value) != _AS_NONE
+    }
     key = tuple(sorted(at_start.items()))
     if key not in _servers:
         _servers[key] = ForkServer({"PATH": os.defpath} | at_start)
@@ -161,7 +238,9 @@ def server(environment: Mapping[str, str]) -> ForkServer:
 
 def serve(connection: socket.socket) -> None:
     """Fork for each message until the other end is closed. Returns also in the child, which is then the command."""
-    for name in LIBRARIES:
+    # Ctrl-C in a terminal reaches it, too, and is for the process that started it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (*LIBRARIES, *OWN):
         import_module(name)
     gc.freeze()
     while True:
@@ -217,6 +296,7 @@ def _become(message: dict[str, Any], standard: list[int]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     os.chdir(message["cwd"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = message["environment"]
     os.environ.clear()
     os.environ.update(given)

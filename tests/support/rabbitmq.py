@@ -1,4 +1,4 @@
-"""A RabbitMQ of a test's own: Debian's package, with its own folder and ports."""
+"""RabbitMQ: Debian's package, with its own folder and ports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 import amqp
+from kombu import pools
 
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 #: Debian's wrapper requires its own user; the server itself does not.
 SERVER: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+#: How long it may take to start, in seconds: on an idle machine it takes five.
+START_S: Final = 150.0
+
+#: The queues and exchanges that tests declare.
+_NAMES: Final = ("onboarding", "celery")
 
 
 def installed() -> bool:
@@ -43,7 +50,10 @@ class RabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # Erlang's schedulers keep a core busy while they wait for work, unless this option forbids it.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
         }
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -68,8 +78,21 @@ class RabbitMQ:
             server = self._server = subprocess.Popen(
                 [SERVER], env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        until(lambda: self._answers() or server.poll() is not None, "RabbitMQ answers")
+        until(lambda: self._answers() or server.poll() is not None, "RabbitMQ answers", START_S)
         assert server.poll() is None, self._log.read_text()
+
+    def forget(self) -> None:
+        """Delete the queues and exchanges of an earlier test, and the pooled connections that it may have broken."""
+        for key, pool in list(pools.connections.items()):
+            if pool.connection.port == self._port:
+                pool.force_close_all()
+                pools.connections.pop(key)
+                pools.producers.pop(key, None)
+        with amqp.Connection(f"127.0.0.1:{self._port}") as connection:
+            channel = connection.channel()
+            for name in _NAMES:
+                channel.queue_delete(name)
+                channel.exchange_delete(name)
 
     def kill(self) -> None:
         """`kill -9` the broker: it loses what it has not written to its disk."""

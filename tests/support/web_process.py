@@ -8,12 +8,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.fork_server import server
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -21,7 +22,8 @@ from worker.policy.api_tokens import SCOPES, Token, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from tests.support.fork_server import Forked
 
 #: The tokens of `tokens_text`, by name. Each is its own secret.
 ALL: Final = "all"
@@ -85,7 +87,7 @@ class Web:
     """A running `web`."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    process: Forked
     log_path: Path
     tokens_path: Path
 
@@ -145,15 +147,15 @@ def web_process(folder: Path, redis_url: str, **environment: str) -> Iterator[We
         "EKYC_WEB_BIND": f"127.0.0.1:{port}",
         "EKYC_API_TOKENS_FILE": str(tokens_path),
     }
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "python:worker.web.gunicorn_conf"],
-            cwd=ROOT,
-            env=given | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    given |= environment
+    with log_path.open("wb") as log, Path(os.devnull).open("rb") as nothing:
+        process = server(given).start(
+            "gunicorn",
+            ["-c", "python:worker.web.gunicorn_conf"],
+            environment=given,
+            cwd=str(ROOT),
+            descriptors=(nothing.fileno(), log.fileno(), log.fileno()),
+            new_session=True,
         )
     web = Web(port, process, log_path, tokens_path)
     try:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from sandbox.catalogue import Expectation
 from sandbox.demo.api import Enqueued, Seen
+from sandbox.demo.console import NOW, Shown
 from sandbox.demo.deliveries import Delivery
-from sandbox.demo.findings import Findings, Kept, Leaks
+from sandbox.demo.findings import Erased, Findings, Kept, Leaks, Logged
 from sandbox.demo.plan import Plan, Planned, Way
 from schemas.decision import decision_id
 from worker.evidence.store import Usage
@@ -77,6 +78,11 @@ GOOD = Findings(
     accepted={Way.HTTP: 1, Way.MESSAGE: 1},
     http=Enqueued(new=1, requests=1, repeated_alike=True),
     seen=Seen((DELIVERY.decision,), RECONCILED),
+    shown=Shown(
+        {
+            NOW: f"{' '.join(PLAN.regions)} all enqueued 1 1 2 waiting 0 0 0 done 1 0 1 quarantined 0 1 1 dropped"
+        }
+    ),
     webhooks=(),
     callbacks={"sent": 1, "failed": 0, "lost": 0, "doubled": 0},
     deliveries={"pass-1": [DELIVERY]},
@@ -112,10 +118,14 @@ GOOD = Findings(
         "nodata-2": Kept(("unreadable-0123456789abcdef.bin",)),
     },
     usage=Usage(files=5, size_bytes=6_000),
+    log=Logged(1),
     messages_left=0,
     leaks=Leaks(),
     failures=(),
     exit_codes={"worker1": 0, "pipeline": 0},
+    erased=Erased(
+        "ph", "pass-1", deleted=5, vendor_cleared=True, is_readable=False, stage=Stage.ERASED, log=Logged(2)
+    ),
 )
 
 

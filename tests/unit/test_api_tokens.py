@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from worker.errors import ConfigError
 from worker.policy.api_tokens import MAX_TOKENS, Token, entry, find, new_secret, parse
-from worker.web.api import token_file
+from worker.web import watched_file
 from worker.web.api.token_file import TokenFile
 
 if TYPE_CHECKING:
@@ -78,17 +78,23 @@ def test_new_secrets_are_long_and_different() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("name = =", "not TOML (line 1, column 8)"),
+        ("name = =", "is not TOML at line 1, column 8"),
         ('title = "x"', "there is no title: write each token as [[token]]"),
         ("token = 1", "give 0 to 1000 tokens, each as [[token]]"),
         ("token = [1]", "token 1: write it as [[token]]"),
         ("[[token]]\n", "token 1: name is missing"),
         (ENTRY.replace("shop", "sh op"), "token 1: name must be 1 to 64 of letters, digits, . _ -"),
-        (ENTRY.replace('["read"]', "[]"), "token 1: scopes must be a list of enqueue, read, deliver, notify"),
-        (ENTRY.replace("read", "reed"), "token 1: scopes must be a list of enqueue, read, deliver, notify"),
+        (
+            ENTRY.replace('["read"]', "[]"),
+            "token 1: scopes must be a list of enqueue, read, close, deliver, notify",
+        ),
+        (
+            ENTRY.replace("read", "reed"),
+            "token 1: scopes must be a list of enqueue, read, close, deliver, notify",
+        ),
         (
             ENTRY.replace('["read"]', "[[]]"),
-            "token 1: scopes must be a list of enqueue, read, deliver, notify",
+            "token 1: scopes must be a list of enqueue, read, close, deliver, notify",
         ),
         (ENTRY.replace(HASH, "secret"), "token 1: sha256 must be 64 hexadecimal digits in lower case"),
         (ENTRY + "rate = 0", "token 1: rate must be more than 0"),
@@ -144,7 +150,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is looked at for each request."""
-    monkeypatch.setattr(token_file, "CHECK_S", 0.0)
+    monkeypatch.setattr(watched_file, "CHECK_S", 0.0)
 
 
 def replace(path: Path, text: str) -> None:
@@ -191,7 +197,7 @@ def test_a_file_that_becomes_unusable_is_one_line_and_changes_nothing(
         case "not text":
             path.write_bytes(b"\xff")
         case "too large":
-            path.write_bytes(b"#" * (token_file.MAX_BYTES + 1))
+            path.write_bytes(b"#" * (watched_file.MAX_BYTES + 1))
         case _:
             path.unlink()
             path.mkdir()
@@ -210,7 +216,7 @@ def test_the_file_is_looked_at_once_a_second_at_most(path: Path) -> None:
     file = TokenFile(path)
     replace(path, entry(a_token("new")))
     assert find(file.tokens(), "old")
-    file._check_at = time.monotonic()
+    file._file._check_at = time.monotonic()
     assert find(file.tokens(), "new")
 
 

@@ -102,6 +102,7 @@ def run() -> Run:
     }
     run.state.sets = {"ph": {}, "sg": {"quarantine": 1}}
     run.state.evidence = {DONE: [], BAD: ["there is no manifest"]}
+    run.state.logged = {DONE[0]: [DONE[1]], BAD[0]: []}
     run.doing, run.exit_codes = {"w0": []}, {"w0": 0}
     return run
 
@@ -276,6 +277,18 @@ def leak(run: Run) -> None:
     run.state.leaks = ["w0.log"]
 
 
+def log_nothing(run: Run) -> None:
+    run.state.logged = {}
+
+
+def damage_the_log(run: Run) -> None:
+    run.log_findings = ["truncated: log/ph/checkpoint has 2 entries, and the commits 1"]
+
+
+def leave_the_log_behind(run: Run) -> None:
+    run.log_pending = True
+
+
 def forget(run: Run) -> None:
     run.lost_writes = 1
 
@@ -283,6 +296,9 @@ def forget(run: Run) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (log_nothing, "ph/pass-000001 is decided, and not in the log"),
+        (damage_the_log, "truncated: log/ph/checkpoint"),
+        (leave_the_log_behind, "still wait to be logged"),
         (lose_the_decision, "has no decision and is not in quarantine"),
         (lose_the_record, "the ledger does not know it"),
         (quarantine_without_reason, "without a reason"),

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 import click
 import pytest
 
-from worker.cli import ekyc
 from worker.cli.commands import BUILT_IN, SHORT_HELP, LazyGroup
+from worker.cli.program import ekyc
 
 #: Columns of a terminal less the longest name, the margin and the gap: longer lines are broken.
 ROOM = 78 - len("quarantine") - 6

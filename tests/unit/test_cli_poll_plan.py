@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from worker.cli import run
+from worker.cli.program import run
 from worker.settings import current
 
 if TYPE_CHECKING:

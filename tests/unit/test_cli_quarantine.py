@@ -12,16 +12,23 @@ from worker.advance.answers import TransientFault
 from worker.advance.answers.classify import _OURS_TO_FIX, _SAYS_ALL
 from worker.cli import options
 from worker.cli.quarantine.act import Act, Chosen
-from worker.cli.quarantine.reasons import REASONS
-from worker.errors import EkycError, LedgerUnavailable, SignatureRefused
+from worker.errors import EkycError, LedgerUnavailable, LogDamaged, SignatureRefused
 from worker.ledger.quarantine import PAGE
+from worker.policy.quarantine_reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 #: Written where a verification is quarantined: in `worker.policy.rules`, `worker.runtime.batch_runner` and
 #: `lua/claim.lua`.
-BY_NAME = {"UNREADABLE", "UNKNOWN_CODE", "CRASHES_WORKERS", "UNFORESEEN", "EVIDENCE_UNAVAILABLE"}
+BY_NAME = {
+    "UNREADABLE",
+    "UNKNOWN_CODE",
+    "CRASHES_WORKERS",
+    "UNFORESEEN",
+    "EVIDENCE_UNAVAILABLE",
+    "EVIDENCE_KEY_UNKNOWN",
+}
 
 OPERATORS = ROOT / "docs" / "operators.md"
 
@@ -34,8 +41,8 @@ def kinds(of: type[EkycError]) -> Iterator[type[EkycError]]:
 
 
 def test_what_our_own_faults_and_the_vendors_words_can_bring_there_is_explained() -> None:
-    # A receiver raises `SignatureRefused`, never the fleet.
-    fleets = [kind for kind in kinds(EkycError) if kind is not SignatureRefused]
+    # A receiver raises `SignatureRefused`, never the fleet. `LogDamaged` is about a region's log, not a verification.
+    fleets = [kind for kind in kinds(EkycError) if not issubclass(kind, (SignatureRefused, LogDamaged))]
     by_fault = {kind.cause for kind in fleets if kind.quarantine or not kind.retry}
     refused = {code for code, kind in _SAYS_ALL.items() if kind is not TransientFault}
     by_status = {"HTTP_401", "HTTP_403"}

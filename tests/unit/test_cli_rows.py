@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.enqueue import EnqueueRequest
-from worker.cli.rows import BadRow, Defaults, read
+from worker.cli.csv_table import BadRow
+from worker.cli.rows import Defaults, read
 from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import InvalidInput
 

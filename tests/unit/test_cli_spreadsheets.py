@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.cli.rows import BadRow, Defaults, read
+from worker.cli.csv_table import BadRow
+from worker.cli.rows import Defaults, read
 from worker.errors import InvalidInput
 
 SG = Defaults(region=None, context=None, regions=("ph", "sg"))

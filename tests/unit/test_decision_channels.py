@@ -16,6 +16,7 @@ from worker.decisions.delivery import Outgoing
 from worker.decisions.endpoints import Endpoint
 from worker.decisions.table import Table
 from worker.ledger.models import Stage, Verification
+from worker.policy.outcome_seal import Sealer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     path.write_text(TABLE)
     table = Table.load(path, {"shop"})
     endpoints = {"shop": Endpoint("shop", "https://shop.example/")}
-    monkeypatch.setattr(MODULE, "services", lambda: SimpleNamespace(table=table, endpoints=endpoints))
+    parts = SimpleNamespace(table=table, endpoints=endpoints, sealer=Sealer.from_secrets([b"a key"]))
+    monkeypatch.setattr(MODULE, "services", lambda: parts)
     return table
 
 

@@ -200,10 +200,10 @@ def test_the_time_for_many_labels_grows_with_their_number_and_no_faster() -> Non
 
     def took_s(number: int) -> float:
         labels = tuple(f"{at:064d}" for at in range(number))
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(5):
             facts(forgery_labels=labels, quality_labels=labels, error_codes=labels)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     took_s(1000)
     first = took_s(1000)

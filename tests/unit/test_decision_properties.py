@@ -17,7 +17,8 @@ from worker.decisions.table import Source, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=400)
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+promise = settings(calm, max_examples=400)
 
 RESULTS = ("PASS", "FAIL", "INCOMPLETE")
 CODES = ("SUCCESS", "ERROR", "LIVENESS_ATTACK")
@@ -77,7 +78,7 @@ def made(given_rules: list[dict[str, Any]], otherwise: str = "review") -> Table 
 PASSED = Facts(overall_result="PASS", error_codes=("SUCCESS",), region="ph")
 
 
-@calm
+@promise
 @given(tables, st.sampled_from(["review", "approve"]), facts)
 @example([{"decision": "approve", "overall_result": "PASS", "error_code": "SUCCESS"}], "review", PASSED)
 @example([{"decision": "approve", "error_code": "SUCCESS"}], "review", Facts(error_codes=("SUCCESS",)))

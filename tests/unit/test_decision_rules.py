@@ -12,7 +12,7 @@ import pytest
 from schemas.result import DOCUMENTED_CODES, Contradiction, OverallResult
 from tests.support.decided import ROWS_TABLE
 from tests.support.tables import HEAD, PASS_RULE, load_table, write_table
-from worker.cli.decisions.show import toml_lines
+from worker.decisions import table_text
 from worker.decisions.draft import CODES, NO_RESULT
 from worker.decisions.facts import CUT, Facts
 from worker.decisions.table import Table
@@ -54,7 +54,7 @@ def test_the_packaged_table_decides_everything_as_the_one_with_rows_did() -> Non
 def test_a_table_with_rows_that_is_printed_with_rules_decides_the_same(tmp_path: Path) -> None:
     before = Table.load(ROWS_TABLE)
     path = tmp_path / "new.toml"
-    path.write_text("\n".join(toml_lines(before)))
+    path.write_text("\n".join(table_text.toml_lines(before)))
     now = Table.load(path)
     assert not now.is_legacy
     assert [now.decide(facts) for facts in EVERYTHING] == [before.decide(facts) for facts in EVERYTHING]
@@ -240,6 +240,11 @@ REFUSED = [
         "5: rule 1: under is unknown: known are at_least, below",
     ),
     (rule('decision = "a"\nliveness_score.below = 101'), "5: rule 1: liveness_score: below is no score"),
+    (
+        rule(f'decision = "a"\nliveness_score.below = {"9" * 400}'),
+        "5: rule 1: liveness_score: below is no score",
+    ),
+    (rule('decision = "a"\nliveness_score.below = inf'), "5: rule 1: liveness_score: below is no score"),
     (rule('decision = "a"\nliveness_score.below = nan'), "5: rule 1: liveness_score: below is no score"),
     (rule('decision = "a"\nliveness_score.below = true'), "5: rule 1: liveness_score: below is no score"),
     (rule('decision = "a"\nliveness_score.below = 0'), "5: rule 1: liveness_score: no score is below 0"),
@@ -254,7 +259,10 @@ REFUSED = [
         HEAD + 'rules = []\n[deliveries]\nreview = "webhook"',
         '5: deliveries: review has a delivery of an unknown kind: write "celery", or "webhook:NAME"',
     ),
-    (HEAD + "rules = []\n[deliveries]\nreview = []", "5: deliveries: review has a delivery of an unknown"),
+    (
+        HEAD + "rules = []\n[deliveries]\nreview = []",
+        '5: deliveries: the list of review is empty: write "celery" or "webhook:NAME", or remove the line',
+    ),
     (
         HEAD + 'rules = []\n[deliveries]\nrevew = "celery"',
         "5: deliveries: no rule decides revew: write review",
@@ -372,7 +380,7 @@ def test_the_order_of_rules_changes_the_hash_and_the_name_does_not(tmp_path: Pat
 def test_a_table_is_printed_as_a_file_that_says_the_same(tmp_path: Path) -> None:
     table = Table.load(write_table(tmp_path, BASE, head=""))
     again = tmp_path / "again.toml"
-    again.write_text("\n".join(toml_lines(table)))
+    again.write_text("\n".join(table_text.toml_lines(table)))
     assert Table.load(again) == table
 
 

@@ -201,6 +201,20 @@ def test_pass_with_success_may_be_something_else_than_approve(tmp_path: Path) ->
     assert decided(table, "PASS", "SUCCESS", None) == "second_look"
 
 
+def test_the_names_of_approvals_are_those_that_need_a_pass(tmp_path: Path) -> None:
+    rule = '[[rules]]\ndecision = "{}"\noverall_result = "{}"\nerror_code = "{}"\n'
+    rules = (
+        ("accept", "PASS", "SUCCESS"),
+        ("review", "PASS", "OTHER"),
+        ("look", "PASS", "*"),
+        ("look", "FAIL", "*"),
+    )
+    path = tmp_path / "table.toml"
+    path.write_text('name = "t"\notherwise = "review"\n' + "".join(rule.format(*each) for each in rules))
+    assert Table.load(path).approvals == {"approve", "accept"}
+    assert Table.load(None).approvals == {"approve"}
+
+
 @pytest.mark.parametrize(("overall_result", "error_code"), [pair for pair in DOUBTFUL if all(pair)])
 def test_promise_7_a_table_that_approves_anything_else_is_refused(
     tmp_path: Path, overall_result: str, error_code: str
@@ -366,7 +380,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         ("version = ", "is not TOML: "),
         ('{"version": "1"}', "is not TOML: "),
         ('version = "1"\nversion = "2"', "is not TOML: "),
-        ("a = " + "[" * 100_000, "is not TOML: "),
+        ("a = " + "[" * 100_000, "is nested more than 32 levels deep"),
         ("a = " + "9" * 5000, "is not TOML: "),
         (b'version = "\xff"', "is not text in UTF-8"),
         ("rows = 1", "version: "),

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sandbox.demo.checks import checks
-from sandbox.demo.findings import Findings, Kept, Leaks
+from sandbox.demo.console import NOW, Shown
+from sandbox.demo.findings import Findings, Kept, Leaks, Logged
 from sandbox.demo.plan import Way
 from tests.unit.demo_findings import (
     APPROVED,
@@ -38,6 +39,10 @@ def counts(**figures: object) -> Findings:
     return replace(GOOD, counts=replace(GOOD.counts, **figures))  # type: ignore[arg-type]
 
 
+def erased(**found: object) -> Findings:
+    return replace(GOOD, erased=replace(GOOD.erased, **found))  # type: ignore[arg-type]
+
+
 def test_a_demo_in_which_all_went_well_passes_every_check() -> None:
     assert failed(GOOD) == set()
 
@@ -47,6 +52,17 @@ def test_a_demo_in_which_all_went_well_passes_every_check() -> None:
     [
         (replace(GOOD, accepted={Way.HTTP: 1, Way.MESSAGE: 0}), "all_accepted"),
         (replace(GOOD, http=replace(GOOD.http, repeated_alike=False)), "repeated_request"),
+        (replace(GOOD, log=Logged(2)), "evidence_is_logged"),
+        (erased(is_readable=True), "person_erased"),
+        (erased(stage="done"), "person_erased"),
+        (erased(deleted=0), "person_erased"),
+        (erased(vendor_cleared=False), "person_erased"),
+        (erased(log=Logged(1)), "log_verifies_still"),
+        (erased(log=Logged(2, ("missing ph/pass-1 has no entry",))), "log_verifies_still"),
+        (
+            replace(GOOD, log=Logged(1, ("changed ph/pass-1/front.jpg has other bytes",))),
+            "evidence_is_logged",
+        ),
         (fed(), "one_decision_by_http"),
         (fed(DELIVERY.decision, DELIVERY.decision), "one_decision_by_http"),
         (replace(GOOD, deliveries={}), "one_decision_by_http"),
@@ -59,6 +75,15 @@ def test_a_demo_in_which_all_went_well_passes_every_check() -> None:
         (answered("ph", reconciled(accepted=2, done=["pass-1"])), "reconciled"),
         (answered("sg", reconciled(accepted=1, done=["nodata-2"])), "reconciled"),
         (replace(GOOD, seen=replace(GOOD.seen, reconciliations={})), "reconciled"),
+        (replace(GOOD, shown=Shown({NOW: ""})), "console_shows_it"),
+        (
+            replace(GOOD, shown=Shown({NOW: GOOD.shown.words(NOW).replace("sg", "")})),
+            "console_shows_it",
+        ),
+        (
+            replace(GOOD, shown=Shown({NOW: GOOD.shown.words(NOW).replace("done 1 0 1", "done 1 1 2")})),
+            "console_shows_it",
+        ),
         (replace(GOOD, callbacks={"sent": 1, "failed": 1}), "callbacks_taken"),
         (replace(GOOD, callbacks={"sent": 0, "failed": 0}), "callbacks_taken"),
         (counts(enqueued=1), "all_accepted"),
@@ -99,6 +124,7 @@ def test_a_demo_in_which_all_went_well_passes_every_check() -> None:
         (replace(GOOD, messages_left=1), "nothing_left"),
         (replace(GOOD, leaks=Leaks(logs=("worker1.log",))), "no_personal_data_in_logs"),
         (replace(GOOD, leaks=Leaks(redis=("celery",))), "no_personal_data_in_redis"),
+        (replace(GOOD, leaks=Leaks(stored=("answer.json",))), "evidence_is_encrypted"),
         (replace(GOOD, leaks=Leaks(decisions=True)), "no_personal_data_in_decisions"),
         (replace(GOOD, leaks=Leaks(evidence=False)), "no_personal_data_in_decisions"),
         (replace(GOOD, failures=("worker2.log",)), "nothing_failed"),

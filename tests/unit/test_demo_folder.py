@@ -48,7 +48,7 @@ def test_its_environment_can_be_read_by_a_shell(tmp_path: Path) -> None:
         [
             "/bin/sh",
             "-c",
-            '. "$1" && echo "$ADVANCE_SECRET_KEY $EKYC_EVIDENCE_URL"',
+            '. "$1" && echo "$ADVANCE_SECRET_KEY $EKYC_EVIDENCE_URL $EKYC_CONSOLE_USERS_FILE"',
             "sh",
             folder.environment,
         ],
@@ -57,7 +57,7 @@ def test_its_environment_can_be_read_by_a_shell(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert told == f"a b'c {folder.evidence.as_uri()}\n"
+    assert told == f"a b'c {folder.evidence.as_uri()} {folder.users}\n"
 
 
 def test_paths_are_shown_as_one_would_type_them_here(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def shown(*, terminal: bool, width: int = 100, height: int = 40) -> str:
     with face(console, "ekyc demo", "a hint") as progress:
         journal = Journal(progress.tell)
         journal.tell("global on hold: INSUFFICIENT_BALANCE")
+        progress.hint("another hint")
         progress.show(FRAME)
         progress.show(FRAME)
     text = console.file
@@ -47,6 +48,7 @@ def test_on_a_terminal_it_shows_figures_decisions_regions_and_what_happened() ->
     assert "approve" in text
     assert "global on hold: INSUFFICIENT_BALANCE" in text
     assert "a hint" in text
+    assert "another hint" in text
 
 
 def test_elsewhere_it_is_a_line_for_what_happens_and_one_for_the_figures_at_times() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.docs_pages import Page, page, pages
 from tests.support.paths import ROOT
-from worker.cli import ekyc
+from worker.cli.program import ekyc
 
 PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page_", PAGES, ids=[each.name for each in PAGES])

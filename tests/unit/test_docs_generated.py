@@ -14,11 +14,11 @@ import pytest
 
 from tests.support.docs_pages import page
 from tests.support.paths import ROOT
-from tools.docs import cli, events, layers, settings
+from tools.docs import cli, data_flow, events, layers, settings
 from tools.docs import page as parts
 from tools.docs.__main__ import GENERATED
 from worker import errors
-from worker.cli import ekyc
+from worker.cli.program import ekyc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +124,26 @@ def test_the_architecture_opens_with_the_picture_and_names_every_box() -> None:
     assert re.match(r"# Architecture\n\n!\[[^\]]+\]\(images/layers\.svg\)", text)
     named = set(re.findall(r"\| \[`(?:worker/)?(\w+)(?:/|\.py)`\]", text))
     assert named == {name for row in layers.rows() for name in row}
+
+
+def test_every_place_of_the_data_flow_has_a_row_in_the_table_of_privacy() -> None:
+    rows = page("docs/privacy.md").rows("datum |")
+    header = ["datum", "where", "why", "for how long", "who can read it", "what erases it"]
+    assert all(len(row) == len(header) for row in rows)
+    where = {re.split("[:,]", re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", row[1]))[0] for row in rows}
+    for place in data_flow.PLACES:
+        assert set(place.name.split(", ")) <= where, place.name
+
+
+def test_the_data_flow_is_drawn_for_light_and_dark_and_no_label_leaves_it() -> None:
+    text = data_flow.picture()
+    picture = ET.fromstring(text)
+    assert "prefers-color-scheme: dark" in text
+    drawn = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    for place in data_flow.PLACES:
+        assert place.name in drawn
+    personal = {place.name for place in data_flow.PLACES if place.personal}
+    assert personal == {"ADVANCE.AI", "workers", "evidence store", "a person who may look"}
+    classes = {each.get("class") for each in picture.iter() if each.get("class")}
+    for name in classes:
+        assert text.count(f".{name} ") + text.count(f".{name},") >= 2, name

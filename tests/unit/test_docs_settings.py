@@ -37,6 +37,7 @@ _FIELDS: Final = {
     "EKYC_RETENTION": "retention_s",
     "EKYC_START_WAIT": "start_wait_s",
     "EKYC_WEB_BIND": "web_bind",
+    "EKYC_CONSOLE_PROXY_HEADER": "console_proxy_header",
     "REDIS_URL": "redis_url",
 }
 

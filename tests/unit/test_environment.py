@@ -93,16 +93,19 @@ def test_a_file_counts_before_the_variable_and_its_blanks_do_not(
     assert Environment().str("ANY", None) == "from the variable"
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "bytes"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("missing", "does not exist"), ("folder", "is a folder"), ("bytes", "cannot be read as text")],
+)
 def test_a_file_that_cannot_be_read_is_a_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, said: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     monkeypatch.setenv("ANY_FILE", str(tmp_path / kind))
     env = Environment()
     assert env.str("ANY", "the default") == "the default"
-    assert env.faults == ["ANY_FILE: the file that it names cannot be read as text"]
+    assert env.faults == [f"ANY_FILE: the file that it names {said}"]
 
 
 def test_every_fault_and_every_name_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

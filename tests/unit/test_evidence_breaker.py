@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, StoreAway
+from worker.errors import EvidenceKeyUnknown, EvidenceUnavailable, EvidenceUnsuitable, StoreAway
 from worker.evidence.breaker import FIRST_S, FORGOTTEN_AFTER_S, LONGEST_S, TRIALS, TRIP_AFTER, Breaker
 
 AWAY = EvidenceUnavailable("no space left on device")
@@ -52,6 +52,24 @@ def test_a_store_that_is_away_trips_it_at_the_first_failure(store: Store) -> Non
     with pytest.raises(StoreAway) as caught:
         store.use()
     assert (caught.value.not_for_s, caught.value.probed, store.probes) == (FIRST_S, False, 1)
+
+
+def test_evidence_under_a_key_that_is_not_here_does_not_trip_it(store: Store) -> None:
+    """The store answers: it is this verification that waits, and not its whole region."""
+    for _ in range(5 * TRIP_AFTER):
+        with pytest.raises(EvidenceKeyUnknown), store.breaker.use():
+            raise EvidenceKeyUnknown("under the key old")
+    assert (store.state, store.probes) == ("closed", 0)
+
+
+def test_it_closes_again_though_all_that_is_left_lacks_a_key(store: Store) -> None:
+    store.fault = AWAY
+    store.fail()
+    store.fault, store.now = None, store.now + FIRST_S
+    for _ in range(TRIALS):
+        with pytest.raises(EvidenceKeyUnknown), store.breaker.use():
+            raise EvidenceKeyUnknown("under the key old")
+    assert store.state == "closed"
 
 
 def test_a_failure_of_one_alone_does_not(store: Store) -> None:
@@ -118,6 +136,19 @@ def test_half_open_a_few_use_it_at_a_time_and_then_all(store: Store) -> None:
         assert store.state == "half-open"
         with pytest.raises(StoreAway):
             store.use()
+    assert store.state == "closed"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_is_no_fault_of_the_store_gives_its_place_back(store: Store, error: type[BaseException]) -> None:
+    store.fault = AWAY
+    store.fail()
+    store.fault, store.now = None, store.now + FIRST_S
+    for _ in range(2 * TRIALS):
+        with pytest.raises(error), store.breaker.use():
+            raise error
+    for _ in range(TRIALS):
+        store.use()
     assert store.state == "closed"
 
 

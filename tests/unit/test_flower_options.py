@@ -132,7 +132,7 @@ def test_the_examples_password_is_for_the_loopback(monkeypatch: pytest.MonkeyPat
         (
             "FLOWER_BASIC_AUTH_FILE",
             "/nowhere/password",
-            "FLOWER_BASIC_AUTH_FILE: the file that it names cannot be read",
+            "FLOWER_BASIC_AUTH_FILE: the file that it names does not exist",
         ),
         ("FLOWER_CONF", "/nowhere/conf.py", "/nowhere/conf.py"),
         ("FLOWER_DB", "/proc/nowhere/state", "FLOWER_DB: Flower's state cannot be kept in /proc/nowhere"),

@@ -68,14 +68,15 @@ def test_a_field_that_does_not_exist_is_no_script() -> None:
 _FULL: Final = Verification(
     "f302f5d2454a85c2", "ph", Stage.ROUTING, 1, 2, 3, 4, "HTTP_500", 5, 6, True, "tx", '{"n":1}', "PASS",
     "SUCCESS", "DOC_RESULT", 7, EvidenceState.COMPLETE, "approve", "{}", "UNREADABLE", 8, 9, 10, '{"l":80}',
-    ("shop", "bank"), "backfill",
+    ("shop", "bank"), "backfill", "outcome", "decision", "v1a,signature", vendor_faults=11,
 )  # fmt: skip
 
 _STORED: Final = {
     b"s": b"routing", b"e": b"1", b"p": b"2", b"n": b"3", b"f": b"4", b"a": b"HTTP_500", b"l": b"5", b"t": b"6",
     b"u": b"1", b"i": b"tx", b"x": b'{"n":1}', b"o": b"PASS", b"r": b"SUCCESS", b"w": b"DOC_RESULT", b"z": b"7",
     b"k": b"complete", b"y": b"approve", b"d": b"{}", b"q": b"UNREADABLE", b"m": b"8",
-    b"j": b'{"l":80}', b"D": b"shop bank", b"P": b"backfill",
+    b"j": b'{"l":80}', b"D": b"shop bank", b"P": b"backfill", b"O": b"outcome", b"E": b"decision",
+    b"G": b"v1a,signature", b"F": b"11",
 }  # fmt: skip
 
 
@@ -83,8 +84,20 @@ def test_each_stored_letter_is_read_into_its_attribute() -> None:
     read = codec.verification("ph", "f302f5d2454a85c2", _STORED, read_at_ms=9, clock_ahead_ms=10)
     assert read == _FULL
     rest = {field.key for field in Field} - _STORED.keys()
-    scripts_alone = (Field.CALL, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.QUARANTINED_FROM)
+    scripts_alone = (
+        Field.CALL,
+        Field.HOLDER,
+        Field.STARTS,
+        Field.NUDGED,
+        Field.QUARANTINED_FROM,
+        Field.ERASED_AT,
+    )
     assert rest == {field.key for field in scripts_alone}
+
+
+def test_the_mark_of_an_erased_one_has_the_time_of_its_erasure() -> None:
+    read = codec.verification("ph", "a", {b"s": b"erased", b"X": b"7"}, read_at_ms=9)
+    assert read == Verification("a", "ph", Stage.ERASED, 7, read_at_ms=9)
 
 
 def test_what_is_not_stored_has_its_default() -> None:

@@ -6,7 +6,8 @@ import pytest
 from redis import exceptions
 from structlog.testing import capture_logs
 
-from worker.errors import LedgerUnavailable
+from worker.errors import LedgerUnavailable, RightMissing
+from worker.ledger.connection import translated
 from worker.runtime.outage import DependencyLog
 
 
@@ -47,3 +48,27 @@ def test_an_error_of_redis_reads_as_one_of_redis(error: Exception, why: str) -> 
         DependencyLog().unavailable(error)
         DependencyLog().unavailable(wrapped)
     assert [line["why"] for line in lines] == [why, why]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            exceptions.NoPermissionError("User zoe has no permissions to run the 'xrevrange' command"),
+            "denies our account the command xrevrange (NOPERM)",
+        ),
+        (
+            exceptions.ResponseError(
+                "ACL failure in script: User zoe has no permissions to run the 'hsetnx' command script: 2f, on @x:1."
+            ),
+            "denies our account the command hsetnx (NOPERM)",
+        ),
+        (exceptions.NoPermissionError("No permissions to access a key"), "denies our account a key (NOPERM)"),
+    ],
+    ids=["command", "script", "key"],
+)
+def test_a_right_that_is_missing_has_a_name_and_an_error_of_its_own(error: Exception, said: str) -> None:
+    with pytest.raises(RightMissing, match="ekyc doctor") as raised, translated():
+        raise error
+    assert said in str(raised.value)
+    assert "zoe" not in str(raised.value)

@@ -86,6 +86,10 @@ def test_usual_links_are_plain(url: str) -> None:
     check(url)
 
 
+def test_every_port_is_plain() -> None:
+    assert [port for port in range(70_000) if plain(f"https://a:{port}/")] == list(range(1, 65_536))
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -101,6 +105,8 @@ def test_usual_links_are_plain(url: str) -> None:
         "https://a/b c",
         "https://a:080/",
         "https://a:65536/",
+        "https://a:66000/",
+        "https://a:70000/",
         "https://[::1]/",
         "https://ä/",
         "https://a/ä",

@@ -16,6 +16,7 @@ from worker.errors import (
     BrokerUnavailable,
     EkycError,
     EvidenceConflict,
+    EvidenceKeyUnknown,
     EvidenceLost,
     EvidenceUnavailable,
     ImageUnavailable,
@@ -287,14 +288,14 @@ def test_what_we_stand_on_is_waited_for(policy: Policy, error: EkycError) -> Non
     assert step.detail == error.cause
 
 
-def test_evidence_that_fails_for_one_alone_ends_with_a_person(policy: Policy) -> None:
+@pytest.mark.parametrize("error", [EvidenceUnavailable("x"), EvidenceKeyUnknown("x")])
+def test_evidence_that_fails_for_one_alone_ends_with_a_person(policy: Policy, error: EkycError) -> None:
     """A store that is away as a whole has a breaker; one that refuses this one for ever is no matter of waiting."""
-    error = EvidenceUnavailable("x")
     limit = policy.backoffs.evidence.limit
     assert limit
     assert waits(policy.after_error(verification(faults=limit - 2, fault_cause=error.cause), error)) > 0
     write = policy.after_error(verification(faults=limit - 1, fault_cause=error.cause), error)
-    assert (write.place, write.reason) == (Destination.QUARANTINE, "EVIDENCE_UNAVAILABLE")
+    assert (write.place, write.reason) == (Destination.QUARANTINE, error.cause)
 
 
 def test_a_store_that_is_away_is_no_try_of_anybody(policy: Policy) -> None:
@@ -468,6 +469,28 @@ def test_each_cause_has_tries_of_its_own(policy: Policy) -> None:
     assert waits(policy.after(shaken, answers.UnknownCode("NEW"))) == 5
     assert waits(policy.after_unforeseen(shaken)) == 5
     assert policy.after(shaken, answers.UnknownId(b"{}")).fields[Field.FAULTS] == "1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answers.TransientFault("HTTP_500"),
+        answers.Busy(None),
+        answers.UnknownCode("NEW"),
+        answers.UnknownId(b"{}"),
+        answers.Unauthorised("IAM_FAILED"),
+        answers.AccountFault("INSUFFICIENT_BALANCE"),
+        answers.Unreadable("data: no", b""),
+        answers.OursToFix("CLIENT_ERROR", b""),
+    ],
+)
+def test_every_faulty_answer_is_counted_until_the_decision(policy: Policy, answer: answers.Answer) -> None:
+    known = verification(vendor_faults=2)
+    assert policy.after(known, answer).fields[Field.VENDOR_FAULTS] == "3"
+    for other in (settled(), answers.Pending(submission_completed=True)):
+        assert Field.VENDOR_FAULTS not in policy.after(known, other).fields
+    # What fails on our side is no fault of the vendor.
+    assert Field.VENDOR_FAULTS not in policy.after_unforeseen(known).fields
 
 
 #: What may come instead of an answer, again and again, and what our own code may do.

@@ -72,6 +72,7 @@ TAKEN: Final = {
 
 #: What our classes define in place of a base class of others, which calls it.
 OVERRIDDEN: Final = {
+    Name("celery.worker.consumer.consumer", "Consumer", "_flush_events"),
     Name("celery.worker.heartbeat", "Heart", "_send"),
     Name("kombu.transport.redis", "Channel", "_brpop_read"),
     Name("kombu.transport.redis", "Channel", "_create_client"),
@@ -82,6 +83,7 @@ OVERRIDDEN: Final = {
     Name("marshmallow.fields", "Field", "_deserialize"),
     Name("marshmallow.fields", "Field", "_serialize"),
     Name("opentelemetry.instrumentation.celery", "CeleryInstrumentor", "_trace_before_publish"),
+    Name("werkzeug.wrappers.request", "Request", "_get_file_stream"),
 }
 
 #: Packages of which we use what is not private by its name, and not documented either.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from worker.advance.regions import HOSTS, get_result_url, token_url
+from sandbox import scenario
+from worker.advance.regions import HOSTS, clear_data_url, get_result_url, token_url
 from worker.enqueue_request import REGIONS
+from worker.policy.retention import SOURCES
 
 RESULT = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
+CLEAR = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/clear-data"
 TOKEN = "/openapi/auth/ticket/v1/generate-token"
 
 DOCUMENTED = {
@@ -24,10 +27,17 @@ def test_every_region_has_a_host() -> None:
     assert set(HOSTS) == set(REGIONS) == set(DOCUMENTED)
 
 
+def test_every_region_has_a_law_and_documents_in_the_sandbox() -> None:
+    """The sandbox names the host `global` after its country, Indonesia."""
+    assert set(SOURCES) == set(REGIONS)
+    assert {"global" if country == "id" else country for country in scenario.REGIONS} == set(REGIONS)
+
+
 @pytest.mark.parametrize(("region", "origin"), DOCUMENTED.items())
 def test_urls_are_the_documented_ones(region: str, origin: str) -> None:
     assert get_result_url(region) == origin + RESULT
     assert token_url(region) == origin + TOKEN
+    assert clear_data_url(region) == origin + CLEAR
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -419,8 +419,8 @@ def test_a_part_takes_time_in_proportion_to_its_size(growing: Callable[[int], di
 
     took_s = [takes_s(size) for size in (10_000, 20_000, 40_000, 80_000)]
 
-    # Twice the size, twice the time; four times with a square. Below 1 ms the clock counts for more than the work.
-    assert all(after < 8 * max(before, 0.001) for before, after in pairwise(took_s)), took_s
+    # Twice the size, twice the time; four times with a square. Below 5 ms other programs count for more than the work.
+    assert all(after < 8 * max(before, 0.005) for before, after in pairwise(took_s)), took_s
 
 
 # Whatever may come

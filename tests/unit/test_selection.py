@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.selection import QUICK, SLOW_FILES, SLOW_TESTS, is_ignored, is_slow
+from tests.selection import QUICK, SLOW_FILES, SLOW_TESTS, is_ignored, is_slow, rotated, scope
 
 TESTS = Path(__file__).parents[1]
 
@@ -25,7 +26,7 @@ def test_each_slow_file_exists(file: str) -> None:
 def test_an_acceptance_test_is_slow_unless_the_table_says_otherwise() -> None:
     path = TESTS / "acceptance" / "test_worker.py"
     assert is_slow(path, "test_new")
-    assert not is_slow(path, "test_sigterm_ends_a_worker_with_exit_code_0")
+    assert not is_slow(path, "test_what_a_killed_worker_held_is_picked_up_by_another")
     assert not is_slow(TESTS / "unit" / "test_policy.py", "test_new")
 
 
@@ -48,6 +49,26 @@ def test_a_run_imports_only_files_of_which_it_needs_a_test() -> None:
         assert not is_ignored("unit/test_cli_spreadsheets.py", expression)
     assert not is_ignored(slow_file, "slow")
     assert not is_ignored(quick_file, "not slow")
+
+
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_each_process_imports_every_file_and_begins_elsewhere(processes: int) -> None:
+    files = [Path(str(number)) for number in range(10)]
+    orders = [list(rotated(files, number, processes)) for number in range(processes)]
+    assert all(sorted(order) == sorted(files) for order in orders)
+    assert len({order[0] for order in orders}) == processes
+
+
+def test_one_process_runs_all_tests_with_rabbitmq() -> None:
+    found = [
+        f"{path}::{name}"
+        for path in TESTS.rglob("test_*.py")
+        for name, parameters in re.findall(r"^def (test_\w+)\(([^)]*)\)", path.read_text(), re.MULTILINE)
+        if "RabbitMQ" in parameters or "on_rabbitmq" in parameters
+    ]
+    assert len(found) > 10
+    assert {scope(name) for name in found} == {"rabbitmq"}
+    assert scope("tests/unit/test_selection.py::test_new[1]") == "tests/unit/test_selection.py"
 
 
 def test_the_table_alone_makes_a_test_slow() -> None:

@@ -82,9 +82,6 @@ def test_a_slip_in_a_name_is_refused_with_the_name_that_is_meant(
         ("EKYC_CRM_TENANT", None),
         ("ADVANCE_CRM_TENANT", None),
         ("EKYC_POLL_LIMIT", "EKYC_POLL_FIRST"),
-        # Of later releases: no other setting is meant.
-        ("EKYC_RETAIN", None),
-        ("EKYC_EVIDENCE_KEYS", None),
     ],
 )
 def test_a_name_that_is_not_ours_is_a_warning(

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tools.docs import cli, decisions, errors, events, layers, metrics, settings
+from tools.docs import (
+    cli,
+    data_flow,
+    decisions,
+    errors,
+    events,
+    layers,
+    licences,
+    metrics,
+    operations,
+    settings,
+)
 from tools.docs.page import REFERENCE, ROOT
 
 if TYPE_CHECKING:
@@ -17,9 +28,12 @@ GENERATED: Final[dict[Path, Callable[[], str]]] = {
     REFERENCE / "settings.md": settings.page,
     REFERENCE / "decisions.md": decisions.page,
     REFERENCE / "commands.md": cli.page,
+    REFERENCE / "operations.md": operations.page,
     REFERENCE / "metrics.md": metrics.page,
     REFERENCE / "events.md": events.page,
     REFERENCE / "errors.md": errors.page,
+    REFERENCE / "licences.md": licences.page,
+    ROOT / "docs" / "images" / "data-flow.svg": data_flow.picture,
     ROOT / "docs" / "images" / "layers.svg": layers.picture,
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tools.docs.page import generated
-from worker.cli import ekyc
+from worker.cli.program import ekyc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.docs.page import ROOT, code, generated, linked, table
+from worker.ledger import audit
 from worker.observability import verification_log
 from worker.observability.verification_log import LINES
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 _PACKAGES: Final = ("worker", "tasks")
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-_LINE: Final = "verification_"
+
+#: Modules that render lines themselves, at INFO, and how the names of their events begin.
+_RENDERED: Final = {verification_log.__name__: "verification_", audit.__name__: "operator_act"}
 
 _INTRO = """
 What a worker, `web` and Flower log, and where. [Logs](../operations.md#logs) describes the form of a line and which
@@ -61,7 +64,7 @@ def logged() -> dict[str, Event]:
         events[name].modules.add(verification_log.__name__)
     for module, tree in modules.items():
         for name in _constants(tree):
-            if name.startswith(_LINE) and module == verification_log.__name__:
+            if module in _RENDERED and name.startswith(_RENDERED[module]):
                 events[name] = Event({"info"}, set(), {module})
             elif name in meanings() and not events[name].levels and module in indirect:
                 # The call that logs the event takes its name from a variable.

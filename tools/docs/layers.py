@@ -26,6 +26,7 @@ _ABOUT: Final = {
     "runtime": "the Celery process",
     "observability": "logs, metrics, traces, reports",
     "decisions": "decision table, delivery",
+    "records": "evidence after the decision",
     "policy": "pure rules and backoff",
     "evidence": "evidence store",
     "messaging": "Celery's broker",

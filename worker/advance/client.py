@@ -23,8 +23,10 @@ from worker.advance.answers import (
     classify,
     classify_token,
 )
+from worker.advance.answers.classify import classify_clearing
 from worker.advance.exchange import exchange
-from worker.advance.regions import get_result_url
+from worker.advance.regions import clear_data_url, get_result_url
+from worker.advance.token_box import TokenBox
 from worker.advance.token_cache import TokenCache, TokenRefused
 from worker.advance.token_request import TokenRequest
 from worker.advance.token_store import TokenStore
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+    from worker.advance.answers.values import Clearing
     from worker.advance.exchange import Exchange
     from worker.http_client.session import Sender
     from worker.settings import Settings
@@ -123,7 +126,8 @@ class Client:
         self._spend = spend or _for_nothing
         # By Redis's clock: a worker with a wrong clock must not put a region on hold for all.
         self._request_token = TokenRequest(self._session, settings, TokenStore(redis).now)
-        self._tokens = TokenCache(redis, self._request_token)
+        self._tokens = TokenCache(redis, self._request_token, TokenBox(settings.secret_key))
+        self._base_url = settings.base_url
         # The parts that all calls share are prepared once.
         self._requests = {region: self._prepared(region, settings.base_url) for region in REGIONS}
 
@@ -146,6 +150,23 @@ class Client:
             except TokenRefused as refused:
                 return refused.answer
             return asked.answer if asked.counts else self._confirmed(asked, region, signature_id, token)
+
+    def clear_data(self, region: str, signature_id: str) -> Clearing:
+        """Ask the vendor to delete its data of `signature_id`, and return what it answers, within `VENDOR_CALL_S`.
+
+        The caller has a permit of the region's rate. A success must not belong to another request, so each has a
+        connection of its own. Raises ``LedgerUnavailable``.
+        """
+        with deadline(VENDOR_CALL_S), self._session.own_connections() as fresh:
+            try:
+                token = self._tokens.get(region)
+                answer = self._ask_to_clear(fresh, region, signature_id, token)
+                if isinstance(answer, Unauthorised):
+                    token = self._tokens.renew(region, token)
+                    answer = self._ask_to_clear(fresh, region, signature_id, token)
+            except TokenRefused as refused:
+                return refused.answer
+            return answer
 
     def close(self) -> None:
         """Close every connection."""
@@ -189,6 +210,17 @@ class Client:
         took_s = time.monotonic() - asked_at
         answer = replace(classify(exchanged, signature_id=signature_id, now=time.time()), took_s=took_s)
         return _Asked.of(answer, exchanged, signature_id)
+
+    def _ask_to_clear(self, sender: Sender, region: str, signature_id: str, token: str) -> Clearing:
+        request = self._session.prepare_request(
+            requests.Request(
+                "POST",
+                clear_data_url(region, self._base_url),
+                params={"signatureId": signature_id},
+                headers={"X-ACCESS-TOKEN": token},
+            )
+        )
+        return classify_clearing(exchange(sender, request), now=time.time())
 
     def _request(self, region: str, token: str) -> requests.PreparedRequest:
         """Return a request without its body. It shares its headers with every request with this token."""

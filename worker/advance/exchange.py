@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -26,9 +27,10 @@ MAX_BODY_BYTES: Final = 2 * MIB
 RETRY_AFTER_S: Final = (1.0, 3600.0)
 
 #: `10` as in HTTP, `10s` as the vendor documents it. For a text without white space around it.
-_SECONDS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)[ \t]{0,8}s?", re.IGNORECASE)
+#: Nine digits are more than `RETRY_AFTER_S` allows, and further ones need not be read.
+_SECONDS: Final = re.compile(r"([0-9]{1,9})([0-9]*+)(\.[0-9]{1,9})?[ \t]{0,8}s?", re.IGNORECASE)
 
-#: Longer than a number of seconds or an HTTP date. A longer text is not parsed.
+#: Longer than an HTTP date. A longer text is not parsed.
 _LONGEST_MOMENT: Final = 64
 
 
@@ -54,12 +56,10 @@ class Exchange:
         `now` is in epoch seconds: the header may be an HTTP date.
         """
         text = self.headers.get("Retry-After", "").strip()
-        if len(text) > _LONGEST_MOMENT:
-            return None
         seconds = _SECONDS.fullmatch(text)
         # By the server's own clock, if the response has its time.
         date = self.date()
-        wait_s = float(seconds[1]) if seconds else _until(text, now if date is None else date)
+        wait_s = _seconds(seconds) if seconds else _until(text, now if date is None else date)
         if wait_s is None:
             return None
         shortest_s, longest_s = RETRY_AFTER_S
@@ -83,6 +83,11 @@ def exchange(sender: Sender, request: requests.PreparedRequest) -> Exchange:
             return Exchange(response.status_code, response.headers, body, why, fresh)
     except requests.RequestException as error:
         return Exchange(fault=fault(error))
+
+
+def _seconds(found: re.Match[str]) -> float:
+    whole, more, fraction = found.groups(default="")
+    return math.inf if more else float(whole + fraction)
 
 
 def _until(date: str, now: float) -> float | None:

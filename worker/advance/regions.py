@@ -1,4 +1,4 @@
-"""The vendor's URLs: its hosts and two paths, as its own pages name them."""
+"""The vendor's URLs: its hosts and three paths, as its own pages name them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ HOSTS: Final = MappingProxyType(
 
 TOKEN_PATH: Final = "/openapi/auth/ticket/v1/generate-token"  # noqa: S105 - a path
 RESULT_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/get-result"
+CLEAR_PATH: Final = "/intl/openapi/identity-risk/idvs-h5/ekyc/v1/clear-data"
 
 
 def token_url(region: str, base_url: str = "") -> str:
@@ -29,6 +30,11 @@ def token_url(region: str, base_url: str = "") -> str:
 def get_result_url(region: str, base_url: str = "") -> str:
     """Return the URL for a result of `region`. `base_url` is one origin instead of all hosts."""
     return _origin(region, base_url) + RESULT_PATH
+
+
+def clear_data_url(region: str, base_url: str = "") -> str:
+    """Return the URL that deletes data of `region`. `base_url` is one origin instead of all hosts."""
+    return _origin(region, base_url) + CLEAR_PATH
 
 
 def _origin(region: str, base_url: str) -> str:

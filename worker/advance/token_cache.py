@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+    from worker.advance.token_box import TokenBox
+
 log = structlog.get_logger(__name__)
 
 #: A token is renewed when less than this of its life remains: seconds or a share, whichever is more.
@@ -85,10 +87,16 @@ class TokenCache:
     Parameters:
         redis: the ledger's; see ``worker.advance.token_store`` for the keys.
         request_token: requests a token of a region from the vendor.
+        box: encrypts the token in Redis; None: it is stored as it is.
     """
 
-    def __init__(self, redis: redis_py.Redis, request_token: Callable[[str], Token | TokenFault]) -> None:
-        self._store = TokenStore(redis)
+    def __init__(
+        self,
+        redis: redis_py.Redis,
+        request_token: Callable[[str], Token | TokenFault],
+        box: TokenBox | None = None,
+    ) -> None:
+        self._store = TokenStore(redis, box)
         self._request_token = request_token
         self._held = dict.fromkeys(REGIONS, _Held())
         self._looking = {region: Lock() for region in REGIONS}

@@ -2,7 +2,7 @@
 
 Keys, per region (the braces keep them on one node of a Redis cluster, with the other keys of the region):
 
-    ekyc:{<region>}:token           string `<its whole life in ms>:<the token>`; expires with the token
+    ekyc:{<region>}:token           string `<its whole life in ms>:<the token, encrypted>`; expires with the token
     ekyc:{<region>}:token:lock      the process that requests a token now; expires in case that process dies
     ekyc:{<region>}:token:refused   string `<kind>:<detail>` of the vendor's last refusal; expires in seconds
     ekyc:{<region>}:counts          hash of the ledger's counters: token_minted, token_refused:<kind>
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+    from worker.advance.token_box import TokenBox
+
 #: How long the fleet requests no token after a refusal, so that it does not flood the vendor.
 REFUSED_FOR_S: Final = 5.0
 
@@ -41,10 +43,14 @@ class Stored:
 
 
 class TokenStore:
-    """Reads and writes the state that the fleet shares. Raises exceptions of redis-py."""
+    """Reads and writes the state that the fleet shares. Raises exceptions of redis-py.
 
-    def __init__(self, redis: redis_py.Redis) -> None:
+    `box`: encrypts tokens, and opens no others. Without one they are read as they are stored.
+    """
+
+    def __init__(self, redis: redis_py.Redis, box: TokenBox | None = None) -> None:
         self._redis = redis
+        self._box = box
 
     def now(self) -> float:
         """The fleet's clock, Redis's, in epoch seconds."""
@@ -63,12 +69,17 @@ class TokenStore:
         refusal = _refusal(refused.decode()) if refused and is_new else None
         if stored is None or left_ms <= 0:
             return Stored(refusal=refusal)
-        life_ms, _, token = stored.decode().partition(":")
+        life_ms, _, text = stored.decode().partition(":")
+        token = self._box.open(region, text) if self._box else text
+        if token is None:
+            # Of an older release, of a fleet with another secret key, or written by someone else.
+            return Stored(refusal=refusal)
         return Stored(token, int(life_ms) / 1000, min(left_ms, int(life_ms)) / 1000, refusal)
 
     def store(self, region: str, token: str, life_s: float) -> Stored:
         life_ms = int(life_s * 1000)
-        self._set(region, "", f"{life_ms}:{token}", life_ms, counted="token_minted")
+        text = self._box.seal(region, token) if self._box else token
+        self._set(region, "", f"{life_ms}:{text}", life_ms, counted="token_minted")
         return Stored(token, life_s, life_s)
 
     def refuse(self, region: str, refusal: TokenFault) -> None:

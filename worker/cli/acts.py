@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.cli.time_format import rfc3339
 from worker.ledger import Quarantine
+from worker.ledger.moments import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

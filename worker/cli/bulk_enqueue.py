@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from worker.cli.rows import BadRow
+from worker.cli.csv_table import BadRow
 from worker.client import enqueue_many
 from worker.errors import EkycError
 

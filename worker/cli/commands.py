@@ -24,12 +24,16 @@ BUILT_IN: Final = {
     "hold": "worker.cli.hold:hold",
     "resume": "worker.cli.hold:resume",
     "ledger": "worker.cli.ledger:ledger",
+    "evidence": "worker.cli.evidence:evidence",
     "redeliver": "worker.cli.redeliver:redeliver",
     "deliveries": "worker.cli.deliveries:deliveries",
     "decisions": "worker.cli.decisions:decisions",
+    "report": "worker.cli.report:report",
+    "audit": "worker.cli.audit:audit",
     "doctor": "worker.cli.doctor:doctor",
     "poll-plan": "worker.cli.poll_plan:poll_plan",
     "token": "worker.cli.token:token",
+    "console": "worker.cli.console:console",
     "webhook": "worker.cli.webhook:webhook",
     "completion": "worker.cli.completion:completion",
 }
@@ -45,12 +49,16 @@ SHORT_HELP: Final = {
     "hold": "Put a region on hold: it is not polled meanwhile.",
     "resume": "End the hold of a region now, also one that the fleet began.",
     "ledger": "Choose which ledger the fleet works for.",
+    "evidence": "Make keys of evidence, encrypt it under them, and verify it.",
     "redeliver": "Deliver decisions again, the same bytes under the same id.",
-    "deliveries": "Show deliveries by webhook, resend them, pause endpoints.",
+    "deliveries": "Show, resend, drop deliveries by webhook, pause endpoints.",
     "decisions": "Show, check, test and compare decision tables.",
+    "report": "Report a month for a regulator, from the evidence alone.",
+    "audit": "Show what people did: to what, when and why.",
     "doctor": "Check settings, Redis, evidence, decision table and vendor.",
     "poll-plan": "Show when a verification is polled.",
     "token": "Make tokens of the HTTP API.",
+    "console": "Say who may use the console of web, and end their sessions.",
     "webhook": "Make keys of signatures, and check a receiver of webhooks.",
     "completion": "Print a script that completes commands and options.",
     # Entry points of the same distribution.
@@ -70,6 +78,7 @@ class LazyGroup(click.Group):
     Parameters:
       lazy_subcommands: `module:attribute` of each command, in the order of the help.
       short_help_lines: the help line of each command; the default is the summary of the command's distribution.
+      entry_point_group: where other packages add commands; "": nowhere.
     """
 
     def __init__(
@@ -77,9 +86,11 @@ class LazyGroup(click.Group):
         *args: Any,
         lazy_subcommands: Mapping[str, str],
         short_help_lines: Mapping[str, str],
+        entry_point_group: str = GROUP,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._group = entry_point_group
         self._own = {name: EntryPoint(name, value, GROUP) for name, value in lazy_subcommands.items()}
         self._lines = short_help_lines
 
@@ -98,7 +109,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, self._line(point)) for name, point in self._points().items()])
 
     def _points(self) -> dict[str, EntryPoint]:
-        installed = {point.name: point for point in entry_points(group=GROUP)}
+        installed = {point.name: point for point in entry_points(group=self._group)} if self._group else {}
         return self._own | {name: installed[name] for name in sorted(installed) if name not in self._own}
 
     def _line(self, point: EntryPoint) -> str:

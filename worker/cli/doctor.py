@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from worker.cli.checks.audit_log import check_audit_log
 from worker.cli.checks.broker import check_broker
+from worker.cli.checks.console import check_console
 from worker.cli.checks.decisions import check_decisions, check_fleet_tables, check_shadow
 from worker.cli.checks.endpoints import check_endpoints
+from worker.cli.checks.evidence_faults import check_evidence_faults
+from worker.cli.checks.evidence_keys import check_evidence_keys, check_fleet_evidence_keys
+from worker.cli.checks.evidence_log import check_evidence_log
 from worker.cli.checks.files import check_evidence
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.holds import check_holds
 from worker.cli.checks.identity import check_identity
 from worker.cli.checks.ledger import check_ledger
 from worker.cli.checks.queues import check_queues
+from worker.cli.checks.retention import check_retention
 from worker.cli.checks.signing import check_fleet_keys, check_signing_key
 from worker.cli.checks.vendor import check_address, check_keys, check_vendor, check_way_out
 from worker.cli.options import json_option
@@ -43,7 +49,14 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "fleet signing keys": check_fleet_keys,
     "endpoints": check_endpoints,
     "evidence": check_evidence,
+    "evidence of workers": check_evidence_faults,
+    "evidence keys": check_evidence_keys,
+    "fleet evidence keys": check_fleet_evidence_keys,
+    "evidence log": check_evidence_log,
+    "retention": check_retention,
     "ledger": check_identity,
+    "console": check_console,
+    "audit log": check_audit_log,
     "vendor address": check_address,
     "way out": check_way_out,
     "vendor keys": check_keys,
@@ -88,10 +101,16 @@ def examine() -> Iterator[Finding]:
     for line in unknown_names():
         yield Finding("settings", Level.WARNING, line, "remove it, unless another program reads it")
     yield from _shadows()
+    told: dict[str, str] = {}
     for name, check in CHECKS.items():
         try:
             yield from check(settings)
         except EkycError as error:
+            # Two checks may need the same file: its fault is one line.
+            if before := told.get(str(error)):
+                yield Finding(name, Level.ERROR, f"was not checked: see the fault of {before}")
+                continue
+            told[str(error)] = name
             yield from _faults(name, error)
 
 

@@ -6,12 +6,14 @@ from typing import Final
 
 import click
 
-from worker.cli.announcement import announce
+from worker.cli.announcement import listeners
 from worker.cli.options import canonical, who_option, why_option
-from worker.cli.time_format import rfc3339, seconds
 from worker.decisions import events
 from worker.ledger import Ledger, Stats
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
+from worker.ledger.moments import rfc3339
+from worker.policy.time_format import seconds
 from worker.settings import current
 
 #: For a longer hold, remove the region from ADVANCE_REGIONS.
@@ -54,15 +56,8 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
     """
     settings = current()
     with connect(settings.redis_url) as redis:
-        until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who)
-        announce(
-            redis,
-            settings,
-            events.REGION_HELD,
-            region,
-            reason=events.BY_HAND,
-            until=rfc3339(until_ms),
-        )
+        about = events.of_hold(listeners(settings), region, reason=events.BY_HAND)
+        until_ms = Ledger(redis).hold(region, for_s=for_s, reason=why, who=who, via=Via.CLI, events=about)
         holds = Stats(redis).counts(region).holds
     reason = holds[0].reason if holds else why
     stays = "" if reason == why else ", as before: a hold that ends later is kept"
@@ -82,11 +77,11 @@ def resume(region: str, who: str) -> None:
 
     Exit status: 0 the region is polled, also if it was not on hold; 1 Redis does not answer; 2 invalid input.
     """
-    with connect(current().redis_url) as redis:
+    settings = current()
+    with connect(settings.redis_url) as redis:
         holds = Stats(redis).counts(region).holds
-        was_held = Ledger(redis).resume(region, who=who)
-        if was_held:
-            announce(redis, current(), events.REGION_RESUMED, region, reason=events.BY_HAND)
+        about = events.of_region(listeners(settings), events.REGION_RESUMED, region, reason=events.BY_HAND)
+        was_held = Ledger(redis).resume(region, who=who, via=Via.CLI, events=about)
     if not was_held:
         click.echo(f"{region} was not on hold: nothing to resume")
         return

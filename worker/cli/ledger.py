@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.announcement import announce
-from worker.cli.options import who_option
+from worker.cli.announcement import listeners
+from worker.cli.options import who_option, yes_option
 from worker.decisions import events
 from worker.errors import InvalidInput
 from worker.evidence.ledger_identity import new_identity
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Stats
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
 from worker.settings import current
 
@@ -41,7 +42,7 @@ class Replacement:
 
 @ledger.command
 @who_option
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
+@yes_option
 @click.pass_context
 def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
     """Accept the Redis of REDIS_URL instead of the one that the evidence store knows.
@@ -55,7 +56,7 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
     """
     settings = current()
     settings.require_evidence()
-    evidence = Evidence(settings.evidence_url)
+    evidence = Evidence.from_settings(settings, must_exist=True)
     with connect(settings.redis_url) as redis:
         found = replacements(redis, evidence, settings.regions)
         if not found:
@@ -63,13 +64,18 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
             return
         if not yes and not agreed(found):
             ctx.exit(1)
+        endpoints = listeners(settings)
         for replacement in found:
             region = replacement.region
             accepted = Ledger(redis).accept(
-                region, new=new_identity(), replaces=" ".join(replacement.replaces), who=who
+                region,
+                new=new_identity(),
+                replaces=" ".join(replacement.replaces),
+                who=who,
+                via=Via.CLI,
+                events=events.of_region(endpoints, events.LEDGER_REPLACED, region),
             )
             evidence.keep_ledger(region, accepted)
-            announce(redis, settings, events.LEDGER_REPLACED, region)
             click.echo(f"{region}: ledger {accepted} is accepted; workers resume within seconds")
 
 

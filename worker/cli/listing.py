@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from worker.cli.hold import duration
-from worker.cli.options import canonical, json_option, pipeline_option
-from worker.cli.time_format import rfc3339, span
+from worker.cli.options import json_option, pipeline_option, regions_option
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
+from worker.ledger.moments import rfc3339
 from worker.ledger.search import Wanted, age_s, as_text, context_of, search
+from worker.policy.time_format import span
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def _context(ctx: click.Context, param: click.Parameter, given: str | None) -> t
     type=click.Choice([stage.value for stage in Stage]),
     help="Only at this stage; may be given several times.",
 )
-@click.option(
-    "--region",
-    metavar="REGION",
-    callback=canonical,
-    help="Only this region. Default: all in ADVANCE_REGIONS.",
-)
+@regions_option
 @click.option(
     "--older-than",
     "older_than_s",

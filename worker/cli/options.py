@@ -81,6 +81,14 @@ new_region_option = click.option(
     help=f"One of {_REGIONS}. Default: the region in ADVANCE_REGIONS, if there is only one.",
 )
 
+#: `--region`, for commands that read all regions.
+regions_option = click.option(
+    "--region",
+    metavar="REGION",
+    callback=canonical,
+    help="Only this region. Default: all in ADVANCE_REGIONS.",
+)
+
 pipeline_option = click.option(
     "--pipeline",
     metavar="NAME",
@@ -105,6 +113,9 @@ why_option = click.option(
     callback=said,
     help="The reason, for the record. It is kept in Redis and shown, so it must not hold personal data.",
 )
+
+#: `--yes`, for commands that ask before they change much.
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
 
 #: `--json`, given to the command as `as_json`.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
@@ -133,13 +144,18 @@ def region_of(redis: Redis, signature_id: str, given: str | None, settings: Sett
     """
     if given:
         return given
-    with translated(), redis.pipeline(transaction=False) as pipe:
-        for region in settings.regions:
-            pipe.exists(f"{prefix(region)}v:{signature_id}")
-        known = [region for region, there in zip(settings.regions, pipe.execute(), strict=True) if there]
+    known = known_in(redis, signature_id, settings)
     if len(known) > 1:
         raise InvalidInput(f"{signature_id} is known in {' and '.join(known)}: pass --region")
     return known[0] if known else settings.regions[0]
+
+
+def known_in(redis: Redis, signature_id: str, settings: Settings) -> list[str]:
+    """Return the regions in ADVANCE_REGIONS whose ledger knows an id."""
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        for region in settings.regions:
+            pipe.exists(f"{prefix(region)}v:{signature_id}")
+        return [region for region, there in zip(settings.regions, pipe.execute(), strict=True) if there]
 
 
 def must_be_polled(region: str, settings: Settings) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import json_option
-from worker.cli.time_format import span
 from worker.policy.simulation import timetable
+from worker.policy.time_format import span
 from worker.settings import current
 
 if TYPE_CHECKING:

@@ -7,20 +7,23 @@ import re
 import sys
 from collections import Counter
 from contextlib import closing
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from schemas.decision import decision_id
 from worker.cli.hold import duration
-from worker.cli.options import json_option, region_of, region_option, who_option
+from worker.cli.options import json_option, region_of, region_option, who_option, yes_option
 from worker.cli.reporter import Reporter
-from worker.cli.time_format import span
 from worker.enqueue_request import SIGNATURE_ID
-from worker.errors import BrokerUnavailable, InvalidInput
+from worker.errors import BrokerUnavailable, InvalidInput, OutcomeForged
+from worker.ledger import Ledger
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
-from worker.ledger.decided import Decided, Known
+from worker.ledger.decided import Decided, Kept, Known
 from worker.ledger.worker_registry import WorkerRegistry
+from worker.policy.time_format import span
 from worker.settings import current
 from worker.signatures import key_signer
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
 
+    from worker.decisions.authenticity import Authenticity
+    from worker.policy.outcome_seal import Sealer
     from worker.settings import Settings
     from worker.signatures import Signer
 
@@ -69,7 +74,7 @@ def _decision(ctx: click.Context, param: click.Parameter, given: str | None) -> 
     help="With --since: only this decision, such as approve.",
 )
 @who_option
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
+@yes_option
 @json_option
 @click.pass_context
 def redeliver(  # noqa: PLR0913 - one an option
@@ -92,7 +97,8 @@ def redeliver(  # noqa: PLR0913 - one an option
     The ledger keeps a decision for EKYC_RETENTION after its verification is done; older decisions are unknown to it.
     A decision that was not delivered yet is left to the fleet. No new decision is made, and the counts of decisions
     do not change. The ledger records name and time: `ekyc stats --json` shows them among acts, and `ekyc status`
-    in each timeline. With --json: redelivered, not_delivered, unknown.
+    in each timeline. ADVANCE_SECRET_KEY and EKYC_EVIDENCE_KEYS, as the workers have them, show that a worker made a
+    decision; any other is not sent. With --json: redelivered, not_delivered, forged, unknown.
 
     Exit status: 0 all were redelivered, 1 some were not, or the answer was no, or Redis or the broker does not
     answer, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
@@ -104,12 +110,13 @@ def redeliver(  # noqa: PLR0913 - one an option
     settings = current()
     with connect(settings.redis_url) as redis:
         _must_sign(redis, settings)
-        decided = Decided(redis, who=who)
+        sealer = _sealer(settings)
+        decided = Decided(redis, who=who, via=Via.CLI)
         if since_s is None:
             chosen, said = _given(decided, redis, settings, signature_ids, region)
         else:
             chosen, said = _found(decided, (region,) if region else settings.regions, since_s, decision)
-        run = Run(decided, chosen)
+        run = Run(decided, chosen, Proof(sealer, Ledger(redis), settings))
         if run.total and not yes and not _agreed(said):
             ctx.exit(1)
         if run.total:
@@ -177,11 +184,46 @@ def _agreed(said: str) -> bool:
     return answer
 
 
+class Proof:
+    """Shows whether a worker made a decision: by its MAC, and for one without, by the evidence."""
+
+    def __init__(self, sealer: Sealer, ledger: Ledger, settings: Settings) -> None:
+        self._sealer = sealer
+        self._ledger = ledger
+        self._settings = settings
+
+    def checked(self, region: str, kept: Kept) -> Kept:
+        """Return a decision as it is, or as forged. Raises ``EvidenceUnavailable`` and ``ConfigError``."""
+        if kept.known is not Known.DELIVERED:
+            return kept
+        if self._sealer.confirms_text(kept.seal, region, kept.signature_id, kept.name, kept.text):
+            return kept
+        forged, status = Kept(kept.signature_id, Known.FORGED), self._ledger.status(region, kept.signature_id)
+        if status is None or status.verification.decision != kept.text:
+            return forged
+        try:
+            self._by_evidence.check_decision(status.verification)
+        except OutcomeForged:
+            return forged
+        return kept
+
+    @cached_property
+    def _by_evidence(self) -> Authenticity:
+        from worker.decisions.authenticity import Authenticity  # noqa: PLC0415 - slow, and rarely needed
+        from worker.decisions.table import Table  # noqa: PLC0415
+        from worker.evidence.store import Evidence  # noqa: PLC0415
+
+        self._settings.require_evidence()
+        table = Table.load(self._settings.decisions_file)
+        return Authenticity(self._sealer, Evidence.from_settings(self._settings, must_exist=True), table)
+
+
 class Run:
     """Delivers the chosen decisions, a page at a time, and counts the outcomes."""
 
-    def __init__(self, decided: Decided, chosen: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, decided: Decided, chosen: Mapping[str, Sequence[str]], proof: Proof) -> None:
         self._decided = decided
+        self._proof = proof
         self._chosen = {region: ids for region, ids in chosen.items() if ids}
         self._counts: Counter[Known] = Counter()
 
@@ -202,6 +244,7 @@ class Run:
         return {
             "redelivered": self._counts[Known.DELIVERED],
             "not_delivered": self._counts[Known.NOT_DELIVERED],
+            "forged": self._counts[Known.FORGED],
             "unknown": self._counts[Known.UNKNOWN],
         }
 
@@ -210,6 +253,7 @@ class Run:
         return (
             f"redelivered {counts['redelivered']}, not delivered yet {counts['not_delivered']}, "
             f"unknown {counts['unknown']}"
+            + (f", refused as forged {counts['forged']}" if counts["forged"] else "")
         )
 
     def deliver(self, settings: Settings, said: str) -> None:
@@ -233,7 +277,7 @@ class Run:
     def _page(self, app: Celery, signer: Signer | None, region: str, ids: Sequence[str]) -> None:
         from worker.decisions.delivery import Outgoing, deliver  # noqa: PLC0415 - see `deliver`
 
-        kept = self._decided.read(region, ids)
+        kept = [self._proof.checked(region, each) for each in self._decided.read(region, ids)]
         ready = [each for each in kept if each.known is Known.DELIVERED]
         if ready:
             deliver(
@@ -253,6 +297,18 @@ def _must_sign(redis: Redis, settings: Settings) -> None:
             "the workers sign decisions, and here EKYC_SIGNING_KEY is not set: give it as for the workers, "
             "because pipelines may refuse decisions without a signature"
         )
+
+
+def _sealer(settings: Settings) -> Sealer:
+    """Raise ``InvalidInput`` without a key of the workers: this command would send what anyone wrote into Redis."""
+    from worker.policy.outcome_seal import Sealer  # noqa: PLC0415 - see `deliver`
+
+    sealer = Sealer.from_settings(settings)
+    if not sealer:
+        raise InvalidInput(
+            "ADVANCE_SECRET_KEY is not set: give it as for the workers, because it shows that they made the decisions"
+        )
+    return sealer
 
 
 def _reach(settings: Settings) -> None:

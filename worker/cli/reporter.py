@@ -22,11 +22,17 @@ class Reporter:
     Parameters:
         doing: the label of the bar.
         stream: the input; its size and position move the bar. None if the progress is not known.
+        total: the number of rows, if it is known: the bar is shown from the first one.
+        noun: what is counted.
     """
 
-    def __init__(self, doing: str, stream: BinaryIO | None = None) -> None:
+    def __init__(
+        self, doing: str, stream: BinaryIO | None = None, *, total: int | None = None, noun: str = "rows"
+    ) -> None:
         self._doing = doing
         self._stream = stream
+        self._total = total
+        self._noun = noun
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -44,17 +50,19 @@ class Reporter:
     def advance(self, rows: int) -> None:
         """Show the number of rows so far."""
         if self._progress is None or self._task is None:
-            if rows < MANY or not sys.stderr.isatty():
+            if (rows < MANY and self._total is None) or not sys.stderr.isatty():
                 return
-            self._progress = _progress()
-            total = size_bytes(self._stream) if self._stream else None
+            self._progress = _progress(self._noun)
+            total = size_bytes(self._stream) if self._stream else self._total
             self._task = self._progress.add_task(self._doing, total=total, rows=rows)
             self._progress.start()
         position = self._stream.tell() if self._stream and self._stream.seekable() else None
+        if self._total is not None:
+            position = rows
         self._progress.update(self._task, completed=position, rows=rows)
 
 
-def _progress() -> Progress:
+def _progress(noun: str) -> Progress:
     # Most inputs are too short for a bar, and rich takes as long to import as they take to enqueue.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -62,7 +70,7 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn(f"{{task.fields[rows]:,}} {noun}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -1,4 +1,4 @@
-"""The input of `--from`: a file, standard input, or a copy that can be read twice."""
+"""The input of an option: a file, standard input, or a copy that can be read twice."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str, *, option: str = "--from") -> Iterator[BinaryIO]:
     """Open the file `name`, or standard input for `-`. Raises ``InvalidInput``."""
     if name == "-":
         if sys.stdin is None:
-            raise InvalidInput("--from -: standard input is closed")
+            raise InvalidInput(f"{option} -: standard input is closed")
         yield cast("BinaryIO", sys.stdin.buffer)
         return
     try:
         stream = open(name, "rb")  # noqa: PTH123, SIM115 - a name such as /dev/fd/63 must stay as it is
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else "this is not a file name"
-        raise InvalidInput(f"--from {name}: {problem}") from None
+        raise InvalidInput(f"{option} {name}: {problem}") from None
     with stream:
         yield stream
 

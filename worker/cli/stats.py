@@ -8,10 +8,10 @@ from typing import Final
 import click
 
 from worker.cli.acts import KEPT, USUAL, recent
-from worker.cli.options import canonical, json_option
-from worker.cli.snapshot import look
-from worker.ledger import Ledger
+from worker.cli.options import json_option, regions_option
+from worker.ledger import Ledger, audit_state, keys
 from worker.ledger.connection import connect
+from worker.ledger.snapshot import look
 from worker.messaging.unread import count
 from worker.settings import current
 
@@ -20,12 +20,7 @@ BROKER_TIMEOUT_S: Final = 1
 
 
 @click.command
-@click.option(
-    "--region",
-    metavar="REGION",
-    callback=canonical,
-    help="Only this region. Default: all in ADVANCE_REGIONS.",
-)
+@regions_option
 @click.option(
     "--acts",
     "most_acts",
@@ -49,10 +44,13 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     decisions, error_codes, answers, faults in that time), quarantine (counts by reason of those there now),
     evidence_files, evidence_bytes, holds (region, reason, until, half_open), regions (the same for each), workers
     (those seen lately: name, table (the version of the decision table), version, process (a random token), shadow
-    (the version of the shadow table, or empty), signing (the ids of its signing keys, or empty)),
+    (the version of the shadow table, or empty), signing (the ids of its signing keys, or empty), evidence_keys
+    (the ids of its evidence keys, or empty)),
     decisions_unread (decisions in the pipeline's queue, of all regions; null if the broker does not answer),
-    acts (the newest acts of people on whole regions: at, region, act, why, who), and ledger_replaced (regions
-    from which workers claim nothing, because Redis is not the one that they know).
+    acts (the newest acts of people on whole regions: at, region, act, why, who), ledger_replaced (regions
+    from which workers claim nothing, because Redis is not the one that they know), and audit_log (of each part: part,
+    region, or empty; entries, full, since (when it is complete), dropped (entries that newer ones pushed out), refused
+    (acts that were not done because their entry could not be added), refused_at (the last of them)).
     """
     settings = current()
     regions = (region,) if region else settings.regions
@@ -60,11 +58,14 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
     with connect(settings.redis_url) as redis:
         seen, acts = look(redis, regions, lately=True), recent(redis, regions, most_acts)
         replaced = [name for name in regions if Ledger(redis).identify(name).is_replaced]
+        audit = audit_state.read(redis, regions)
+        now_ms = keys.now_ms(redis, regions[0])
     if as_json:
         more = {
             "decisions_unread": unread,
             "acts": [act.as_json() for act in acts],
             "ledger_replaced": replaced,
+            "audit_log": [part.as_json() for part in audit],
         }
         click.echo(json.dumps(seen.as_json() | more))
         return
@@ -79,3 +80,10 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
         click.echo(
             f" workers claim nothing from {' and '.join(replaced)}, because Redis was replaced; see `ekyc doctor`"
         )
+    for part in audit:
+        if part.refused_lately(now_ms):
+            click.echo(
+                f" the audit log took no entry of {part.name}, so an act was refused; see `ekyc doctor`"
+            )
+        elif part.is_nearly_full:
+            click.echo(f" the audit log is {part.used:.0%} full of {part.name}; see `ekyc doctor`")

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.decision import decision_id
 from worker.cli.options import json_option, region_of, region_option, well_formed
-from worker.cli.status_view import StatusView
 from worker.errors import EkycError
-from worker.ledger import Ledger, Stats
 from worker.ledger.connection import connect
 from worker.ledger.search import context_of
-from worker.ledger.webhooks import Webhooks
+from worker.records.status_view import StatusView
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -40,11 +37,11 @@ def status(
 ) -> None:
     """Show the state of one verification, and what happens next.
 
-    With --json: signature_id, region, pipeline, stage (polling, archiving, routing, delivering, done, quarantined or
-    dropped), polls, nulls and faults (in a row), starts (without an outcome), submission_completed, transaction_id,
-    overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region), evidence
-    (url and state), decision (as delivered), deliveries (by webhook, that are not acknowledged: id, endpoint, state,
-    tries, fault, due_at), enqueued_at, settled_at, retried_at (from quarantine), due_at,
+    With --json: signature_id, region, pipeline, stage (polling, archiving, routing, delivering, done, quarantined,
+    dropped or erased), polls, nulls and faults (in a row), starts (without an outcome), submission_completed,
+    transaction_id, overall_result, error_code, reason, quarantine_reason, batch (that holds it), hold (of its region),
+    evidence (url and state), decision (as delivered), deliveries (by webhook, that are not acknowledged: id, endpoint,
+    state, tries, fault, due_at), enqueued_at, erased_at, settled_at, retried_at (from quarantine), due_at,
     leased_until, now, and timeline (at, event, detail, worker, or the person who did it).
     Times are RFC 3339 in UTC; values that do not apply are null. The context is left out unless
     --with-context is given. The default region is the one in ADVANCE_REGIONS that knows the id.
@@ -69,25 +66,11 @@ def told(redis: Redis, settings: Settings, given: str | None, signature_id: str)
     Raises ``UnknownVerification``, ``InvalidInput`` and ``LedgerUnavailable``.
     """
     region = region_of(redis, signature_id, given, settings)
-    known = Ledger(redis).status(region, signature_id)
-    if known is None:
+    found = StatusView.read(redis, region, signature_id, settings.evidence_url)
+    if found is None:
         raise UnknownVerification(
             f"the ledger does not know this id in {given or ' or '.join(settings.regions)}: it was never enqueued "
             "there, or was done longer ago than the ledger keeps it "
             f"({settings.retention_s / 86_400:g} days)"
         )
-    holds = Stats(redis).counts(region).holds
-    replaced = Ledger(redis).identify(region).is_replaced
-    waits_for = known.verification.deliveries
-    deliveries = (
-        Webhooks(redis).of_verification(region, decision_id(region, signature_id), waits_for)
-        if waits_for
-        else ()
-    )
-    return StatusView(
-        known,
-        holds[0] if holds else None,
-        settings.evidence_url,
-        replaced=replaced,
-        deliveries=deliveries,
-    )
+    return found

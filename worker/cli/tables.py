@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -11,39 +10,24 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.time_format import hold_text, span
 from worker.enqueue_request import DEFAULT_PIPELINE
+from worker.errors import EvidenceUnavailable
 from worker.ledger.stats import lately_together
+from worker.policy.overview import FIGURES, NOTHING_YET, by_table
+from worker.policy.time_format import hold_text, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from worker.cli.acts import Act
-    from worker.cli.snapshot import Rates, Snapshot
     from worker.ledger.models import Counts, Lately
+    from worker.ledger.snapshot import Rates, Snapshot
     from worker.ledger.worker_registry import Worker
-
-#: The message for a ledger in which nothing was ever enqueued.
-NOTHING_YET: Final = (
-    "Nothing has been enqueued yet. `ekyc enqueue ID --region ph` enqueues a first verification, "
-    "`ekyc demo` shows everything at work."
-)
 
 #: How many of the newest acts of people are shown for a region on hold.
 ACTS: Final = 3
-
-_ROWS: Final[Mapping[str, Callable[[Counts], str]]] = {
-    "enqueued": lambda counts: f"{counts.enqueued:,}",
-    "waiting": lambda counts: f"{counts.waiting:,}",
-    "in flight": lambda counts: f"{counts.in_flight:,}",
-    "done": lambda counts: f"{counts.done:,}",
-    "quarantined": lambda counts: f"{counts.quarantined:,}",
-    "dropped": lambda counts: f"{counts.dropped:,}",
-    "polls": lambda counts: f"{counts.polls:,}",
-    "oldest due": lambda counts: span(counts.oldest_due_s),
-}
 
 
 def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
@@ -67,6 +51,7 @@ def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ())
         _workers(look.workers),
         *_rates(rates),
         *_lately(lately),
+        *_evidence(lately),
         *_holds(counts, acts),
         Columns([_tally(title, ever, new) for title, (ever, new) in tallies.items() if ever], padding=(0, 2)),
     )
@@ -80,7 +65,7 @@ def _regions(look: Snapshot) -> Table:
     table.add_column("")
     for title in columns:
         table.add_column(title, justify="right", no_wrap=True)
-    for title, figure in _ROWS.items():
+    for title, figure in FIGURES.items():
         table.add_row(title, *(figure(counts) for counts in columns.values()))
     return table
 
@@ -89,12 +74,9 @@ def _workers(workers: Sequence[Worker]) -> Text:
     """The number of workers. Different tables are highlighted: the decision then depends on which worker makes it."""
     if not workers:
         return Text(" no worker was seen lately", style="yellow")
-    tables = Counter((worker.table, worker.shadow) for worker in workers)
-    said = ", ".join(
-        f"{number} with decision table {table}" + (f" and shadow table {shadow}" if shadow else "")
-        for (table, shadow), number in sorted(tables.items())
-    )
-    return Text(f" workers: {said}", style="yellow" if len(tables) > 1 else "")
+    groups = by_table(workers)
+    said = ", ".join(f"{number} with {text}" for text, number in groups.items())
+    return Text(f" workers: {said}", style="yellow" if len(groups) > 1 else "")
 
 
 def _changes(shadow: Mapping[str, int]) -> Mapping[str, int]:
@@ -113,6 +95,15 @@ def _lately(lately: Lately | None) -> Iterable[Text]:
         yield Text(
             f" last {span(lately.seconds)}: {lately.enqueued:,} enqueued, {lately.polls:,} polls, "
             f"{sum(lately.decisions.values()):,} decisions, {lately.done:,} done"
+        )
+
+
+def _evidence(lately: Lately | None) -> Iterable[Text]:
+    """A line while the store fails: decisions wait for it, and no other figure says why."""
+    if lately is not None and (count := lately.faults.get(EvidenceUnavailable.cause)):
+        times = f"{count:,} time{'s' * (count != 1)} in the last {span(lately.seconds)}"
+        yield Text(
+            f" workers could not use the evidence store {times}: decisions wait meanwhile", style="yellow"
         )
 
 

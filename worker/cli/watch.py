@@ -14,17 +14,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from worker.cli.snapshot import Rates, look
 from worker.cli.tables import panels
-from worker.cli.time_format import rfc3339
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import connect
+from worker.ledger.moments import rfc3339
+from worker.ledger.snapshot import Rates, look
 from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.cli.snapshot import Snapshot
+    from worker.ledger.snapshot import Snapshot
 
 
 class Face(Protocol):

@@ -37,6 +37,11 @@ class Shares:
         self.total = total
         self.kept = total // (2 * len(self._names)) if len(self._names) > 1 else 0
 
+    @property
+    def used(self) -> int:
+        """How many places are taken, by all regions."""
+        return sum(self._used.values())
+
     def free(self, name: str) -> int:
         """Return how many places a region may take now; never less than the rest of its reserved part."""
         used = self._used.get(name, 0)

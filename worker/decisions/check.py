@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.result import DOCUMENTED_CODES
 from worker.decisions.draft import CODES, near
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from worker.decisions.positions import Path
+
+#: The most comparisons of rules: they grow with the square of the number of rules.
+_MOST_COMPARISONS: Final = 500_000
 
 
 class Severity(StrEnum):
@@ -77,7 +80,13 @@ def check(source: Source, packaged: Table, endpoints: Collection[str] | None = N
         for path, said, cure in _doubts(source, found, packaged)
     )
     return Checked(
-        source, found, (*_format(source), *sorted(warnings, key=lambda each: (each.line or 0, each.said)))
+        source,
+        found,
+        (
+            *_format(source),
+            *_not_compared(source, found),
+            *sorted(warnings, key=lambda each: (each.line or 0, each.said)),
+        ),
     )
 
 
@@ -91,6 +100,27 @@ def _format(source: Source) -> Iterator[Finding]:
         )
 
 
+def _compared(table: Table) -> int:
+    """The number of rules that are compared with all earlier ones."""
+    left = _MOST_COMPARISONS
+    for number, rule in enumerate(table.rules):
+        left -= number * rule.part_count
+        if left < 0:
+            return number
+    return len(table.rules)
+
+
+def _not_compared(source: Source, table: Table) -> Iterator[Finding]:
+    number = _compared(table)
+    if number < len(table.rules) and not source.is_legacy:
+        yield Finding(
+            Severity.NOTE,
+            None,
+            f"rules {number + 1} to {len(table.rules)} are too many to be compared with all earlier ones",
+            "whether one of them never decides is not known",
+        )
+
+
 def _doubts(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Path, str, str]]:
     """Each doubt: what it is about, what it says, and what to do."""
     if not source.is_legacy:
@@ -101,7 +131,7 @@ def _doubts(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Pat
 
 
 def _unreachable(table: Table) -> Iterator[tuple[Path, str, str]]:
-    for number in range(len(table.rules)):
+    for number in range(_compared(table)):
         earlier = covering(table.rules, number)
         if earlier:
             names = " and ".join(str(at + 1) for at in earlier)

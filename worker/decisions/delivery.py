@@ -55,6 +55,8 @@ class Outgoing:
     id: str
     name: str
     text: str = field(repr=False)
+    #: The headers that sign it for its task, if it is signed.
+    headers: dict[str, str] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, decision: Decision) -> Outgoing:
@@ -67,10 +69,15 @@ class Outgoing:
         return signer.headers(self.id, int(decided_at.timestamp()), task_body(task, payload))
 
 
+def task_name(decision: str) -> str:
+    """The name of the Celery task that receives a decision."""
+    return f"{DECISION_QUEUE}.{decision}"
+
+
 def deliver(app: Celery, decisions: Sequence[Outgoing], signer: Signer | None = None) -> None:
     """Put decisions on the pipeline's queue, in one batch if the broker supports it. Messages have the decisions' ids.
 
-    With a `signer`, their headers hold its signatures: see ``worker.client.verify``.
+    Signatures are in their headers: see ``worker.client.verify``. `signer`: signs those that are not signed yet.
 
     Raises ``BrokerUnavailable``. Some decisions may be delivered then; the next attempt sends the same bytes.
     """
@@ -140,7 +147,7 @@ def _send(
 ) -> None:
     """Publish one decision. `Celery.send_task` ends in the same two calls, after twice as much work of its own."""
     amqp: Any = app.amqp
-    task = f"{DECISION_QUEUE}.{outgoing.name}"
+    task = task_name(outgoing.name)
     message = amqp.create_task_message(
         outgoing.id,
         task,
@@ -151,7 +158,7 @@ def _send(
         kwargsrepr="",
         **_origin(app),
     )
-    headers = outgoing.signature(task, signer) if signer else None
+    headers = outgoing.headers or (outgoing.signature(task, signer) if signer else None)
     # By default Celery would declare the queue with its earlier arguments.
     amqp.send_task_message(producer, task, message, headers=headers, queue=QUEUE, declare=[], **options)
 

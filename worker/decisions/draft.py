@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -208,7 +207,13 @@ class Draft:
                     path, f"deliveries: no rule decides {_shown(name)}", _known(name, sorted(decisions))
                 )
             listed = kinds if isinstance(kinds, list) else [kinds]
-            if not listed or not all(_is_delivery(kind) for kind in listed):
+            if not listed:
+                self._fault(
+                    path,
+                    f"deliveries: the list of {_shown(name)} is empty",
+                    f'write "{CELERY}" or "{WEBHOOK}NAME", or remove the line: without it {CELERY} delivers',
+                )
+            elif not all(_is_delivery(kind) for kind in listed):
                 self._fault(
                     path,
                     f"deliveries: {_shown(name)} has a delivery of an unknown kind",
@@ -262,4 +267,4 @@ def _shown(word: str) -> str:
 
 
 def _is_score(number: float) -> bool:
-    return math.isfinite(number) and 0 <= number <= MAX_SCORE
+    return 0 <= number <= MAX_SCORE

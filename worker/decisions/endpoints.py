@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from urllib.parse import urlsplit
 from worker.decisions.positions import Positions
 from worker.errors import ConfigError
 from worker.http_client.addresses import is_public, literal
+from worker.policy.toml_text import parsed
 from worker.signatures import parse_secret
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "verification.quarantined": "A verification needs a person.",
         "verification.released": "A person took a verification out of quarantine.",
         "evidence.completed": "The evidence of a decided verification is complete.",
+        "verification.reviewed": "A reviewer judged a decision, which stays as it is.",
         "region.held": "No verification of a region is polled for a while.",
         "region.resumed": "A person ended the hold of a region.",
         "endpoint.paused": "An endpoint gets no deliveries until a person resumes it.",
@@ -112,16 +113,11 @@ def load(path: Path | None, *, with_secrets: bool = True) -> Mapping[str, Endpoi
         return MappingProxyType({})
     try:
         text = path.read_bytes().decode()
-        document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        # The whole message may quote a part of the file.
-        found = re.search(r"\(at (line \d+, column \d+)\)\Z", str(error))
-        raise ConfigError(f"{path}: is not TOML{f' at {found[1]}' if found else ''}") from None
-    draft = _Draft(document, with_secrets=with_secrets)
+    draft = _Draft(parsed(text, str(path)), with_secrets=with_secrets)
     if draft.faults:
         positions = Positions.of(text)
         raise ConfigError("\n".join(_line(path, positions.line(at), said) for at, said in draft.faults))

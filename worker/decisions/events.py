@@ -6,6 +6,7 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.decision import decision_id
@@ -15,10 +16,12 @@ from worker.ledger.transitions import Destination
 from worker.ledger.webhooks import NewDelivery, delivery_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from worker.decisions.endpoints import Endpoint
+    from worker.evidence.review import Review
     from worker.ledger.transitions import Transition
+    from worker.ledger.webhooks import Webhooks
 
 #: The type of a test, which every endpoint takes.
 TEST: Final = "endpoint.test"
@@ -26,13 +29,40 @@ TEST: Final = "endpoint.test"
 QUARANTINED: Final = "verification.quarantined"
 RELEASED: Final = "verification.released"
 EVIDENCE_COMPLETED: Final = "evidence.completed"
+REVIEWED: Final = "verification.reviewed"
 REGION_HELD: Final = "region.held"
 REGION_RESUMED: Final = "region.resumed"
 ENDPOINT_PAUSED: Final = "endpoint.paused"
 LEDGER_REPLACED: Final = "ledger.replaced"
 
+_OF_ALL: Final = frozenset({"type", "id", "at"})
+_OF_REGIONS: Final = _OF_ALL | {"region"}
+_OF_VERIFICATIONS: Final = _OF_REGIONS | {"signature_id", "decision_id"}
+
+#: The members of each event, as the published schemas have them.
+MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        TEST: _OF_ALL,
+        QUARANTINED: _OF_VERIFICATIONS | {"reason"},
+        RELEASED: _OF_VERIFICATIONS | {"outcome"},
+        EVIDENCE_COMPLETED: _OF_VERIFICATIONS,
+        REVIEWED: _OF_VERIFICATIONS | {"verdict", "review"},
+        REGION_HELD: _OF_REGIONS | {"reason", "until"},
+        REGION_RESUMED: _OF_REGIONS | {"reason"},
+        ENDPOINT_PAUSED: _OF_REGIONS | {"endpoint", "reason"},
+        LEDGER_REPLACED: _OF_REGIONS,
+    }
+)
+
 #: The reason of what a person did.
 BY_HAND: Final = "BY_HAND"
+
+#: Why an endpoint is paused, as in ``record_deliveries.lua``: it answered 410, or has acknowledged nothing for long.
+GONE: Final = "GONE"
+FAILING: Final = "FAILING"
+
+#: Why a region is resumed: its circuit breaker has closed.
+VENDOR_ANSWERS: Final = "VENDOR_ANSWERS"
 
 
 def delivery_of_test(endpoint: str, test_id: str, now: datetime) -> NewDelivery:
@@ -42,6 +72,9 @@ def delivery_of_test(endpoint: str, test_id: str, now: datetime) -> NewDelivery:
 
 def of_transition(endpoints: Mapping[str, Endpoint], region: str, transition: Transition) -> Transition:
     """A transition with the events that it is about, recorded in the same step. Without one: the transition itself."""
+    if transition.trip:
+        held = of_hold(endpoints, region, reason=transition.trip.reason)
+        transition = replace(transition, held=held) if held else transition
     events: tuple[NewDelivery, ...] = ()
     signature_id = transition.signature_id
     if transition.place is Destination.QUARANTINE:
@@ -68,11 +101,66 @@ def of_verification(
     return _deliveries(endpoints, name, about | fields)
 
 
+def of_review(endpoints: Mapping[str, Endpoint], review: Review) -> tuple[NewDelivery, ...]:
+    """The deliveries of the event about a stored review. The same review gives the same ids, so it is sent once.
+
+    Neither the note nor the name of the reviewer leaves the fleet.
+    """
+    region, signature_id = review.region, review.signature_id
+    about = {
+        "at": rfc3339(review.at),
+        "region": region,
+        "signature_id": signature_id,
+        "decision_id": decision_id(region, signature_id),
+        "verdict": review.verdict.value,
+        # Events have texts alone: see ``authenticity.is_event``.
+        "review": str(review.number),
+    }
+    takers = [endpoint.name for endpoint in endpoints.values() if REVIEWED in endpoint.events]
+    id_ = str(uuid.UUID(review.id))
+    return tuple(_delivery(taker, REVIEWED, id_, about) for taker in takers)
+
+
 def of_region(
     endpoints: Mapping[str, Endpoint], name: str, region: str, **fields: Any
 ) -> tuple[NewDelivery, ...]:
     """The deliveries of a new event about a region, to the endpoints that ask for it."""
     return _deliveries(endpoints, name, {"region": region} | fields)
+
+
+def of_hold(endpoints: Mapping[str, Endpoint], region: str, *, reason: str) -> tuple[NewDelivery, ...]:
+    """The deliveries of an event about a hold. The step that records them knows when it ends, and sets `until`."""
+    return of_region(endpoints, REGION_HELD, region, reason=reason, until=None)
+
+
+def of_pause(
+    endpoints: Mapping[str, Endpoint], region: str, endpoint: str
+) -> dict[str, tuple[NewDelivery, ...]]:
+    """The deliveries of an event about an endpoint that its failures may pause, by the reason of the pause."""
+    return {
+        reason: of_region(endpoints, ENDPOINT_PAUSED, region, endpoint=endpoint, reason=reason)
+        for reason in (GONE, FAILING)
+    }
+
+
+def pause_by_hand(  # noqa: PLR0913 - what a person says, and where
+    webhooks: Webhooks,
+    endpoints: Mapping[str, Endpoint],
+    regions: Iterable[str],
+    name: str,
+    *,
+    why: str,
+    who: str,
+    via: str = "",
+) -> bool:
+    """Pause an endpoint in every region, with one event for all of them. False if it was paused everywhere."""
+    is_new = False
+    for region in regions:
+        about = of_region(endpoints, ENDPOINT_PAUSED, region, endpoint=name, reason=BY_HAND)
+        is_new = (
+            webhooks.pause(region, name, why=why, who=who, via=via, events=() if is_new else about) or is_new
+        )
+    return is_new
 
 
 def rfc3339(moment: datetime) -> str:

@@ -116,6 +116,30 @@ def _restored(facts: Facts, error_code: str | None, text: str) -> Facts:
     )
 
 
+def as_json(facts: Facts) -> dict[str, object]:
+    """Facts by the names that a table has for them."""
+    return {
+        "overall_result": facts.overall_result,
+        "error_code": list(facts.error_codes),
+        "region": facts.region or None,
+        "document_type": facts.document_type,
+        "forgery_labels": list(facts.forgery_labels),
+        "quality_labels": list(facts.quality_labels),
+        "liveness_score": facts.liveness_score,
+        "similarity_score": facts.similarity_score,
+        "reason": facts.reason,
+    }
+
+
+def as_texts(facts: Facts) -> dict[str, str]:
+    """The facts that there are, by the names that a table has for them, as people read them."""
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else f"{value}"
+        for name, value in as_json(facts).items()
+        if value not in (None, [])
+    }
+
+
 def packed(facts: Facts, error_code: str | None) -> str:
     """The text of the field `FACTS`. `error_code` is the code that the ledger keeps in its own field.
 

@@ -1,6 +1,6 @@
 """Line numbers of the keys and values of a TOML file, which `tomllib` does not tell.
 
-The text has been parsed before, so it is valid TOML. The scan is linear and does not recurse.
+The text has been parsed before, so it is valid TOML, except for `too_deep`. The scan is linear and does not recurse.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Keys of tables and positions in arrays, from the top of the file.
 Path: TypeAlias = tuple[str | int, ...]
 
-#: Possessive quantifiers: no text is scanned twice.
+#: Possessive quantifiers: no text is scanned twice. After a string without an end, the rest of the text is one token.
 _TOKEN: Final = re.compile(
     r'''
     (?P<space>[ \t\r]++)
@@ -24,6 +24,7 @@ _TOKEN: Final = re.compile(
   | (?P<comment>\#[^\n]*+)
   | (?P<string>"""(?:[^"\\]|\\.|"(?!""))*+"{3,5} | \'\'\'(?:[^\']|\'(?!\'\'))*+\'{3,5}
        | "(?:[^"\\\n]|\\.)*+" | \'[^\'\n]*+\')
+  | (?P<broken>["\'].*+)
   | (?P<mark>[\[\]{}=,.])
   | (?P<bare>[^\s\[\]{}=,.\#"\']++)
     ''',
@@ -55,6 +56,23 @@ class Positions:
     def line(self, path: Path) -> int | None:
         """The line of `path`, or of the nearest thing that holds it; None where that is the file."""
         return next((line for end in range(len(path), 0, -1) if (line := self.lines.get(path[:end]))), None)
+
+
+def too_deep(text: str, most: int) -> int | None:
+    """The line on which something is nested more than `most` levels deep, also by dots in a key; None: nothing is.
+
+    It reads any text, in linear time: to parse a deep one takes time and memory that grow with the square of its depth.
+    """
+    level, dots = 0, 0
+    for kind, found, line in _tokens(text):
+        if kind == "mark" and found == ".":
+            dots += 1
+        elif kind in {"mark", "newline"}:
+            dots = 0
+            level = max(level + (found in "[{") - (found in "]}"), 0)
+        if level + dots > most:
+            return line
+    return None
 
 
 class _Scan:

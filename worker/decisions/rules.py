@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from schemas.face import MAX_SCORE
@@ -179,14 +180,17 @@ class Rule:
     def parts(self) -> Iterator[Rule]:
         """Rules of single values, of which one matches whenever this one does; the rule itself if they are too many."""
         choices = [each.parts() for each in self.conditions]
-        count = 1
-        for each in choices:
-            count *= len(each)
-        if count > _MOST_PARTS:
+        if prod(map(len, choices)) > _MOST_PARTS:
             yield self
             return
         for conditions in product(*choices):
             yield Rule(self.decision, conditions)
+
+    @property
+    def part_count(self) -> int:
+        """How many `parts` there are."""
+        count = prod(len(each.values) for each in self.conditions if isinstance(each, OneOf))
+        return 1 if count > _MOST_PARTS else count
 
 
 def unsafe(rule: Rule) -> bool:

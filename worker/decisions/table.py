@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.decisions.draft import CELERY, Draft, Fault, endpoint_of
 from worker.decisions.legacy import Draft as LegacyDraft
-from worker.decisions.positions import Positions
-from worker.decisions.rules import APPROVE, OneOf, Rule, is_cut
+from worker.decisions.positions import Positions, too_deep
+from worker.decisions.rules import APPROVE, APPROVED, OneOf, Rule, is_cut
 from worker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,8 +29,23 @@ PACKAGED: Final = resources.files("worker.decisions") / "default.toml"
 #: Hexadecimal digits of the hash in a version.
 _HASH_DIGITS: Final = 8
 
+#: No table is nested deeper.
+_MOST_LEVELS: Final = 32
+
 #: Keys of a table of the older format, which has rows.
 _LEGACY_KEYS: Final = frozenset({"version", "rows", "reasons", "contradictions"})
+
+
+_PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)\Z")
+
+
+class Unreadable(ConfigError):
+    """What a file holds is no table at all. `said`: why; `line`: where, if that is known."""
+
+    def __init__(self, name: str, said: str, line: int | None = None) -> None:
+        super().__init__(f"{name}: {said}")
+        self.said = said
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,14 @@ class Table:
         """Every decision that can come out of it."""
         return frozenset({*(rule.decision for rule in self.rules), self.otherwise})
 
+    @property
+    def approvals(self) -> frozenset[str]:
+        """`approve`, and every decision that needs a pass of the vendor, whatever the table calls it."""
+        passed = OneOf("overall_result", frozenset(APPROVED[:1]))
+        needing = {rule.decision for rule in self.rules if rule.condition(passed.name) == passed}
+        others = {rule.decision for rule in self.rules if rule.condition(passed.name) != passed}
+        return frozenset({APPROVE, *(needing - others - {self.otherwise})})
+
     def delivered_by(self, decision: str) -> tuple[str, ...]:
         """The kinds of delivery of a decision."""
         return self.deliveries.get(decision, (CELERY,))
@@ -89,8 +113,11 @@ class Table:
 
     def decide(self, facts: Facts) -> str:
         """The name of the decision."""
-        number = self.match(facts)
-        return self.otherwise if number is None else self.rules[number].decision
+        return self.decision_of(self.match(facts))
+
+    def decision_of(self, rule: int | None) -> str:
+        """The name of the decision, given what `match` returned."""
+        return self.otherwise if rule is None else self.rules[rule].decision
 
     def match(self, facts: Facts) -> int | None:
         """The position of the rule that decides, from 0; None: none matches."""
@@ -126,14 +153,31 @@ class Source:
         """Read and parse a file, None being the packaged one. Raises ``ConfigError``."""
         name = str(path or packaged.name)
         try:
-            text = (path or packaged).read_bytes().decode()
-            return cls(name, text, tomllib.loads(text))
+            raw = (path or packaged).read_bytes()
         except OSError as error:
             raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
+        return cls.of_bytes(name, raw)
+
+    @classmethod
+    def of_bytes(cls, name: str, raw: bytes) -> Source:
+        """Parse the content of a file. Raises ``Unreadable``."""
+        try:
+            text = raw.decode()
         except UnicodeDecodeError:
-            raise ConfigError(f"{name}: is not text in UTF-8") from None
+            raise Unreadable(name, "is not text in UTF-8") from None
+        return cls.parse(name, text)
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Source:
+        """Parse the text of a table. Raises ``Unreadable``."""
+        line = too_deep(text, _MOST_LEVELS)
+        if line is not None:
+            raise Unreadable(name, f"is nested more than {_MOST_LEVELS} levels deep", line)
+        try:
+            return cls(name, text, tomllib.loads(text))
         except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{name}: is not TOML: {error}") from None
+            place = _PLACE.search(str(error))
+            raise Unreadable(name, f"is not TOML: {error}", int(place[1]) if place else None) from None
 
     @property
     def is_legacy(self) -> bool:

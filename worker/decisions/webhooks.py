@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from worker.advance.exchange import Exchange
+from worker.errors import EkycError
 from worker.http_client import deadline, fault, public_session, read_what_comes, session
 from worker.ledger.webhooks import DECIDED, Kind, NewDelivery, Outcome, delivery_id
 from worker.policy import webhooks as policy
@@ -22,13 +23,14 @@ from worker.signatures import Signer
 from worker.time_budget import WEBHOOK_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from worker.decisions.endpoints import Endpoint
     from worker.http_client.session import Session
     from worker.ledger.webhooks import Delivery
+    from worker.policy.outcome_seal import Sealer
 
 #: How much of an answer is read, so that its connection can be used again. What it says does not matter.
 MAX_ANSWER: Final = 16 * 1024
@@ -38,16 +40,18 @@ THIN: Final = ("id", "signature_id", "region", "decision", "error_code", "reason
 
 
 def of_decision(
-    text: str, names: Iterable[str], endpoints: Mapping[str, Endpoint]
+    text: str, names: Iterable[str], endpoints: Mapping[str, Endpoint], sealer: Sealer | None = None
 ) -> tuple[NewDelivery, ...]:
-    """The deliveries of a decision, given as the JSON that the ledger fixes, to named endpoints."""
-    decision = json.loads(text)
-    return tuple(
-        NewDelivery(
-            delivery_id(name, decision["id"]), name, DECIDED, _decision_body(decision, endpoints.get(name))
-        )
-        for name in names
-    )
+    """The deliveries of a decision, given as the JSON that the ledger fixes, to named endpoints.
+
+    `sealer`: makes the MACs without which no worker sends them.
+    """
+    decision, made = json.loads(text), []
+    for name in names:
+        id_, body = delivery_id(name, decision["id"]), _decision_body(decision, endpoints.get(name))
+        seal = sealer.delivery(decision["region"], id_, name, body) if sealer else ""
+        made.append(NewDelivery(id_, name, DECIDED, body, seal))
+    return tuple(made)
 
 
 def _decision_body(decision: Mapping[str, Any], endpoint: Endpoint | None) -> str:
@@ -67,6 +71,7 @@ class Sender:
 
     Parameters:
         keys: sign every delivery with ed25519, beside the secrets of its endpoint.
+        is_genuine: whether a worker made the body of a delivery: no other is signed or sent.
         proxy: see ``worker.http_client``; `ca_bundle` too.
     """
 
@@ -75,11 +80,13 @@ class Sender:
         endpoints: Mapping[str, Endpoint],
         keys: Sequence[Ed25519PrivateKey] = (),
         *,
+        is_genuine: Callable[[Delivery], bool],
         proxy: str = "",
         ca_bundle: str = "",
     ) -> None:
         self._endpoints = endpoints
         self._keys = tuple(keys)
+        self._is_genuine = is_genuine
         self._random = Random()  # noqa: S311 - spreads tries, protects nothing
         # Only an origin that the file allows as written may be at a private address.
         # A slow receiver must not get a delivery twice.
@@ -96,6 +103,12 @@ class Sender:
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None:
             return Outcome(delivery.id, Kind.BACK, in_s=policy.UNKNOWN_S)
+        try:
+            if not self._is_genuine(delivery):
+                return policy.forged(delivery)
+        except EkycError as error:
+            # Only what has no MAC needs the ledger and the evidence store.
+            return Outcome(delivery.id, Kind.BACK, error.cause, in_s=policy.UNKNOWN_S)
         now = time.time()
         try:
             request = self._request(endpoint, delivery, now)

@@ -14,16 +14,19 @@ from schemas.errors import SchemaError
 from schemas.result import load_outcome
 from worker.errors import EvidenceConflict, EvidenceLost
 from worker.evidence import paths
-from worker.evidence.image_collector import Links, collect, entry_of, rfc3339
+from worker.evidence.decision_record import new_salt
+from worker.evidence.image_collector import Links, collect, entry_of
 from worker.evidence.manifest import Manifest
+from worker.evidence.marks import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from schemas.envelope import Envelope
     from schemas.result import Result
+    from worker.evidence.image_collector import Collection
     from worker.evidence.images import Images
     from worker.evidence.manifest import FileEntry, Missing
+    from worker.evidence.recent_answers import RecentAnswers
     from worker.evidence.store import StoredFile, VerificationEvidence
 
 
@@ -53,19 +56,25 @@ def archive(
     *,
     refresh: Callable[[], Result | None],
     final: bool = False,
+    recent: RecentAnswers | None = None,
 ) -> Archived:
     """Store the images that the stored answer links to, then the manifest. Repeating it changes nothing.
 
     A stored image is not fetched again. While an image is unavailable there is no manifest, and the next call fetches
     it; with `final` it is given up, and the manifest lists it as missing. A refused image is given up at once.
-    `refresh` asks the vendor for fresh links, at most once; it returns None if it cannot ask now.
+    `refresh` asks the vendor for fresh links, at most once; it returns None if it cannot ask now. An answer that
+    `recent` knows is not parsed again.
 
     Takes up to 15 s plus the time of the store, in the calling thread. Raises ``EvidenceUnavailable``;
     ``EvidenceLost`` if the store answers but stored files are gone; ``EvidenceConflict`` if a stored file has other
     bytes or cannot be read.
     """
     files = {file.name: file for file in evidence.files()}
-    if paths.MANIFEST in files and (manifest := evidence.manifest()):
+    if (
+        paths.MANIFEST in files
+        and not evidence.may_be_planted(paths.MANIFEST)
+        and (manifest := evidence.manifest())
+    ):
         if gone := {entry.name for entry in manifest.files} - files.keys():
             raise EvidenceLost(
                 EvidenceLost.FILES_GONE,
@@ -76,26 +85,29 @@ def archive(
         evidence.sync()
         return _archived(manifest.files, manifest.missing)
 
-    answer = _answer(evidence, files.pop(paths.ANSWER, None))
+    answer = _answer(evidence, files.pop(paths.ANSWER, None), recent)
     links = Links(answer.result, refresh)
-    found = collect(evidence, images, links, files.values())
-    kept = (answer.entry, *sorted(found.files, key=lambda file: file.name))
-    if found.pending and not final:
-        return replace(_archived(kept, found.missing, pending=True), busy=found.busy)
-    manifest = evidence.keep_manifest(
-        Manifest(
+
+    def manifest_of(found: Collection) -> Manifest | None:
+        if found.pending and not final:
+            return None
+        return Manifest(
             signature_id=evidence.signature_id,
             region=evidence.region,
             overall_result=answer.result.overall_result if answer.result else None,
             error_code=answer.result.error_code if answer.result else None,
-            transaction_id=answer.envelope.transaction_id,
+            transaction_id=answer.transaction_id,
             archived_at=rfc3339(datetime.now(UTC)),
             complete=not found.missing,
-            files=kept,
+            files=_kept(answer, found),
             missing=tuple(found.missing),
+            salt=new_salt(),
         )
-    )
-    return _archived(manifest.files, manifest.missing)
+
+    found = collect(evidence, images, links, files.values(), manifest_of)
+    if found.manifest is None:
+        return replace(_archived(_kept(answer, found), found.missing, pending=True), busy=found.busy)
+    return _archived(found.manifest.files, found.manifest.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +115,40 @@ class _Answer:
     """The stored answer. For an id that the vendor does not know it has no result."""
 
     entry: FileEntry
-    envelope: Envelope
+    transaction_id: str | None
     result: Result | None
 
 
-def _answer(evidence: VerificationEvidence, file: StoredFile | None) -> _Answer:
-    raw = evidence.answer() if file else None
-    if file is None or raw is None:
+def _answer(evidence: VerificationEvidence, file: StoredFile | None, recent: RecentAnswers | None) -> _Answer:
+    found = evidence.content(paths.ANSWER) if file else None
+    if file is None or found is None:
         raise EvidenceLost(
             EvidenceLost.ANSWER_GONE,
             f"the answer stored at {evidence.url} is gone: check that EKYC_EVIDENCE_URL "
             "is the same store for all workers, that its disk is mounted, and what was restored or removed there",
         )
+    if found.may_be_planted:
+        evidence.encrypt_plain()
+        raise EvidenceLost(
+            EvidenceLost.ANSWER_GONE,
+            f"the answer stored at {evidence.url} was not encrypted, so anybody may have stored it: "
+            "the vendor is asked again",
+        )
+    raw = found.body
+    known = recent.take(evidence.region, evidence.signature_id, raw) if recent is not None else None
+    if known:
+        return _Answer(entry_of(file, raw), known.transaction_id, known.result)
     try:
         envelope = load_envelope(raw)
         settled = envelope.code == "SUCCESS" and envelope.data is not None
         result = load_outcome(envelope.data, signature_id=evidence.signature_id) if settled else None
     except SchemaError as error:
         raise EvidenceConflict("ANSWER_UNREADABLE", f"the answer stored at {evidence.url}: {error}") from None
-    return _Answer(entry_of(file, raw), envelope, result)
+    return _Answer(entry_of(file, raw), envelope.transaction_id, result)
+
+
+def _kept(answer: _Answer, found: Collection) -> tuple[FileEntry, ...]:
+    return (answer.entry, *sorted(found.files, key=lambda file: file.name))
 
 
 def _archived(files: Sequence[FileEntry], missing: Sequence[Missing], *, pending: bool = False) -> Archived:

@@ -13,7 +13,6 @@ denied. It is closed, open, or half-open:
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from enum import StrEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -21,11 +20,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.concurrency.blocking import run_blocking
-from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, StoreAway
+from worker.errors import EvidenceKeyUnknown, EvidenceUnavailable, EvidenceUnsuitable, StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
 _log = structlog.get_logger(__name__)
 
@@ -76,24 +75,9 @@ class Breaker:
         self._logged = ""
         self._closed_at = clock()
 
-    @contextmanager
-    def use(self) -> Iterator[None]:
+    def use(self) -> Use:
         """Use the store in the block. Raises ``StoreAway`` if it cannot be used, and the block's errors."""
-        probe = self._enter()
-        try:
-            yield
-        except EvidenceUnavailable as error:
-            self._failed(error, probe=probe)
-            raise
-        except EvidenceUnsuitable as error:
-            # A fault of the store, not of this verification.
-            self._ended(probe=probe)
-            self.trip(error)
-            raise StoreAway(FIRST_S, probed=True) from None
-        except BaseException:
-            self._ended(probe=probe)
-            raise
-        self._worked(probe=probe)
+        return Use(self)
 
     def trip(self, error: EvidenceUnavailable | EvidenceUnsuitable, *, logged: bool = False) -> None:
         """Open the breaker because of `error`, which a probe raised. `logged`: the caller reports it."""
@@ -101,8 +85,8 @@ class Breaker:
             self._logged = _event(error) if logged else self._logged
             self._open(error)
 
-    def _enter(self) -> bool:
-        """Return whether the caller uses a place of the half-open breaker. Raises ``StoreAway``."""
+    def enter(self) -> bool:
+        """Begin a use. Returns whether the caller uses a place of the half-open breaker. Raises ``StoreAway``."""
         with self._lock:
             if self.state is State.CLOSED:
                 return False
@@ -116,6 +100,22 @@ class Breaker:
             raise StoreAway(max(self._probe_at - self._clock(), SOON_S), probed=True)
         with self._lock:
             return self._try()
+
+    def leave(self, error: BaseException | None, *, probe: bool) -> None:
+        """End a use, which has raised `error`. Raises ``StoreAway`` for a fault of the store itself."""
+        match error:
+            case None | EvidenceKeyUnknown():
+                # The store has answered. What lacks a key must not keep all others waiting.
+                self._worked(probe=probe)
+            case EvidenceUnavailable():
+                self._failed(error, probe=probe)
+            case EvidenceUnsuitable():
+                # A fault of the store, not of this verification.
+                self._ended(probe=probe)
+                self.trip(error)
+                raise StoreAway(FIRST_S, probed=True) from None
+            case _:
+                self._ended(probe=probe)
 
     def _try(self) -> bool:
         if self._trying >= TRIALS:
@@ -190,6 +190,24 @@ class Breaker:
             _log.error("evidence_recovered", away_s=round(self._closed_at - since, 1))
 
 
+class Use:
+    """One use of the store: see ``Breaker.use``."""
+
+    __slots__ = ("_breaker", "_probe")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._probe = False
+
+    def __enter__(self) -> None:
+        self._probe = self._breaker.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._breaker.leave(error, probe=self._probe)
+
+
 class Breakers:
     """The breakers of a process, by region."""
 
@@ -197,7 +215,7 @@ class Breakers:
         self._check = check
         self._by_region = {region: Breaker(check) for region in regions}
 
-    def use(self, region: str) -> AbstractContextManager[None]:
+    def use(self, region: str) -> Use:
         """Use the store for a region: see ``Breaker.use``."""
         breaker = self._by_region.get(region)
         if breaker is None:

@@ -12,7 +12,8 @@ import structlog
 
 from worker.errors import ImageHostBusy, ImageLinkExpired, ImageRefused, ImageUnavailable
 from worker.evidence import paths
-from worker.evidence.manifest import FileEntry, Missing
+from worker.evidence.manifest import FileEntry, Manifest, Missing
+from worker.evidence.marks import rfc3339
 from worker.evidence.media import EXTENSION
 from worker.http_client import deadline, time_left_s
 from worker.time_budget import IMAGES_S, OBJECT_SHARE
@@ -72,12 +73,21 @@ class Collection:
     pending: bool = False
     #: A missing image was not requested, because its host has reached its limit of fetches.
     busy: bool = False
+    #: The stored manifest; None: `manifest_of` returned none.
+    manifest: Manifest | None = None
 
 
 def collect(
-    evidence: VerificationEvidence, images: Images, links: Links, listed: Iterable[StoredFile]
+    evidence: VerificationEvidence,
+    images: Images,
+    links: Links,
+    listed: Iterable[StoredFile],
+    manifest_of: Callable[[Collection], Manifest | None],
 ) -> Collection:
     """Fetch and store the linked objects that are not among the files `listed`, one after the other.
+
+    `manifest_of` is called once, after the last object. The manifest that it returns is stored in the same block as the
+    objects, which costs less than a block of its own.
 
     Each object gets its share of the time that is left, or half of the whole time if that is more, so that a host that
     hangs on one object leaves time to others. More than two are fetched in random order, so that objects that get no
@@ -116,7 +126,10 @@ def collect(
                     side=role,
                     why=str(error),
                 )
-    collection.missing.sort(key=lambda missing: _ORDER.index(missing.role))
+        collection.missing.sort(key=lambda missing: _ORDER.index(missing.role))
+        if manifest := manifest_of(collection):
+            add.seal(manifest)
+    collection.manifest = add.manifest
     return collection
 
 
@@ -145,12 +158,15 @@ def _bring(
 
 
 def _kept(evidence: VerificationEvidence, listed: Iterable[StoredFile]) -> Iterator[FileEntry]:
-    """Yield the objects that earlier calls stored."""
+    """Yield the objects that earlier calls stored.
+
+    One that may be planted is fetched again: if it has the bytes of the vendor's, it counts.
+    """
     for file in listed:
         if file.name.partition(".")[0] in paths.ROLES:
-            body = evidence.read(file.name)
-            if body is not None:
-                yield entry_of(file, body)
+            found = evidence.content(file.name)
+            if found and not found.may_be_planted:
+                yield entry_of(file, found.body)
 
 
 def entry_of(file: StoredFile, body: bytes) -> FileEntry:
@@ -158,8 +174,3 @@ def entry_of(file: StoredFile, body: bytes) -> FileEntry:
     role, _, extension = file.name.partition(".")
     digest = hashlib.sha256(body).hexdigest()
     return FileEntry(file.name, role, len(body), digest, _MEDIA_TYPES[extension], rfc3339(file.kept_at))
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return a time in UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,8 @@
-"""Converts what the ledger stores into values."""
+"""Converts what the ledger stores into values, and deliveries into what its scripts take."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from heapq import merge
@@ -12,10 +13,29 @@ from worker.ledger.fields import Field
 from worker.ledger.models import Event, EvidenceState, Stage, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from worker.ledger.webhooks import NewDelivery
 
 #: The end of a line of a timeline whose list is full: `COUNTS` in ``lua/common.lua``.
 _COUNTS: Final = re.compile(r"\|(\d+)\|(\d+)\|(\d+)\|(\d+)$")
+
+
+#: A number of the ledger. The largest are moments, in ms.
+_NUMBER: Final = re.compile(rb"[0-9]{1,15}")
+
+_STATES: Final = {state.value.encode(): state for state in EvidenceState}
+
+
+def deliveries(new: Iterable[NewDelivery]) -> str:
+    """Return deliveries as the JSON list that the scripts take."""
+    return json.dumps([each.packed() for each in new], separators=(",", ":"))
+
+
+def deliveries_by(new: Mapping[str, Iterable[NewDelivery]]) -> str:
+    """Return lists of deliveries as the JSON object that the scripts take, without the empty ones."""
+    packed = {name: [each.packed() for each in several] for name, several in new.items()}
+    return json.dumps({name: several for name, several in packed.items() if several}, separators=(",", ":"))
 
 
 def _stored(**attributes: Field) -> tuple[tuple[str, bytes], ...]:
@@ -31,8 +51,11 @@ _TEXTS: Final = _stored(
     error_code=Field.ERROR_CODE,
     reason=Field.REASON,
     facts=Field.FACTS,
+    outcome_seal=Field.OUTCOME_SEAL,
     decision_name=Field.DECISION_NAME,
     decision=Field.DECISION,
+    decision_seal=Field.DECISION_SEAL,
+    decision_signature=Field.DECISION_SIGNATURE,
     quarantine_reason=Field.QUARANTINE_REASON,
     pipeline=Field.PIPELINE,
 )
@@ -41,6 +64,7 @@ _NUMBERS: Final = _stored(
     polls=Field.POLLS,
     nulls=Field.NULLS,
     faults=Field.FAULTS,
+    vendor_faults=Field.VENDOR_FAULTS,
     late_faults=Field.LATE_FAULTS,
     losses=Field.LOSSES,
     settled_at_ms=Field.SETTLED_AT,
@@ -56,24 +80,32 @@ def verification(
     read_at_ms: int,
     clock_ahead_ms: int = 0,
 ) -> Verification:
-    """Return a ``Verification`` from its hash. ``worker.ledger.fields`` names the fields."""
-    texts = {name: value.decode() for name, key in _TEXTS if (value := fields.get(key))}
-    numbers = {name: int(value) for name, key in _NUMBERS if (value := fields.get(key))}
-    evidence = fields.get(Field.EVIDENCE.key)
+    """Return a ``Verification`` from its hash. ``worker.ledger.fields`` names the fields.
+
+    What is no number or no state counts as none: a hash that somebody else wrote must not stop the others of its batch.
+    """
+    texts = {name: value.decode(errors="replace") for name, key in _TEXTS if (value := fields.get(key))}
+    numbers = {name: _number(value) for name, key in _NUMBERS if (value := fields.get(key))}
+    evidence = _STATES.get(fields.get(Field.EVIDENCE.key, b""))
     deliveries = fields.get(Field.DELIVERIES.key)
     found: dict[str, Any] = texts | numbers
     return Verification(
         signature_id=signature_id,
         region=region,
         stage=Stage(fields[Field.STAGE.key].decode()),
-        enqueued_at_ms=int(fields.get(Field.ENQUEUED_AT.key, 0)),
+        # The mark of an erased verification has no other time.
+        enqueued_at_ms=_number(fields.get(Field.ENQUEUED_AT.key) or fields.get(Field.ERASED_AT.key) or b""),
         submission_completed=fields.get(Field.SUBMITTED.key) == b"1",
-        evidence=EvidenceState(evidence.decode()) if evidence else None,
+        evidence=evidence,
         read_at_ms=read_at_ms,
         clock_ahead_ms=clock_ahead_ms,
-        deliveries=tuple(deliveries.decode().split()) if deliveries else (),
+        deliveries=tuple(deliveries.decode(errors="replace").split()) if deliveries else (),
         **found,
     )
+
+
+def _number(raw: bytes) -> int:
+    return int(raw) if _NUMBER.fullmatch(raw) else 0
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:

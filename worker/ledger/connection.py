@@ -11,9 +11,9 @@ from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from worker.errors import ConfigError, LedgerUnavailable
+from worker.errors import ConfigError, LedgerUnavailable, RightMissing
 from worker.redis_clients import followers
-from worker.server_faults import fault
+from worker.server_faults import fault, lacks_right
 from worker.time_budget import REDIS_CALL_S
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
 
 @contextmanager
 def translated(what: str = "the ledger") -> Iterator[None]:
-    """Convert exceptions of redis-py to ``LedgerUnavailable`` with one line that says what to do."""
+    """Convert exceptions of redis-py to ``LedgerUnavailable`` or ``RightMissing``, with a line that says what to do."""
     try:
         yield
     except exceptions.RedisError as error:
         found = fault(error)
-        raise LedgerUnavailable(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None
+        kind = RightMissing if lacks_right(error) else LedgerUnavailable
+        raise kind(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from worker.ledger import codec
+from worker.ledger.audit import write_lines
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
 from worker.ledger.keys import now_ms, signature_ids
@@ -31,8 +32,10 @@ class Known(StrEnum):
     """What the ledger knows about the decision of a verification."""
 
     DELIVERED = "delivered"
+    #: It has one, but neither its MAC nor the evidence shows that a worker made it.
+    FORGED = "forged"
     NOT_DELIVERED = "not_delivered"
-    #: Never enqueued, or done for longer than the ledger keeps a verification.
+    #: Never enqueued, done for longer than the ledger keeps a verification, or erased.
     UNKNOWN = "unknown"
 
 
@@ -44,15 +47,18 @@ class Kept:
     known: Known
     name: str = ""
     text: str = field(default="", repr=False)
+    #: The MAC of the decision; None: it has none.
+    seal: str | None = field(default=None, repr=False)
 
 
 class Decided:
     """Finds and reads decisions. Every method raises ``LedgerUnavailable`` when Redis cannot be used."""
 
-    def __init__(self, redis: Redis, *, who: str = "") -> None:
+    def __init__(self, redis: Redis, *, who: str = "", via: str = "") -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
         self._who = plain(who)
+        self._via = via
 
     def since(
         self, region: str, since_s: float, decision: str | None, advance: Callable[[int], None]
@@ -76,14 +82,27 @@ class Decided:
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in signature_ids:
                 pipe.hmget(
-                    f"{prefix(region)}v:{signature_id}", Field.STAGE, Field.DECISION_NAME, Field.DECISION
+                    f"{prefix(region)}v:{signature_id}",
+                    Field.STAGE,
+                    Field.DECISION_NAME,
+                    Field.DECISION,
+                    Field.DECISION_SEAL,
                 )
             rows = pipe.execute()
         return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
 
     def note(self, region: str, signature_ids: Sequence[str] = (), *, act: str = "") -> None:
-        """Record that a person redelivers: `act` in the region's `acts`, and a line in the timeline of each id."""
-        self._scripts.call("redelivered", region, self._who, plain(act), *signature_ids)
+        """Record that a person redelivers: `act` in the region's `acts`, and a line in each timeline."""
+        self._scripts.call("redelivered", region, self._who, self._via, plain(act), *signature_ids)
+        subjects = [*([""] if act else []), *signature_ids]
+        write_lines(
+            "decision_redeliver",
+            who=self._who,
+            via=self._via,
+            region=region,
+            subjects=subjects,
+            detail=plain(act),
+        )
 
     def _delivered(
         self, region: str, ids: Sequence[str], decision: str | None, after_ms: int
@@ -108,9 +127,11 @@ class Decided:
                 yield signature_id, moments[-1]
 
 
-def _kept(signature_id: str, stage: bytes | None, name: bytes | None, text: bytes | None) -> Kept:
-    if stage is None:
+def _kept(
+    signature_id: str, stage: bytes | None, name: bytes | None, text: bytes | None, seal: bytes | None
+) -> Kept:
+    if stage is None or stage.decode() == Stage.ERASED:
         return Kept(signature_id, Known.UNKNOWN)
     if stage.decode() not in _AFTER or not name or not text:
         return Kept(signature_id, Known.NOT_DELIVERED)
-    return Kept(signature_id, Known.DELIVERED, name.decode(), text.decode())
+    return Kept(signature_id, Known.DELIVERED, name.decode(), text.decode(), seal.decode() if seal else None)

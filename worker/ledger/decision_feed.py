@@ -88,6 +88,8 @@ class Page:
     """Some decisions, the oldest first, each as its JSON text. `cursor` leads to those that follow."""
 
     decisions: tuple[str, ...] = field(repr=False)
+    #: Of each decision, its header `webhook-signature`; "": it is not signed.
+    signatures: tuple[str, ...] = field(repr=False)
     cursor: Cursor
     #: Whether there were more when it was read.
     more: bool
@@ -103,7 +105,7 @@ class DecisionFeed:
     def read(self, cursor: Cursor, limit: int = MOST) -> Page:
         """The next decisions. Raises ``CursorExpired`` and ``LedgerUnavailable``."""
         positions, begun = dict(cursor.positions), dict(cursor.begun)
-        found: list[tuple[int, str, str]] = []
+        found: list[tuple[int, str, str, str]] = []
         for region in self._regions:
             after, gone, newest, *rows = self._scripts.call(
                 "feed", region, cursor.positions.get(region, 0), limit + 1, REWIND_US
@@ -113,16 +115,20 @@ class DecisionFeed:
             if max(int(after), begun.get(region, 0)) < int(gone):
                 raise _expired(region)
             positions[region] = int(after)
-            found += [(int(position), region, text.decode()) for _, position, text in rows]
+            found += [
+                (int(position), region, text.decode(), signature.decode())
+                for _, position, text, signature in rows
+            ]
         found.sort(key=lambda row: row[:2])
         page = found[:limit]
-        for position, region, text in page:
+        for position, region, text, _ in page:
             # The ledger forgets a decision before the feed's entry goes, which the next decision of the region removes.
             if not text and position > begun.get(region, 0):
                 raise _expired(region)
             positions[region] = position
-        texts = tuple(text for _, _, text in page if text)
-        return Page(texts, Cursor(positions, begun), more=len(found) > limit)
+        kept = [(text, signature) for _, _, text, signature in page if text]
+        texts, signatures = (tuple(each) for each in zip(*kept, strict=True)) if kept else ((), ())
+        return Page(texts, signatures, Cursor(positions, begun), more=len(found) > limit)
 
 
 def _expired(region: str) -> CursorExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,6 +22,26 @@ class Distribution:
     #: Pairs of a bound in seconds and how many took at most that long, ascending. The last bound is infinite.
     buckets: tuple[tuple[float, int], ...]
     sum_s: float
+
+    @property
+    def count(self) -> int:
+        return self.buckets[-1][1]
+
+    def quantile(self, share: float) -> float | None:
+        """Return the seconds that `share` of all took at most; None if there are none.
+
+        It assumes that they are spread evenly within a bucket. Above the last bound it returns that bound.
+        """
+        rank = share * self.count
+        below_s, below = 0.0, 0
+        for bound_s, until in self.buckets:
+            if until and until >= rank:
+                if math.isinf(bound_s):
+                    return below_s
+                inside = (rank - below) / max(until - below, 1)
+                return min(below_s + (bound_s - below_s) * inside, bound_s)
+            below_s, below = bound_s, until
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +83,7 @@ ENQUEUED_TO_DECIDED: Final = Timing(
 
 #: From the vendor's result until the pipeline has the decision: images, expired leases, an unavailable queue.
 SETTLED_TO_DECIDED: Final = Timing("settled_to_decided", (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600))
+
+#: How late a claim polls: from the time at which the oldest verification that it takes was due, or from the end of the
+#: region's hold. One for each claim that polls; `claim.lua` counts it and has the same bounds.
+POLL_LATENESS: Final = Timing("poll_lateness", (0.05, 0.25, 1, 5, 15, 60, 300, 3600))

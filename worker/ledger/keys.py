@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError
 
 from worker.enqueue_request import DEFAULT_PIPELINE
-from worker.errors import LedgerUnavailable
+from worker.errors import RightMissing
 from worker.ledger.connection import translated
 from worker.ledger.scripts import prefix
 
@@ -26,7 +26,15 @@ def now_ms(redis: Redis, region: str) -> int:
         pipe.hmget(f"{prefix(region)}clock", "ahead", "seen")
         (seconds, micros), (ahead_ms, seen_ms) = pipe.execute()
     redis_ms: int = seconds * 1000 + micros // 1000
-    return max(redis_ms + int(float(ahead_ms or 0)), int(seen_ms or 0))
+    return max(redis_ms + _ms(ahead_ms), _ms(seen_ms))
+
+
+def _ms(raw: bytes | None) -> int:
+    """Return a stored number of ms; 0 for what no script has written, as the scripts read it."""
+    try:
+        return int(float(raw or 0))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def due_set(stage: Stage, pipeline: str = DEFAULT_PIPELINE) -> str:
@@ -52,12 +60,17 @@ def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:
             try:
                 page: tuple[int, list[Any]] = redis.scan(cursor, match=f"{base}*", count=count)
             except NoPermissionError:
-                user = redis.connection_pool.connection_kwargs.get("username") or "default"
-                raise LedgerUnavailable(
-                    "the account in REDIS_URL may not scan all keys, which this command needs: "
-                    f"run ACL SETUSER {user} +scan in Redis, or use an account that has this right"
-                ) from None
+                raise scan_denied(redis) from None
         cursor, keys = page
         yield [key.decode().removeprefix(base) for key in keys]
         if not cursor:
             return
+
+
+def scan_denied(redis: Redis) -> RightMissing:
+    """Return the error for an account that may not scan all keys: workers do not need that right, people do."""
+    user = redis.connection_pool.connection_kwargs.get("username") or "default"
+    return RightMissing(
+        "the account in REDIS_URL may not scan all keys, which this needs: "
+        f"run `ACL SETUSER {user} +scan` in Redis, or use an account that has this right"
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger import codec
+from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
 from worker.ledger.models import Batch, Claim, Identity, LeaseExpired, Recorded, Stage, Status, Verification
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.enqueue_request import EnqueueRequest
     from worker.ledger.transitions import Transition
+    from worker.ledger.webhooks import NewDelivery
 
 #: How much longer the other dispatchers sleep than the one that wakes for the next due moment.
 GRACE_S: Final = 1.0
@@ -60,9 +62,10 @@ class Ledger:
       rate: vendor calls per second and region for the whole fleet; None for no limit.
       retention_s: how long a verification is kept after it is done.
       worker: name of the worker that loads and writes, for timelines.
+      logs: whether a verification that is done is queued for the log of evidence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one a setting
         self,
         redis: Redis,
         *,
@@ -70,6 +73,7 @@ class Ledger:
         rate: float | None = None,
         retention_s: float = 7 * 86_400.0,
         worker: str = "",
+        logs: bool = False,
     ) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
@@ -77,6 +81,7 @@ class Ledger:
         self._rate = rate or 0
         self._retention_ms = round(retention_s * 1000)
         self._worker = plain(worker)
+        self._logs = "1" if logs else ""
         self._dispatcher = secrets.token_hex(8)
         #: By region: the ledger's clock when this process last read it, and its own clock at that moment.
         self._seen: dict[str, tuple[int, float]] = {}
@@ -94,17 +99,17 @@ class Ledger:
         If redis-py sends a call twice because the first reply was lost, the second reply equals the first.
         """
         call = call or new_call()
+        if len(requests) == 1:
+            return [bool(self._enqueue(requests[0].region, requests[0].pipeline, call, requests)[0])]
         new: dict[tuple[str, str], bool] = {}
         repeated: list[bool] = []
         alike: dict[tuple[str, str], list[EnqueueRequest]] = {}
         for request in requests:
             alike.setdefault((request.region, request.pipeline), []).append(request)
         for (region, pipeline), several in alike.items():
-            name = "" if pipeline == DEFAULT_PIPELINE else pipeline
             for start in range(0, len(several), ENQUEUE_CHUNK):
                 chunk = several[start : start + ENQUEUE_CHUNK]
-                flat = [text for request in chunk for text in (request.signature_id, request.context or "")]
-                answers = self._scripts.call("enqueue", region, call, name, *flat)
+                answers = self._enqueue(region, pipeline, call, chunk)
                 for request, answer in zip(chunk, answers, strict=True):
                     new.setdefault((region, request.signature_id), bool(answer))
         for request in requests:
@@ -113,18 +118,33 @@ class Ledger:
             new[request.region, request.signature_id] = False
         return repeated
 
+    def _enqueue(
+        self, region: str, pipeline: str, call: str, requests: Sequence[EnqueueRequest]
+    ) -> Sequence[int]:
+        name = "" if pipeline == DEFAULT_PIPELINE else pipeline
+        flat = [text for request in requests for text in (request.signature_id, request.context or "")]
+        answers: Sequence[int] = self._scripts.call("enqueue", region, call, name, *flat)
+        return answers
+
     def count_refusal(self, field: str) -> None:
         """Count a refused enqueue message by the invalid field."""
         with translated():
             self._redis.hincrby(REFUSALS, field)
 
-    def nudge(self, region: str, signature_ids: Sequence[str], *, in_s: float = 0.0) -> list[bool]:
+    def nudge(
+        self, region: str, signature_ids: Sequence[str], *, in_s: float = 0.0, who: str = "", via: str = ""
+    ) -> list[bool]:
         """Make verifications due for polling in `in_s` at the latest. False for each that was not waiting to be polled.
 
         With `in_s` 0, one that is being polled now is polled again at once if the answer is null.
+        `who`: the person that asks for it, for the audit log, which has no nudges of pipelines, nor any that changed
+        nothing.
         """
         in_ms = max(0, round(in_s * 1000))
-        return [bool(answer) for answer in self._scripts.call("nudge", region, in_ms, *signature_ids)]
+        answers = self._scripts.call("nudge", region, in_ms, plain(who), via, *signature_ids)
+        changed = done(signature_ids, [answer & 2 for answer in answers])
+        write_lines("nudge", who=plain(who), via=via, region=region, subjects=changed)
+        return [bool(answer & 1) for answer in answers]
 
     def identify(self, region: str, *, new: str = "") -> Identity:
         """Return the identity of a region's ledger. If it has none, `new` becomes its identity."""
@@ -141,21 +161,57 @@ class Ledger:
             (found or b"").decode(), tuple((before or b"").decode().split()), expected, int(since_ms or 0)
         )
 
-    def accept(self, region: str, *, new: str, replaces: str, who: str) -> str:
+    # `events`: what endpoints receive, recorded in the same step if something changes.
+
+    def accept(  # noqa: PLR0913 - one a fact
+        self,
+        region: str,
+        *,
+        new: str,
+        replaces: str,
+        who: str,
+        via: str = "",
+        events: Sequence[NewDelivery] = (),
+    ) -> str:
         """Accept this ledger instead of the ledger `replaces`. Return its identity: `new` if it had none."""
-        accepted: bytes = self._scripts.call("accept", region, new, replaces, plain(who))
+        accepted: bytes = self._scripts.call(
+            "accept", region, new, replaces, plain(who), via, codec.deliveries(events)
+        )
+        subjects, detail = [accepted.decode()], f"in place of {replaces}"
+        write_lines("ledger_accept", who=plain(who), via=via, region=region, subjects=subjects, detail=detail)
         return accepted.decode()
 
-    def hold(self, region: str, *, for_s: float, reason: str, who: str = "") -> int:
+    def hold(  # noqa: PLR0913 - one a fact
+        self,
+        region: str,
+        *,
+        for_s: float,
+        reason: str,
+        who: str = "",
+        via: str = "",
+        events: Sequence[NewDelivery] = (),
+    ) -> int:
         """Put a region on hold. A hold that ends later stays. Return when the hold ends, in ms of Redis's clock.
 
-        `who`: the person that orders it, for the operator log; empty for the fleet itself.
+        `who`: the person that orders it, for the operator log; empty for the fleet itself. In the body of an event
+        `"until":null` becomes the end of the hold.
         """
-        return int(self._scripts.call("hold", region, round(for_s * 1000), plain(reason), plain(who)))
+        for_ms = round(for_s * 1000)
+        ends_ms = self._scripts.call(
+            "hold", region, for_ms, plain(reason), plain(who), via, codec.deliveries(events)
+        )
+        detail = f"{plain(reason)} (for {round(for_s)} s)"
+        write_lines("region_hold", who=plain(who), via=via, region=region, detail=detail)
+        return int(ends_ms)
 
-    def resume(self, region: str, *, who: str = "") -> bool:
+    def resume(
+        self, region: str, *, who: str = "", via: str = "", events: Sequence[NewDelivery] = ()
+    ) -> bool:
         """End a region's hold now, and close its circuit breaker. False if it was neither on hold nor half-open."""
-        return bool(self._scripts.call("resume", region, plain(who)))
+        was_held = bool(self._scripts.call("resume", region, plain(who), via, codec.deliveries(events)))
+        if was_held:
+            write_lines("region_resume", who=plain(who), via=via, region=region)
+        return was_held
 
     # What dispatchers and tasks do.
 
@@ -245,8 +301,13 @@ class Ledger:
             self._scripts.call("renew", batch.region, self._holder(batch), self._lease_ms, *signature_ids)
         )
 
-    def record(self, batch: Batch, writes: Sequence[Transition]) -> list[Recorded]:
-        """Record transitions. One for a verification that the batch no longer holds changes nothing."""
+    def record(
+        self, batch: Batch, writes: Sequence[Transition], *, resumed: Sequence[NewDelivery] = ()
+    ) -> list[Recorded]:
+        """Record transitions. One for a verification that the batch no longer holds changes nothing.
+
+        `resumed`: events that are recorded in the same step if an answer closes the circuit breaker.
+        """
         if not writes:
             return []
         answers = self._scripts.call(
@@ -258,6 +319,8 @@ class Ledger:
             self._retention_ms,
             self._worker,
             json.dumps([write.packed() for write in writes], separators=(",", ":")),
+            self._logs,
+            codec.deliveries(resumed),
         )
         return [
             Recorded(answer > 0, answer if answer > BREAKER_CLOSED else 0, answer == BREAKER_CLOSED)

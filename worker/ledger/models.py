@@ -20,6 +20,8 @@ class Stage(StrEnum):
     QUARANTINED = "quarantined"
     #: A person ended it without a decision.
     DROPPED = "dropped"
+    #: Everything about it was erased except this mark, so that nothing brings it back.
+    ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,13 @@ class Verification:
     deliveries: tuple[str, ...] = ()
     #: Whose share of the region's polls it uses.
     pipeline: str = DEFAULT_PIPELINE
+    #: The MACs of its outcome and of its decision: see `worker.policy.outcome_seal`. None: an older release wrote it.
+    outcome_seal: str | None = field(default=None, repr=False)
+    decision_seal: str | None = field(default=None, repr=False)
+    #: The header `webhook-signature` of the decision as a Celery task. None: the fleet has no signing key.
+    decision_signature: str | None = field(default=None, repr=False)
+    #: Answers of the vendor that were faults, of any cause.
+    vendor_faults: int = 0
 
     def tries(self, cause: str) -> int:
         """Return how often it failed in a row for `cause`. Each cause has its own countdown and limit."""
@@ -295,6 +304,8 @@ class Counts:
     webhook_counts: dict[str, int] = field(default_factory=dict)
     #: Failed tries of deliveries by webhook, by cause.
     webhook_faults: dict[str, int] = field(default_factory=dict)
+    #: When this was read, by the ledger's clock.
+    read_at_ms: int = 0
 
     def webhooks(self, what: str) -> dict[str, int]:
         """Deliveries by endpoint: `created`, `acknowledged`, `failed` (tries), `given_up`, `paused`."""

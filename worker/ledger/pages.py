@@ -5,18 +5,21 @@ A page may hold fewer than were asked for, or none, although more follow: it end
 
 from __future__ import annotations
 
+import base64
+import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redis.exceptions import NoPermissionError
 
-from worker.errors import LedgerUnavailable
+from worker.enqueue_request import PIPELINE
 from worker.ledger import codec
 from worker.ledger.connection import translated
-from worker.ledger.keys import due_set, pipelines
+from worker.ledger.keys import due_set, pipelines, scan_denied
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix, region_of, source
+from worker.ledger.search import has_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,17 +31,30 @@ if TYPE_CHECKING:
 #: Ids that one call of Redis reads: some 0.2 ms of its time.
 SLICE: Final = 200
 
-#: Slices of one page.
-MOST_SLICES: Final = 25
+_POSITION: Final = re.compile(
+    rf"([0-9]{{1,3}})\.([0-9]{{1,20}})(?:/({PIPELINE.pattern}))?(?:,([A-Za-z0-9_-]{{1,80}}))?"
+)
 
-#: Seconds after which a page ends with the slice that it reads.
-LONGEST_S: Final = 0.25
+#: The longest text of a position.
+_LONGEST_POSITION: Final = 140
 
 #: Stages that have due sets; what a batch holds is in `leased`, whatever its stage.
 _WAITING: Final = frozenset({Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING})
 
 #: Stages that have one set. What is done or dropped is only found among all keys.
 _SETS: Final = {Stage.DELIVERING: "delivering", Stage.QUARANTINED: "quarantine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one page looks at: slices, and seconds after which it ends with the slice that it reads."""
+
+    slices: int = 25
+    longest_s: float = 0.25
+
+
+#: Of a page that is one of many.
+BOUNDS: Final = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,8 @@ class Filter:
     since_ms: int | None = None
     until_ms: int | None = None
     pipeline: str | None = None
+    #: A key of the context, and its value as text. With a value of None the key must exist.
+    context: tuple[str, str | None] | None = None
 
     def matches(self, one: Verification) -> bool:
         return (
@@ -62,6 +80,7 @@ class Filter:
             and (self.since_ms is None or one.enqueued_at_ms >= self.since_ms)
             and (self.until_ms is None or one.enqueued_at_ms < self.until_ms)
             and (self.pipeline is None or one.pipeline == self.pipeline)
+            and (self.context is None or has_context(self.context, one))
         )
 
 
@@ -81,13 +100,39 @@ class Position:
     pipeline: str = ""
     after: str = ""
 
+    def cursor(self) -> str:
+        """Return the position as text that may be a part of a URL."""
+        plain = f"{self.source}.{self.at}"
+        if self.pipeline:
+            plain += f"/{self.pipeline}"
+        if self.after:
+            plain += f",{self.after}"
+        return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+    @classmethod
+    def of_cursor(cls, cursor: str) -> Position:
+        """Return the position that `cursor` made a text of. Raises ``ValueError`` for another text."""
+        raw = cursor + "=" * (-len(cursor) % 4)
+        try:
+            plain = base64.b64decode(raw, altchars=b"-_", validate=True).decode("ascii")
+        except ValueError:
+            plain = ""
+        found = _POSITION.fullmatch(plain) if len(plain) <= _LONGEST_POSITION else None
+        if found is None or int(found[2]) >= 2**64:
+            raise ValueError("is not a cursor of this list")
+        return cls(int(found[1]), int(found[2]), found[3] or "", found[4] or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Those found, and where the next page begins; None: nothing follows."""
+    """Those found, and where the next page begins; None: nothing follows.
+
+    `searched`: how many verifications the page looked at.
+    """
 
     verifications: tuple[Verification, ...]
     following: Position | None
+    searched: int = 0
 
 
 def has_index(wanted: Filter) -> bool:
@@ -95,7 +140,15 @@ def has_index(wanted: Filter) -> bool:
     return wanted.stage in _WAITING or wanted.stage in _SETS
 
 
-def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, limit: int) -> Page:
+def page(  # noqa: PLR0913 - what is wanted, and how much of it
+    redis: Redis,
+    regions: Sequence[str],
+    wanted: Filter,
+    start: Position,
+    limit: int,
+    *,
+    bounds: Bounds = BOUNDS,
+) -> Page:
     """At most `limit` verifications from `start`. Raises ``LedgerUnavailable``.
 
     What is moved meanwhile may be missed, or found twice.
@@ -103,18 +156,20 @@ def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, 
     sources = _sources(redis, regions, wanted)
     found: list[Verification] = []
     position: Position | None = start
+    searched = 0
     count = SLICE if wanted != Filter() else min(SLICE, limit)
     began = time.monotonic()
-    for _ in range(MOST_SLICES):
-        if position != start and time.monotonic() - began > LONGEST_S:
+    for _ in range(bounds.slices):
+        if position != start and time.monotonic() - began > bounds.longest_s:
             break
         number = len(sources) if position is None else _number(sources, position)
         if position is None or number == len(sources):
-            return Page(tuple(found), None)
+            return Page(tuple(found), None, searched)
         if not sources[number].begins(position):
             position = sources[number].start
         entries, following = sources[number].read(redis, regions, position, count)
-        matching = [(place, one) for place, one in _verifications(redis, entries) if wanted.matches(one)]
+        read = list(_verifications(redis, entries))
+        matching = [at for at, (_, one) in enumerate(read) if wanted.matches(one)]
         room = limit - len(found)
         if len(matching) > room and not sources[number].is_ordered:
             if count > 1:
@@ -123,15 +178,40 @@ def page(redis: Redis, regions: Sequence[str], wanted: Filter, start: Position, 
                 count = max(count, 1)
                 continue
             if found:
-                return Page(tuple(found), position)
-        found += [one for _, one in matching[:room]]
+                return Page(tuple(found), position, searched)
+        found += [read[at][1] for at in matching[:room]]
         if len(matching) > room:
-            return Page(tuple(found), matching[room][0])
+            return Page(tuple(found), read[matching[room]][0], searched + matching[room])
+        searched += len(read)
         if following is not None:
             position = following
         else:
             position = sources[number + 1].start if number + 1 < len(sources) else None
-    return Page(tuple(found), position)
+    return Page(tuple(found), position, searched)
+
+
+def most(redis: Redis, regions: Sequence[str], wanted: Filter) -> int:
+    """Return how many verifications all pages together look at, at most. Raises ``LedgerUnavailable``."""
+    sources = _sources(redis, regions, wanted)
+    sets = [f"{prefix(each.region)}{each.name}" for each in sources if isinstance(each, _Set)]
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        for name in sets:
+            pipe.zcard(name)
+        if not sets:
+            for region in regions:
+                pipe.hget(f"{prefix(region)}counts", "enqueued")
+        found = sum(int(each or 0) for each in pipe.execute())
+    # Those that were forgotten were enqueued once, too.
+    return found if sets else min(found, _size(redis, unknown=found))
+
+
+def _size(redis: Redis, *, unknown: int) -> int:
+    """Return the number of all keys, or `unknown` if the account may not ask for it."""
+    with translated():
+        try:
+            return int(redis.dbsize())
+        except NoPermissionError:
+            return unknown
 
 
 #: The position at which a page begins with a verification, its region and its id.
@@ -189,10 +269,7 @@ class _Keys:
             try:
                 answer: tuple[int, list[Any]] = redis.scan(position.at, match="ekyc:{*}:v:*", count=count)
             except NoPermissionError:
-                raise LedgerUnavailable(
-                    "the account in REDIS_URL may not walk through all keys, which a list without a stage needs: "
-                    "give it the right +scan"
-                ) from None
+                raise scan_denied(redis) from None
         cursor, keys = answer
         names = sorted(
             {

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
+from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
 from worker.ledger.models import Quarantined
 from worker.ledger.scripts import Scripts, plain, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from redis import Redis
 
     from worker.ledger.models import Event
+    from worker.ledger.webhooks import NewDelivery
+
+    _Events = Callable[[str], Sequence[NewDelivery]]
 
 #: Ids per round trip.
 PAGE: Final = 200
@@ -26,14 +30,16 @@ class Quarantine:
 
     Parameters:
       redis: a client that returns bytes.
-      who: the person who acts, for timelines.
+      who: the person who acts, for timelines and the audit log.
+      via: how the person reached us, for the audit log.
       retention_s: how long a dropped verification is kept.
     """
 
-    def __init__(self, redis: Redis, *, who: str, retention_s: float = 7 * 86_400.0) -> None:
+    def __init__(self, redis: Redis, *, who: str, via: str = "", retention_s: float = 7 * 86_400.0) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
         self._who = plain(who)
+        self._via = via
         self._retention_ms = round(retention_s * 1000)
 
     def listed(self, region: str) -> Iterator[Quarantined]:
@@ -49,19 +55,32 @@ class Quarantine:
                 return
             start += PAGE
 
-    def retry(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
+    # `events`: what endpoints receive of each, recorded in the same step if it was there.
+
+    def retry(
+        self, region: str, signature_ids: Sequence[str], *, events: _Events | None = None
+    ) -> list[bool]:
         """Take them out, due now at their former stage, with a new deadline. False for each that was not there."""
-        return self._by_page("requeue", region, signature_ids, self._who)
+        answers = self._by_page("requeue", region, signature_ids, events)
+        self._log("quarantine_retry", region, done(signature_ids, answers))
+        return answers
 
-    def drop(self, region: str, signature_ids: Sequence[str], *, why: str) -> list[bool]:
+    def drop(
+        self, region: str, signature_ids: Sequence[str], *, why: str, events: _Events | None = None
+    ) -> list[bool]:
         """End them without a decision. False for each that was not there."""
-        return self._by_page("drop", region, signature_ids, self._who, plain(why), self._retention_ms)
+        answers = self._by_page("drop", region, signature_ids, events, plain(why), self._retention_ms)
+        self._log("quarantine_drop", region, done(signature_ids, answers), plain(why))
+        return answers
 
-    def acts(self, region: str) -> tuple[Event, ...]:
-        """Return what people did to the region as a whole, oldest first."""
+    def acts(self, region: str, *, newest: int = 0) -> tuple[Event, ...]:
+        """Return what people did to the region as a whole, oldest first; with `newest` only so many."""
         with translated():
-            lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", 0, -1)
+            lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", -newest, -1)
         return tuple(codec.event(line) for line in lines)
+
+    def _log(self, act: str, region: str, signature_ids: Sequence[str], detail: str = "") -> None:
+        write_lines(act, who=self._who, via=self._via, region=region, subjects=signature_ids, detail=detail)
 
     def _lines(self, region: str, page: list[Any]) -> Iterator[Quarantined]:
         with translated(), self._redis.pipeline(transaction=False) as pipe:
@@ -83,9 +102,22 @@ class Quarantine:
                 polls=int(polls or 0),
             )
 
-    def _by_page(self, script: str, region: str, ids: Sequence[str], *arguments: str | float) -> list[bool]:
+    def _by_page(
+        self,
+        script: str,
+        region: str,
+        ids: Sequence[str],
+        events: _Events | None,
+        *arguments: str | float,
+    ) -> list[bool]:
         answers: list[bool] = []
         for start in range(0, len(ids), PAGE):
             page = ids[start : start + PAGE]
-            answers += [bool(answer) for answer in self._scripts.call(script, region, *arguments, *page)]
+            about = codec.deliveries_by({each: events(each) for each in page} if events else {})
+            answers += [
+                bool(answer)
+                for answer in self._scripts.call(
+                    script, region, self._who, self._via, *arguments, about, *page
+                )
+            ]
         return answers

@@ -71,6 +71,11 @@ _ON_A_KEY: Final[Mapping[str, tuple[frozenset[str], tuple[str | float, ...]]]] =
     "zrange": (BOTH, (0, 0)),
     "zrangebyscore": (BOTH, (0, 1)),
     "zremrangebyscore": (LEDGER, (0, 0)),
+    "xadd": (LEDGER, ("*", "x", "1")),
+    "xdel": (LEDGER, ("0-1",)),
+    "xlen": (LEDGER, ()),
+    "xrange": (LEDGER, ("-", "+", "COUNT", 1)),
+    "xrevrange": (LEDGER, ("+", "-", "COUNT", 1)),
 }
 
 #: The accounts that need a command, for commands whose probe has another form.

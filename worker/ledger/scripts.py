@@ -26,10 +26,13 @@ NAMES: Final = (
     "spend",
     "requeue",
     "drop",
+    "quarantined",
     "counts",
     "status",
     "accept",
     "redelivered",
+    "looked",
+    "reviewed",
     "feed",
     "members",
     "add_deliveries",
@@ -38,9 +41,20 @@ NAMES: Final = (
     "renew_deliveries",
     "record_deliveries",
     "resend",
+    "drop_deliveries",
     "pause_endpoint",
     "resume_endpoint",
     "endpoints",
+    "queue_for_log",
+    "logged",
+    "act",
+    "audited",
+    "erase",
+    "erased",
+    "legal_hold",
+    "close",
+    "closings",
+    "closed",
 )
 
 _FIELD: Final = re.compile(r"\bField\.([A-Z_]+)\b")
@@ -82,5 +96,9 @@ class Scripts:
 
     def call(self, name: str, region: str, *args: str | float) -> Any:
         """Run one script on one region. Raises ``LedgerUnavailable``."""
+        return self.call_at(prefix(region), name, *args)
+
+    def call_at(self, start: str, name: str, *args: str | float) -> Any:
+        """Run one script on the keys that begin with `start`. Raises ``LedgerUnavailable``."""
         with translated():
-            return self._scripts[name](keys=[prefix(region)], args=args)
+            return self._scripts[name](keys=[start], args=args)

@@ -46,16 +46,21 @@ class Wanted:
             and (self.decision is None or verification.decision_name == self.decision)
             and (self.pipeline is None or verification.pipeline == self.pipeline)
             and (self.older_than_s is None or age_s(verification) >= self.older_than_s)
-            and (self.context is None or self._has_context(self.context, verification))
+            and (self.context is None or has_context(self.context, verification))
         )
 
-    @staticmethod
-    def _has_context(wanted: tuple[str, str | None], verification: Verification) -> bool:
-        key, text = wanted
+
+def has_context(wanted: tuple[str, str | None], verification: Verification) -> bool:
+    """Whether the context has a key, and its value as text; with a value of None, any."""
+    key, text = wanted
+    try:
         found = context_of(verification)
-        if not isinstance(found, dict) or key not in found:
-            return False
-        return text is None or as_text(found[key]) == text
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # A hash that somebody else wrote must not stop the search.
+        return False
+    if not isinstance(found, dict) or key not in found:
+        return False
+    return text is None or as_text(found[key]) == text
 
 
 def age_s(verification: Verification) -> float:

@@ -11,6 +11,7 @@ from worker.ledger import keys
 from worker.ledger.codec import pairs
 from worker.ledger.connection import translated
 from worker.ledger.histograms import PREFIX
+from worker.ledger.hour import Hour
 from worker.ledger.models import Counts, Hold, Lately, Stage
 from worker.ledger.scripts import Scripts, prefix
 
@@ -90,6 +91,7 @@ class Stats:
             took=_named(counters, PREFIX.encode()),
             webhook_counts=_named(counters, b"webhook:"),
             webhook_faults=_named(counters, b"webhook_fault:"),
+            read_at_ms=now_ms,
         )
 
     def lately(self, region: str, *, within_s: float = 300.0) -> Lately:
@@ -121,6 +123,12 @@ class Stats:
             answers=_named(grown, b"answer:"),
             faults=_named(grown, b"fault:"),
         )
+
+    def hour(self, region: str, counts: Counts) -> Hour:
+        """Return the rates and delays of the last hour, until `counts`. Raises ``LedgerUnavailable``."""
+        with translated():
+            lines: list[Any] = self._redis.lrange(f"{prefix(region)}minutes", 0, -1)
+        return Hour.of(lines, counts)
 
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:
         """Return the counts of each of `regions`. Raises ``LedgerUnavailable``."""
@@ -183,8 +191,8 @@ def _half_open(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int
 
 
 def _added(name: str, values: list[Any]) -> Any:
-    if name == "oldest_due_s":
-        return max(values, default=0.0)
+    if name in {"oldest_due_s", "read_at_ms"}:
+        return max(values, default=0)
     if values and isinstance(values[0], dict):
         names = sorted({key for value in values for key in value})
         return {key: sum(value.get(key, 0) for value in values) for key in names}

@@ -4,16 +4,16 @@ polling ──retry──► polling          archiving ──retry──► arc
 polling ──settle─► archiving        archiving ──archive─► routing          routing ──deliver─► done
 polling ─unsettled► routing         archiving ──finish──► done             routing ──deliver─► archiving
 any ─────release─► as it was        any ─────quarantine─► quarantined      routing ──deliver─► polling
-polling ──finish─► done             archiving ──ask_again─► polling
+polling ──finish─► done             archiving ──ask_again─► polling          any ─────erase─────► erased
 
 If endpoints have not acknowledged the decision by then, `delivering` comes before `done`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger.fields import Field
 from worker.ledger.histograms import ENQUEUED_TO_DECIDED, SETTLED_TO_DECIDED
@@ -36,6 +36,8 @@ class Destination(StrEnum):
     BACK = "back"
     DONE = "done"
     QUARANTINE = "quarantine"
+    #: Nothing is left of it but a mark.
+    ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Transition:
     deliveries: tuple[NewDelivery, ...] = ()
     #: Events that are delivered by webhook if it is recorded.
     events: tuple[NewDelivery, ...] = ()
+    #: The same if it puts the region on hold. Their bodies have `"until":null`, for the end of the hold.
+    held: tuple[NewDelivery, ...] = ()
     #: The exception that was raised, if any: for error reports. It is not recorded.
     error: Exception | None = field(default=None, repr=False, compare=False)
 
@@ -113,6 +117,8 @@ class Transition:
             packed["answer"] = self.answer
         if self.trip:
             packed["trip"] = self.trip.packed()
+        if self.held:
+            packed["held"] = [each.packed() for each in self.held]
         return packed
 
 
@@ -136,6 +142,7 @@ class Heard:
         }
         if self.faults:
             values[Field.FAULT_CAUSE] = self.cause
+            values[Field.VENDOR_FAULTS] = str(verification.vendor_faults + 1)
         if self.late_faults:
             values[Field.LATE_FAULTS] = str(self.late_faults)
         if self.submitted or verification.submission_completed:
@@ -263,18 +270,27 @@ def archived(
     )
 
 
-def decide(
-    verification: Verification, *, name: str, decision: str, deliveries: tuple[NewDelivery, ...] = ()
+def decide(  # noqa: PLR0913 - what is recorded of a decision
+    verification: Verification,
+    *,
+    name: str,
+    decision: str,
+    deliveries: tuple[NewDelivery, ...] = (),
+    seal: str = "",
+    signature: str = "",
 ) -> Transition:
     """Fix the decision's bytes before they are delivered, so that a second delivery carries the same.
 
-    `deliveries`: those by webhook. They are added with it, and wait each by itself.
+    `deliveries`: those by webhook. They are added with it, and wait each by itself. `seal`: the MAC of the decision;
+    `signature`: its signature, if the fleet has a signing key.
     """
+    proof = {Field.DECISION_SEAL: seal, Field.DECISION_SIGNATURE: signature}
     return Transition(
         verification.signature_id,
         Destination.SAME,
         Stage.ROUTING,
-        fields={Field.DECISION_NAME: name, Field.DECISION: decision},
+        fields={Field.DECISION_NAME: name, Field.DECISION: decision}
+        | {field: text for field, text in proof.items() if text},
         # A repeated delivery makes no new decision.
         event="" if verification.decision else "decided",
         detail=name,
@@ -334,6 +350,19 @@ def retry(
     )
 
 
+#: The fields of an outcome and of a decision.
+_DECIDING: Final = (
+    *(Field.OVERALL_RESULT, Field.ERROR_CODE, Field.REASON, Field.FACTS, Field.OUTCOME_SEAL),
+    *(Field.DECISION_NAME, Field.DECISION, Field.DECISION_SEAL, Field.DECISION_SIGNATURE),
+)
+
+
+def unproven(verification: Verification, *, cause: str) -> Transition:
+    """Forget what nothing confirms, and poll the vendor for another answer."""
+    write = ask_again(verification, in_s=0.0, cause=cause)
+    return replace(write, fields=dict.fromkeys(_DECIDING, "") | write.fields)
+
+
 def ask_again(verification: Verification, *, in_s: float, cause: str) -> Transition:
     """Poll the vendor for another answer, because the stored one is missing."""
     return Transition(
@@ -363,6 +392,12 @@ def release(verification: Verification, *, event: str = "") -> Transition:
     return Transition(verification.signature_id, Destination.BACK, verification.stage, event=event)
 
 
+def forged(verification: Verification, *, reason: str, detail: str) -> Transition:
+    """Put into quarantine what the stored answer does not confirm, and forget it: a retry polls the vendor again."""
+    write = quarantine(verification, reason=reason, detail=detail)
+    return replace(write, fields=dict.fromkeys(_DECIDING, "") | {Field.STAGE: Stage.POLLING.value})
+
+
 def quarantine(
     verification: Verification, *, reason: str, detail: str = "", heard: Heard | None = None
 ) -> Transition:
@@ -378,3 +413,8 @@ def quarantine(
         event="refused" if detail else "",
         detail=detail,
     )
+
+
+def erased(verification: Verification) -> Transition:
+    """End it without a decision: its evidence was erased, so nothing about it may be stored or decided again."""
+    return Transition(verification.signature_id, Destination.ERASED, Stage.ERASED, counts={"dropped": 1})

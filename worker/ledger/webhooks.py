@@ -6,16 +6,20 @@ The sets are separate for each endpoint, so that what waits for one endpoint is 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import uuid
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
+from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
 from worker.ledger.keys import now_ms
 from worker.ledger.ledger import GRACE_S, MOST_HOLDER, MOST_STARTS
+from worker.ledger.moments import rfc3339, rfc3339_or_none
 from worker.ledger.scripts import Scripts, plain, prefix
 from worker.time_budget import DISPATCHER_SLEEP_S
 
@@ -33,6 +37,9 @@ MOST_IN_FLIGHT: Final = 256
 #: Deliveries that one call of a resumption makes due.
 RESUMED_AT_ONCE: Final = 1000
 
+#: The name of an endpoint, which is part of keys.
+_ENDPOINT: Final = re.compile(rb"[a-z0-9][a-z0-9_-]{0,47}")
+
 #: The namespace of all ids of deliveries. A change would change the id of every delivery.
 _NAMESPACE: Final = uuid.UUID("b7c5b4a4-3c0f-4d5a-9a63-0f9d5a5f6b0e")
 
@@ -40,6 +47,14 @@ _NAMESPACE: Final = uuid.UUID("b7c5b4a4-3c0f-4d5a-9a63-0f9d5a5f6b0e")
 def delivery_id(endpoint: str, about: str) -> str:
     """The id of a delivery to an endpoint, the same at each try. `about`: the id of the decision or event."""
     return str(uuid.uuid5(_NAMESPACE, f"{endpoint}:{about}"))
+
+
+# KEYS: a delivery. ARGV: what prevents a try. It may be gone, or settled, meanwhile.
+_NOTE_FAULT: Final = """
+if redis.call('HGET', KEYS[1], 'state') == 'waiting' then
+  redis.call('HSET', KEYS[1], 'fault', ARGV[1])
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +65,12 @@ class NewDelivery:
     endpoint: str
     type: str
     body: str = field(repr=False)
+    #: The MAC of the body of a decision. An event has none.
+    seal: str = field(default="", repr=False)
 
     def packed(self) -> dict[str, str]:
-        return {"id": self.id, "endpoint": self.endpoint, "type": self.type, "body": self.body}
+        packed = {"id": self.id, "endpoint": self.endpoint, "type": self.type, "body": self.body}
+        return packed | {"seal": self.seal} if self.seal else packed
 
 
 class State(StrEnum):
@@ -86,6 +104,25 @@ class Delivery:
     acknowledged_at_ms: int | None = None
     #: When the next try is due; None: a worker is at it, or there is none.
     due_at_ms: int | None = None
+    #: The MAC of the body. None: it is not of a decision, or an older release made it.
+    seal: str | None = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The delivery without its body, as the HTTP API and the command show it."""
+        return {
+            "id": self.id,
+            "region": self.region,
+            "endpoint": self.endpoint,
+            "type": self.type,
+            "signature_id": self.signature_id or None,
+            "state": self.state.value,
+            "tries": self.tries,
+            "fault": self.fault,
+            "created_at": rfc3339(self.created_at_ms),
+            "last_try_at": rfc3339_or_none(self.last_try_at_ms),
+            "acknowledged_at": rfc3339_or_none(self.acknowledged_at_ms),
+            "due_at": rfc3339_or_none(self.due_at_ms),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +161,8 @@ class Kind(StrEnum):
     FAILED = "failed"
     #: It was not tried.
     BACK = "back"
+    #: It is not sent, now or later: no worker made its body.
+    FORGED = "forged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +170,8 @@ class Outcome:
     """The outcome of a try.
 
     Parameters:
+        answer: what the endpoint answered, such as `HTTP_204`; of a failure, `fault` says it.
+        fault: of a failure, why; of one that was not tried, what prevents it, if there is something to look at.
         in_s: the countdown to the next try, if there is one.
         hold_s: how long the endpoint asks to get nothing.
         slow: it has too much to do; it gets fewer at a time.
@@ -146,6 +187,7 @@ class Outcome:
     slow: bool = False
     gone: bool = False
     down: Down | None = None
+    answer: str = ""
 
     def packed(self) -> dict[str, Any]:
         packed: dict[str, Any] = {
@@ -153,6 +195,10 @@ class Outcome:
             "is": self.kind.value,
             "in_ms": round(self.in_s * 1000),
         }
+        if self.kind is Kind.ACKNOWLEDGED:
+            return packed | ({"answer": self.answer} if self.answer else {})
+        if self.kind is Kind.FORGED:
+            return packed | {"fault": self.fault}
         if self.kind is not Kind.FAILED:
             return packed
         down = self.down or Down()
@@ -191,6 +237,14 @@ class Written(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a try of any delivery to an endpoint came to: `HTTP_204`, or the fault such as `CONNECT_TIMEOUT`."""
+
+    at_ms: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointState:
     """What an endpoint does in one region. Times are milliseconds of the ledger's clock."""
 
@@ -215,6 +269,8 @@ class EndpointState:
     #: Why it is paused: `GONE`, `FAILING`, or what a person wrote.
     paused_why: str | None = None
     paused_by: str | None = None
+    #: The last ones, the newest first.
+    answers: tuple[Answer, ...] = ()
 
     @property
     def is_paused(self) -> bool:
@@ -247,6 +303,15 @@ class Shelf:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many deliveries a shelf has, and the moments of the first and the last of them."""
+
+    count: int
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+
 class Webhooks:
     """Deliveries of all regions. Safe to share between threads. Every method raises ``LedgerUnavailable``.
 
@@ -268,6 +333,7 @@ class Webhooks:
     ) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
+        self._note = redis.register_script(_NOTE_FAULT)
         self._lease_ms = round(lease_s * 1000)
         self._retention_ms = round(retention_s * 1000)
         self._worker = plain(worker)
@@ -283,8 +349,7 @@ class Webhooks:
     def add(self, region: str, signature_id: str, deliveries: Sequence[NewDelivery]) -> None:
         """Add deliveries of an event, due now. One that exists already stays as it is."""
         if deliveries:
-            text = json.dumps([each.packed() for each in deliveries], separators=(",", ":"))
-            self._scripts.call("add_deliveries", region, signature_id, text)
+            self._scripts.call("add_deliveries", region, signature_id, codec.deliveries(deliveries))
 
     def claim(self, region: str, wanted: Iterable[Wanted]) -> DeliveryClaim:
         """Claim due deliveries: one batch for each endpoint that has some."""
@@ -337,8 +402,17 @@ class Webhooks:
             )
         )
 
-    def record(self, batch: DeliveryBatch, outcomes: Sequence[Outcome]) -> list[Written]:
-        """Record outcomes. One for a delivery that the batch no longer holds changes nothing."""
+    def record(
+        self,
+        batch: DeliveryBatch,
+        outcomes: Sequence[Outcome],
+        *,
+        paused: Mapping[str, Sequence[NewDelivery]] = MappingProxyType({}),
+    ) -> list[Written]:
+        """Record outcomes. One for a delivery that the batch no longer holds changes nothing.
+
+        `paused`: events that are recorded in the same step if one of them pauses the endpoint, by the reason.
+        """
         if not outcomes:
             return []
         answers = self._scripts.call(
@@ -352,8 +426,18 @@ class Webhooks:
             round(self._limits.pause_after_s * 1000),
             MOST_IN_FLIGHT,
             json.dumps([each.packed() for each in outcomes], separators=(",", ":")),
+            codec.deliveries_by(paused),
         )
-        return [Written(answer) for answer in answers]
+        recorded = [Written(answer) for answer in answers]
+        for outcome, written in zip(outcomes, recorded, strict=True):
+            if outcome.kind is Kind.BACK and outcome.fault and written is Written.YES:
+                self._note_fault(batch.region, outcome)
+        return recorded
+
+    def _note_fault(self, region: str, outcome: Outcome) -> None:
+        """Note why a delivery was not tried. If the process ends before, the next try notes it."""
+        with translated():
+            self._note(keys=[f"{prefix(region)}webhook:{outcome.delivery_id}"], args=[outcome.fault])
 
     def give_back(self, batch: DeliveryBatch) -> None:
         """Make the deliveries of a batch due now. This does not count as a start."""
@@ -364,22 +448,70 @@ class Webhooks:
 
     # What people do.
 
-    def pause(self, region: str, endpoint: str, *, why: str, who: str = "") -> bool:
-        """Stop the deliveries to an endpoint; they wait. False if it is paused already."""
-        return bool(self._scripts.call("pause_endpoint", region, endpoint, plain(who), plain(why)))
+    def pause(  # noqa: PLR0913 - one a fact
+        self,
+        region: str,
+        endpoint: str,
+        *,
+        why: str,
+        who: str = "",
+        via: str = "",
+        events: Sequence[NewDelivery] = (),
+    ) -> bool:
+        """Stop the deliveries to an endpoint; they wait. False if it is paused already.
 
-    def resume(self, region: str, endpoint: str, *, who: str = "") -> bool:
-        """Resume an endpoint: what waits for it is due now, and its tries start over. False if it was not paused."""
-        was_paused, moved = self._scripts.call(
-            "resume_endpoint", region, endpoint, plain(who), RESUMED_AT_ONCE, 1
+        `events` are recorded in the same step unless it is paused already.
+        """
+        about = codec.deliveries(events)
+        is_new = bool(
+            self._scripts.call("pause_endpoint", region, endpoint, plain(who), via, plain(why), about)
         )
+        if is_new:
+            _note_acts("endpoint_pause", region, [endpoint], who, via, plain(why))
+        return is_new
+
+    def resume(self, region: str, endpoint: str, *, who: str = "", via: str = "") -> bool:
+        """Resume an endpoint: what waits for it is due now, and its tries start over. False if it was not paused."""
+        arguments = (endpoint, plain(who), via, RESUMED_AT_ONCE)
+        was_paused, moved = self._scripts.call("resume_endpoint", region, *arguments, 1)
+        _note_acts("endpoint_resume", region, [endpoint], who, via)
         while moved == RESUMED_AT_ONCE:
-            _, moved = self._scripts.call("resume_endpoint", region, endpoint, plain(who), RESUMED_AT_ONCE, 0)
+            _, moved = self._scripts.call("resume_endpoint", region, *arguments, 0)
         return bool(was_paused)
 
-    def resend(self, region: str, delivery_ids: Sequence[str], *, who: str) -> list[bool]:
-        """Make deliveries due now, with all their tries. False for one that a worker is sending, or that is unknown."""
-        return [bool(answer) for answer in self._scripts.call("resend", region, plain(who), *delivery_ids)]
+    def resend(
+        self,
+        region: str,
+        delivery_ids: Sequence[str],
+        *,
+        who: str,
+        via: str = "",
+        act: str = "delivery_resend",
+    ) -> list[bool]:
+        """Make deliveries due now, with all their tries. False for one that a worker is sending, or that is unknown.
+
+        `act`: the name of the act in the audit log, whose entries name the verifications.
+        """
+        answers = [
+            bool(answer)
+            for answer in self._scripts.call("resend", region, plain(who), via, act, *delivery_ids)
+        ]
+        _note_acts(act, region, done(delivery_ids, answers), who, via)
+        return answers
+
+    def drop(
+        self, region: str, delivery_ids: Sequence[str], *, why: str, who: str, via: str = ""
+    ) -> list[bool]:
+        """End deliveries without an acknowledgement. False for one that is in flight, acknowledged or unknown.
+
+        A verification that waited for such a delivery alone is done.
+        """
+        answers = self._scripts.call(
+            "drop_deliveries", region, plain(who), via, plain(why), self._retention_ms, *delivery_ids
+        )
+        found = [bool(answer) for answer in answers]
+        _note_acts("delivery_drop", region, done(delivery_ids, found), who, via, plain(why))
+        return found
 
     # What people look at.
 
@@ -391,21 +523,38 @@ class Webhooks:
         """The deliveries of a decision to given endpoints."""
         return list(self._read(region, [delivery_id(each, decision_id) for each in endpoints]))
 
+    def of_events(self, region: str, signature_id: str, most: int = 50) -> list[Delivery]:
+        """The deliveries of events about a verification, the newest `most`. Not those of its decision."""
+        with translated():
+            found: Any = self._redis.smembers(f"{prefix(region)}e:{signature_id}")
+        ids = [each.decode().partition(" ")[0] for each in found]
+        return sorted(self._read(region, ids), key=lambda each: each.created_at_ms)[-most:]
+
     def endpoints(self, region: str, configured: Iterable[str] = ()) -> list[EndpointState]:
         """The endpoints of a region: the configured ones, and those that had a delivery."""
         read_at_ms, *rows = self._scripts.call("endpoints", region, *configured)
-        return [_endpoint(region, read_at_ms, row) for row in rows]
+        # A name that no file of endpoints can have was not written by a worker.
+        return [_endpoint(region, read_at_ms, row) for row in rows if _ENDPOINT.fullmatch(row[0])]
 
-    def ids(self, shelf: Shelf, *, since_ms: int = 0, start: int = 0, count: int = 100) -> list[str]:
-        """Ids of deliveries, the oldest first; `since_ms`: only what failed or was acknowledged since then.
+    def ids(
+        self,
+        shelf: Shelf,
+        *,
+        since_ms: int = 0,
+        until_ms: int | None = None,
+        start: int = 0,
+        count: int = 100,
+    ) -> list[str]:
+        """Ids of deliveries, the oldest first. `since_ms`, `until_ms`: when it failed or was acknowledged.
 
-        Of those waiting, the next that is due comes first, and those in flight come last; `since_ms` does not count.
+        Of those waiting, the next that is due comes first, and those in flight come last; the moments do not count.
         """
         base, endpoint = prefix(shelf.region), shelf.endpoint
         with translated():
             if shelf.state is not State.WAITING:
+                last = "+inf" if until_ms is None else until_ms
                 found: list[Any] = self._redis.zrangebyscore(
-                    f"{base}{shelf.state.value}:webhook:{endpoint}", since_ms, "+inf", start, count
+                    f"{base}{shelf.state.value}:webhook:{endpoint}", since_ms, last, start, count
                 )
                 return [each.decode() for each in found]
             due, leased = f"{base}due:webhook:{endpoint}", f"{base}leased:webhook:{endpoint}"
@@ -414,6 +563,16 @@ class Webhooks:
                 rank = max(start - int(self._redis.zcard(due)), 0)
                 waiting += self._redis.zrange(leased, rank, rank + count - len(waiting) - 1)
         return [each.decode() for each in waiting]
+
+    def extent(self, shelf: Shelf, *, since_ms: int, until_ms: int) -> Extent:
+        """How many deliveries have failed, or were acknowledged, from one moment to another. Not for those waiting."""
+        key = f"{prefix(shelf.region)}{shelf.state.value}:webhook:{shelf.endpoint}"
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcount(key, since_ms, until_ms)
+            pipe.zrangebyscore(key, since_ms, until_ms, 0, 1, withscores=True)
+            pipe.zrange(key, until_ms, since_ms, desc=True, byscore=True, offset=0, num=1, withscores=True)
+            count, first, last = pipe.execute()
+        return Extent(count, *(int(found[0][1]) if found else None for found in (first, last)))
 
     def read(self, region: str, delivery_ids: Sequence[str]) -> list[Delivery]:
         """The deliveries with these ids, without those that are unknown."""
@@ -436,6 +595,12 @@ class Webhooks:
             yield _delivery(region, each, row, None if at_ms is None else int(at_ms))
 
 
+def _note_acts(  # noqa: PLR0913, PLR0917 - one a fact
+    act: str, region: str, subjects: Sequence[str], who: str, via: str, detail: str = ""
+) -> None:
+    write_lines(act, who=plain(who), via=via, region=region, subjects=subjects, detail=detail)
+
+
 def _delivery(
     region: str, delivery_id: str, fields: Mapping[bytes, bytes], due_at_ms: int | None = None
 ) -> Delivery:
@@ -455,11 +620,12 @@ def _delivery(
         fault=fault.decode() if fault else None,
         acknowledged_at_ms=_number(fields, b"acknowledged"),
         due_at_ms=due_at_ms,
+        seal=_text(fields, b"seal"),
     )
 
 
 def _endpoint(region: str, read_at_ms: int, row: Sequence[Any]) -> EndpointState:
-    name, flat, waiting, due, first, in_flight, failed, acknowledged = row
+    name, flat, waiting, due, first, in_flight, failed, acknowledged, answers = row
     fields = codec.pairs(flat)
     return EndpointState(
         name=name.decode(),
@@ -479,14 +645,27 @@ def _endpoint(region: str, read_at_ms: int, row: Sequence[Any]) -> EndpointState
         paused_at_ms=_number(fields, b"paused"),
         paused_why=_text(fields, b"why"),
         paused_by=_text(fields, b"who"),
+        answers=tuple(found for line in reversed(answers) if (found := _answer(line)) is not None),
     )
 
 
+def _answer(line: bytes) -> Answer | None:
+    try:
+        at_ms, _, said = line.decode().partition("|")
+        return Answer(int(at_ms), said)
+    except ValueError:
+        # No worker wrote it: it must not hide the state of every endpoint.
+        return None
+
+
 def _number(fields: Mapping[bytes, bytes], name: bytes) -> int | None:
-    value = fields.get(name)
-    return int(float(value)) if value else None
+    """Return a number; None: there is none, or no script wrote it, which must not hide the others."""
+    try:
+        return int(float(fields[name]))
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _text(fields: Mapping[bytes, bytes], name: bytes) -> str | None:
     value = fields.get(name)
-    return value.decode() if value else None
+    return value.decode(errors="replace") if value else None

@@ -2,9 +2,9 @@
 
 Key (of no region, because a worker serves all of them):
 
-    ekyc:workers   zset: `[name, table's version, our version, process, shadow table's version, signing keys]` as JSON,
-                   without the last ones where there is none -> ms of Redis's clock at which it was last seen. Each
-                   sign-in removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
+    ekyc:workers   zset: `[name, table's version, our version, process, shadow table's version, signing keys, evidence
+                   keys]` as JSON, without the last ones where there is none -> ms of Redis's clock at which it was last
+                   seen. Each sign-in removes those not seen for `WORKER_FORGOTTEN_S`, after which the key expires
 
 Only Redis's clock counts, so the clocks of workers need not agree.
 """
@@ -52,6 +52,21 @@ class Worker:
     shadow: str = ""
     #: The ids of its signing keys, the newest first, with commas; empty: it signs nothing.
     signing: str = ""
+    #: The ids of its evidence keys, the current one first, with commas; empty: it has none.
+    evidence_keys: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Presence:
+    """A worker, and how long ago it was seen last."""
+
+    worker: Worker
+    seen_s_ago: float
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it stopped without signing out, or cannot reach Redis."""
+        return self.seen_s_ago > WORKER_SEEN_S
 
 
 class WorkerRegistry:
@@ -72,12 +87,20 @@ class WorkerRegistry:
 
     def present(self) -> tuple[Worker, ...]:
         """Return the workers seen in the last `WORKER_SEEN_S`, by name."""
+        return tuple(each.worker for each in self.seen() if not each.is_missing)
+
+    def seen(self) -> tuple[Presence, ...]:
+        """Return the workers that have not signed out and are not forgotten yet, by name.
+
+        What no worker has written is left out: one such entry must not hide the others.
+        """
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zrange(KEY, 0, -1, withscores=True)
             (seconds, micros), found = pipe.execute()
-        since_ms = seconds * 1000 + micros // 1000 - WORKER_SEEN_S * 1000
-        return tuple(sorted(_worker(member) for member, seen_ms in found if seen_ms >= since_ms))
+        now_ms = seconds * 1000 + micros // 1000
+        known = ((_worker(member), max(now_ms - seen_ms, 0.0) / 1000) for member, seen_ms in found)
+        return tuple(sorted(Presence(worker, ago_s) for worker, ago_s in known if worker is not None))
 
 
 def _member(worker: Worker) -> str:
@@ -88,6 +111,12 @@ def _member(worker: Worker) -> str:
     return json.dumps([plain(text) for text in texts])
 
 
-def _worker(member: Any) -> Worker:
-    # A later release may add entries.
-    return Worker(*json.loads(member)[: len(fields(Worker))])
+def _worker(member: Any) -> Worker | None:
+    try:
+        texts = json.loads(member)
+        if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+            return None
+        # A later release may add entries, and an older one has fewer.
+        return Worker(*texts[: len(fields(Worker))])
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import NotFound
@@ -39,6 +40,20 @@ def count(broker_url: str, timeout_s: int = TIMEOUT_S) -> int | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the queue."""
+
+    #: The number at the last count that succeeded; None: none has.
+    count: int | None
+    #: Seconds since then.
+    age_s: float
+    #: Whether the last count succeeded, and the one that runs is not late.
+    is_answering: bool
+    #: For how long the queue has not been empty nor become shorter, as far as this process has counted.
+    grows_for_s: float
+
+
 class Unread:
     """The latest count, taken in the background, so that a broker that hangs delays no reader. Thread-safe."""
 
@@ -51,9 +66,28 @@ class Unread:
         self._counted_at: float | None = None
         #: Whether the last finished count succeeded.
         self._answered = True
+        #: The last count that succeeded, and since when the number has not become smaller.
+        self._known: tuple[int, float] | None = None
+        self._grows_since = clock()
 
     def read(self) -> int | None:
         """Return the number of waiting decisions; None if there is no recent count."""
+        self._count_if_due()
+        with self._lock:
+            fresh = self._counted_at is not None and self._clock() < self._counted_at + FRESH_S
+            return self._count if fresh else None
+
+    def known(self) -> Known:
+        """Return the last number, of any age, and for how long it has grown."""
+        self._count_if_due()
+        with self._lock:
+            now = self._clock()
+            if self._known is None:
+                return Known(None, 0.0, self._answered, 0.0)
+            number, at = self._known
+            return Known(number, now - at, self._answered, at - self._grows_since if number else 0.0)
+
+    def _count_if_due(self) -> None:
         with self._lock:
             counting, answered = self._counting, self._answered
             if counting is None and (self._counted_at is None or self._clock() >= self._counted_at + EVERY_S):
@@ -65,11 +99,14 @@ class Unread:
             if counting is not None and self._counting is counting:
                 # The count hangs: the next reader does not wait for it.
                 self._answered = False
-            fresh = self._counted_at is not None and self._clock() < self._counted_at + FRESH_S
-            return self._count if fresh else None
 
     def _look(self) -> None:
         found = count(self._url)
         with self._lock:
-            self._count, self._counted_at = found, self._clock()
+            now = self._clock()
+            if found is not None:
+                if not found or self._known is None or found < self._known[0]:
+                    self._grows_since = now
+                self._known = found, now
+            self._count, self._counted_at = found, now
             self._answered, self._counting = found is not None, None

@@ -112,6 +112,8 @@ def _events(write: Transition) -> Iterator[tuple[str, dict[str, Any]]]:
             "verification_quarantined",
             {"reason": write.reason, **({"detail": write.detail} if write.detail else {})},
         )
+    elif write.place is Destination.ERASED:
+        yield "verification_erased", {}
     elif write.event in LINES:
         event, fields = LINES[write.event]
         yield event, fields(write)

@@ -18,13 +18,13 @@ import hashlib
 import hmac
 import re
 import secrets
-import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.enqueue_request import BAD_PIPELINE, PIPELINE
 from worker.errors import ConfigError
+from worker.policy.toml_text import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SCOPES: Final[Mapping[str, str]] = {
     "enqueue": "enqueue verifications and nudge them",
     "read": "read verifications and decisions, and reconcile",
+    "close": "say that a business relationship ended, from which the retention of evidence counts",
     "deliver": "see, test and resend deliveries",
     "notify": "send the vendor's notifications: the secret in the callback URL",
 }
@@ -105,10 +106,7 @@ def entry(token: Token) -> str:
 
 def parse(text: str) -> tuple[Token, ...]:
     """The tokens of a file. Raises ``ConfigError`` with a line for each fault; no line quotes a value."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"EKYC_API_TOKENS_FILE: not TOML{_place(error)}") from None
+    document = parsed(text, "EKYC_API_TOKENS_FILE")
     entries = document.pop("token", [])
     faults = [f"there is no {name}: write each token as [[token]]" for name in document if _is_plain(name)]
     if len(document) > len(faults):
@@ -127,12 +125,6 @@ def parse(text: str) -> tuple[Token, ...]:
     if faults:
         raise ConfigError("\n".join(f"EKYC_API_TOKENS_FILE: {fault}" for fault in faults))
     return tuple(tokens)
-
-
-def _place(error: tomllib.TOMLDecodeError) -> str:
-    """Where a fault of TOML is. The message itself may quote a part of a token."""
-    found = re.search(r"\(at (line \d+, column \d+)\)\Z", str(error))
-    return f" ({found[1]})" if found else ""
 
 
 def _is_plain(name: str) -> bool:

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.advance import answers
-from worker.errors import EvidenceLost
+from worker.errors import EvidenceLost, OutcomeForged
 from worker.ledger import transitions
 from worker.ledger.fields import Field
 from worker.ledger.histograms import VENDOR_CALL
@@ -101,11 +101,20 @@ class Policy:
 
     def after_error(self, verification: Verification, error: EkycError) -> Transition:
         """Return what follows from a fault of a dependency, as the error's class defines it."""
+        if error.erased:
+            return transitions.erased(verification)
         if error.quarantine or not error.retry:
             return self._given_up(verification, error.cause)
         return self.again(
             verification, getattr(self.backoffs, error.backoff), cause=error.cause, why=error.why
         )
+
+    def after_forgery(self, verification: Verification, forged: OutcomeForged) -> Transition:
+        """Return what follows if no worker wrote the outcome or the decision: quarantine."""
+        if forged.reason == OutcomeForged.UNPROVEN:
+            # As of an older release, at a deadline or before there were keys. What the vendor answers now decides.
+            return transitions.unproven(verification, cause=forged.cause)
+        return transitions.forged(verification, reason=forged.cause, detail=forged.reason)
 
     def after_loss(self, verification: Verification, lost: EvidenceLost) -> Transition:
         """Return what follows if stored evidence is missing: poll for another answer, up to the limit of tries."""

@@ -10,7 +10,7 @@ from worker.policy.backoff import WEBHOOK
 if TYPE_CHECKING:
     from random import Random
 
-    from worker.ledger.webhooks import Delivery
+    from worker.ledger.webhooks import Delivery, EndpointState
 
 #: When a delivery is given up, and when its endpoint is paused: with the last of the tries of `WEBHOOK`, which take
 #: three days.
@@ -22,6 +22,9 @@ DOWN: Final = Down(after=5, first_s=5.0, longest_s=300.0)
 
 #: The endpoint wants no more deliveries.
 GONE: Final = 410
+
+#: The fault of a delivery whose body no worker made.
+FORGED: Final = "FORGED"
 
 #: The endpoint, or what is before it, has too much to do.
 SLOW: Final = frozenset({429, 502, 503, 504})
@@ -40,7 +43,7 @@ NO_ROOM_S: Final = (0.1, 0.5)
 def after_answer(delivery: Delivery, status: int, retry_after_s: float | None, random: Random) -> Outcome:
     """What follows from the status of an endpoint. `retry_after_s`: what it asks for, bounded already."""
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
-        return Outcome(delivery.id, Kind.ACKNOWLEDGED)
+        return Outcome(delivery.id, Kind.ACKNOWLEDGED, answer=f"HTTP_{status}")
     fault = "REDIRECT" if 300 <= status < 400 else f"HTTP_{status}"  # noqa: PLR2004 - the redirects of HTTP
     asked_s = (retry_after_s or 0.0) if status in ASKS else 0.0
     return Outcome(
@@ -62,6 +65,17 @@ def after_fault(delivery: Delivery, fault: str, random: Random) -> Outcome:
     )
 
 
+def forged(delivery: Delivery) -> Outcome:
+    """What follows if no worker made the body. It is no failure of the endpoint."""
+    return Outcome(delivery.id, Kind.FORGED, FORGED)
+
+
 def no_room(delivery_id: str, random: Random) -> Outcome:
     """What follows if this process has no place left for the endpoint."""
     return Outcome(delivery_id, Kind.BACK, in_s=random.uniform(*NO_ROOM_S))
+
+
+def overdue_s(one: EndpointState) -> float:
+    """Seconds since the longest due delivery became due; 0 if none is, and while the endpoint is paused or held."""
+    held = one.is_paused or (one.held_until_ms or 0) > one.now_ms
+    return 0.0 if held or one.due_at_ms is None else max((one.now_ms - one.due_at_ms) / 1000, 0.0)

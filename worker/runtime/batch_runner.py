@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from worker.ledger import Ledger
     from worker.ledger.models import Recorded, Verification
     from worker.ledger.transitions import Transition
+    from worker.ledger.webhooks import NewDelivery
     from worker.runtime.services import Services
 
 _log = structlog.get_logger(__name__)
@@ -74,14 +75,9 @@ class BatchRunner:
                 services.ledger.record(batch, [services.policy.no_room(each) for each in verifications])
                 return
             with services.in_flight.of(batch.region, len(verifications)):
-                attempt = services.intercept(batch, partial(_attempt, services, each))
-                run = services.executors[batch.stage].begin(attempt, verifications, batch.region)
-                try:
-                    for outcomes in self._as_they_come(run):
-                        if held := self.record(outcomes):
-                            yield held
-                finally:
-                    run.take_back()
+                for outcomes in self.attempted(each, verifications):
+                    if held := self.record(outcomes):
+                        yield held
 
     def slices(self, size: int) -> Iterator[list[Verification]]:
         """Yield the verifications of the batch, `size` at a time, for work that never waits."""
@@ -89,12 +85,26 @@ class BatchRunner:
         for start in range(0, len(verifications), size):
             yield list(verifications[start : start + size])
 
+    def attempted(
+        self, each: Callable[[Verification, Attempt], Transition], verifications: Sequence[Verification]
+    ) -> Iterator[list[Transition]]:
+        """Call `each` for verifications of the batch concurrently, and yield the outcomes in groups, as they come."""
+        services, batch = self._services, self._batch
+        attempt = services.intercept(batch, partial(_attempt, services, each))
+        run = services.executors[batch.stage].begin(attempt, verifications, batch.region)
+        try:
+            yield from self._as_they_come(run)
+        finally:
+            run.take_back()
+
     def record(self, outcomes: Sequence[Transition]) -> tuple[str, ...]:
         """Record and log transitions. Returns the ids that the batch still holds afterwards, in the given order."""
         endpoints, region = self._services.endpoints, self._batch.region
+        resumed: Sequence[NewDelivery] = ()
         if endpoints:
             outcomes = [events.of_transition(endpoints, region, each) for each in outcomes]
-        recorded = self._services.ledger.record(self._batch, outcomes)
+            resumed = events.of_region(endpoints, events.REGION_RESUMED, region, reason=events.VENDOR_ANSWERS)
+        recorded = self._services.ledger.record(self._batch, outcomes, resumed=resumed)
         made = [transition for transition, how in zip(outcomes, recorded, strict=True) if how.written]
         log_written(self._batch, made)
         self._note_holds(outcomes, recorded)
@@ -129,19 +139,9 @@ class BatchRunner:
                 log = _log.error if transition.trip.alarm else _log.warning
                 until = datetime.fromtimestamp(how.held_until_ms / 1000, UTC).isoformat(timespec="seconds")
                 cause = {"cause": transition.trip.cause} if transition.trip.cause else {}
-                self._announce(
-                    events.REGION_HELD,
-                    reason=transition.trip.reason,
-                    until=events.rfc3339(datetime.fromtimestamp(how.held_until_ms / 1000, UTC)),
-                )
                 log("region_held", region=region, reason=transition.trip.reason, **cause, until=until)
             elif how.closed_breaker:
                 _log.warning("breaker_closed", region=region, answer=transition.answer)
-                self._announce(events.REGION_RESUMED, reason="VENDOR_ANSWERS")
-
-    def _announce(self, name: str, **fields: str) -> None:
-        services, region = self._services, self._batch.region
-        services.webhooks.add(region, "", events.of_region(services.endpoints, name, region, **fields))
 
 
 def give_back(ledger: Ledger, batch: Batch) -> None:

@@ -155,28 +155,26 @@ class DeliveryRunner:
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         batch = self._batch
         about = {"endpoint": batch.endpoint, "region": batch.region}
-        for outcome, written in zip(outcomes, self._services.webhooks.record(batch, outcomes), strict=True):
+        paused = {}
+        if any(each.kind is Kind.FAILED for each in outcomes):
+            paused = events.of_pause(self._services.endpoints, batch.region, batch.endpoint)
+        recorded = self._services.webhooks.record(batch, outcomes, paused=paused)
+        for outcome, written in zip(outcomes, recorded, strict=True):
             if written is Written.GIVEN_UP:
                 _log.error("webhook_given_up", delivery=outcome.delivery_id, cause=outcome.fault, **about)
             elif written is Written.PAUSED:
                 _log.error("endpoint_paused", cause=outcome.fault, **about)
-                self._announce_pause("GONE" if outcome.gone else "FAILING")
                 if outcome.gone:
                     self._pause_elsewhere()
             elif written is Written.RECOVERED:
                 _log.warning("endpoint_recovered", **about)
             elif written is Written.YES and outcome.kind is Kind.FAILED:
                 _log.info("webhook_failed", delivery=outcome.delivery_id, cause=outcome.fault, **about)
-
-    def _announce_pause(self, reason: str) -> None:
-        services, batch = self._services, self._batch
-        about = events.of_region(
-            services.endpoints, events.ENDPOINT_PAUSED, batch.region, endpoint=batch.endpoint, reason=reason
-        )
-        services.webhooks.add(batch.region, "", about)
+            elif written is Written.YES and outcome.kind is Kind.BACK and outcome.fault:
+                _log.warning("webhook_not_tried", delivery=outcome.delivery_id, cause=outcome.fault, **about)
 
     def _pause_elsewhere(self) -> None:
         """An endpoint that wants no more deliveries wants none of any region."""
         for region in self._services.settings.regions:
             if region != self._batch.region:
-                self._services.webhooks.pause(region, self._batch.endpoint, why="GONE")
+                self._services.webhooks.pause(region, self._batch.endpoint, why=events.GONE)

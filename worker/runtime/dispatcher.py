@@ -16,10 +16,14 @@ import structlog
 from celery import bootsteps
 from celery.worker import state
 
+from worker import keyring
 from worker.decisions import events
 from worker.errors import LedgerUnavailable
+from worker.evidence.log.timestamps import Authority
 from worker.ledger import Ledger, transitions
 from worker.ledger.connection import connect
+from worker.ledger.erasures import Erasures
+from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.models import Batch
 from worker.ledger.webhooks import Webhooks
 from worker.ledger.worker_registry import Worker, WorkerRegistry
@@ -28,9 +32,11 @@ from worker.messaging.publish import BROKEN
 from worker.observability.verification_log import log_claimed
 from worker.runtime import startup
 from worker.runtime.batch_runner import give_back
+from worker.runtime.closings import ClosingsThread
 from worker.runtime.delivery_runner import BATCHES
 from worker.runtime.heartbeat import Heartbeat
 from worker.runtime.hold_log import HoldLog
+from worker.runtime.log_sequencer import LogSequencer
 from worker.runtime.services import services
 from worker.runtime.watchdog import Watchdog
 from worker.server_faults import described
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
     from celery.worker.consumer import Consumer
     from kombu import Connection
 
+    from worker.evidence.log.log_keys import LogKeys
     from worker.ledger.models import Verification
     from worker.observability.hook import Interceptor
     from worker.runtime.watchdog import Intake
@@ -56,8 +63,14 @@ _log = structlog.get_logger(__name__)
 #: How long to wait before checking again for free slots, in seconds: half of a Celery message's travel time.
 LOOK_AGAIN_S: Final = 0.005
 
-#: How long to wait before checking again whether the queue is empty, in seconds: each check is a call of Redis.
-ASK_AGAIN_S: Final = 0.02
+#: How long to wait before checking again whether the queue is empty, in seconds: each check is a call of Redis. The
+#: wait grows from the first to the second while the queue is busy.
+ASK_AGAIN_S: Final = (0.02, 0.08)
+
+#: The time between two claims, if the first one left nothing due, in seconds, and from how many verifications in flight
+#: here on. A message and a claim cost as much as several verifications, so more of them share a batch.
+CLAIM_AGAIN_S: Final = 0.05
+BUSY: Final = 16
 
 #: How long to sleep at most while a region has no free capacity here, in seconds.
 NO_ROOM_S: Final = 0.1
@@ -76,6 +89,8 @@ class Dispatcher(bootsteps.StartStopStep):
         self._thread: DispatcherThread | None = None
         self._heartbeat: Heartbeat | None = None
         self._watchdog: Watchdog | None = None
+        self._sequencer: LogSequencer | None = None
+        self._closings: ClosingsThread | None = None
         self._hold_log = HoldLog(connect(current().redis_url))
 
     def start(self, parent: Consumer) -> None:
@@ -101,6 +116,15 @@ class Dispatcher(bootsteps.StartStopStep):
         if self._watchdog is None:
             self._watchdog = Watchdog(thread, cast("Intake", parent))
             self._watchdog.start()
+        if self._sequencer is None and (keys := services().log_keys):
+            self._sequencer = _log_sequencer(keys)
+            self._sequencer.start()
+        if self._closings is None:
+            settings = current()
+            self._closings = ClosingsThread(
+                services().evidence, Erasures(connect(settings.redis_url)), settings.regions
+            )
+            self._closings.start()
         self._heartbeat.follow(self._thread)
 
     def stop(self, parent: Consumer) -> None:
@@ -114,6 +138,10 @@ class Dispatcher(bootsteps.StartStopStep):
     def shutdown(self, parent: Consumer) -> None:
         """Stop the dispatcher and the heartbeat."""
         self.stop(parent)
+        if self._sequencer is not None:
+            self._sequencer.end()
+        if self._closings is not None:
+            self._closings.stop()
         if self._heartbeat is not None:
             self._heartbeat.end()
 
@@ -134,9 +162,27 @@ def _heartbeat(name: str) -> Heartbeat:
         secrets.token_hex(4),
         shadow.version if shadow else "",
         key_ids(settings.signing_key),
+        keyring.key_ids(settings.evidence_keys),
     )
     return Heartbeat(
         WorkerRegistry(connect(settings.redis_url, timeout_s=HEARTBEAT_CALL_S)), worker, startup.health_file
+    )
+
+
+def _log_sequencer(keys: LogKeys) -> LogSequencer:
+    settings, parts = current(), services()
+    authority = (
+        Authority(settings.timestamp_url, proxy=settings.proxy, ca_bundle=settings.ca_bundle)
+        if settings.timestamp_url
+        else None
+    )
+    return LogSequencer(
+        parts.evidence,
+        keys,
+        EvidenceLogQueue(connect(settings.redis_url)),
+        parts.breakers,
+        settings.regions,
+        authority,
     )
 
 
@@ -187,6 +233,7 @@ class DispatcherThread(threading.Thread):
     def _dispatch(self, connection: Connection) -> None:
         channel = connection.default_channel
         queues.ensure(self._app.amqp.queues[self._settings.queue], channel)
+        ask_again_s, longest_s = ASK_AGAIN_S
         with connection.Producer() as producer:
             while not self._stopping.is_set():
                 self._turn()
@@ -194,10 +241,16 @@ class DispatcherThread(threading.Thread):
                     self._stopping.wait(LOOK_AGAIN_S)
                     continue
                 if self._waiting(channel) > 0:
-                    self._stopping.wait(ASK_AGAIN_S)
+                    self._stopping.wait(ask_again_s)
+                    ask_again_s = min(ask_again_s * 2, longest_s)
                     continue
+                ask_again_s = ASK_AGAIN_S[0]
+                claimed_at = time.monotonic()
                 sleep_s = self.claim(producer)
                 services().dependency_log.recovered()
+                if sleep_s > 0 and services().in_flight.verifications >= BUSY:
+                    self._stopping.wait(claimed_at + CLAIM_AGAIN_S - time.monotonic())
+                    sleep_s -= time.monotonic() - claimed_at
                 if sleep_s > 0:
                     self._sleep(sleep_s)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.ledger import Quarantine, Stats
+from worker.ledger import Quarantine, Stats, looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,22 @@ _log = structlog.get_logger(__name__)
 BY_HAND: Final = "BY_HAND"
 
 
-#: The log events of acts on an endpoint.
-_OF_ENDPOINTS: Final = {"pause_endpoint": "endpoint_paused", "resume_endpoint": "endpoint_resumed"}
+#: The log events of acts on evidence, and on an endpoint.
+_OF_EVIDENCE: Final = {
+    looks.SHOW: "evidence_shown",
+    looks.VIEW: "evidence_shown",
+    looks.EXPORT: "evidence_exported",
+    "erase": "evidence_erased",
+    "retention": "evidence_swept",
+    "legal_hold": "evidence_held",
+    "legal_release": "evidence_released",
+    "closed": "relationships_closed",
+}
+_OF_ENDPOINTS: Final = {
+    "pause_endpoint": "endpoint_paused",
+    "resume_endpoint": "endpoint_resumed",
+    "drop_deliveries": "deliveries_dropped",
+}
 
 
 class HoldLog:
@@ -72,9 +86,14 @@ def _log_act(region: str, act: Event, hold: Hold | None) -> None:
     if act.name in _OF_ENDPOINTS:
         _log.warning(_OF_ENDPOINTS[act.name], region=region, what=act.detail, by="operator")
         return
+    if act.name in _OF_EVIDENCE:
+        _log.warning(_OF_EVIDENCE[act.name], region=region, what=act.detail)
+        return
     if act.name == "redeliver":
         _log.warning("decisions_redelivered", region=region, what=act.detail)
         return
+    if act.name != "hold":
+        return  # It is of a newer release.
     # `until` is None for a hold that has already been ended, or that changed nothing.
     until = (
         None

@@ -35,6 +35,12 @@ class InFlight:
         with self._lock:
             return self._verifications.free(region) > 0 and self._batches.free(region) > 0
 
+    @property
+    def verifications(self) -> int:
+        """How many verifications are in flight, of all regions."""
+        with self._lock:
+            return self._verifications.used
+
     @contextmanager
     def batch(self, region: str) -> Iterator[bool]:
         """Count a batch while the block runs. Yields False, and counts nothing, if the region has no free place."""

@@ -10,7 +10,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from worker.advance.client import Client
+from worker.concurrency.blocking import run_blocking
 from worker.concurrency.executor import EventLoop, Executor
+from worker.decisions.authenticity import Authenticity, DeliveryCheck
 from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Table
 from worker.decisions.webhooks import Sender
@@ -18,12 +20,15 @@ from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
 from worker.evidence.images import Images
 from worker.evidence.ledger_identity import LedgerIdentity
+from worker.evidence.log.log_keys import LogKeys
+from worker.evidence.recent_answers import RecentAnswers
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
 from worker.ledger.webhooks import Webhooks
 from worker.observability.setup import set_up
+from worker.policy.outcome_seal import Sealer
 from worker.policy.rules import Policy
 from worker.policy.webhooks import LIMITS
 from worker.runtime.delivery_runner import Lanes, Places
@@ -34,16 +39,18 @@ from worker.settings import current
 from worker.signatures import key_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from worker.decisions.endpoints import Endpoint
+    from worker.ledger.models import Verification
     from worker.observability.hook import Interceptor
     from worker.settings import Settings
     from worker.signatures import Signer
 
 #: Verifications of one region that a process has in flight at a time, by stage. Polls of 0.5 s in this number keep a
-#: core busy; images take more CPU and memory, so there are fewer of them (``worker.evidence.admission``).
-CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: PLACES}
+#: core busy; images take more CPU and memory, so there are fewer of them (``worker.evidence.admission``). A decision
+#: only waits until its record is stored.
+CALLS: Final = {Stage.POLLING: 512, Stage.ARCHIVING: PLACES, Stage.ROUTING: 256}
 
 #: Batches in flight at a time, until the worker's number of threads is known.
 BATCHES: Final = 56
@@ -63,6 +70,8 @@ class Services:
     ledger: Ledger
     client: Client
     evidence: Evidence
+    #: What this process has stored last.
+    recent_answers: RecentAnswers
     #: The circuit breakers of the evidence store.
     breakers: Breakers
     images: Images
@@ -71,6 +80,9 @@ class Services:
     shadow: Table | None
     #: Signs Celery deliveries. None: they are not signed.
     signer: Signer | None
+    #: Makes the MACs of what is acted on later, and checks them.
+    sealer: Sealer
+    authenticity: Authenticity
     #: Where webhooks go, by name.
     endpoints: Mapping[str, Endpoint]
     #: Sends webhooks.
@@ -89,6 +101,8 @@ class Services:
     stopping: Event
     dependency_log: DependencyLog
     identity: LedgerIdentity
+    #: Sign the log of evidence. None: no log is kept.
+    log_keys: LogKeys | None
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -105,13 +119,18 @@ class Services:
             rate=settings.rate,
             retention_s=settings.retention_s,
             worker=name,
+            logs=bool(settings.log_key),
         )
-        evidence = Evidence(settings.evidence_url)
+        evidence = Evidence.from_settings(settings)
+        log_keys = LogKeys.for_signing(settings.log_key)
+        table, sealer = Table.load(settings.decisions_file, endpoints), Sealer.from_settings(settings)
+        authenticity = Authenticity(sealer, evidence, table)
         return cls(
             settings=settings,
             ledger=ledger,
             client=Client(settings, redis, ledger.spend),
             evidence=evidence,
+            recent_answers=RecentAnswers(),
             breakers=Breakers(evidence.check, settings.regions),
             images=Images(
                 settings.image_origins,
@@ -119,13 +138,16 @@ class Services:
                 proxy=settings.proxy,
                 ca_bundle=settings.ca_bundle,
             ),
-            table=Table.load(settings.decisions_file, endpoints),
+            table=table,
+            sealer=sealer,
+            authenticity=authenticity,
             endpoints=endpoints,
             shadow=Table.load(settings.decisions_shadow) if settings.decisions_shadow else None,
             signer=signer,
             sender=Sender(
                 endpoints,
                 signer.private_keys if signer else (),
+                is_genuine=DeliveryCheck(authenticity, endpoints, _reader(ledger)),
                 proxy=settings.proxy,
                 ca_bundle=settings.ca_bundle,
             ),
@@ -147,7 +169,18 @@ class Services:
             stopping=Event(),
             dependency_log=DependencyLog(),
             identity=LedgerIdentity(ledger, evidence),
+            log_keys=log_keys,
         )
+
+
+def _reader(ledger: Ledger) -> Callable[[str, str], Verification | None]:
+    """A function for the event loop that reads a verification, by region and signature id."""
+
+    def read(region: str, signature_id: str) -> Verification | None:
+        status = run_blocking(ledger.status, region, signature_id)
+        return status.verification if status else None
+
+    return read
 
 
 @cache

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from worker.decisions.table import Source, Table
 from worker.errors import ConfigError, EkycError, EvidenceUnavailable
+from worker.evidence import exposure
 from worker.messaging import queues
 from worker.messaging.publish import BROKEN, DELIVER, ENQUEUE, TASKS, unavailable
 from worker.process import await_part, exit_with_error, forbid_core_dumps
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from worker.runtime.services import Services
+    from worker.settings import Settings
 
 #: Open files of a worker that is busy in all regions: up to 512 kept connections to each of six hosts and to the hosts
 #: of images (``http_client.engine.MAX_CONNECTIONS``), a few files for each of 256 archives, and Redis and the like.
@@ -55,6 +58,9 @@ def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) ->
         check_rights(app, parts.settings)
         await_part(lambda: _use_queue(app, parts.settings.queue), parts.settings.start_wait_s)
         _try_evidence(parts)
+        if readable := exposure.warning(parts.settings):
+            print(f"ekyc: warning: {readable}", file=sys.stderr)  # noqa: T201
+        _warn_without_log(parts.settings)
     except EkycError as error:
         exit_with_error(error)
 
@@ -120,9 +126,28 @@ def _try_evidence(parts: Services) -> None:
     try:
         parts.evidence.check()
         parts.identity.establish(parts.settings.regions)
+        _keep_table(parts)
     except EvidenceUnavailable as error:
         parts.breakers.trip(error)
         line = f"ekyc: {error}; starting anyway: what needs the store is retried"
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def _keep_table(parts: Services) -> None:
+    """Store the text of the decision table with the evidence of what it decides."""
+    source = Source.read(parts.settings.decisions_file)
+    # Not if the file was changed after the table in use was read.
+    table = source.table()
+    if isinstance(table, Table) and table.version == parts.table.version:
+        parts.evidence.keep_table(table.version, source.text)
+
+
+def _warn_without_log(settings: Settings) -> None:
+    if not settings.log_key:
+        line = (
+            "ekyc: warning: EKYC_LOG_KEY is not set: no log of evidence is kept, so a change by people who can write "
+            "the store does not show; see docs/evidence-log.md"
+        )
         print(line, file=sys.stderr)  # noqa: T201
 
 

@@ -31,11 +31,15 @@ try:
     from worker.decisions.table import Table
     from worker.settings import current, unknown_names
     from worker.web.api.token_file import TokenFile
+    from worker.web.console.user_file import UserFile
+    from worker.web.console.watermark import check_settings
     from worker.web.slow_heads import has_body, is_buffered
 
     _settings: Final = current()
     Table.load(_settings.decisions_file, load_endpoints(_settings.endpoints_file, with_secrets=False))
     TokenFile(_settings.api_tokens_file)
+    UserFile(_settings.console_users_file)
+    check_settings(_settings)
 except ConfigError as error:
     exit_with_error(error)
 

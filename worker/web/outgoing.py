@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections import deque
 from itertools import islice
@@ -43,6 +44,25 @@ class Outgoing:
             if sent:
                 self._pieces[0] = self._pieces[0][sent:]
         return True
+
+    def drain(self, most: int, patience_s: float) -> None:
+        """Wait until at most `most` bytes are left, for an answer that is made meanwhile.
+
+        Raises ``OSError`` if the connection is gone, or the client takes nothing for `patience_s`.
+        """
+        left = self._left()
+        while left > most and not self.flush():
+            before, left = left, self._left()
+            if left == before and not self._is_writable(patience_s):
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    def _left(self) -> int:
+        return sum(map(len, self._pieces))
+
+    def _is_writable(self, timeout_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        return bool(poll.poll(timeout_s * 1000))
 
     def shutdown(self, how: int) -> NoReturn:
         """Refuse: gunicorn would wait for the client, in a thread, after an error within a response."""

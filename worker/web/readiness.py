@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import LedgerUnavailable
+from worker.errors import LedgerUnavailable, RightMissing
+from worker.ledger import rights
+from worker.ledger.connection import translated
 from worker.process import await_part
 from worker.time_budget import WORKER_SEEN_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from redis import Redis
+
     from worker.evidence.ledger_identity import LedgerWatch
     from worker.ledger.redis_health import RedisHealth
     from worker.ledger.worker_registry import WorkerRegistry
+
+#: Seconds between two checks of the account on Redis, which take a hundred commands.
+RIGHTS_S: Final = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +39,7 @@ class Readiness:
         room: RedisHealth,
         ledgers: LedgerWatch | None = None,
         regions: Sequence[str] = (),
+        redis: Redis | None = None,
     ) -> None:
         self._registry = registry
         self._room = room
@@ -37,10 +47,20 @@ class Readiness:
         self._regions = regions
         self._lock = threading.Lock()
         self._last: str | None = None
+        #: The client whose account is checked; None: none is.
+        self._redis = redis
+        self._lacking: tuple[str, ...] = ()
+        self._rights_at: float | None = None
 
     def await_redis(self, limit_s: float) -> None:
         """Wait until Redis answers. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
-        await_part(self._registry.present, limit_s)
+
+        def reach() -> None:
+            # `look` finds and names missing rights.
+            with suppress(RightMissing):
+                self._registry.present()
+
+        await_part(reach, limit_s)
 
     def look(self) -> str:
         """Return why the fleet cannot work, in one line; "" if it can."""
@@ -58,6 +78,8 @@ class Readiness:
 
     def _why(self) -> str:
         try:
+            if lacking := self._lacks():
+                return lacking
             present = self._registry.present()
             refusal = self._room.refusal()
             replaced = [region for region in self._regions if self._is_replaced(region)]
@@ -72,6 +94,29 @@ class Readiness:
                 "find out why, then run `ekyc ledger accept`"
             )
         return "" if present else f"no worker was seen in the last {WORKER_SEEN_S:.0f} s"
+
+    def _lacks(self) -> str:
+        """Return what the account of this process lacks, with the command that gives it; "": nothing."""
+        if self._redis is None:
+            return ""
+        now = time.monotonic()
+        with self._lock:
+            is_due = self._rights_at is None or now >= self._rights_at + RIGHTS_S
+            self._rights_at = now if is_due else self._rights_at
+        if is_due:
+            try:
+                with translated():
+                    self._lacking = rights.missing(self._redis, rights.of_ledger(self._regions))
+            except LedgerUnavailable:
+                with self._lock:
+                    self._rights_at = None
+                raise
+        if not self._lacking:
+            return ""
+        return (
+            "the account of REDIS_URL lacks rights on Redis: "
+            f"run `{rights.line(self._redis, self._lacking)}`, and see docs/redis.md#the-account"
+        )
 
     def _is_replaced(self, region: str) -> bool:
         return self._ledgers is not None and self._ledgers.look(region).is_replaced

@@ -51,14 +51,6 @@ def kind_of(error: BaseException) -> Kind:
     return next((kind for raised, kind in _KINDS if isinstance(error, raised)), INTERNAL)
 
 
-def place_of(error: BaseException) -> str:
-    """Where an error was raised, without its message, which may quote the request."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return f"{at.tb_frame.f_globals.get('__name__')}:{at.tb_lineno}" if at else ""
-
-
 def as_bytes(problem: Problem) -> bytes:
     """A whole response that ends its connection."""
     response = problem.response()
@@ -71,3 +63,6 @@ def as_bytes(problem: Problem) -> bytes:
 SERVER_BUSY: Final = as_bytes(
     Problem(BUSY, "send the request again in a second", headers={"Retry-After": "1"})
 )
+
+#: For a body that is shorter than its Content-Length.
+BODY_CUT: Final = as_bytes(Problem(BAD_REQUEST, "the body is shorter than its Content-Length"))

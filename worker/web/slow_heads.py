@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from gunicorn.workers.gthread import ThreadWorker
 
+from worker.process import place_of
 from worker.web.api.problems import INTERNAL, Problem
 from worker.web.outgoing import Client
-from worker.web.refusals import SERVER_BUSY, as_bytes, kind_of, place_of
+from worker.web.refusals import BODY_CUT, SERVER_BUSY, as_bytes, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -253,6 +254,10 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             read = b""
         had_head = incoming.end is not None
+        if not read and incoming.end:
+            # At once and by no thread: others need its room.
+            self._refuse(conn, BODY_CUT)
+            return
         incoming.add(read)
         if read and not incoming.is_complete:
             if incoming.end is not None:
@@ -280,11 +285,11 @@ class SlowHeadsWorker(ThreadWorker):  # type: ignore[misc]
         self.buffered += received - self.bodies.get(conn, 0)
         self.bodies[conn] = received
         while self.buffered > MOST_BUFFERED and self.arriving:
-            self._refuse(max(self.arriving, key=self.bodies.__getitem__))
+            self._refuse(max(self.arriving, key=self.bodies.__getitem__), SERVER_BUSY)
 
-    def _refuse(self, conn: TConn) -> None:
+    def _refuse(self, conn: TConn, answer: bytes) -> None:
         with suppress(OSError):
-            conn.sock.send(SERVER_BUSY)
+            conn.sock.send(answer)
         self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
         self._release(conn)

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.envelope import Envelope, load_envelope
 from schemas.errors import SchemaError
-from schemas.result import load_result
+from schemas.result import load_decidable
 from schemas.token import Token, load_token
 from worker.advance.answers.recognise import is_about, is_of_the_vendor
 from worker.advance.answers.values import (
     AccountFault,
     Answer,
     Busy,
+    Cleared,
+    Clearing,
+    NotCleared,
     OursToFix,
     Pending,
     Settled,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 _SUCCESS: Final = "SUCCESS"
 _BUSY: Final = frozenset({"SERVICE_BUSY", "RETRY_LATER"})
 _OURS_TO_FIX: Final = frozenset({"PARAMETER_ERROR", "EMPTY_PARAMETER_ERROR", "CLIENT_ERROR"})
+_NOT_CLEARED: Final = frozenset({"PARAMETER_ERROR", "EMPTY_PARAMETER_ERROR", "SIGNATURE_NOT_EXIST"})
 _SAYS_ALL: Final[Mapping[str, type[TransientFault | Unauthorised | AccountFault]]] = {
     "ERROR": TransientFault,
     "IAM_FAILED": Unauthorised,
@@ -98,6 +102,25 @@ def classify_token(exchange: Exchange, *, now: float) -> Token | TokenFault:
     return AccountFault(f"TOKEN_{answer.kind.upper()}", transaction_id=answer.transaction_id)
 
 
+def classify_clearing(exchange: Exchange, *, now: float) -> Clearing:
+    """Return what became of a request to delete a verification's data.
+
+    Only a refusal of the id is final. Whatever is not understood is a fault, as if nothing was deleted.
+    """
+    answer = _open(exchange, now)
+    if isinstance(answer, Envelope):
+        if answer.code == _SUCCESS:
+            return Cleared(transaction_id=answer.transaction_id)
+        if answer.code in _NOT_CLEARED:
+            return NotCleared(answer.code, transaction_id=answer.transaction_id)
+        answer = _by_code(answer, exchange, now)
+    match answer:
+        case Busy() | AccountFault() | TransientFault() | Unauthorised():
+            return answer
+    # Such as REQUEST_IN_PROCESSING.
+    return TransientFault(answer.detail or answer.kind.upper(), transaction_id=answer.transaction_id)
+
+
 def _open(exchange: Exchange, now: float) -> Envelope | Answer:
     """Return the envelope, or the answer that a response without a reliable envelope means."""
     status = exchange.status
@@ -119,7 +142,7 @@ def _open(exchange: Exchange, now: float) -> Envelope | Answer:
 def _result(envelope: Envelope, exchange: Exchange, signature_id: str) -> Answer:
     transaction_id = envelope.transaction_id
     try:
-        result = load_result(envelope.data, signature_id=signature_id)
+        result = load_decidable(envelope.data, signature_id=signature_id)
     except SchemaError as error:
         return Unreadable(str(error), exchange.body, transaction_id=transaction_id)
     if result.settled:

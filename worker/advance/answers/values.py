@@ -132,7 +132,24 @@ class OursToFix(_Coded):
     raw: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared(_Answer):
+    """The vendor has deleted its data of a verification."""
+
+    kind = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class NotCleared(_Coded):
+    """The vendor has not deleted its data, and would answer the same again: no such id, or it has not finished."""
+
+    kind = "not_cleared"
+
+
 #: Why there is no token. This is never the fault of a verification.
 TokenFault: TypeAlias = Busy | Unauthorised | AccountFault | TransientFault
+
+#: The answers to a request to delete.
+Clearing: TypeAlias = Cleared | NotCleared | TokenFault
 
 Answer: TypeAlias = TokenFault | Settled | Pending | UnknownCode | UnknownId | Unreadable | OursToFix

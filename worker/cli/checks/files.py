@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def check_evidence(settings: Settings) -> Iterator[Finding]:
     """Check that evidence can be written and read. Raises ``ConfigError`` and ``EvidenceUnavailable``."""
     settings.require_evidence()
-    if folder := missing(settings.evidence_url):
-        yield to_be_made(folder)
-        return
-    Evidence(settings.evidence_url).check()
+    for url in (settings.evidence_url, settings.evidence_keys_url if settings.evidence_keys else ""):
+        if folder := missing(url):
+            yield to_be_made(folder)
+            return
+    Evidence.from_settings(settings).check(note=False)
     yield Finding("evidence", Level.OK, f"can be written and read at {settings.evidence_url}")

@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from worker.cli.checks.finding import Finding, Level
-from worker.cli.time_format import hold_text
 from worker.errors import LedgerUnavailable
 from worker.ledger import Stats
 from worker.ledger.connection import connect
+from worker.policy.time_format import hold_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

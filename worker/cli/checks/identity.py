@@ -22,7 +22,7 @@ def check_identity(settings: Settings) -> Iterator[Finding]:
     if missing(settings.evidence_url):
         return
     with connect(settings.redis_url) as redis:
-        found = replacements(redis, Evidence(settings.evidence_url), settings.regions)
+        found = replacements(redis, Evidence.from_settings(settings, must_exist=True), settings.regions)
     for replacement in found:
         todo = "workers claim nothing: find out what happened to the old Redis, then run `ekyc ledger accept`"
         yield Finding("ledger", Level.ERROR, replacement.described, todo)

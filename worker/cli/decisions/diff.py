@@ -12,11 +12,11 @@ from worker.cli.decisions.options import FILE, in_use, table_option
 from worker.cli.hold import duration
 from worker.cli.options import canonical, json_option
 from worker.cli.reporter import Reporter
-from worker.cli.time_format import span
 from worker.decisions.replay import Replay, replay
 from worker.decisions.table import Table
 from worker.evidence.store import Evidence
 from worker.ledger.connection import connect
+from worker.policy.time_format import span
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def diff(  # noqa: PLR0913 - one an option
 def _evidence(settings: Settings) -> Evidence:
     """Raises ``ConfigError``."""
     settings.require_evidence()
-    return Evidence(settings.evidence_url)
+    return Evidence.from_settings(settings, must_exist=True)
 
 
 def _as_json(replayed: Replay) -> dict[str, Any]:

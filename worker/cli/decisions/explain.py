@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,17 +12,16 @@ from schemas.envelope import load_envelope
 from schemas.errors import SchemaError
 from worker.advance.answers import Pending, Settled, UnknownId, read_again
 from worker.cli.decisions.options import FILE, as_line, in_use, table_option
-from worker.cli.decisions.options import as_json as facts_as_json
 from worker.cli.options import json_option, only_region, region_of, region_option, well_formed
 from worker.cli.status import UnknownVerification
 from worker.decisions import facts
+from worker.decisions.explanation import Subject
 from worker.decisions.explanation import explain as explanation_of
 from worker.decisions.facts import Facts
 from worker.decisions.table import Table
 from worker.errors import EkycError, InvalidInput
 from worker.ledger import Ledger
 from worker.ledger.connection import connect
-from worker.ledger.models import Stage
 from worker.policy.rules import SIGNATURE_NOT_EXIST
 from worker.settings import current
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.decisions.explanation import Explanation
-    from worker.ledger.models import Verification
     from worker.settings import Settings
 
 #: The longest answer that is read.
@@ -43,17 +40,6 @@ class NotSettled(EkycError):
     """There is no result yet that a table could decide."""
 
     cause = "NOT_SETTLED"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is explained. `recorded` is the decision that was made, and the table that made it."""
-
-    signature_id: str
-    facts: Facts
-    recorded: tuple[str, str] | None = None
-    #: An older release settled it: it has result, code and reason, and no further facts.
-    is_partial: bool = False
 
 
 def _id(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
@@ -115,27 +101,13 @@ def _of_ledger(signature_id: str, given: str | None, settings: Settings) -> Subj
             "there, or was done longer ago than the ledger remembers "
             f"({settings.retention_s / 86_400:g} days); `--answer FILE` explains an answer that the evidence has"
         )
-    found = status.verification
-    if not _is_settled(found):
+    subject = Subject.of(status.verification)
+    if subject is None:
         raise NotSettled(
-            f"it has no result yet, it is {found.stage.value}: `ekyc status {signature_id} --region {region}` "
-            "shows what it waits for"
+            f"it has no result yet, it is {status.verification.stage.value}: "
+            f"`ekyc status {signature_id} --region {region}` shows what it waits for"
         )
-    return Subject(
-        signature_id, facts.of_verification(found), _recorded(found), is_partial=facts.is_partial(found)
-    )
-
-
-def _is_settled(verification: Verification) -> bool:
-    if verification.decision_name:
-        return True
-    return verification.settled_at_ms is not None and verification.stage is not Stage.POLLING
-
-
-def _recorded(verification: Verification) -> tuple[str, str] | None:
-    if not verification.decision_name or not verification.decision:
-        return None
-    return verification.decision_name, str(json.loads(verification.decision)["table"])
+    return subject
 
 
 def _of_answer(path: Path, region: str | None) -> Subject:
@@ -169,7 +141,7 @@ def _as_json(subject: Subject, table: Table, explained: Explanation) -> dict[str
     recorded = subject.recorded
     return {
         "signature_id": subject.signature_id or None,
-        "facts": facts_as_json(subject.facts),
+        "facts": facts.as_json(subject.facts),
         "partial": subject.is_partial,
         "table": table.version,
         "decision": explained.decision,
@@ -181,9 +153,9 @@ def _as_json(subject: Subject, table: Table, explained: Explanation) -> dict[str
 
 
 def _lines(subject: Subject, table: Table, explained: Explanation) -> Iterator[str]:
-    by = f"rule {explained.rule}" if explained.rule else "otherwise, because no rule matches"
     text = f" ({explained.text})" if explained.text else ""
-    yield f"{subject.signature_id or 'the answer'}: {explained.decision}, by {by}, of table {table.version}{text}"
+    of_table = f"of table {table.version}{text}"
+    yield f"{subject.signature_id or 'the answer'}: {explained.decision}, by {explained.by}, {of_table}"
     yield f"facts: {as_line(subject.facts)}"
     if subject.is_partial:
         yield "an older release settled it: labels and scores are not known"

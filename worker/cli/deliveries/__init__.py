@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from worker.cli.deliveries.acts import pause, recover, resend, resume
+from worker.cli.deliveries.acts import drop, pause, recover, resend, resume
 from worker.cli.deliveries.listing import list_, show
 
 
 @click.group
 def deliveries() -> None:
-    """Show deliveries by webhook, resend them, pause endpoints."""
+    """Show, resend, drop deliveries by webhook, pause endpoints."""
 
 
-for command in (list_, show, resend, recover, pause, resume):
+for command in (list_, show, resend, recover, drop, pause, resume):
     deliveries.add_command(command)

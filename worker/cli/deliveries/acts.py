@@ -1,36 +1,29 @@
-"""`ekyc deliveries resend`, `recover`, `pause` and `resume`."""
+"""`ekyc deliveries resend`, `recover`, `drop`, `pause` and `resume`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.announcement import announce
-from worker.cli.deliveries.options import (
-    endpoint_name,
-    find,
-    must_exist,
-    regions_of,
-    regions_option,
-    yes_option,
-)
+from worker.cli.announcement import listeners
+from worker.cli.deliveries.options import endpoint_name, find, must_exist, regions_of
 from worker.cli.hold import duration
-from worker.cli.options import json_option, who_option, why_option
-from worker.cli.time_format import span
-from worker.decisions import events
+from worker.cli.options import json_option, regions_option, who_option, why_option, yes_option
+from worker.decisions import deliveries, events
+from worker.decisions.deliveries import PAGE
 from worker.errors import InvalidInput
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
 from worker.ledger.webhooks import Shelf, State, Webhooks
+from worker.policy.time_format import span
 from worker.settings import current
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-#: Deliveries per round trip.
-PAGE: Final = 500
+    from collections.abc import Callable, Mapping, Sequence
 
 endpoint_argument = click.argument("endpoint", metavar="ENDPOINT", callback=endpoint_name)
 
@@ -62,11 +55,12 @@ def resend(  # noqa: PLR0913 - one an option
     settings = current()
     with connect(settings.redis_url) as redis:
         webhooks = Webhooks(redis)
-        chosen: dict[str, list[str]] = {}
-        for each in dict.fromkeys(delivery_ids):
-            found = find(webhooks, regions_of(region, settings), each)
-            chosen.setdefault(found.region, []).append(found.id)
-        ctx.exit(_resend(webhooks, chosen, "given by id", who=who, yes=yes, as_json=as_json))
+        chosen = _given(webhooks, regions_of(region, settings), delivery_ids)
+        ctx.exit(
+            _RESEND.on(
+                chosen, "given by id", _resending(webhooks, who, "delivery_resend"), yes=yes, as_json=as_json
+            )
+        )
 
 
 @click.command
@@ -109,7 +103,7 @@ def recover(  # noqa: PLR0913 - one an option
     stdin is not a terminal; 130 Ctrl-C.
     """
     settings = current()
-    kinds = [State.FAILED, State.ACKNOWLEDGED] if acknowledged else [State.FAILED]
+    kinds = deliveries.not_taken(acknowledged=acknowledged)
     with connect(settings.redis_url) as redis:
         webhooks = Webhooks(redis)
         must_exist(webhooks, settings, endpoint)
@@ -124,11 +118,67 @@ def recover(  # noqa: PLR0913 - one an option
         said = (
             f"that {endpoint} did not take" if not acknowledged else f"of {endpoint}, acknowledged ones too,"
         )
+        said += f" in the last {span(since_s)}"
         ctx.exit(
-            _resend(
-                webhooks, chosen, f"{said} in the last {span(since_s)}", who=who, yes=yes, as_json=as_json
+            _RESEND.on(
+                chosen, said, _resending(webhooks, who, "deliveries_recover"), yes=yes, as_json=as_json
             )
         )
+
+
+@click.command
+@click.argument("delivery_ids", metavar="[ID]...", nargs=-1)
+@click.option("--endpoint", metavar="NAME", callback=endpoint_name, help="All of this endpoint.")
+@regions_option
+@why_option
+@who_option
+@yes_option
+@json_option
+@click.pass_context
+def drop(  # noqa: PLR0913 - one an option
+    ctx: click.Context,
+    *,
+    delivery_ids: tuple[str, ...],
+    endpoint: str | None,
+    region: str | None,
+    why: str,
+    who: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """End deliveries that no receiver will ever want, for good: they are not sent, and not kept.
+
+    Give ids of deliveries, or --endpoint for all that wait for it or have failed, such as after it was removed from
+    EKYC_ENDPOINTS_FILE. The command shows how many these are, and asks. A verification that waited for such a delivery
+    alone is done. Its history and the record of the region have name, time and --why. What a worker is sending at the
+    moment stays. With --json: dropped, not_dropped.
+
+    Exit status: 0 all have ended, 1 some have not, or an id is unknown, or the answer was no, or Redis does not answer,
+    2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
+    """
+    if bool(delivery_ids) == (endpoint is not None):
+        raise click.UsageError("give either ids of deliveries or --endpoint", ctx)
+    settings = current()
+    with connect(settings.redis_url) as redis:
+        webhooks = Webhooks(redis, retention_s=settings.retention_s)
+        regions = regions_of(region, settings)
+        if endpoint is None:
+            chosen, said = _given(webhooks, regions, delivery_ids), "given by id"
+        else:
+            must_exist(webhooks, settings, endpoint)
+            kinds = (State.WAITING, State.FAILED)
+            chosen = {
+                each: [
+                    name for kind in kinds for name in deliveries.ids(webhooks, Shelf(each, endpoint, kind))
+                ]
+                for each in regions
+            }
+            said = f"that wait for {endpoint} or have failed"
+
+        def end(region: str, ids: Sequence[str]) -> list[bool]:
+            return webhooks.drop(region, ids, why=why, who=who, via=Via.CLI)
+
+        ctx.exit(_DROP.on(chosen, said, end, yes=yes, as_json=as_json))
 
 
 @click.command
@@ -147,16 +197,9 @@ def pause(endpoint: str, why: str, who: str) -> None:
     with connect(settings.redis_url) as redis:
         webhooks = Webhooks(redis)
         must_exist(webhooks, settings, endpoint)
-        paused = [region for region in settings.regions if webhooks.pause(region, endpoint, why=why, who=who)]
-        if paused:
-            announce(
-                redis,
-                settings,
-                events.ENDPOINT_PAUSED,
-                paused[0],
-                endpoint=endpoint,
-                reason=events.BY_HAND,
-            )
+        paused = events.pause_by_hand(
+            webhooks, listeners(settings), settings.regions, endpoint, why=why, who=who, via=Via.CLI
+        )
     click.echo(f"{endpoint} is paused" if paused else f"{endpoint} was paused already")
 
 
@@ -174,7 +217,7 @@ def resume(endpoint: str, who: str) -> None:
     with connect(settings.redis_url) as redis:
         webhooks = Webhooks(redis)
         must_exist(webhooks, settings, endpoint)
-        resumed = [webhooks.resume(region, endpoint, who=who) for region in settings.regions]
+        resumed = [webhooks.resume(region, endpoint, who=who, via=Via.CLI) for region in settings.regions]
         waiting = sum(
             each.waiting
             for region in settings.regions
@@ -185,50 +228,75 @@ def resume(endpoint: str, who: str) -> None:
     click.echo(f"{endpoint} is resumed{before}: {waiting} deliveries are due")
 
 
+def _given(webhooks: Webhooks, regions: Sequence[str], delivery_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The ids by region. Raises ``UnknownDelivery``."""
+    chosen: dict[str, list[str]] = {}
+    for each in dict.fromkeys(delivery_ids):
+        found = find(webhooks, regions, each)
+        chosen.setdefault(found.region, []).append(found.id)
+    return chosen
+
+
 def _since(webhooks: Webhooks, shelf: Shelf, since_s: float) -> list[str]:
-    after_ms = webhooks.now_ms(shelf.region) - round(since_s * 1000)
-    found: list[str] = []
-    while page := webhooks.ids(shelf, since_ms=after_ms, start=len(found), count=PAGE):
-        found += page
-    return found
+    return deliveries.ids(webhooks, shelf, webhooks.now_ms(shelf.region) - round(since_s * 1000))
 
 
-def _resend(  # noqa: PLR0913 - one an option
-    webhooks: Webhooks, chosen: Mapping[str, Sequence[str]], said: str, *, who: str, yes: bool, as_json: bool
-) -> int:
-    """Ask unless `yes`, resend, and print the counts. Returns the exit status."""
-    total = sum(map(len, chosen.values()))
-    where = ", ".join(f"{region} {len(ids)}" for region, ids in chosen.items() if ids)
-    described = f"{total} {'delivery' if total == 1 else 'deliveries'} {said}" + (
-        f" ({where})" if where else ""
-    )
-    if total and not yes and not _agreed(described):
-        return 1
-    answers = [
-        answer
-        for region, ids in chosen.items()
-        for start in range(0, len(ids), PAGE)
-        for answer in webhooks.resend(region, ids[start : start + PAGE], who=who)
-    ]
-    counts = {"resent": sum(answers), "not_resent": len(answers) - sum(answers)}
-    if as_json:
-        click.echo(json.dumps(counts))
-    elif not total:
-        click.echo(described)
-    else:
-        click.echo(f"resent {counts['resent']}, not resent {counts['not_resent']}")
-    return 1 if counts["not_resent"] else 0
+def _resending(webhooks: Webhooks, who: str, act: str) -> Callable[[str, Sequence[str]], list[bool]]:
+    return lambda region, ids: webhooks.resend(region, ids, who=who, via=Via.CLI, act=act)
 
 
-def _agreed(described: str) -> bool:
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
-        raise InvalidInput(f"{described}; stdin is not a terminal: pass --yes to resend them")
-    click.echo(described, err=True)
-    try:
-        answer = click.confirm("resend them?", err=True)
-    except click.Abort:
-        click.echo("\nekyc: nothing was resent", err=True)
-        raise
-    if not answer:
-        click.echo("ekyc: nothing was resent", err=True)
-    return answer
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """An act on many deliveries. `verb`: the word for it, such as `resend`; `done`: its past participle."""
+
+    verb: str
+    done: str
+
+    def on(
+        self,
+        chosen: Mapping[str, Sequence[str]],
+        said: str,
+        do: Callable[[str, Sequence[str]], list[bool]],
+        *,
+        yes: bool,
+        as_json: bool,
+    ) -> int:
+        """Ask unless `yes`, act, and print the counts. Returns the exit status."""
+        total = sum(map(len, chosen.values()))
+        where = ", ".join(f"{region} {len(ids)}" for region, ids in chosen.items() if ids)
+        described = f"{total} {'delivery' if total == 1 else 'deliveries'} {said}" + (
+            f" ({where})" if where else ""
+        )
+        if total and not yes and not self._agreed(described):
+            return 1
+        answers = [
+            answer
+            for region, ids in chosen.items()
+            for start in range(0, len(ids), PAGE)
+            for answer in do(region, ids[start : start + PAGE])
+        ]
+        done, left = sum(answers), len(answers) - sum(answers)
+        if as_json:
+            click.echo(json.dumps({self.done: done, f"not_{self.done}": left}))
+        elif not total:
+            click.echo(described)
+        else:
+            click.echo(f"{self.done} {done}, not {self.done} {left}")
+        return 1 if left else 0
+
+    def _agreed(self, described: str) -> bool:
+        if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+            raise InvalidInput(f"{described}; stdin is not a terminal: pass --yes to {self.verb} them")
+        click.echo(described, err=True)
+        try:
+            answer = click.confirm(f"{self.verb} them?", err=True)
+        except click.Abort:
+            click.echo(f"\nekyc: nothing was {self.done}", err=True)
+            raise
+        if not answer:
+            click.echo(f"ekyc: nothing was {self.done}", err=True)
+        return answer
+
+
+_RESEND: Final = _Act("resend", "resent")
+_DROP: Final = _Act("drop", "dropped")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.cli.deliveries.options import endpoint_name, find, regions_of, regions_option, states
-from worker.cli.options import json_option
-from worker.cli.time_format import rfc3339, span
+from worker.cli.deliveries.options import endpoint_name, find, regions_of, states
+from worker.cli.options import json_option, regions_option
+from worker.decisions.deliveries import Health
 from worker.ledger.connection import connect
+from worker.ledger.moments import rfc3339, rfc3339_or_none
 from worker.ledger.webhooks import Shelf, State, Webhooks
+from worker.policy.time_format import span
 from worker.policy.webhooks import LIMITS
 from worker.settings import current
 
@@ -70,7 +72,7 @@ def list_(region: str | None, endpoint: str | None, state: str | None, limit: in
         ]
     if as_json:
         listed = {"endpoints": [endpoint_json(each) for each in endpoints]}
-        click.echo(json.dumps(listed | {"deliveries": [delivery_json(each) for each in found]}))
+        click.echo(json.dumps(listed | {"deliveries": [each.as_json() for each in found]}))
     elif endpoints:
         click.echo("\n".join(_lines(endpoints, found)))
     else:
@@ -97,26 +99,9 @@ def show(delivery_id: str, region: str | None, *, body: bool, as_json: bool) -> 
     if body:
         click.echo(found.body)
     elif as_json:
-        click.echo(json.dumps(delivery_json(found) | {"body": json.loads(found.body)}))
+        click.echo(json.dumps(found.as_json() | {"body": json.loads(found.body)}))
     else:
         click.echo("\n".join(_story(found, now_ms)))
-
-
-def delivery_json(one: Delivery) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "region": one.region,
-        "endpoint": one.endpoint,
-        "type": one.type,
-        "signature_id": one.signature_id or None,
-        "state": one.state.value,
-        "tries": one.tries,
-        "fault": one.fault,
-        "created_at": rfc3339(one.created_at_ms),
-        "last_try_at": _moment(one.last_try_at_ms),
-        "acknowledged_at": _moment(one.acknowledged_at_ms),
-        "due_at": _moment(one.due_at_ms),
-    }
 
 
 def endpoint_json(one: EndpointState) -> dict[str, Any]:
@@ -126,8 +111,8 @@ def endpoint_json(one: EndpointState) -> dict[str, Any]:
         "paused": {"at": rfc3339(one.paused_at_ms), "why": one.paused_why, "who": one.paused_by}
         if one.paused_at_ms
         else None,
-        "held_until": _moment(one.held_until_ms),
-        "failing_since": _moment(one.failing_since_ms),
+        "held_until": rfc3339_or_none(one.held_until_ms),
+        "failing_since": rfc3339_or_none(one.failing_since_ms),
         "failures": one.failures_in_a_row,
         "strain": round(one.strain(LIMITS), 3),
         "at_a_time": one.window,
@@ -185,8 +170,10 @@ def _state(one: EndpointState) -> str:
     if one.paused_at_ms:
         by = f" by {one.paused_by}" if one.paused_by else ""
         return f"paused{by}: {one.paused_why}; run `ekyc deliveries resume {one.name}`"
+    # The words are those of the console and the HTTP API.
+    slowed = f"slowed, at most {one.window} at a time" if one.window is not None else ""
     if one.failing_since_ms is None:
-        return "ok"
+        return slowed or Health.OPEN.value
     lasts = span((one.now_ms - one.failing_since_ms) / 1000)
     held_s = ((one.held_until_ms or 0) - one.now_ms) / 1000
     held = (
@@ -194,7 +181,8 @@ def _state(one: EndpointState) -> str:
         if held_s > 0
         else ""
     )
-    return f"failing for {lasts} ({one.strain(LIMITS):.0%} of the way to its pause){held}"
+    begin = f"{slowed}; " if slowed else ""
+    return f"{begin}failing for {lasts} ({one.strain(LIMITS):.0%} of the way to its pause){held}"
 
 
 def _story(one: Delivery, now_ms: int) -> Iterator[str]:
@@ -206,8 +194,8 @@ def _story(one: Delivery, now_ms: int) -> Iterator[str]:
         "tries": f"{one.tries} of {LIMITS.most_tries}",
         "last fault": one.fault,
         "created": rfc3339(one.created_at_ms),
-        "last try": _moment(one.last_try_at_ms),
-        "acknowledged": _moment(one.acknowledged_at_ms),
+        "last try": rfc3339_or_none(one.last_try_at_ms),
+        "acknowledged": rfc3339_or_none(one.acknowledged_at_ms),
         "due": None if one.due_at_ms is None else f"in {span((one.due_at_ms - now_ms) / 1000)}",
         "body": one.body,
     }
@@ -218,7 +206,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _moment(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms)

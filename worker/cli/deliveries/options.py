@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.options import canonical
+from worker.decisions import deliveries
 from worker.decisions.endpoints import NAME, load
 from worker.errors import EkycError, InvalidInput
 
@@ -30,24 +30,13 @@ def endpoint_name(ctx: click.Context, param: click.Parameter, given: str | None)
     return given
 
 
-regions_option = click.option(
-    "--region",
-    metavar="REGION",
-    callback=canonical,
-    help="Only this region. Default: all in ADVANCE_REGIONS.",
-)
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
-
-
 def regions_of(given: str | None, settings: Settings) -> tuple[str, ...]:
     return (given,) if given else settings.regions
 
 
 def states(webhooks: Webhooks, settings: Settings, regions: Sequence[str]) -> list[EndpointState]:
     """The endpoints of each region: those of the file, and those that had a delivery. Raises ``ConfigError``."""
-    configured = load(settings.endpoints_file, with_secrets=False)
-    return [each for region in regions for each in webhooks.endpoints(region, configured)]
+    return deliveries.states(webhooks, regions, load(settings.endpoints_file, with_secrets=False))
 
 
 def must_exist(webhooks: Webhooks, settings: Settings, endpoint: str) -> None:
@@ -60,10 +49,9 @@ def must_exist(webhooks: Webhooks, settings: Settings, endpoint: str) -> None:
 
 def find(webhooks: Webhooks, regions: Sequence[str], delivery_id: str) -> Delivery:
     """A delivery, in the region that knows it. Raises ``UnknownDelivery``."""
-    for region in regions:
-        found = webhooks.get(region, delivery_id)
-        if found is not None:
-            return found
+    found = deliveries.find(webhooks, regions, delivery_id)
+    if found is not None:
+        return found
     raise UnknownDelivery(
         f"the ledger does not know this delivery in {' or '.join(regions)}: "
         "give the id in the first column of `ekyc deliveries list`; an acknowledged one is kept for EKYC_RETENTION"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import region_of
-from worker.cli.quarantine.selection import Roll, nobody, per_region
+from worker.cli.quarantine.selection import nobody, read
 from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import InvalidInput, LedgerUnavailable
 from worker.ledger.quarantine import PAGE
+from worker.ledger.quarantine_scan import per_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 ids_argument = click.argument("signature_ids", metavar="[ID]...", nargs=-1)
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation: for scripts.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Chosen:
     @classmethod
     def found(cls, redis: Redis, regions: Sequence[str], reason: str | None) -> Chosen:
         """Choose all in quarantine, or all with this `reason`. Raises ``LedgerUnavailable``."""
-        roll = Roll.read(redis, regions, reason)
+        roll = read(redis, regions, reason)
         if not roll.entries:
             return cls({}, nobody(regions, reason))
         reasons = ", ".join(f"{name} {len(entries)}" for name, entries in roll.reasons().items())

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from worker.cli.announcement import announce_each
-from worker.cli.options import json_option, region_option, who_option, why_option
-from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
+from worker.cli.announcement import listeners
+from worker.cli.options import json_option, region_option, who_option, why_option, yes_option
+from worker.cli.quarantine.act import Act, choose, ids_argument
 from worker.cli.quarantine.selection import reason_option
-from worker.decisions import events
+from worker.decisions.releases import dropping
 from worker.ledger import Quarantine
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
 from worker.settings import current
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @click.command
@@ -56,13 +52,6 @@ def drop(  # noqa: PLR0913 - one an option
     settings = current()
     with connect(settings.redis_url) as redis:
         chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
-        quarantine = Quarantine(redis, who=who, retention_s=settings.retention_s)
-
-        def do(region: str, ids: Sequence[str]) -> list[bool]:
-            answers = quarantine.drop(region, ids, why=why)
-            taken = [each for each, answer in zip(ids, answers, strict=True) if answer]
-            announce_each(redis, settings, events.RELEASED, region, taken, outcome="dropped")
-            return answers
-
-        act = Act("drop", "dropped", do)
+        quarantine = Quarantine(redis, who=who, via=Via.CLI, retention_s=settings.retention_s)
+        act = Act("drop", "dropped", dropping(quarantine, listeners(settings), why=why))
         ctx.exit(act.on(chosen, yes=yes, as_json=as_json))

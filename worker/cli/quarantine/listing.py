@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.cli.options import canonical, json_option
-from worker.cli.quarantine.selection import Roll, nobody, per_region, reason_option
-from worker.cli.time_format import rfc3339, span
+from worker.cli.options import json_option, regions_option
+from worker.cli.quarantine.selection import nobody, read, reason_option
 from worker.ledger.connection import connect
+from worker.ledger.moments import rfc3339
+from worker.ledger.quarantine_scan import per_region
+from worker.policy.time_format import span
 from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from worker.ledger.quarantine_scan import Roll
 
 #: The default number of lines.
 LIMIT: Final = 50
 
 
 @click.command("list")
-@click.option(
-    "--region",
-    metavar="REGION",
-    callback=canonical,
-    help="Only this region. Default: all in ADVANCE_REGIONS.",
-)
+@regions_option
 @reason_option
 @click.option(
     "--limit",
@@ -47,7 +46,7 @@ def list_(region: str | None, reason: str | None, limit: int | None, *, as_json:
     settings = current()
     regions = (region,) if region else settings.regions
     with connect(settings.redis_url) as redis:
-        roll = Roll.read(redis, regions, reason)
+        roll = read(redis, regions, reason)
     if as_json:
         click.echo(json.dumps(_as_json(roll, limit)))
     elif roll.entries:

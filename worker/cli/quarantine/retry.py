@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from worker.cli.announcement import announce_each
-from worker.cli.options import json_option, must_be_polled, region_option, who_option
-from worker.cli.quarantine.act import Act, choose, ids_argument, yes_option
+from worker.cli.announcement import listeners
+from worker.cli.options import json_option, must_be_polled, region_option, who_option, yes_option
+from worker.cli.quarantine.act import Act, choose, ids_argument
 from worker.cli.quarantine.selection import reason_option
-from worker.decisions import events
+from worker.decisions.releases import retrying
 from worker.ledger import Quarantine
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
 from worker.settings import current
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @click.command
@@ -59,13 +55,6 @@ def retry(  # noqa: PLR0913 - one an option
         must_be_polled(region, settings)
     with connect(settings.redis_url) as redis:
         chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
-        quarantine = Quarantine(redis, who=who)
-
-        def do(region: str, ids: Sequence[str]) -> list[bool]:
-            answers = quarantine.retry(region, ids)
-            taken = [each for each, answer in zip(ids, answers, strict=True) if answer]
-            announce_each(redis, settings, events.RELEASED, region, taken, outcome="retried")
-            return answers
-
-        act = Act("retry", "retried", do)
+        release = retrying(Quarantine(redis, who=who, via=Via.CLI), listeners(settings))
+        act = Act("retry", "retried", release)
         ctx.exit(act.on(chosen, yes=yes, as_json=as_json))

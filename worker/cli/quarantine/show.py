@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.options import json_option, region_option, well_formed
-from worker.cli.quarantine.reasons import REASONS, UNKNOWN
 from worker.cli.status import told
 from worker.errors import EkycError
 from worker.ledger.connection import connect
 from worker.ledger.models import Stage
+from worker.policy.quarantine_reasons import REASONS, UNKNOWN
 from worker.settings import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.cli.status_view import StatusView
+    from worker.records.status_view import StatusView
     from worker.settings import Settings
 
 
@@ -66,8 +66,9 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
     if missing(settings.evidence_url):
         return []
     verification = story.verification
-    evidence = Evidence(settings.evidence_url).of(verification.region, verification.signature_id)
-    return [f"{evidence.url}/{file.name}" for file in evidence.files()]
+    evidence = Evidence.from_settings(settings, must_exist=True)
+    one = evidence.of(verification.region, verification.signature_id)
+    return [f"{one.url}/{file.name}" for file in one.files()]
 
 
 class Page:

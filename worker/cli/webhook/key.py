@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from worker import signatures
-from worker.errors import InvalidInput
+from worker.cli import secret_file
 
 _file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
@@ -25,7 +24,7 @@ def key(file: Path) -> None:
     """
     private = signatures.new_private_key()
     public = private.public_key()
-    _write(file, signatures.format_private_key(private))
+    secret_file.create(file, f"{signatures.format_private_key(private)}\n")
     click.echo(signatures.format_public_key(public))
     click.echo(f"ekyc: the private key {signatures.key_id(public)} is in {file}", err=True)
 
@@ -39,19 +38,5 @@ def secret(file: Path) -> None:
 
     Exit status: 0, 2 the file exists or cannot be written.
     """
-    _write(file, signatures.format_secret(signatures.new_secret()))
+    secret_file.create(file, f"{signatures.format_secret(signatures.new_secret())}\n")
     click.echo(f"ekyc: the secret is in {file}: give a copy to the receiver", err=True)
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a new file with mode 0600. Raises ``InvalidInput``."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise InvalidInput(f"{file}: the file exists, and is not replaced: name a new one") from None
-    except OSError as error:
-        raise InvalidInput(f"{file}: cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(f"{text}\n")
-        opened.flush()
-        os.fsync(descriptor)

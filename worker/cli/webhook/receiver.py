@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from worker import signatures
-from worker.cli.time_format import rfc3339
 from worker.http_client import deadline, fault, session
+from worker.ledger.moments import rfc3339
 from worker.signatures import ID, SIGNATURE, Signer
 
 if TYPE_CHECKING:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from worker.errors import EvidenceUnavailable, EvidenceUnsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from types import TracebackType
+
+
+#: The first letters of the name of a file that is being written, where it must have one. A kill leaves it there.
+STAGED: Final = "staged-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,22 @@ class FolderWriter(Protocol):
     def add(self, name: str, body: bytes) -> None:
         """Write a file atomically if the name is free."""
 
+    def add_last(self, name: str, body: bytes) -> None:
+        """Write a file that gets its name after all others are durable, and only if none of their names existed.
+
+        Nothing is added after it.
+        """
+
 
 class Backend(Protocol):
-    """Files under `url`, each written once. Thread-safe, and may be created before a fork.
+    """Files under `url`, each written once but for `replace`. Thread-safe, and may be created before a fork.
 
     Every method raises ``EvidenceUnavailable`` for any error of the file system or the bucket.
     """
 
     url: str
+    #: Whether the store is known to keep what is replaced or removed.
+    keeps_versions: bool = False
 
     def prepare(self) -> None:
         """Create the root folder if it can be created and did not exist when this process first looked."""
@@ -48,6 +60,18 @@ class Backend(Protocol):
         """Write a file atomically if the name is free. False: the file exists already.
 
         In both cases the existing file is durable against a power cut afterwards.
+        """
+
+    def create_all(self, folder: str, files: Sequence[tuple[str, bytes]]) -> Sequence[str]:
+        """Write the files of one folder in their order, as `create` does. Returns the names that existed already.
+
+        Once a name is taken, the files after it are not written.
+        """
+
+    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+        """Write a file atomically, whether or not it exists.
+
+        With `expected`, it replaces only a file with these bytes. False: the file has others, or is gone.
         """
 
     def writing(self, folder: str) -> AbstractContextManager[FolderWriter]:
@@ -65,8 +89,34 @@ class Backend(Protocol):
     def remove(self, path: str) -> None:
         """Remove an existing file."""
 
+    def locked_until(self, path: str, kept_at: datetime) -> datetime | None:
+        """Return when the lock of a file that was written at `kept_at` ends; None: nothing locks it."""
+
     def list(self, folder: str = "") -> Iterator[Found]:
         """Yield every file under `folder`; without a folder, under the URL."""
+
+    def walk(self, folder: str, after: str = "") -> Iterator[Found]:
+        """Yield the files of each folder in `folder`, folder by folder, in an order that stays.
+
+        `after`: the name of a folder; it and those before it are left out.
+        """
+
+    def folders(self, folder: str) -> Iterator[str]:
+        """Yield the names of the folders in `folder`, in their order, each once."""
+
+
+def keep_first(backend: Backend, path: str, body: bytes) -> bytes:
+    """Write a file if its name is free, and return the stored bytes."""
+    if backend.create(path, body):
+        return body
+    kept = backend.read(path)
+    if kept is None:
+        raise busy(f"{backend.url}/{path}")
+    return kept
+
+
+def busy(place: str) -> EvidenceUnavailable:
+    return EvidenceUnavailable(f"another process is writing or removing {place}")
 
 
 def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
@@ -85,11 +135,24 @@ def unsuitable(url: str, why: str) -> EvidenceUnsuitable:
     )
 
 
-@contextmanager
-def clear(doing: str, url: str) -> Iterator[None]:
-    """Convert an error of the operating system into ``EvidenceUnavailable`` with one line."""
-    try:
-        yield
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in a path
-        cause = getattr(error, "strerror", None) or "such a path cannot exist"
-        raise unavailable(doing, url, cause.lower()) from None
+class clear:  # noqa: N801 - used as `contextlib.suppress` is
+    """Converts an error of the operating system in its block into ``EvidenceUnavailable`` with one line.
+
+    A generator with `contextmanager` takes three times as long, and each file needs several of these blocks.
+    """
+
+    __slots__ = ("_doing", "_url")
+
+    def __init__(self, doing: str, url: str) -> None:
+        self._doing = doing
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError | ValueError):  # ValueError: a zero byte in a path
+            cause = getattr(error, "strerror", None) or "such a path cannot exist"
+            raise unavailable(self._doing, self._url, cause.lower()) from None

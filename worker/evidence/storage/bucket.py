@@ -5,27 +5,35 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import from_url
 
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError
 from worker.evidence.storage.backend import Backend, FolderWriter, Found, unavailable, unsuitable
+from worker.evidence.storage.s3 import CHECKSUM, S3Options, shared_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore import UpdateVersion
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 #: A bucket that hangs must not use up the lease of 20 s: by default obstore waits 30 s, and retries for 3 minutes.
 CLIENT: Final[ClientConfig] = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=8)}
 RETRY: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
 
-#: Sent with every object: a bucket with Object Lock requires a checksum, and other buckets check it.
-CHECKSUM: Final = "SHA256"
+#: For a command of a person, who prefers to wait for a bucket that says `SlowDown`: about a minute.
+PATIENT_RETRY: Final[RetryConfig] = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
 
 #: The code of a bucket without conditional writes.
 _UNKNOWN_FEATURE: Final = {"NotImplemented"}
@@ -46,8 +54,16 @@ _MEANINGS: Final = {
     **dict.fromkeys(_NO_BUCKET, "there is no such bucket"),
 }
 
-#: Texts in obstore's own errors, and its classes for an error without a code of the server.
+#: The version of an object that S3 wrote while versioning was suspended.
+_NO_VERSION: Final = "null"
+
+_NO_LOCK: Final = "EKYC_EVIDENCE_LOCK is set, but the bucket was created without Object Lock"
+
+#: Texts in obstore's own errors and in those of a server, and its classes for an error without a code of the server.
 _WORDS: Final = {
+    "External AWS credential provider": "the shared credentials file has no access key any more",
+    "missing Object Lock Configuration": _NO_LOCK,
+    "missing ObjectLockConfiguration": _NO_LOCK,
     "redirect without LOCATION": _MEANINGS["PermanentRedirect"],
     "169.254.169.254": "no credentials were found in the environment",
     "metadata.google.internal": "no credentials were found in the environment",
@@ -56,6 +72,8 @@ _KINDS: Final = {
     UnauthenticatedError: "the credentials are not accepted",
     PermissionDeniedError: "permission denied",
 }
+
+_NO_OPTIONS: Final = S3Options()
 
 #: The prefixes of the variables in which obstore looks for a bucket's credentials.
 ENVIRONMENT: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -71,22 +89,41 @@ class Bucket(Backend):
     #: The process of obstore's threads. They do not survive a fork: a child would wait for ever.
     _process: ClassVar[int | None] = None
 
-    def __init__(self, url: str, scheme: str) -> None:
+    def __init__(
+        self, url: str, scheme: str, options: S3Options = _NO_OPTIONS, *, is_patient: bool = False
+    ) -> None:
         self.url = url.rstrip("/")
+        self._retry = PATIENT_RETRY if is_patient else RETRY
+        self._scheme = scheme
+        self._options = options
+        self._config = _s3_config(options) if scheme == "s3" else {}
+        self._store = self._open()
+        #: Whether a write of this process was answered with a version: the bucket keeps what is replaced.
+        self.keeps_versions = False
+        #: The store that locks what it writes, by the end of the lock; replaced every day.
+        self._locking: dict[datetime, ObjectStore] = {}
+
+    def _open(self, headers: dict[str, str] | None = None) -> ObjectStore:
         # Options given here replace those of the environment, so copy the option that local buckets need.
-        plain = os.environ.get(f"{ENVIRONMENT[scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
-        options: ClientConfig = {**CLIENT, "allow_http": plain}
-        checksum = os.environ.get("AWS_CHECKSUM_ALGORITHM") or CHECKSUM
+        plain = os.environ.get(f"{ENVIRONMENT[self._scheme]}_ALLOW_HTTP", "").lower() in {"1", "true"}
+        client: ClientConfig = {**CLIENT, "allow_http": plain, "default_headers": headers or {}}
         try:
-            self._store = (
-                from_url(url, client_options=options, retry_config=RETRY, checksum_algorithm=checksum)
-                if scheme == "s3"
-                else from_url(url, client_options=options, retry_config=RETRY)
-            )
+            return from_url(self.url, client_options=client, retry_config=self._retry, **self._config)
         except (BaseError, ValueError):
             raise ConfigError(
-                f"EKYC_EVIDENCE_URL: this URL and the {ENVIRONMENT[scheme]}_… variables do not describe a bucket"
+                f"EKYC_EVIDENCE_URL: this URL and the {ENVIRONMENT[self._scheme]}_… variables do not describe a bucket"
             ) from None
+
+    def _writer(self, path: str) -> ObjectStore:
+        """The store that writes an object: one that sends the headers of the lock, if the object is locked."""
+        lock = self._options.lock
+        until = lock.until(path, datetime.now(UTC)) if lock else None
+        if lock is None or until is None:
+            return self._store
+        # The headers of a store cannot change, so each end of a lock has a store of its own.
+        if (writer := self._locking.get(until)) is None:
+            self._locking = {until: (writer := self._open(lock.headers(until)))}
+        return writer
 
     def prepare(self) -> None:
         """Do nothing: a bucket is created together with the rights to it, not here."""
@@ -94,10 +131,42 @@ class Bucket(Backend):
     def create(self, path: str, body: bytes) -> bool:
         with self._use("written"):
             try:
-                run_blocking(self._store.put, path, body, mode="create", use_multipart=False)
+                store = self._writer(path)
+                put = run_blocking(store.put, path, body, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
+            self.keeps_versions |= put["version"] not in {None, _NO_VERSION}
             return True
+
+    def create_all(self, folder: str, files: Sequence[tuple[str, bytes]]) -> Sequence[str]:
+        for name, body in files:
+            if not self.create(f"{folder}/{name}", body):
+                return (name,)
+        return ()
+
+    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+        with self._use("written"):
+            if expected is None:
+                run_blocking(self._store.put, path, body, mode="overwrite", use_multipart=False)
+                return True
+            return run_blocking(self._exchange, path, body, expected)
+
+    def _exchange(self, path: str, body: bytes, expected: bytes) -> bool:
+        try:
+            found = self._store.get(path)
+            if bytes(found.bytes()) != expected:
+                return False
+            version: UpdateVersion = {}
+            if e_tag := found.meta["e_tag"]:
+                version["e_tag"] = e_tag
+            if number := found.meta["version"]:
+                version["version"] = number
+            self._writer(path).put(path, body, mode=version, use_multipart=False)
+        except (FileNotFoundError, PreconditionError) as error:
+            if _code(error) in _NO_BUCKET:
+                raise
+            return False
+        return True
 
     @contextmanager
     def writing(self, folder: str) -> Iterator[FolderWriter]:
@@ -119,12 +188,31 @@ class Bucket(Backend):
         with self._use("removed"):
             run_blocking(self._store.delete, path)
 
+    def locked_until(self, path: str, kept_at: datetime) -> datetime | None:
+        lock = self._options.lock
+        return lock.until(path, kept_at) if lock else None
+
     def list(self, folder: str = "") -> Iterator[Found]:
+        return self._list(folder)
+
+    def walk(self, folder: str, after: str = "") -> Iterator[Found]:
+        # Every name of a file comes before the last character of ASCII.
+        return self._list(folder, f"{folder}/{after}/~" if after else None)
+
+    def _list(self, folder: str, after: str | None = None) -> Iterator[Found]:
         with self._use("listed"):
-            chunks = self._store.list(folder or None, chunk_size=1000)
+            chunks = self._store.list(folder or None, offset=after, chunk_size=1000)
             while chunk := run_blocking(next, chunks, ()):
                 for found in chunk:
                     yield Found(found["path"], found["size"], found["last_modified"])
+
+    def folders(self, folder: str) -> Iterator[str]:
+        last = ""
+        for found in self.list(folder):  # in the order of their names
+            name, below, _ = found.path.removeprefix(f"{folder}/").partition("/")
+            if below and name != last:
+                last = name
+                yield name
 
     @contextmanager
     def _use(self, doing: str) -> Iterator[None]:
@@ -139,6 +227,21 @@ class Bucket(Backend):
             raise unavailable(doing, self.url, _cause(error)) from None
 
 
+def _s3_config(options: S3Options) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "checksum_algorithm": os.environ.get("AWS_CHECKSUM_ALGORITHM") or CHECKSUM,
+        # Not every server has the request that deletes several objects, and one object is deleted at a time.
+        "disable_bulk_delete": True,
+    }
+    if options.encryption:
+        config["server_side_encryption"] = options.encryption
+    if options.kms_key:
+        config["sse_kms_key_id"] = options.kms_key
+    if credentials := shared_credentials():
+        config["credential_provider"] = credentials
+    return config
+
+
 class _Puts(FolderWriter):
     """Puts each file at once, so that the end of the block has nothing to do."""
 
@@ -150,6 +253,10 @@ class _Puts(FolderWriter):
     def add(self, name: str, body: bytes) -> None:
         if not self._bucket.create(f"{self._folder}/{name}", body):
             self.taken.append(name)
+
+    def add_last(self, name: str, body: bytes) -> None:
+        if not self.taken:
+            self.add(name, body)
 
 
 def _code(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import threading
 from contextlib import contextmanager, suppress
@@ -17,10 +18,11 @@ from uuid import uuid4
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError, EvidenceUnavailable
 from worker.evidence.storage import durability
-from worker.evidence.storage.backend import Backend, FolderWriter, Found, clear, unsuitable
+from worker.evidence.storage.backend import STAGED, Backend, FolderWriter, Found, clear, unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -48,22 +50,35 @@ class LocalFolder(Backend):
 
     A file is written without a name, synced, and only then linked to its name; then its folder is synced, and the
     folders above. It uses system calls: through obstore each file took three times the processor time.
+
+    Parameters:
+        make: create the folder. Without it, only `prepare` does.
     """
 
-    def __init__(self, url: str, host: str, path: str) -> None:
+    def __init__(self, url: str, host: str, path: str, *, make: bool = True) -> None:
         self.url = url.rstrip("/")
         root = Path(unquote(path))
         if host or not root.is_absolute():
             raise ConfigError("EKYC_EVIDENCE_URL: give a local folder as file:///path, with three slashes")
-        #: Folders of regions that this process has synced into the root.
+        #: Folders, such as those of regions, that this process has synced up to the root.
         self._synced: set[str] = set()
         self._root = str(root.resolve()).rstrip("/")
         self._chosen: Durability | None = None
         self._choosing = threading.Lock()
         self._prepared = False
-        # A disk that is full or not mounted may recover while this process runs; until then every use raises.
-        with suppress(EvidenceUnavailable):
-            self.prepare()
+        if make:
+            # A disk that is full or not mounted may recover while this process runs; until then every use raises.
+            with suppress(EvidenceUnavailable):
+                self.prepare()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing is there. What cannot be looked at is not missing: its use says why."""
+        try:
+            os.stat(self._root)  # noqa: PTH116 - as the other calls here
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
+        return False
 
     def prepare(self) -> None:
         if self._prepared:
@@ -78,23 +93,55 @@ class LocalFolder(Backend):
 
     def create(self, path: str, body: bytes) -> bool:
         folder, _, name = path.rpartition("/")
-        with self.writing(folder) as files:
+        return not self.create_all(folder, [(name, body)])
+
+    def create_all(self, folder: str, files: Sequence[tuple[str, bytes]]) -> Sequence[str]:
+        with self._writing(folder, ordered=True) as drafts:
             if folder:
                 with clear("written", self.url):
                     self._durability.run(self._make, folder)
-            files.add(name, body)
+            for name, body in files:
+                drafts.add(name, body)
         if folder:
             with clear("written", self.url):
                 self._sync_parents(folder)
-        return not files.taken
+        return drafts.taken
 
-    @contextmanager
-    def writing(self, folder: str) -> Iterator[FolderWriter]:
+    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+        folder, _, name = path.rpartition("/")
         with clear("written", self.url):
-            drafts = _Drafts(f"{self._root}/{folder}", self.url, self._durability)
-        with drafts:
-            yield drafts
-            drafts.publish()
+            if folder:
+                self._durability.run(self._make, folder)
+            if not run_blocking(self._replace, f"{self._root}/{folder}", name, body, expected):
+                return False
+            if folder:
+                self._sync_parents(folder)
+            return True
+
+    def _replace(self, folder: str, name: str, body: bytes, expected: bytes | None) -> bool:
+        with (
+            _opened(self._durability, folder) as descriptor,
+            _locked(f"{folder}/{name}", expected) as is_same,
+        ):
+            if not is_same:
+                return False
+            draft = f"{STAGED}{uuid4().hex}"
+            try:
+                _write_synced(draft, body, descriptor)
+                os.rename(draft, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(draft, dir_fd=descriptor)
+                raise
+            os.fsync(descriptor)
+            return True
+
+    def writing(self, folder: str) -> AbstractContextManager[FolderWriter]:
+        return self._writing(folder)
+
+    def _writing(self, folder: str, *, ordered: bool = False) -> _Drafts:
+        with clear("written", self.url):
+            return _Drafts(f"{self._root}/{folder}", self.url, self._durability, ordered=ordered)
 
     def sync(self, folder: str) -> None:
         with clear("written", self.url), _opened(self._durability, f"{self._root}/{folder}") as descriptor:
@@ -103,14 +150,17 @@ class LocalFolder(Backend):
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):
             try:
-                return self._durability.run(Path(f"{self._root}/{path}").read_bytes)
+                return self._durability.run(_read, f"{self._root}/{path}")
             except FileNotFoundError:
                 self._durability.run(os.stat, self._root)  # raises if the root is gone, not only the file
                 return None
 
     def remove(self, path: str) -> None:
         with clear("removed", self.url):
-            Path(f"{self._root}/{path}").unlink()
+            run_blocking(_remove, f"{self._root}/{path}")
+
+    def locked_until(self, path: str, kept_at: datetime) -> datetime | None:
+        """Return None: nothing locks a file here."""
 
     def list(self, folder: str = "") -> Iterator[Found]:
         with clear("listed", self.url):
@@ -118,6 +168,26 @@ class LocalFolder(Backend):
             if not found:
                 self._durability.run(os.stat, self._root)
             yield from found
+
+    def walk(self, folder: str, after: str = "") -> Iterator[Found]:
+        # In the order of buckets, for which `/` is a character as any other.
+        for name in sorted(self.folders(folder), key=lambda name: f"{name}/"):
+            if not after or f"{name}/" > f"{after}/":
+                with clear("listed", self.url):
+                    found = self._durability.run(tuple, self._found(f"{folder}/{name}"))
+                yield from sorted(found, key=lambda file: file.path)
+
+    def folders(self, folder: str) -> Iterator[str]:
+        with clear("listed", self.url):
+            found = self._durability.run(self._names, folder)
+            if not found:
+                self._durability.run(os.stat, self._root)
+            yield from found
+
+    def _names(self, folder: str) -> Sequence[str]:
+        with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+        return ()
 
     @property
     def _durability(self) -> Durability:
@@ -141,25 +211,32 @@ class LocalFolder(Backend):
                     yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _make(self, folder: str) -> None:
-        """Create the folder of a verification, and the folder of its region."""
-        made = Path(f"{self._root}/{folder}")
+        """Create a folder, and the folders above it.
+
+        Not the root: if it is gone, for example not mounted, a new folder would only hide that.
+        """
+        path = f"{self._root}/{folder}"
         with suppress(FileExistsError):
             try:
-                made.mkdir(FOLDER_MODE)
+                os.mkdir(path, FOLDER_MODE)  # noqa: PTH102 - `Path` takes longer than the system call
             except FileNotFoundError:
-                # Not the root: if it is gone, for example not mounted, a new folder would only hide that.
-                with suppress(FileExistsError):
-                    made.parent.mkdir(FOLDER_MODE)
-                self._synced.discard(made.parent.name)
-                made.mkdir(FOLDER_MODE)
+                above, _, _ = folder.rpartition("/")
+                if not above:
+                    raise
+                self._make(above)
+                self._synced.discard(above)
+                os.mkdir(path, FOLDER_MODE)  # noqa: PTH102
 
     def _sync_parents(self, folder: str) -> None:
         """Make the folder itself durable: the process that created it may have been killed before its sync."""
-        region, _, _ = folder.rpartition("/")
-        self._durability.sync_folder(f"{self._root}/{region}")
-        if region not in self._synced:
-            self._durability.sync_folder(f"{self._root}/")
-            self._synced.add(region)
+        above, _, _ = folder.rpartition("/")
+        self._durability.sync_folder(f"{self._root}/{above}")
+        if above not in self._synced:
+            higher = above
+            while higher:
+                higher, _, _ = higher.rpartition("/")
+                self._durability.sync_folder(f"{self._root}/{higher}")
+            self._synced.add(above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,33 +252,43 @@ class _Draft:
 
 
 class _Drafts(FolderWriter):
-    """Drafts for one folder. At the end of the block, and after a kill, unpublished drafts are gone.
+    """Drafts for one folder. The end of the block publishes them. If it raises, and after a kill, they are gone.
 
     On a file system without nameless files, a kill leaves a file `staged-…` beside the evidence, which is removed
     with the folder.
     """
 
-    def __init__(self, folder: str, url: str, disk: Durability) -> None:
+    def __init__(self, folder: str, url: str, disk: Durability, *, ordered: bool = False) -> None:
         self.taken = []
+        #: Once a name is taken, later drafts get none.
+        self._ordered = ordered
         self._folder = folder
         self._url = url
         self._disk = disk
         self._since = disk.failures
         self._drafts: list[_Draft] = []
+        self._last: _Draft | None = None
 
     def add(self, name: str, body: bytes) -> None:
         with clear("written", self._url):
             self._disk.run(self._write, name, body)
 
-    def publish(self) -> None:
-        """Sync the bytes of all drafts, give them their names, and sync the names."""
+    def add_last(self, name: str, body: bytes) -> None:
+        self.add(name, body)
+        self._last = self._drafts[-1]
+
+    def _publish(self) -> None:
+        """Sync the bytes of all drafts, give them their names, and sync the names; then the name of the last one."""
         with clear("written", self._url):
             if self._drafts:
                 self._disk.sync(*(draft.descriptor for draft in self._drafts), since=self._since)
             with _opened(self._disk, self._folder) as folder:
-                self._disk.run(self._name, folder)
+                self._disk.run(self._name, folder, [each for each in self._drafts if each is not self._last])
                 # Even if all names were taken: their writer may have been killed before this line.
                 self._disk.sync(folder, since=self._since)
+                if self._last and not self.taken:
+                    self._disk.run(self._name, folder, [self._last])
+                    self._disk.sync(folder, since=self._since)
 
     def _write(self, name: str, body: bytes) -> None:
         draft = self._open(name)
@@ -210,12 +297,14 @@ class _Drafts(FolderWriter):
         while rest:
             rest = rest[os.write(draft.descriptor, rest) :]
 
-    def _name(self, folder: int) -> None:
-        for draft in self._drafts:
+    def _name(self, folder: int, drafts: Sequence[_Draft]) -> None:
+        for draft in drafts:
             try:
                 self._link(draft, folder)
             except FileExistsError:
                 self.taken.append(draft.name)
+                if self._ordered:
+                    return
 
     def _link(self, draft: _Draft, folder: int) -> None:
         """Give a draft its name. Raises ``FileExistsError`` if the name is taken, and ``OSError``."""
@@ -240,7 +329,7 @@ class _Drafts(FolderWriter):
             except OSError as error:
                 if error.errno not in _KNOWS_NONE:
                     raise
-        path = f"{self._folder}/staged-{uuid4().hex}"
+        path = f"{self._folder}/{STAGED}{uuid4().hex}"
         return _Draft(name, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE), path, staged=True)
 
     def __enter__(self) -> Self:
@@ -249,8 +338,12 @@ class _Drafts(FolderWriter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._drafts:
-            self._disk.run(self._drop)
+        try:
+            if error is None:
+                self._publish()
+        finally:
+            if self._drafts:
+                self._disk.run(self._drop)
 
     def _drop(self) -> None:
         for draft in self._drafts:
@@ -262,14 +355,90 @@ class _Drafts(FolderWriter):
                     Path(draft.path).unlink()
 
 
+class _opened:  # noqa: N801 - as `clear`
+    """Opens a folder for a block, and yields its descriptor."""
+
+    __slots__ = ("_descriptor", "_disk", "_folder")
+
+    def __init__(self, disk: Durability, folder: str) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._descriptor = -1
+
+    def __enter__(self) -> int:
+        self._descriptor = self._disk.run(os.open, self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        self._disk.run(os.close, self._descriptor)
+
+
 @contextmanager
-def _opened(disk: Durability, folder: str) -> Iterator[int]:
-    """Open a folder for a block, and yield its descriptor."""
-    descriptor = disk.run(os.open, folder, os.O_RDONLY | os.O_DIRECTORY)
+def _locked(path: str, expected: bytes | None) -> Iterator[bool]:
+    """Hold the lock of a file for a block, and yield whether it holds `expected`. None: any file, or none, no lock.
+
+    The lock is on the file itself, which network file systems allow only if it is open for writing.
+    """
+    if expected is None:
+        yield True
+        return
+    descriptor = _lock(path)
     try:
-        yield descriptor
+        yield descriptor is not None and Path(path).read_bytes() == expected
     finally:
-        disk.run(os.close, descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    # `Path` takes longer than the system calls.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.readall()
+
+
+def _remove(path: str) -> None:
+    """Remove a file under its lock: otherwise a replacement of it that has begun would bring it back."""
+    try:
+        descriptor = _lock(path)
+    except PermissionError:
+        # Nor can a process of this account replace it.
+        descriptor = None
+    try:
+        Path(path).unlink()
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(path: str) -> int | None:
+    """Lock a file, and return its descriptor, which holds the lock until it is closed. None: there is no file."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Otherwise it was replaced meanwhile, and this is the lock of the earlier file.
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116 - as `os.fstat`
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _write_synced(name: str, body: bytes, folder: int) -> None:
+    descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE, dir_fd=folder)
+    try:
+        rest = memoryview(body)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _rename_once(path: str, name: str, folder: int) -> None:

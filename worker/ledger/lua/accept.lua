@@ -1,12 +1,18 @@
--- ARGV: identity for this ledger if it has none, identity of the ledger that it replaces, who
+-- ARGV: identity for this ledger if it has none, identity of the ledger that it replaces, who, via, events about it: JSON list
+--   as of `add_deliveries.lua`
 -- A person accepts this ledger as the replacement of another. Returns its identity.
-redis.call('HSETNX', key('ledger'), 'id', ARGV[1])
 local ledger = redis.call('HMGET', key('ledger'), 'id', 'before')
-if ARGV[2] ~= ledger[1] then
+local id = ledger[1] or ARGV[1]
+local now = now_ms()
+if ARGV[2] ~= id then
+  audit(now, 'ledger_accept', ARGV[3], ARGV[4], id, 'in place of ' .. ARGV[2])
+end
+redis.call('HSETNX', key('ledger'), 'id', id)
+if ARGV[2] ~= id then
   redis.call('HSET', key('ledger'), 'before', (ledger[2] and ledger[2] .. ' ' or '') .. ARGV[2])
-  local now = now_ms()
-  act(now, 'accept', ledger[1] .. ' in place of ' .. ARGV[2], ARGV[3])
+  act(now, 'accept', id .. ' in place of ' .. ARGV[2], ARGV[3])
+  add_deliveries('', cjson.decode(ARGV[5]), now)
 end
 redis.call('DEL', key('ledger:replaced'))
 wake()
-return ledger[1]
+return id

@@ -9,6 +9,8 @@
 -- How long `ledger:replaced` is kept, and how often the clock is stored, in ms.
 local REPLACED_FOR = 30000
 local CLOCK_EVERY = 1000
+-- Lines of `minutes`: 60 whole minutes lie between the first and the last of 61, and a line more is spare.
+local MINUTES = 62
 
 local base, limit, lease, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
@@ -71,10 +73,7 @@ local AFTER_A_SUSPECT = 500
 
 -- A crash ends everything that its process has in flight, whatever the batch. So of the verifications with several
 -- crashes only one at a time is in flight, which shows the one that causes them.
-local function may_go(id, starts)
-  if starts < SUSPECT then
-    return true
-  end
+local function may_go(id)
   if redis.call('PTTL', key('suspect')) > lease then
     -- Redis's clock went back, so the key would outlive its lease.
     redis.call('DEL', key('suspect'))
@@ -120,13 +119,30 @@ local function shares(stage, most)
   return found
 end
 
--- Returns how many verifications it took, and the id of the last one.
+-- The bounds of `POLL_LATENESS` in `worker/ledger/histograms.py`, in seconds.
+local LATENESS = { '0.05', '0.25', '1', '5', '15', '60', '300', '3600' }
+
+-- Counts how late a claim polls: one counter for each claim, because one for each verification costs more.
+local function count_lateness(late_ms)
+  local bucket = 'inf'
+  for _, bound in ipairs(LATENESS) do
+    if late_ms <= bound * 1000 then
+      bucket = bound
+      break
+    end
+  end
+  redis.call('HINCRBY', key('counts'), 'took:poll_lateness:' .. bucket, 1)
+end
+
+-- Returns how many verifications it took, the id of the last one, and, of polls, when the oldest one was due.
 local function take(stage, most)
   local together = { base .. string.sub(stage, 1, 1), stage }
   local survivors
-  local taken, newest = 0, nil
+  local taken, newest, oldest_due = 0, nil, nil
 
-  local function put(id, set, starts)
+  local leases = {}
+
+  local function put(id, starts)
     -- After one crash a verification shares a batch with few, after a second crash it is alone. So the one that kills
     -- workers takes ever fewer with it, and the others are not delayed by batches of one.
     local batch = together
@@ -142,44 +158,88 @@ local function take(stage, most)
       end
     end
     batch[#batch + 1] = id
-    redis.call('ZREM', set, id)
     redis.call('HSET', key('v:' .. id), Field.HOLDER, batch[1])
-    redis.call('ZADD', key('leased'), digits(now + lease), id)
+    leases[#leases + 1] = digits(now + lease)
+    leases[#leases + 1] = id
     taken, newest = taken + 1, id
   end
 
   for _, share in ipairs(shares(stage, most)) do
     local set = due_set(stage, share[1])
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', digits(now), 'LIMIT', 0, share[2])) do
-      local starts = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
-      if may_go(id, starts) then
-        put(id, set, starts)
+    local ids = redis.call('ZRANGEBYSCORE', set, '-inf', digits(now), 'LIMIT', 0, share[2])
+    if stage == 'polling' and ids[1] then
+      oldest_due = math.min(oldest_due or math.huge, tonumber(redis.call('ZSCORE', set, ids[1])))
+    end
+    local going, suspects, starts = {}, {}, {}
+    for _, id in ipairs(ids) do
+      starts[id] = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
+      local list = starts[id] < SUSPECT and going or suspects
+      list[#list + 1] = id
+    end
+    if #going > 0 then
+      -- Before all other writes: a Redis without memory allows this one, and then the others.
+      redis.call('ZREM', set, unpack(going))
+    end
+    for _, id in ipairs(suspects) do
+      if may_go(id) then
+        redis.call('ZREM', set, id)
+        going[#going + 1] = id
       else
         redis.call('ZADD', set, digits(now + AFTER_A_SUSPECT), id)
       end
     end
+    for _, id in ipairs(going) do
+      put(id, starts[id])
+    end
+  end
+  if #leases > 0 then
+    redis.call('ZADD', key('leased'), unpack(leases))
   end
   if #together > 2 then
     batches[#batches + 1] = together
   end
-  return taken, newest
+  return taken, newest, oldest_due
 end
 
 -- While the breaker is half-open one verification at a time probes the vendor.
 local health = redis.call('HMGET', key('health'), 'trips', 'probe')
 local tripped, probing_until = tonumber(health[1]), tonumber(health[2]) or 0
-local held = math.max(hold_until(now), tripped and probing_until > now and probing_until or 0)
+local on_hold_until, hold_ended = hold_until(now)
+local held = math.max(on_hold_until, tripped and probing_until > now and probing_until or 0)
 local free, next_permit = permits(rate, now)
 take('routing', limit)
 take('archiving', limit)
 if held == 0 and free > 0 then
-  local taken, newest = take('polling', tripped and 1 or math.min(limit, free))
+  local taken, newest, oldest_due = take('polling', tripped and 1 or math.min(limit, free))
+  if taken > 0 then
+    -- The time of a hold does not count, unless a person ended it, which leaves no trace here.
+    count_lateness(now - math.max(oldest_due, hold_ended))
+  end
   spend(rate, taken, now)
   free, next_permit = permits(rate, now)
   if tripped and taken > 0 then
     held = now + lease
     redis.call('HSET', key('health'), 'probe', digits(held), 'by', newest)
   end
+end
+
+-- Adds a line to `minutes`, from which `worker/ledger/hour.py` computes the rates and the delays of the last hour.
+local function note_minute(counters)
+  local decided, counted, took = 0, {}, {}
+  for at = 1, #counters, 2 do
+    local name, count = counters[at], counters[at + 1]
+    if string.sub(name, 1, 5) == 'took:' then
+      took[#took + 1] = string.sub(name, 6) .. '=' .. count
+    elseif string.sub(name, 1, 9) == 'decision:' then
+      decided = decided + (tonumber(count) or 0)
+    else
+      counted[name] = count
+    end
+  end
+  local line = { digits(now), counted.enqueued or 0, counted.polls or 0, digits(decided), counted.lease_expired or 0 }
+  redis.call('RPUSH', key('minutes'), table.concat(line, '|') .. '|' .. table.concat(took, ' '))
+  redis.call('LTRIM', key('minutes'), -MINUTES, -1)
+  redis.call('PEXPIRE', key('minutes'), MINUTES * 60000)
 end
 
 -- The counters are copied once a minute, so that the growth in the last minutes can be computed.
@@ -192,6 +252,7 @@ if redis.call('EXISTS', copy) == 0 then
     redis.call('HSET', copy, unpack(counters, at, math.min(at + 999, #counters)))
   end
   redis.call('PEXPIRE', copy, 480000)
+  note_minute(counters)
 end
 
 -- The next moment at which a claim can take something.

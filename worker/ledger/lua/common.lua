@@ -10,6 +10,7 @@
 --   quarantine      zset    id -> when it was put into quarantine
 --   feed            zset    id -> position of its decision: the ledger's clock in microseconds, or the newest position plus one
 --                           if that is larger. It keeps a decision for the retention, and always the newest one
+--                           `.` takes the place of the newest one if that is erased
 --   feed:gone       string  the highest position that was removed from it
 --   v:<id>          hash    the verification; its fields are in `worker/ledger/fields.py`
 --   t:<id>          list    steps of the timeline: `<ms>|<event>|<detail>|<worker>`; the newest ones, MOST gives the number
@@ -19,6 +20,8 @@
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
 --                           shadow:<decision>:<decision of the shadow table>
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
+--   minutes         list    a line for each of the last 62 such minutes, for the figures of the last hour:
+--                           `<ms>|<enqueued>|<polls>|<decided>|<leases expired>|<timing>:<bucket>=<count> …`
 --   hold            hash    until, reason, word: the reason as it is counted; at: when it was ordered, as in the act
 --   health          hash    trips: how often the breaker has tripped since the vendor last answered;
 --                           probe: until when the verification that probes the vendor has time; by: its id
@@ -26,9 +29,23 @@
 --   failing         set     the reasons for which calls failed since the vendor last answered
 --   failing:<reason> set    the ids that failed for that reason: the breaker counts verifications, not calls
 --   failing_since   hash    reason -> when its first call failed
---   acts            list    what people did: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
+--   acts            list    what people did to the whole region: `<ms>|<act>|<detail>|<who>`; the newest MAX_ACTS
+--   audit           stream  the region's part of the audit log, see `worker/ledger/audit.py`
+--   audit:evidence  stream  the same, of acts on evidence
+--   audit:erasures  stream  the same, of erasures
+--   …:2, …:3        stream  what was added to one of these while the ids of the streams before were ahead of the clock
+--   audit:counts    hash    dropped:<stream>: entries that newer ones pushed out; refused:<stream>, refused_at:<stream>: acts
+--                           that were refused because their entry could not be added, and when the last one was
 --   suspect         string  the verification in flight that was started SUSPECT times without an outcome
 --   tat             string  GCRA's theoretical arrival time, for the region's rate
+--   legal_holds     zset    id -> since when a legal hold stops its erasure; the evidence store has who and why
+--   closings        zset    id -> when a pipeline says that its business relationship ended, until a worker has stored it
+--   closings:turn   string  while a worker stores closings
+--   closings:stored zset    id -> when its closing was stored; kept for ten minutes, in which no sweep erases the id
+--   e:<id>          set     deliveries of events about a verification, so that an erasure finds them; it does not exist
+--                           without an event
+--   reviewed:<id>   hash    number and verdict of a review -> when it was recorded; kept for a week, in which it is not
+--                           recorded twice
 --   wake            list    a token wakes one sleeping dispatcher
 --   clock           hash    seen: the ledger's clock at a recent claim; ahead: what is added to Redis's own clock, 0 until
 --                           that has jumped; polling, archiving, routing: the turns at that stage, here because every
@@ -37,23 +54,31 @@
 --   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while a dispatcher finds another one here
 --   alarm           hash    at, by: the dispatcher that wakes for the next due moment
 --
+-- Of the log of evidence (see `worker/ledger/evidence_log.py`); none of these keys exists without a key of the log:
+--   log:pending     zset    id -> when its evidence became final, and it was queued to be added to the log
+--   log             hash    seq, size, root: of the newest commit seen; queued, logged, skipped: ids put into the queue and
+--                           taken out of it; fault: why the log is not continued
+--   log:lease       string  the process that continues the log
+--
 -- Of deliveries by webhook; none of these keys exists without an endpoint:
 --   delivering      zset    id of a verification that waits only for endpoints to acknowledge its decision -> since when
 --   endpoints       set     the endpoints that had a delivery here
 --   webhook:<id>    hash    a delivery: endpoint, about (signatureId; '' for other events), type, body, state (waiting,
 --                           failed or acknowledged), at, tries, first (try), last (try), fault (of that try), acknowledged,
---                           holder and starts, as of a verification
+--                           holder and starts, as of a verification; seal: the MAC of the body of a decision
 --   due:webhook:<endpoint>, leased:webhook:<endpoint>  zset  id of a delivery -> as for verifications
 --   failed:webhook:<endpoint>        zset  id of a delivery whose tries are used up -> since when
 --   acknowledged:webhook:<endpoint>  zset  id of a delivery -> when; kept for the retention
 --   endpoint:<name> hash    failures: in a row; trips: holds in a row; failing: since when; worst: most tries of a delivery
 --                           since then; success: the last one; window: how many may be in flight, if it is slowed; slowed:
 --                           when it was last; held: until when; paused, why, who: since when, and by whom; resumed: when
+--   answers:webhook:<endpoint>       list    `<ms>|<answer>` of the last 20 tries, whatever the delivery
 --   tat:webhook:<endpoint>           string  as `tat`
 --   alarm:webhook   hash    as `alarm`
 --
 -- An id is in exactly one of due:*, leased and quarantine until it is done or dropped; `counts` is changed in the script that
--- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always.
+-- moves it. So enqueued = waiting + in flight + quarantined + done + dropped, always. An erasure leaves of a verification
+-- only a hash with the stage `erased`; it stays counted as what it was.
 
 -- The most lines of a list. Faults have a list of their own, so that they never push out steps.
 local MOST = { ['f:'] = 32, ['t:'] = 64 }
@@ -65,6 +90,18 @@ local COUNTS = '|(%d+)|(%d+)|(%d+)|(%d+)$'
 -- Expiry of the list of faults, in case an older release, which does not know the list, ends the verification: in ms.
 local FAULTS_KEPT = 90 * 86400000
 local MAX_ACTS = 1000
+-- The entries that a region's part of the audit log keeps, and for how long, in ms: as in `worker/ledger/audit.py`.
+local AUDIT_KEPT, AUDIT_KEPT_MS = 200000, 400 * 86400000
+-- Old entries of each stream that each new entry removes.
+local AUDIT_REMOVED = 10
+-- The streams of an audit log: ids of a stream only grow, so the next stream is used while one is ahead of the clock.
+local AUDIT_STREAMS = { '', ':2', ':3' }
+-- How far the newest id of a stream may be ahead of the clock, in ms.
+local AUDIT_AHEAD = 2000
+-- Numbers up to this one are exact in Lua.
+local EXACT = 9007199254740992
+-- The end of the year 9999, in ms: no closing time is later.
+local LATEST = 253402300799999
 -- Starts without an outcome after which a verification is a suspect: only one suspect at a time is in flight.
 local SUSPECT = 4
 local STAGES = { 'routing', 'archiving', 'polling' }
@@ -82,6 +119,8 @@ local JUMP_AHEAD = 600000
 -- By stage, the pipelines with a due set, in the order of their turns, each between spaces: ` default shop `. nil: there is
 -- only the default one. `now_ms` reads them.
 local turns = {}
+-- The ledger's clock at a recent claim, 0 if there was none. `now_ms` reads it.
+local last_claim = 0
 
 local function key(name)
   return KEYS[1] .. name
@@ -99,6 +138,7 @@ local function now_ms()
   local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', 'polling', 'archiving', 'routing')
   turns.polling, turns.archiving, turns.routing = clock[3] or nil, clock[4] or nil, clock[5] or nil
   local seen = tonumber(clock[2]) or 0
+  last_claim = seen
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
   local now = redis_ms + (tonumber(clock[1]) or 0)
   if now < seen - JUMP_BACK then
@@ -275,17 +315,143 @@ local function note(id, now, event, detail, worker)
   end
 end
 
+-- Whether an id comes after another one. Ids are compared by bytes, as Redis does it: the operators of Lua compare by the
+-- locale.
+local function is_after(member, id)
+  for at = 1, math.min(#member, #id) do
+    local mine, other = member:byte(at), id:byte(at)
+    if mine ~= other then
+      return mine > other
+    end
+  end
+  return #member > #id
+end
+
+-- The rank of the first member of a sorted set after `id` at `score`. The set may have lost the id, so its place is found by
+-- halves.
+local function rank_after(set, score, id)
+  local low = redis.call('ZCOUNT', set, '-inf', '(' .. score)
+  local high = id == '' and low or low + redis.call('ZCOUNT', set, score, score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_after(redis.call('ZRANGE', set, middle, middle)[1], id) then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low
+end
+
 -- Let an ended verification expire after `retention` ms.
 local function expire(id, retention)
   local in_ms = digits(retention)
   redis.call('PEXPIRE', key('v:' .. id), in_ms)
   redis.call('PEXPIRE', key('t:' .. id), in_ms)
   redis.call('PEXPIRE', key('f:' .. id), in_ms)
+  redis.call('PEXPIRE', key('e:' .. id), in_ms)
 end
 
 local function act(now, name, detail, who)
   redis.call('RPUSH', key('acts'), digits(now) .. '|' .. name .. '|' .. detail .. '|' .. who)
   redis.call('LTRIM', key('acts'), -MAX_ACTS, -1)
+end
+
+-- Count an act that is refused because its entry cannot be added. Redis may refuse this, too: then it has an alert of its own.
+local function count_refused(name, now)
+  redis.pcall('HINCRBY', key('audit:counts'), 'refused:' .. name, 1)
+  redis.pcall('HSET', key('audit:counts'), 'refused_at:' .. name, digits(now))
+end
+
+-- Run a command on a stream of an audit log. An error ends the script, and is counted.
+local function on_audit(name, now, command)
+  local answer = redis.pcall(unpack(command))
+  if type(answer) == 'table' and answer.err then
+    count_refused(name, now)
+    return redis.call(unpack(command))
+  end
+  return answer
+end
+
+-- Count what the newest entry of a stream, which had `before` entries, has pushed out.
+local function count_dropped(name, stream, before)
+  if before >= AUDIT_KEPT then
+    local dropped = before + 1 - redis.call('XLEN', stream)
+    if dropped > 0 then
+      -- A count that somebody else has written must not stop the act, whose entry is there.
+      redis.pcall('HINCRBY', key('audit:counts'), 'dropped:' .. name, dropped)
+    end
+  end
+end
+
+-- The id of a new entry of a stream, and the time of its newest entry, 0 if it has none. The id is nil if the newest one is
+-- ahead of the clock: the writer of that one had a wrong clock, or wrote to Redis directly.
+local function audit_id(name, stream, now)
+  local newest = on_audit(name, now, { 'XREVRANGE', stream, '+', '-', 'COUNT', 1 })[1]
+  if not newest then
+    return digits(now) .. '-0', 0
+  end
+  local at, number = string.match(newest[1], '^(%d+)-(%d+)$')
+  local ms = tonumber(at)
+  if ms < now then
+    return digits(now) .. '-0', ms
+  end
+  if ms <= now + AUDIT_AHEAD and tonumber(number) < EXACT then
+    return at .. '-' .. digits(number + 1), ms
+  end
+  return nil, ms
+end
+
+-- Remove old entries, as XTRIM does by MINID, which Redis has from 6.2 on. An entry is old by three clocks: `now`, that of
+-- somebody else, and the newest entry before. So a jump of Redis's clock removes nothing at once.
+local function trim_audit(name, now, other, newest)
+  local oldest = digits(math.max(math.min(now, other, newest) - AUDIT_KEPT_MS, 0))
+  for _, suffix in ipairs(AUDIT_STREAMS) do
+    local stream = key(name .. suffix)
+    local old = redis.pcall('XRANGE', stream, '-', oldest, 'COUNT', AUDIT_REMOVED)
+    for _, each in ipairs(old) do
+      redis.call('XDEL', stream, each[1])
+    end
+  end
+end
+
+-- Add an entry to an audit log. `other`: the clock of somebody else than Redis.
+local function add_to_audit(name, now, other, entry)
+  for _, suffix in ipairs(AUDIT_STREAMS) do
+    local stream = key(name .. suffix)
+    local id, newest = audit_id(name, stream, now)
+    local before = on_audit(name, now, { 'XLEN', stream })
+    local command = { 'XADD', stream, 'MAXLEN', '~', AUDIT_KEPT, id, unpack(entry) }
+    local added = id and redis.pcall(unpack(command))
+    if type(added) == 'table' and not string.find(added.err, 'ID specified in XADD', 1, true)
+      and not string.find(added.err, 'last possible ID', 1, true) then
+      -- Redis is full, for example: the same again ends the script with its own error.
+      added = on_audit(name, now, command)
+    end
+    if type(added) == 'string' then
+      count_dropped(name, stream, before)
+      trim_audit(name, now, other, newest)
+      return
+    end
+  end
+  count_refused(name, now)
+  error('NOAUDIT: no stream of ' .. key(name) .. ' takes an entry')
+end
+
+-- Add an entry to the region's audit log. `who` is empty if the fleet itself acts, which is no entry.
+-- An act calls this before its first change: Lua undoes nothing, so what cannot be recorded must not have begun.
+local function audit(now, name, who, via, subject, detail)
+  if who ~= '' then
+    local entry = { 'act', name, 'who', who, 'via', via, 'subject', subject, 'detail', detail }
+    local stream = 'audit'
+    if string.sub(name, 1, 14) == 'evidence_erase' then
+      -- A sweep erases thousands: it must not push out looks and verdicts.
+      stream = 'audit:erasures'
+    elseif name == 'verdict' or string.sub(name, 1, 9) == 'evidence_' then
+      stream = 'audit:evidence'
+    end
+    add_to_audit(stream, now, last_claim, entry)
+  end
 end
 
 local function wake()
@@ -294,13 +460,18 @@ local function wake()
   end
 end
 
--- Make `id` due in `set`, and make sure that a dispatcher is awake by then.
-local function make_due(id, set, at, now)
-  redis.call('ZADD', set, digits(at), id)
+-- Make sure that a dispatcher is awake by `at`.
+local function wake_by(at, now)
   local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))
   if at <= now or not alarm or at < alarm then
     wake()
   end
+end
+
+-- Make `id` due in `set`, and make sure that a dispatcher is awake by then.
+local function make_due(id, set, at, now)
+  redis.call('ZADD', set, digits(at), id)
+  wake_by(at, now)
 end
 
 local function quarantine(id, reason, now, worker)
@@ -327,6 +498,15 @@ local function finish(id, retention, waits_since)
   expire(id, retention)
 end
 
+-- Queue a verification for the log of evidence. Returns 1, or 0 if it was queued already.
+local function queue_for_log(id, now)
+  local new = redis.call('ZADD', key('log:pending'), digits(now), id)
+  if new == 1 then
+    redis.call('HINCRBY', key('log'), 'queued', 1)
+  end
+  return new
+end
+
 local function still_suspect(id, lease)
   if redis.call('GET', key('suspect')) == id then
     redis.call('PEXPIRE', key('suspect'), digits(lease))
@@ -339,13 +519,13 @@ local function no_longer_suspect(id)
   end
 end
 
--- When the region's hold ends; 0 if it is not on hold.
+-- When the region's hold ends, 0 if it is not on hold; and when its last hold ended by itself, 0 if that is not known.
 local function hold_until(now)
-  local ends = tonumber(redis.call('HGET', key('hold'), 'until'))
-  if ends and ends > now then
-    return ends
+  local ends = tonumber(redis.call('HGET', key('hold'), 'until')) or 0
+  if ends > now then
+    return ends, 0
   end
-  return 0
+  return 0, ends
 end
 
 -- `id` leaves its lease. If it was the probe, the next verification may probe, whatever the outcome: a probe without an
@@ -422,12 +602,41 @@ local function add_deliveries(about, deliveries, now)
     if redis.call('EXISTS', delivery) == 0 then
       redis.call('HSET', delivery, 'endpoint', each.endpoint, 'about', about, 'type', each.type, 'body', each.body,
         'state', 'waiting', 'at', digits(now))
+      if each.seal then
+        redis.call('HSET', delivery, 'seal', each.seal)
+      end
       redis.call('SADD', key('endpoints'), each.endpoint)
+      if about ~= '' and each.type ~= 'verification.decided' then
+        redis.call('SADD', key('e:' .. about), each.id .. ' ' .. each.endpoint)
+        redis.call('PEXPIRE', key('e:' .. about), FAULTS_KEPT)
+      end
       redis.call('HINCRBY', key('counts'), 'webhook:created:' .. each.endpoint, 1)
       make_delivery_due(each.id, each.endpoint, now, now)
     end
   end
   return table.concat(endpoints, ' ')
+end
+
+-- A moment in ms as RFC 3339, in UTC. The days are counted in years that begin in March, in eras of 400 years.
+local function rfc3339(at)
+  local days, ms = math.floor(at / 86400000) + 719468, at % 86400000
+  local era = math.floor(days / 146097)
+  local day = days - era * 146097
+  local year = math.floor((day - math.floor(day / 1460) + math.floor(day / 36524) - math.floor(day / 146096)) / 365)
+  day = day - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local month = math.floor((5 * day + 2) / 153)
+  day = day - math.floor((153 * month + 2) / 5) + 1
+  year, month = year + era * 400 + (month > 9 and 1 or 0), month + (month > 9 and -9 or 3)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%06.3fZ', year, month, day, math.floor(ms / 3600000),
+    math.floor(ms / 60000) % 60, ms % 60000 / 1000)
+end
+
+-- Add events about a hold. `until` in their bodies is null, and becomes the end of the hold.
+local function announce_hold(events, ends, now)
+  for _, each in ipairs(events) do
+    each.body = string.gsub(each.body, '"until":null', '"until":"' .. rfc3339(ends) .. '"')
+  end
+  add_deliveries('', events, now)
 end
 
 -- An endpoint has acknowledged the decision of a verification, which ends if it waited for that alone.
@@ -462,5 +671,39 @@ local function fail_delivery(id, endpoint, about, fault, now)
   redis.call('HINCRBY', key('counts'), 'webhook:given_up:' .. endpoint, 1)
   if about ~= '' and redis.call('EXISTS', key('v:' .. about)) == 1 then
     note(about, now, 'not_delivered', endpoint .. ' ' .. fault, '')
+  end
+end
+
+local function forget_delivery(id, endpoint)
+  for _, set in ipairs({ 'due:webhook:', 'leased:webhook:', 'failed:webhook:', 'acknowledged:webhook:' }) do
+    redis.call('ZREM', key(set .. endpoint), id)
+  end
+  redis.call('DEL', key('webhook:' .. id))
+end
+
+-- Remove everything about a verification, and leave a mark: an enqueue finds it known, and a late message finds nothing
+-- to do. `deliveries`: id and endpoint of each delivery of its decision that there may be. `reason`: kept with the mark.
+local function erase(id, deliveries, now, reason)
+  for at = 1, #deliveries, 2 do
+    forget_delivery(deliveries[at], deliveries[at + 1])
+  end
+  for _, each in ipairs(redis.call('SMEMBERS', key('e:' .. id))) do
+    forget_delivery(string.match(each, '^(%S+) (%S+)$'))
+  end
+  for _, set in ipairs({ 'leased', 'quarantine', 'delivering', 'closings', 'closings:stored' }) do
+    redis.call('ZREM', key(set), id)
+  end
+  local position = redis.call('ZSCORE', key('feed'), id)
+  if position then
+    if redis.call('ZRANGE', key('feed'), -1, -1)[1] == id then
+      -- Positions only grow, so the newest one must stay.
+      redis.call('ZADD', key('feed'), position, '.')
+    end
+    redis.call('ZREM', key('feed'), id)
+  end
+  redis.call('DEL', key('v:' .. id), key('t:' .. id), key('f:' .. id), key('e:' .. id), key('reviewed:' .. id))
+  redis.call('HSET', key('v:' .. id), Field.STAGE, 'erased', Field.ERASED_AT, digits(now))
+  if reason then
+    redis.call('HSET', key('v:' .. id), Field.REASON, reason)
   end
 end

@@ -1,17 +1,24 @@
--- ARGV: who, why, retention_ms, id, id, …
+-- ARGV: who, via, why, retention_ms, events: as of `requeue.lua`, id, id, …
 -- Ends verifications in quarantine without a decision. Returns for each id: 1 it was in quarantine, 0 it was not.
 local now = now_ms()
+local events = cjson.decode(ARGV[5])
 local answer = {}
-for at = 4, #ARGV do
+for at = 6, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  if redis.call('ZREM', key('quarantine'), id) == 1 then
+  if redis.call('ZSCORE', key('quarantine'), id) then
+    audit(now, 'quarantine_drop', ARGV[1], ARGV[2], id, ARGV[3])
+    redis.call('ZREM', key('quarantine'), id)
     redis.call('HSET', verification, Field.STAGE, 'dropped')
     redis.call('HDEL', verification, Field.CONTEXT)
     redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
     redis.call('HINCRBY', key('counts'), 'dropped', 1)
-    note(id, now, 'dropped', ARGV[2], ARGV[1])
-    expire(id, ARGV[3])
+    note(id, now, 'dropped', ARGV[3], ARGV[1])
+    expire(id, ARGV[4])
+    if redis.call('EXISTS', key('log')) == 1 then
+      queue_for_log(id, now)
+    end
+    add_deliveries(id, events[id] or {}, now)
     answer[#answer + 1] = 1
   else
     answer[#answer + 1] = 0

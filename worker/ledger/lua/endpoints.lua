@@ -1,6 +1,7 @@
 -- ARGV: endpoints that are configured
 -- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
--- Returns { now, { endpoint, { field, value, … }, waiting, due, first moment or nil, in flight, failed, acknowledged }, … }:
+-- Returns { now, { endpoint, { field, value, … }, waiting, due, first moment or nil, in flight, failed, acknowledged,
+-- { '<ms>|<answer>', … } }, … }:
 -- of the configured ones and of others that had a delivery here.
 local now = now_ms()
 local known, answer = {}, { now }
@@ -19,6 +20,7 @@ local function add(endpoint)
     redis.call('ZCARD', key('leased:webhook:' .. endpoint)),
     redis.call('ZCARD', key('failed:webhook:' .. endpoint)),
     redis.call('ZCARD', key('acknowledged:webhook:' .. endpoint)),
+    redis.call('LRANGE', key('answers:webhook:' .. endpoint), 0, -1),
   }
 end
 for _, endpoint in ipairs(ARGV) do

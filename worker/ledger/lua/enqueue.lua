@@ -4,27 +4,32 @@
 local call, pipeline = ARGV[1], ARGV[2] ~= '' and ARGV[2]
 local now = now_ms()
 local answer = {}
-local new = 0
+-- Scores and ids of the new ones.
+local due = {}
 for at = 3, #ARGV, 2 do
   local id, context = ARGV[at], ARGV[at + 1]
   local verification = key('v:' .. id)
   if redis.call('EXISTS', verification) == 1 then
     answer[#answer + 1] = redis.call('HGET', verification, Field.CALL) == call and 1 or 0
   else
-    redis.call('HSET', verification, Field.STAGE, 'polling', Field.ENQUEUED_AT, digits(now), Field.CALL, call)
+    local fields = { Field.STAGE, 'polling', Field.ENQUEUED_AT, digits(now), Field.CALL, call }
     if context ~= '' then
-      redis.call('HSET', verification, Field.CONTEXT, context)
+      fields[#fields + 1] = Field.CONTEXT
+      fields[#fields + 1] = context
     end
     if pipeline then
-      redis.call('HSET', verification, Field.PIPELINE, pipeline)
+      fields[#fields + 1] = Field.PIPELINE
+      fields[#fields + 1] = pipeline
     end
-    redis.call('ZADD', joined_set('polling', pipeline), digits(now), id)
+    redis.call('HSET', verification, unpack(fields))
+    due[#due + 1] = digits(now)
+    due[#due + 1] = id
     answer[#answer + 1] = 1
-    new = new + 1
   end
 end
-if new > 0 then
-  redis.call('HINCRBY', key('counts'), 'enqueued', new)
+if #due > 0 then
+  redis.call('ZADD', joined_set('polling', pipeline), unpack(due))
+  redis.call('HINCRBY', key('counts'), 'enqueued', #due / 2)
   wake()
 end
 return answer

@@ -1,7 +1,7 @@
 -- ARGV: position, limit, rewind
 -- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
--- Returns { position read from, highest position removed, newest position, { id, position, decision }, … }: the decisions after
--- the position, in their order; '' for a decision that has expired. A position beyond the newest one is from before a failover that lost the
+-- Returns { position read from, highest position removed, newest position, { id, position, decision, signature }, … }:
+-- the decisions after the position, in their order; '' for a decision that has expired, or that has no signature. A position beyond the newest one is from before a failover that lost the
 -- end of the feed: reading begins at `rewind` before the newest.
 local after, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local newest = tonumber(redis.call('ZRANGE', key('feed'), -1, -1, 'WITHSCORES')[2])
@@ -11,7 +11,10 @@ end
 local answer = { digits(after), redis.call('GET', key('feed:gone')) or '0', digits(newest or 0) }
 local found = redis.call('ZRANGEBYSCORE', key('feed'), '(' .. digits(after), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
 for at = 1, #found, 2 do
-  local decision = redis.call('HGET', key('v:' .. found[at]), Field.DECISION) or ''
-  answer[#answer + 1] = { found[at], digits(tonumber(found[at + 1])), decision }
+  -- `.` is a decision that was erased.
+  if found[at] ~= '.' then
+    local kept = redis.call('HMGET', key('v:' .. found[at]), Field.DECISION, Field.DECISION_SIGNATURE)
+    answer[#answer + 1] = { found[at], digits(tonumber(found[at + 1])), kept[1] or '', kept[2] or '' }
+  end
 end
 return answer

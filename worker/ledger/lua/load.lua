@@ -7,25 +7,41 @@ local now = watched_now_ms(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local held = stage == 'polling' and hold_until(now) or 0
 local ahead = math.floor(tonumber(redis.call('HGET', key('clock'), 'ahead')) or 0)
 local answer, leases = { { now, ahead } }, {}
+-- Whether the batch holds a verification, given its hash: read as a whole, because it is mostly returned as a whole.
+-- Returns its pipeline, its starts and the position of its holder.
+local function read(flat)
+  local found = {}
+  for at = 1, #flat, 2 do
+    found[flat[at]] = at + 1
+  end
+  local starts = tonumber(flat[found[Field.STARTS]]) or 0
+  if flat[found[Field.HOLDER]] == batch and flat[found[Field.STAGE]] == stage then
+    return true, flat[found[Field.PIPELINE]], starts, found[Field.HOLDER]
+  end
+end
+
 for at = 7, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  local seen = redis.call('HMGET', verification, Field.HOLDER, Field.STAGE, Field.PIPELINE)
-  if seen[1] == batch and seen[2] == stage then
+  local flat = redis.call('HGETALL', verification)
+  local is_held, pipeline, starts, held_at = read(flat)
+  if is_held then
     if held > 0 then
       redis.call('HDEL', verification, Field.HOLDER)
       redis.call('ZREM', key('leased'), id)
       no_longer_suspect(id)
       end_probe(id)
-      make_due(id, joined_set(stage, seen[3]), now, now)
+      make_due(id, joined_set(stage, pipeline), now, now)
     else
-      redis.call('HSET', verification, Field.HOLDER, holder)
-      if redis.call('HINCRBY', verification, Field.STARTS, 1) > SUSPECT then
+      starts = starts + 1
+      redis.call('HSET', verification, Field.HOLDER, holder, Field.STARTS, digits(starts))
+      if starts > SUSPECT then
         redis.call('SET', key('suspect'), id, 'PX', digits(lease))
       end
       leases[#leases + 1] = digits(now + lease)
       leases[#leases + 1] = id
-      answer[#answer + 1] = { id, redis.call('HGETALL', verification) }
+      flat[held_at] = holder
+      answer[#answer + 1] = { id, flat }
     end
   end
 end

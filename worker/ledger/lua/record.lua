@@ -1,8 +1,10 @@
--- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, one for an id:
---   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'same', in_ms, reason,
+-- ARGV: batch, holder, lease_ms, retention_ms, worker, JSON list of writes, logs = '1' if the log of evidence is kept,
+--   JSON list of events that are added if a write closes the breaker.
+-- A write for an id:
+--   { id, to = stage that follows, place = 'due' | 'back' | 'held' | 'done' | 'quarantine' | 'erased' | 'same', in_ms, reason,
 --     set = { field: value }, count = { counter: n }, event, detail, answer = kind of the vendor's answer,
 --     deliveries = those of a first decision: { { id, endpoint, type, body }, … }, events = likewise, always added,
---     trip = { after, first_ms, longest_ms, reason, lasting_ms } }
+--     trip = { after, first_ms, longest_ms, reason, lasting_ms }, held = events, added if it puts the region on hold }
 --   due: wait in_ms; back: due now, as if it had not been started; held: continue in the same batch;
 --   same: stay as it is, under the same holder
 -- The fence: a write for a verification that this batch does not hold at this stage changes nothing.
@@ -12,22 +14,33 @@ local batch, holder, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[
 local now = now_ms()
 local answer = {}
 
--- Scores and ids for one ZADD, because one command for each verification of a batch costs more.
-local leases = {}
+-- Scores and ids for one ZADD, because one command for each verification of a batch costs more; likewise ids for one ZREM,
+-- and scores and ids by due set.
+local leases, unleased, due = {}, {}, {}
+-- The earliest of those scores.
+local soonest = math.huge
 
 local function renew_lease(id)
   leases[#leases + 1] = digits(now + lease)
   leases[#leases + 1] = id
 end
 
+-- A field without a value is removed.
 local function store(verification, fields)
-  local flat = {}
+  local flat, empty = {}, {}
   for name, value in pairs(fields) do
-    flat[#flat + 1] = name
-    flat[#flat + 1] = value
+    if value == '' then
+      empty[#empty + 1] = name
+    else
+      flat[#flat + 1] = name
+      flat[#flat + 1] = value
+    end
   end
   if #flat > 0 then
     redis.call('HSET', verification, unpack(flat))
+  end
+  if #empty > 0 then
+    redis.call('HDEL', verification, unpack(empty))
   end
 end
 
@@ -39,33 +52,47 @@ function place.same(write)
 end
 
 function place.held(write)
-  redis.call('HDEL', key('v:' .. write.id), Field.STARTS, Field.NUDGED)
   renew_lease(write.id)
 end
 
+local function due_at_end(id, set, at)
+  unleased[#unleased + 1] = id
+  local members = due[set] or {}
+  due[set] = members
+  members[#members + 1] = digits(at)
+  members[#members + 1] = id
+  soonest = math.min(soonest, at)
+end
+
 function place.due(write, pipeline)
-  redis.call('ZREM', key('leased'), write.id)
-  redis.call('HDEL', key('v:' .. write.id), Field.HOLDER, Field.STARTS, Field.NUDGED)
-  make_due(write.id, joined_set(write.to, pipeline), now + (write.nudged and 0 or write.in_ms), now)
+  due_at_end(write.id, joined_set(write.to, pipeline), now + (write.nudged and 0 or write.in_ms))
 end
 
 function place.back(write, pipeline)
-  redis.call('ZREM', key('leased'), write.id)
   redis.call('HDEL', key('v:' .. write.id), Field.HOLDER)
   if redis.call('HINCRBY', key('v:' .. write.id), Field.STARTS, -1) <= 0 then
     redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
   end
-  make_due(write.id, joined_set(write.to, pipeline), now, now)
+  due_at_end(write.id, joined_set(write.to, pipeline), now)
 end
 
 function place.done(write)
-  redis.call('ZREM', key('leased'), write.id)
+  unleased[#unleased + 1] = write.id
   finish(write.id, retention, write.waits and now)
+  if ARGV[7] == '1' then
+    queue_for_log(write.id, now)
+  end
 end
 
 function place.quarantine(write)
   redis.call('ZREM', key('leased'), write.id)
   quarantine(write.id, write.reason, now, worker)
+end
+
+-- The evidence store says that it was erased, and this ledger did not know.
+function place.erased(write)
+  erase(write.id, {}, now)
+  expire(write.id, retention)
 end
 
 -- The circuit breaker. `by` has the number of verifications in a row and the time that it takes to trip, and the length of
@@ -143,7 +170,7 @@ local decided = {}
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
   local seen = redis.call(
-    'HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE
+    'HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE, Field.DECISION_NAME
   )
   if seen[1] ~= holder then
     answer[number] = 0
@@ -154,14 +181,13 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     write.nudged = seen[3] and write.answer == 'pending' and write.to == 'polling'
     if write.place == 'held' or write.place == 'due' then
       fields[Field.STAGE] = write.to
-    end
-    if write.place == 'held' then
-      fields[Field.HOLDER] = batch
+      fields[Field.HOLDER] = write.place == 'held' and batch or ''
+      fields[Field.STARTS], fields[Field.NUDGED] = '', ''
     end
     if write.event == 'settled' or write.event == 'settled_late' then
       fields[Field.SETTLED_AT] = digits(now)
     end
-    if fields[Field.DECISION] and not redis.call('HGET', verification, Field.DECISION_NAME) then
+    if (fields[Field.DECISION] or '') ~= '' and not seen[6] then
       decided[#decided + 1] = write.id
       if write.deliveries then
         fields[Field.DELIVERIES] = add_deliveries(write.id, write.deliveries, now)
@@ -175,8 +201,12 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.trip then
       forgotten = false
       answer[number] = trip(write.id, write.trip)
+      if answer[number] > 1 then
+        announce_hold(write.held or {}, answer[number], now)
+      end
     elseif write.answer and answered() then
       answer[number] = 2
+      add_deliveries('', cjson.decode(ARGV[8]), now)
     end
     for counter, by in pairs(write.count) do
       counted[counter] = (counted[counter] or 0) + by
@@ -193,6 +223,15 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
       after(write.id, lease)
     end
   end
+end
+if #unleased > 0 then
+  redis.call('ZREM', key('leased'), unpack(unleased))
+end
+for set, members in pairs(due) do
+  redis.call('ZADD', set, unpack(members))
+end
+if soonest < math.huge then
+  wake_by(soonest, now)
 end
 if #leases > 0 then
   redis.call('ZADD', key('leased'), unpack(leases))

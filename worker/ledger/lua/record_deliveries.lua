@@ -1,6 +1,7 @@
 -- ARGV: holder, endpoint, retention_ms, worker, most tries, pause_ms, most in flight, JSON list of outcomes, one for an id:
---   { id, is = 'acknowledged' | 'failed' | 'back', fault, in_ms, hold_ms (the endpoint asks for it, or 0), first_hold_ms,
---     longest_hold_ms, after, slow = the endpoint has too much to do, gone = it wants no more }
+--   { id, is = 'acknowledged' | 'failed' | 'back' | 'forged', fault, in_ms, hold_ms (the endpoint asks for it, or 0), first_hold_ms,
+--     longest_hold_ms, after, answer = 'HTTP_204' of an acknowledgement, if it is known, slow = the endpoint has too much to do, gone = it wants no more },
+--   JSON object of events about its pause, by the reason of the pause
 -- The fence: an outcome of a delivery that the holder does not hold changes nothing.
 -- Returns for each: 0 nothing was written; 1 it was; 2 its tries are used up; 3 the endpoint is paused now;
 --   4 the endpoint answers again
@@ -11,8 +12,9 @@ local name = key('endpoint:' .. endpoint)
 local due, leased = key('due:webhook:' .. endpoint), key('leased:webhook:' .. endpoint)
 local answer = {}
 
--- How often an endpoint is slowed at most, and how many old deliveries one call removes.
+-- How often an endpoint is slowed at most, how many answers of it are kept, and how many old deliveries one call removes.
 local SLOWED_EVERY = 1000
+local MOST_ANSWERS = 20
 local REMOVED_AT_ONCE = 100
 
 local function number(field)
@@ -43,6 +45,7 @@ end
 local function pause_it(why)
   redis.call('HSET', name, 'paused', digits(now), 'why', why, 'who', '')
   count('paused')
+  add_deliveries('', cjson.decode(ARGV[9])[why] or {}, now)
 end
 
 local function hold_until_at_least(ends)
@@ -113,6 +116,12 @@ function outcomes.acknowledged(outcome, delivery, about)
   return succeeded() and 4 or 1
 end
 
+-- No worker made its body. A person may look at it; the endpoint has nothing to do with it.
+function outcomes.forged(outcome, delivery, about)
+  fail_delivery(outcome.id, endpoint, about, outcome.fault, now)
+  return 2
+end
+
 function outcomes.failed(outcome, delivery, about)
   redis.call('HDEL', delivery, 'starts')
   local tries = redis.call('HINCRBY', delivery, 'tries', 1)
@@ -131,6 +140,7 @@ function outcomes.failed(outcome, delivery, about)
   return paused_now and 3 or 1
 end
 
+local answers = {}
 for at, outcome in ipairs(cjson.decode(ARGV[8])) do
   local delivery = key('webhook:' .. outcome.id)
   local seen = redis.call('HMGET', delivery, 'holder', 'about')
@@ -140,7 +150,16 @@ for at, outcome in ipairs(cjson.decode(ARGV[8])) do
     redis.call('ZREM', leased, outcome.id)
     redis.call('HDEL', delivery, 'holder')
     answer[at] = outcomes[outcome.is](outcome, delivery, seen[2])
+    local said = ({ acknowledged = outcome.answer, failed = outcome.fault })[outcome.is]
+    if said then
+      answers[#answers + 1] = digits(now) .. '|' .. said
+    end
   end
+end
+
+if #answers > 0 then
+  redis.call('RPUSH', key('answers:webhook:' .. endpoint), unpack(answers))
+  redis.call('LTRIM', key('answers:webhook:' .. endpoint), -MOST_ANSWERS, -1)
 end
 
 local acknowledged = key('acknowledged:webhook:' .. endpoint)

@@ -1,15 +1,16 @@
--- ARGV: who, id, id, …
+-- ARGV: who, via, name of the act in the audit log, id, id, …
 -- Makes deliveries due now, with all their tries, whatever became of them.
 -- Returns for each: 1 it is due; 0 a worker is sending it, or it is not known.
 local now = now_ms()
 local answer = {}
-for at = 2, #ARGV do
+for at = 4, #ARGV do
   local id = ARGV[at]
   local delivery = key('webhook:' .. id)
   local seen = redis.call('HMGET', delivery, 'endpoint', 'holder', 'about')
   if not seen[1] or seen[2] then
     answer[#answer + 1] = 0
   else
+    audit(now, ARGV[3], ARGV[1], ARGV[2], seen[3] ~= '' and seen[3] or seen[1], seen[1] .. ' ' .. id)
     -- An acknowledged delivery expires; a new key does not.
     local fields = redis.call('HGETALL', delivery)
     redis.call('DEL', delivery)

@@ -1,10 +1,12 @@
--- ARGV: who
+-- ARGV: who, via, events about it: JSON list as of `add_deliveries.lua`
 -- Ends the region's hold now and closes its breaker. Returns 1 if the region was on hold or half-open, else 0.
 local now = now_ms()
 local on_hold = hold_until(now) > 0
 local held = on_hold or redis.call('EXISTS', key('health')) == 1
 if held then
-  act(now, 'resume', on_hold and redis.call('HGET', key('hold'), 'reason') or 'it was half-open', ARGV[1])
+  local detail = on_hold and redis.call('HGET', key('hold'), 'reason') or 'it was half-open'
+  audit(now, 'region_resume', ARGV[1], ARGV[2], '', detail)
+  act(now, 'resume', detail, ARGV[1])
 end
 -- The stored refusal of a token also goes: it stands for some seconds and would order the next hold.
 redis.call('DEL', key('hold'), key('health'), key('token:refused'))
@@ -12,5 +14,6 @@ forget_failures()
 if held then
   -- What waited for the end of the hold is due now.
   wake()
+  add_deliveries('', cjson.decode(ARGV[3]), now)
 end
 return held and 1 or 0

@@ -1,10 +1,11 @@
--- ARGV: endpoint, who, at once, first call of a resumption: 1 or 0
+-- ARGV: endpoint, who, via, at once, first call of a resumption: 1 or 0
 -- Resumes an endpoint: what waits for it is due now, at most `at once` with each call, and its tries start over.
 -- Returns { 1 if it was paused, how many deliveries were made due }.
-local endpoint, at_once = ARGV[1], tonumber(ARGV[3])
+local endpoint, at_once = ARGV[1], tonumber(ARGV[4])
 local name, now = key('endpoint:' .. endpoint), now_ms()
 local was_paused = redis.call('HGET', name, 'paused') and 1 or 0
-if ARGV[4] == '1' then
+if ARGV[5] == '1' then
+  audit(now, 'endpoint_resume', ARGV[2], ARGV[3], endpoint, was_paused == 1 and '' or 'it was not paused')
   redis.call('HDEL', name, 'paused', 'why', 'who', 'failures', 'failing', 'trips', 'worst', 'held', 'window', 'slowed')
   redis.call('HSET', name, 'resumed', digits(now))
   if was_paused == 1 then

@@ -17,9 +17,10 @@ from worker.observability.metrics.label import OTHER, FirstSeen, Label, few
 from worker.observability.metrics.shadow import ShadowDifferences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from worker.decisions.table import Table
+    from worker.ledger.evidence_log import LogState
 
 #: Names of pipelines that one process of `web` tells apart: a label whose values anyone may choose needs a bound.
 MAX_PIPELINES: Final = 64
@@ -29,7 +30,7 @@ MetricOfRegion: TypeAlias = Figure | Tally | Spread | ShadowDifferences
 
 def catalogue(table: Table) -> tuple[MetricOfRegion, ...]:
     """Return all metrics. The decision table defines which decisions and codes there are."""
-    return (*_now(), *_so_far(), *_ends(table), *_around(), *_spreads())
+    return (*_now(), *_so_far(), *_ends(table), *_around(), *_log(), *_spreads())
 
 
 def _now() -> Iterator[MetricOfRegion]:
@@ -221,6 +222,34 @@ def _around() -> Iterator[MetricOfRegion]:
         "Token requests for which the vendor issued no token, by the kind of its answer.",
         Label("answer", tuple(kind.kind for kind in get_args(TokenFault))),
         lambda reading: reading.counts.tokens_refused,
+    )
+
+
+def _log() -> Iterator[MetricOfRegion]:
+    """The log of evidence. Missing in a region without one."""
+
+    def figure(name: str, text: str, read: Callable[[LogState], float]) -> Figure:
+        return Figure(name, text, lambda reading: read(reading.log) if reading.log.is_kept else None)
+
+    yield figure(
+        "ekyc_evidence_log_entries",
+        "Entries of the region's log of evidence, as the ledger has last seen it. Missing if no log is kept.",
+        lambda log: log.seen.size,
+    )
+    yield figure(
+        "ekyc_evidence_log_pending",
+        "Ended verifications that are not in the log of evidence yet.",
+        lambda log: log.pending,
+    )
+    yield figure(
+        "ekyc_evidence_log_oldest_pending_seconds",
+        "Seconds for which the oldest of these has waited; 0 if none.",
+        lambda log: log.oldest_pending_s,
+    )
+    yield figure(
+        "ekyc_evidence_log_damaged",
+        "1 if the log of evidence was changed, cut off or rolled back, so that nothing is added to it, else 0.",
+        lambda log: float(bool(log.fault)),
     )
 
 

@@ -10,12 +10,14 @@ from prometheus_client.registry import Collector
 from worker.advance.token_store import TokenStore
 from worker.errors import LedgerUnavailable
 from worker.evidence.ledger_identity import LedgerWatch
-from worker.ledger import Ledger, Stats
+from worker.ledger import Ledger, Stats, audit_state
 from worker.ledger.connection import translated
+from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.ledger import REFUSALS
 from worker.ledger.redis_health import Memory, RedisHealth
 from worker.ledger.webhooks import Webhooks
 from worker.ledger.worker_registry import WorkerRegistry
+from worker.observability.metrics.audit_log import audit_log_metrics
 from worker.observability.metrics.catalogue import catalogue
 from worker.observability.metrics.endpoints import endpoint_metrics
 from worker.observability.metrics.families import Reading
@@ -57,6 +59,7 @@ class Metrics(Collector):
     ) -> None:
         self._census = Stats(redis)
         self._tokens = TokenStore(redis)
+        self._logs = EvidenceLogQueue(redis)
         self._registry = WorkerRegistry(redis)
         self._room = RedisHealth(redis)
         self._redis = redis
@@ -77,6 +80,7 @@ class Metrics(Collector):
                 refusals: Mapping[Any, Any] = self._redis.hgetall(REFUSALS)
                 durability = self._room.durability()
                 endpoints = self._states()
+                audit_log = audit_state.read(self._redis, self._regions)
         except LedgerUnavailable:
             yield _up(0)
             return
@@ -88,6 +92,7 @@ class Metrics(Collector):
         yield _replaced(replaced)
         yield _refused({field.decode(): int(count) for field, count in refusals.items()})
         yield _decisions_unread(self._unread.read() if self._unread else None)
+        yield from audit_log_metrics(audit_log)
         yield from endpoint_metrics(endpoints)
         for metric in self._catalogue:
             yield metric.family(readings)
@@ -102,6 +107,7 @@ class Metrics(Collector):
         yield _replaced({})
         yield _refused({})
         yield _decisions_unread(None)
+        yield from audit_log_metrics(())
         yield from endpoint_metrics({})
         for metric in self._catalogue:
             yield metric.family({})
@@ -112,7 +118,7 @@ class Metrics(Collector):
         return {region: self._webhooks.endpoints(region, self._endpoints) for region in self._regions}
 
     def _read(self, region: str) -> Reading:
-        return Reading(self._census.counts(region), self._tokens.read(region))
+        return Reading(self._census.counts(region), self._tokens.read(region), self._logs.state(region))
 
 
 def _up(value: int) -> Metric:

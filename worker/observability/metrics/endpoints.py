@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import GaugeMetricFamily
 
-from worker.policy.webhooks import LIMITS
+from worker.policy.webhooks import LIMITS, overdue_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,11 +33,6 @@ class OfEndpoint:
         return family
 
 
-def _overdue_s(one: EndpointState) -> float:
-    held = one.is_paused or (one.held_until_ms or 0) > one.now_ms
-    return 0.0 if held or one.due_at_ms is None else max((one.now_ms - one.due_at_ms) / 1000, 0.0)
-
-
 _METRICS: Final = (
     OfEndpoint(
         "ekyc_webhooks_waiting",
@@ -53,7 +48,7 @@ _METRICS: Final = (
     OfEndpoint(
         "ekyc_webhooks_oldest_due_seconds",
         "Seconds since the longest due delivery to an endpoint became due; 0 if none, and while it is paused or held.",
-        _overdue_s,
+        overdue_s,
     ),
     OfEndpoint(
         "ekyc_endpoint_paused",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from worker.advance.token_store import Stored
+    from worker.ledger.evidence_log import LogState
     from worker.ledger.histograms import Timing
     from worker.ledger.models import Counts
     from worker.observability.metrics.label import FirstSeen, Label
@@ -30,6 +31,7 @@ class Reading:
 
     counts: Counts
     token: Stored
+    log: LogState
 
 
 @dataclass(frozen=True, slots=True)

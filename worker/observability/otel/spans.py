@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, StatusCode
 
-from worker.decisions.delivery import Outgoing
+from worker.ledger.fields import Field
 from worker.ledger.models import Stage
 from worker.ledger.transitions import Destination, Transition
 from worker.version import __version__
@@ -96,7 +96,7 @@ def _describe(span: Span, made: object) -> None:
             span.set_attributes({name: text for name, text in attributes.items() if text})
             if made.place is Destination.DUE:
                 span.set_attribute("ekyc.countdown_s", made.in_s)
+            if name := made.fields.get(Field.DECISION_NAME):
+                span.set_attribute("ekyc.decision", str(name))
             if made.place is Destination.QUARANTINE or made.event == "fault":
                 span.set_status(StatusCode.ERROR)
-        case Outgoing():
-            span.set_attribute("ekyc.decision", made.name)

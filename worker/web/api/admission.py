@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flask import current_app, g, request
+from flask import current_app
 
 from worker.policy import api_tokens
 from worker.web.api.backend import backend
+from worker.web.api.current import current
 from worker.web.api.failed_tokens import SECRET, bearer
 from worker.web.api.problems import (
     BAD_REQUEST,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from worker.policy.api_tokens import Token
+    from worker.web.api.backend import Backend
+    from worker.web.api.current import ApiRequest
 
 _View = TypeVar("_View", bound="Callable[..., Any]")
 
@@ -52,16 +55,18 @@ def needs(scope: str) -> Callable[[_View], _View]:
 
 def admit() -> None:
     """Raises ``Problem`` for a request that no resource sees."""
-    scope = _scope()
+    request = current()
+    scope = _scope(request)
     if scope == PUBLIC:
         return
-    token = _token(optional=scope is None)
+    parts = backend()
+    token = _token(request, parts, scope)
     if token is None:
         return
-    g.token_name = token.name
-    g.pipeline = token.pipeline
-    spent = backend().limiter.spend(token)
-    g.rate_limit = spent.headers
+    request.token_name = token.name
+    request.pipeline = token.pipeline
+    spent = parts.limiter.spend(token)
+    request.rate_limit = spent.headers
     if not spent.admitted:
         raise Problem(
             RATE_LIMITED, f"{spent.quota} requests are allowed at once; wait {spent.retry_after_s} s"
@@ -70,34 +75,33 @@ def admit() -> None:
         return
     if scope not in token.scopes:
         raise Problem(FORBIDDEN, f"this needs a token with the scope {scope}")
-    _check_query()
+    _check_query(request)
     if request.method == "POST":
-        _check_body()
+        _check_body(request)
 
 
-def _scope() -> str | None:
+def _scope(request: ApiRequest) -> str | None:
     """The scope that the request needs; None where no view answers it."""
-    if request.endpoint is None:
-        return None
-    return getattr(current_app.view_functions[request.endpoint], "scope", "no scope")
+    endpoint = request.endpoint
+    return None if endpoint is None else getattr(current_app.view_functions[endpoint], "scope", "no scope")
 
 
-def _token(*, optional: bool) -> Token | None:
-    """The valid token of the request. None: it has none, and `optional` says that it needs none."""
-    file = backend().tokens
+def _token(request: ApiRequest, parts: Backend, scope: str | None) -> Token | None:
+    """The valid token of the request. None: it has none, and needs none, because no view answers it."""
+    file, is_optional = parts.tokens, scope is None
     if not file.is_configured:
-        if optional:
+        if is_optional:
             return None
         raise Problem(
             DISABLED, "EKYC_API_TOKENS_FILE is not set: run `ekyc token new`, and name the file there"
         )
-    secret = _secret()
+    secret = _secret(request, scope)
     token = api_tokens.find(file.tokens(), secret) if secret else None
     if token is not None and not token.is_expired(datetime.now(UTC)):
         return token
-    if optional:
+    if is_optional:
         return None
-    backend().failures.count(request.environ.get("REMOTE_ADDR", ""))
+    parts.failures.count(request.environ.get("REMOTE_ADDR", ""))
     if not secret:
         raise Problem(UNAUTHORIZED, "send a token in the header Authorization: Bearer …", headers=_CHALLENGE)
     raise Problem(
@@ -107,13 +111,13 @@ def _token(*, optional: bool) -> Token | None:
     )
 
 
-def _secret() -> str:
-    if request.endpoint is not None and _scope() == "notify":
+def _secret(request: ApiRequest, scope: str | None) -> str:
+    if scope == "notify":
         return request.args.get(SECRET, "")
-    return bearer(request.headers.get("Authorization", ""))
+    return bearer(request.environ.get("HTTP_AUTHORIZATION", ""))
 
 
-def _check_query() -> None:
+def _check_query(request: ApiRequest) -> None:
     if not request.environ.get("QUERY_STRING"):
         return
     for name, values in request.args.lists():
@@ -125,7 +129,7 @@ def _check_query() -> None:
             )
 
 
-def _check_body() -> None:
+def _check_body(request: ApiRequest) -> None:
     """The size and the type of what is sent. Nothing is read yet."""
     environ = request.environ
     if environ.get("HTTP_TRANSFER_ENCODING"):
@@ -133,11 +137,11 @@ def _check_body() -> None:
     length = environ.get("CONTENT_LENGTH") or "0"
     if acceptable_length(length) is None:
         raise Problem(TOO_LARGE, f"a body may have {LONGEST_BODY} bytes")
-    if int(length) and not _is_json():
+    if int(length) and not _is_json(request):
         raise Problem(MEDIA_TYPE, "send Content-Type: application/json, in UTF-8")
 
 
-def _is_json() -> bool:
+def _is_json(request: ApiRequest) -> bool:
     if request.environ.get("CONTENT_TYPE") == "application/json":
         return True
     charset = request.mimetype_params.get("charset", "utf-8").lower()

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from worker.errors import LedgerUnavailable
 from worker.ledger.decision_feed import CursorExpired
 from worker.web.api import (
+    closings,
     costly,
     decisions,
     deliveries,
@@ -23,6 +24,7 @@ from worker.web.api import (
 )
 from worker.web.api.admission import PUBLIC, admit, needs
 from worker.web.api.backend import Backend
+from worker.web.api.current import ApiRequest, current
 from worker.web.api.failed_tokens import Guard
 from worker.web.api.openapi import document, make_api
 from worker.web.api.problems import GONE, KINDS, TYPE, UNAVAILABLE, Problem
@@ -38,6 +40,7 @@ UNAVAILABLE_RETRY_S: Final = 5
 
 _BLUEPRINTS: Final = (
     verifications.blueprint,
+    closings.blueprint,
     decisions.blueprint,
     deliveries.blueprint,
     reconciliations.blueprint,
@@ -49,13 +52,16 @@ _log = structlog.get_logger(__name__)
 
 
 class _Application(Flask):
+    request_class = ApiRequest
+
     def ensure_sync(self, func: Any) -> Any:
         """No view is a coroutine: asking takes time at each of seven calls of a request."""
         return func
 
     def log_exception(self, exc_info: Any) -> None:
         """Log a bug without the path and the query, which Flask would log."""
-        route = request.url_rule.rule if request.url_rule else "none"
+        rule = current().url_rule
+        route = rule.rule if rule else "none"
         _log.error("api_failed", route=route, exc_info=exc_info)
 
 
@@ -67,7 +73,6 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     app.url_map.merge_slashes = False
     backend = Backend.of(settings, redis, tokens)
     backend.attach(app.extensions)
-    app.before_request(request_log.begin)
     app.before_request(admit)
     app.after_request(request_log.finish)
     costly.watch(app)

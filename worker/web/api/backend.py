@@ -10,9 +10,11 @@ from flask import current_app
 from worker.decisions.endpoints import load
 from worker.ledger import Ledger, Stats
 from worker.ledger.decision_feed import DecisionFeed
+from worker.ledger.erasures import Erasures
 from worker.ledger.webhooks import Webhooks
 from worker.web.api.failed_tokens import Failures
 from worker.web.api.gate import Gate
+from worker.web.api.group_enqueue import GroupEnqueue
 from worker.web.api.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
@@ -34,11 +36,13 @@ class Backend:
     settings: Settings
     redis: Redis
     ledger: Ledger
+    singles: GroupEnqueue
     stats: Stats
     webhooks: Webhooks
     #: Those of the file, by name, without their secrets.
     endpoints: Mapping[str, Endpoint]
     feed: DecisionFeed
+    erasures: Erasures
     limiter: RateLimiter
     tokens: TokenFile
     #: For costly requests.
@@ -47,14 +51,17 @@ class Backend:
 
     @classmethod
     def of(cls, settings: Settings, redis: Redis, tokens: TokenFile) -> Backend:
+        ledger = Ledger(redis)
         return cls(
             settings,
             redis,
-            Ledger(redis),
+            ledger,
+            GroupEnqueue(ledger),
             Stats(redis),
             Webhooks(redis),
             load(settings.endpoints_file, with_secrets=False),
             DecisionFeed(redis, settings.regions),
+            Erasures(redis),
             RateLimiter(redis),
             tokens,
         )

@@ -11,10 +11,11 @@ from flask import Response
 from webargs.flaskparser import FlaskParser
 
 from worker.web.api.bodies import json_body
+from worker.web.api.current import current
 from worker.web.api.problems import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from wsgiref.types import WSGIEnvironment
 
     from werkzeug.datastructures import Headers
@@ -31,7 +32,7 @@ class Parser(FlaskParser):
     def load_json(self, req: Any, schema: Any) -> Any:
         """The body, whose type was checked before: webargs takes a body of another type for an empty one."""
         del req, schema
-        return json_body()
+        return json_body(current())
 
     def handle_error(
         self, error: Any, req: Any, schema: Any, *, error_status_code: Any, error_headers: Any
@@ -50,12 +51,25 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+#: What every answer has, unless it says otherwise.
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
 class Answer(Response):
     """A response whose headers are complete and ASCII: werkzeug would copy and check them again."""
+
+    response: list[bytes]
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         del environ
         return self.headers
+
+    def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response
 
 
 def answer(
@@ -63,5 +77,6 @@ def answer(
 ) -> Response:
     """A response with JSON: `body` itself where it is bytes."""
     raw = body if isinstance(body, bytes) else _ENCODER.encode(body).encode()
-    complete = {"Content-Type": "application/json", "Content-Length": str(len(raw)), **(headers or {})}
-    return Answer(raw, status, complete)
+    complete = {**_HEADERS, **headers} if headers else _HEADERS
+    # In a list: werkzeug sets the length of bytes once more.
+    return Answer([raw], status, [*complete.items(), ("Content-Length", str(len(raw)))])

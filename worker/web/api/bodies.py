@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn
-
-from flask import g, request
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from schemas.vendor_json import is_within
 from worker.web.api.costly import LARGE_BODY, take_place
 from worker.web.api.problems import BAD_REQUEST, NOT_JSON, Problem
+
+if TYPE_CHECKING:
+    from worker.web.api.current import ApiRequest
 
 #: A context may have 100 levels, and a batch puts three around it.
 MAX_LEVELS: Final = 103
@@ -25,12 +26,12 @@ class _Fault(ValueError):
     """What is wrong with a JSON text."""
 
 
-def json_body() -> Any:
-    """The JSON that the request sent; `g.raw_body` has its bytes. Raises ``Problem``."""
+def json_body(request: ApiRequest) -> Any:
+    """The JSON that a request sent; its `raw_body` has the bytes. Raises ``Problem``."""
     # Its length was checked: werkzeug's own stream would check it once more.
     length = int(request.environ.get("CONTENT_LENGTH") or 0)
     raw: bytes = request.environ["wsgi.input"].read(length)
-    g.raw_body = raw
+    request.raw_body = raw
     if len(raw) < length:
         # Gunicorn takes the end of the connection for the end of the body.
         raise Problem(BAD_REQUEST, "the body is shorter than its Content-Length")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flask import g
-
 from worker.web.api.backend import backend
+from worker.web.api.current import current
 from worker.web.api.problems import BUSY, Problem
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ RETRY_S: Final = 1
 
 def take_place() -> None:
     """Count the request among the costly ones until it ends. Raises ``Problem`` where there are too many."""
-    if g.get("costly"):
+    request = current()
+    if request.costly:
         return
     if not backend().gate.enter():
         raise Problem(
@@ -32,7 +32,7 @@ def take_place() -> None:
             "too many large requests are under way: send it again",
             headers={"Retry-After": str(RETRY_S)},
         )
-    g.costly = True
+    request.costly = True
 
 
 def watch(app: Flask) -> None:
@@ -41,5 +41,7 @@ def watch(app: Flask) -> None:
     @app.teardown_request
     def leave(error: BaseException | None) -> None:
         del error
-        if g.pop("costly", False):
+        request = current()
+        if request.costly:
+            request.costly = False
             backend().gate.leave()

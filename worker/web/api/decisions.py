@@ -9,6 +9,7 @@ from worker.ledger.decision_feed import Cursor
 from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
+from worker.web.api.decision_signature import signature_headers
 from worker.web.api.problems import invalid
 from worker.web.api.schemas import DecisionPage, DecisionsQuery
 
@@ -29,12 +30,20 @@ def list_(query: dict[str, Any]) -> Response:
     Ask with `after` set to the `next` of the answer before, also when that was empty. A decision is in the feed from
     the moment at which it is made, whether or not its delivery has succeeded, and for as long as the ledger remembers
     it. It may come twice after a failover of Redis: its `id` is the same.
+
+    What is served here is what Redis has. Verify the signature, unless every client of Redis may make decisions.
     """
     try:
         cursor = Cursor.parse(query["after"]) if "after" in query else Cursor()
     except ValueError as error:
         raise invalid({"after": [str(error)]}, "parameter") from None
     page = backend().feed.read(cursor, query["limit"])
+    signatures = json.dumps(
+        [signature_headers(*each) for each in zip(page.decisions, page.signatures, strict=True)]
+    )
     # The decisions are joined as they are stored: the same bytes as in every other delivery.
-    body = f'{{"decisions":[{",".join(page.decisions)}],"next":"{page.cursor.text}","more":{json.dumps(page.more)}}}'
+    body = (
+        f'{{"decisions":[{",".join(page.decisions)}],"signatures":{signatures},'
+        f'"next":"{page.cursor.text}","more":{json.dumps(page.more)}}}'
+    )
     return answer(body.encode())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import uuid
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from flask import g
-
-from worker.decisions import events
-from worker.ledger.webhooks import Shelf, State
+from worker.decisions import deliveries, events
+from worker.decisions.deliveries import PAGE, Position
+from worker.ledger.audit import Via
+from worker.ledger.moments import rfc3339_or_none
+from worker.ledger.webhooks import State
 from worker.policy.webhooks import LIMITS
 from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
-from worker.web.api.moments import rfc3339, rfc3339_or_none
+from worker.web.api.costly import take_place
+from worker.web.api.current import current
 from worker.web.api.problems import NOT_FOUND, Problem, invalid
 from worker.web.api.schemas import (
     DeliveriesQuery,
@@ -31,16 +30,13 @@ from worker.web.api.schemas import (
 )
 
 if TYPE_CHECKING:
+    import uuid
+
     from flask import Response
 
-    from worker.ledger.webhooks import Delivery, EndpointState
+    from worker.ledger.webhooks import Delivery, EndpointState, Shelf
 
 blueprint = Blueprint("deliveries", __name__, description="Look after deliveries by webhook.")
-
-#: Deliveries per round trip of a recovery.
-_PAGE: Final = 500
-
-_CURSOR: Final = re.compile(r"([0-9]{1,6})\.([0-9]{1,9})")
 
 
 @blueprint.route("/v1/deliveries", methods=["GET"])
@@ -54,16 +50,15 @@ def list_(query: dict[str, Any]) -> Response:
     Those that have failed and those that wait, unless `state` says otherwise. What changes its state meanwhile may be
     missed, or listed twice.
     """
-    shelves, limit = _shelves(query), query["limit"]
-    source, rank = _position(query.get("cursor"))
-    found: list[Delivery] = []
-    while source < len(shelves) and len(found) < limit:
-        wanted = limit - len(found)
-        ids = backend().webhooks.ids(shelves[source], start=rank, count=wanted)
-        found += backend().webhooks.read(shelves[source].region, ids)
-        source, rank = (source, rank + wanted) if len(ids) == wanted else (source + 1, 0)
-    following = f"{source}.{rank}" if source < len(shelves) else None
-    return answer({"deliveries": [view(each) for each in found], "next": following})
+    found, following = deliveries.page(
+        backend().webhooks, _shelves(query), _position(query.get("cursor")), query["limit"]
+    )
+    return answer(
+        {
+            "deliveries": [each.as_json() for each in found],
+            "next": None if following is None else str(following),
+        }
+    )
 
 
 @blueprint.route("/v1/deliveries/<uuid:delivery_id>", methods=["GET"])
@@ -75,7 +70,7 @@ def get(delivery_id: uuid.UUID) -> Response:
 
     Its id is what the endpoint gets as `webhook-id`.
     """
-    return answer(view(_known(str(delivery_id))))
+    return answer(_known(str(delivery_id)).as_json())
 
 
 @blueprint.route("/v1/deliveries/<uuid:delivery_id>/resend", methods=["POST"])
@@ -88,7 +83,7 @@ def resend(delivery_id: uuid.UUID) -> Response:
     The same bytes under the same id, now and with all its tries, whatever became of it.
     """
     one = _known(str(delivery_id))
-    (resent,) = backend().webhooks.resend(one.region, [one.id], who=_who())
+    (resent,) = backend().webhooks.resend(one.region, [one.id], who=_who(), via=Via.API)
     return answer({"resent": resent}, 202)
 
 
@@ -105,14 +100,23 @@ def recover(wanted: dict[str, Any]) -> Response:
     All deliveries that failed since a moment. With `acknowledged` also what was acknowledged since then, for a receiver
     that has lost its data. With `dry_run` they are only counted.
     """
+    take_place()
     name = _endpoint(wanted["endpoint"])
-    states = [State.FAILED, *([State.ACKNOWLEDGED] if wanted["acknowledged"] else [])]
+    states = deliveries.not_taken(acknowledged=wanted["acknowledged"])
     found, resent = 0, 0
     for region in backend().settings.regions:
-        for ids in _since([Shelf(region, name, state) for state in states], wanted["since"]):
-            found += len(ids)
-            if not wanted["dry_run"]:
-                resent += sum(backend().webhooks.resend(region, ids, who=_who()))
+        ids = [
+            each
+            for shelf in deliveries.shelves([region], [name], states)
+            for each in deliveries.ids(backend().webhooks, shelf, wanted["since"])
+        ]
+        found += len(ids)
+        if not wanted["dry_run"]:
+            for start in range(0, len(ids), PAGE):
+                part = ids[start : start + PAGE]
+                resent += sum(
+                    backend().webhooks.resend(region, part, who=_who(), via=Via.API, act="deliveries_recover")
+                )
     return answer({"found": found, "resent": resent}, 202)
 
 
@@ -122,12 +126,7 @@ def recover(wanted: dict[str, Any]) -> Response:
 @needs("deliver")
 def endpoints() -> Response:
     """List endpoints, and how they do in each region"""
-    found = [
-        each
-        for region in backend().settings.regions
-        for each in backend().webhooks.endpoints(region, backend().endpoints)
-    ]
-    return answer({"endpoints": [_state(each) for each in found]})
+    return answer({"endpoints": [_state(each) for each in _states()]})
 
 
 @blueprint.route("/v1/endpoints/<string:name>/test", methods=["POST"])
@@ -140,11 +139,8 @@ def test(name: str) -> Response:
     A signed delivery of the type `endpoint.test`, which a worker sends like any other. Its id tells what became of it.
     """
     endpoint, region = _configured(name), backend().settings.regions[0]
-    new = events.delivery_of_test(endpoint, str(uuid.uuid4()), datetime.now(UTC))
-    backend().webhooks.add(region, "", [new])
-    return answer(
-        {"id": new.id, "url": f"/v1/deliveries/{new.id}"}, 202, {"Location": f"/v1/deliveries/{new.id}"}
-    )
+    sent = deliveries.send_test(backend().webhooks, region, endpoint)
+    return answer({"id": sent, "url": f"/v1/deliveries/{sent}"}, 202, {"Location": f"/v1/deliveries/{sent}"})
 
 
 @blueprint.route("/v1/endpoints/<string:name>/pause", methods=["POST"])
@@ -157,14 +153,16 @@ def pause(wanted: dict[str, Any], name: str) -> Response:
 
     It gets no deliveries, in any region, and they wait. No tries are used up.
     """
-    endpoint, webhooks = _endpoint(name, NOT_FOUND), backend().webhooks
-    regions = backend().settings.regions
-    paused = [each for each in regions if webhooks.pause(each, endpoint, why=wanted["why"], who=_who())]
-    if paused:
-        about = events.of_region(
-            backend().endpoints, events.ENDPOINT_PAUSED, paused[0], endpoint=endpoint, reason=events.BY_HAND
-        )
-        webhooks.add(paused[0], "", about)
+    endpoint, parts = _endpoint(name, NOT_FOUND), backend()
+    events.pause_by_hand(
+        parts.webhooks,
+        parts.endpoints,
+        parts.settings.regions,
+        endpoint,
+        why=wanted["why"],
+        who=_who(),
+        via=Via.API,
+    )
     return answer({"endpoints": [_state(each) for each in _states(endpoint)]})
 
 
@@ -179,27 +177,10 @@ def resume(name: str) -> Response:
     """
     endpoint = _endpoint(name, NOT_FOUND)
     resumed = [
-        backend().webhooks.resume(region, endpoint, who=_who()) for region in backend().settings.regions
+        backend().webhooks.resume(region, endpoint, who=_who(), via=Via.API)
+        for region in backend().settings.regions
     ]
     return answer({"resumed": any(resumed), "waiting": sum(each.waiting for each in _states(endpoint))})
-
-
-def view(one: Delivery) -> dict[str, Any]:
-    """A delivery as the API shows it."""
-    return {
-        "id": one.id,
-        "region": one.region,
-        "endpoint": one.endpoint,
-        "type": one.type,
-        "signature_id": one.signature_id or None,
-        "state": one.state.value,
-        "tries": one.tries,
-        "fault": one.fault,
-        "created_at": rfc3339(one.created_at_ms),
-        "last_try_at": rfc3339_or_none(one.last_try_at_ms),
-        "acknowledged_at": rfc3339_or_none(one.acknowledged_at_ms),
-        "due_at": rfc3339_or_none(one.due_at_ms),
-    }
 
 
 def _state(one: EndpointState) -> dict[str, Any]:
@@ -216,34 +197,26 @@ def _state(one: EndpointState) -> dict[str, Any]:
 
 
 def _who() -> str:
-    return f"token {g.token_name}"
+    return f"token {current().token_name}"
 
 
 def _known(delivery_id: str) -> Delivery:
-    for region in backend().settings.regions:
-        found = backend().webhooks.get(region, delivery_id)
-        if found is not None:
-            return found
+    found = deliveries.find(backend().webhooks, backend().settings.regions, delivery_id)
+    if found is not None:
+        return found
     raise Problem(
         NOT_FOUND, "no such delivery: it never was, or was acknowledged longer ago than the retention"
     )
 
 
 def _names() -> list[str]:
-    """The endpoints of the file, and those that had a delivery."""
-    known = dict.fromkeys(backend().endpoints)
-    for region in backend().settings.regions:
-        known |= dict.fromkeys(each.name for each in backend().webhooks.endpoints(region))
-    return list(known)
+    return deliveries.names(backend().webhooks, backend().settings.regions, backend().endpoints)
 
 
-def _states(name: str) -> list[EndpointState]:
-    return [
-        each
-        for region in backend().settings.regions
-        for each in backend().webhooks.endpoints(region, backend().endpoints)
-        if each.name == name
-    ]
+def _states(name: str | None = None) -> list[EndpointState]:
+    """The state of each endpoint in each region, or of one endpoint."""
+    found = deliveries.states(backend().webhooks, backend().settings.regions, backend().endpoints)
+    return [each for each in found if name in {None, each.name}]
 
 
 def _endpoint(name: str, kind: Any = None) -> str:
@@ -264,29 +237,11 @@ def _configured(name: str) -> str:
 def _shelves(query: dict[str, Any]) -> list[Shelf]:
     names = [query["endpoint"]] if "endpoint" in query else _names()
     states = [State(query["state"])] if "state" in query else [State.FAILED, State.WAITING]
-    return [
-        Shelf(region, name, state)
-        for region in backend().settings.regions
-        for name in names
-        for state in states
-    ]
+    return deliveries.shelves(backend().settings.regions, names, states)
 
 
-def _position(cursor: str | None) -> tuple[int, int]:
-    if cursor is None:
-        return 0, 0
-    found = _CURSOR.fullmatch(cursor)
-    if found is None:
-        raise invalid({"cursor": ["is not a cursor of this list"]}, "parameter")
-    return int(found[1]), int(found[2])
-
-
-def _since(shelves: list[Shelf], since_ms: int) -> list[list[str]]:
-    """All ids of the shelves, in pages. They are read first: resending one takes it from its shelf."""
-    pages: list[list[str]] = []
-    for shelf in shelves:
-        start = 0
-        while ids := backend().webhooks.ids(shelf, since_ms=since_ms, start=start, count=_PAGE):
-            pages.append(ids)
-            start += len(ids)
-    return pages
+def _position(cursor: str | None) -> Position:
+    try:
+        return Position() if cursor is None else Position.parse(cursor)
+    except ValueError as error:
+        raise invalid({"cursor": [str(error)]}, "parameter") from None

@@ -82,7 +82,7 @@ class Failures:
 
     def count(self, address: str) -> None:
         """Count one failure of an address."""
-        client, now = _client(address), self._clock()
+        client, now = client_of(address), self._clock()
         with self._lock:
             arrival = max(self._arrivals.get(client, 0.0), now) + INTERVAL_S
             if client not in self._arrivals and len(self._arrivals) >= MOST_ADDRESSES:
@@ -93,7 +93,7 @@ class Failures:
         """Return the seconds for which an address must wait; 0: it has not failed too often."""
         if not self._arrivals:
             return 0
-        client, now = _client(address), self._clock()
+        client, now = client_of(address), self._clock()
         with self._lock:
             arrival = self._arrivals.get(client, 0.0)
             if arrival <= now:
@@ -156,7 +156,7 @@ def _needs_token(path: str) -> bool:
 
 
 @lru_cache(maxsize=MOST_ADDRESSES)
-def _client(address: str) -> bytes:
+def client_of(address: str) -> bytes:
     """One client: an IPv4 address, or the network of an IPv6 address, of which a client has a whole one."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -29,12 +29,12 @@ _TEXT: Final = re.compile(r"[!-~]{1,255}")
 
 
 def call_of(redis: Redis, token: str, key: str | None, body: bytes) -> str:
-    """The name of the ledger's call for a request. Raises ``Problem`` and ``LedgerUnavailable``.
+    """The name of the ledger's call for a request; "" without a key. Raises ``Problem`` and ``LedgerUnavailable``.
 
     `token` is the name of the caller's token: two callers may use the same key.
     """
     if key is None:
-        return new_call()
+        return ""
     if not _TEXT.fullmatch(key):
         raise Problem(
             BAD_REQUEST,

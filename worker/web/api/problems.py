@@ -45,6 +45,7 @@ METHOD_NOT_ALLOWED: Final = Kind(
     "method-not-allowed", HTTPStatus.METHOD_NOT_ALLOWED, "The resource has no such method"
 )
 GONE: Final = Kind("cursor-expired", HTTPStatus.GONE, "The cursor is too old")
+ERASED: Final = Kind("erased", HTTPStatus.GONE, "The verification was erased")
 LENGTH_REQUIRED: Final = Kind(
     "length-required", HTTPStatus.LENGTH_REQUIRED, "The request has no Content-Length"
 )
@@ -123,7 +124,7 @@ class Problem(Exception):
         return Response(
             json.dumps(body, ensure_ascii=False).encode(errors="replace"),
             self.kind.status.value,
-            {"Cache-Control": "no-store"} | self.headers,
+            {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | self.headers,
             content_type=CONTENT_TYPE,
         )
 

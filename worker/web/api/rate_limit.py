@@ -20,7 +20,7 @@ from redis import exceptions
 
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import translated
-from worker.server_faults import word
+from worker.server_faults import refuses_writes
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,12 +41,6 @@ ALONE_S: Final = 1.0
 
 #: The longest time in which one request of a token with a very low rate is allowed: a year.
 LONGEST_WINDOW_S: Final = 365 * 86_400
-
-#: Redis's codes for a refused write: it is full, a replica, cannot save, or has too few replicas.
-_NO_WRITES: Final = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS"})
-
-#: The same where redis-py has removed the code.
-_NO_WRITE_ERRORS: Final = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
 
 #: Of no region: a token is for all of them.
 KEY: Final = "ekyc:api:rate:"
@@ -161,7 +155,7 @@ class RateLimiter:
                     keys=[KEY + name], args=[quota, window_s * 1000, wanted]
                 )
             except exceptions.ResponseError as error:
-                if word(error) not in _NO_WRITES and not isinstance(error, _NO_WRITE_ERRORS):
+                if not refuses_writes(error):
                     raise
                 with self._lock:
                     self._alone_until = now + ALONE_S

@@ -48,7 +48,7 @@ def reconcile(wanted: dict[str, Any]) -> Response:
     return answer(
         {
             "region": region,
-            "done": found.get(Stage.DONE, []) + dropped,
+            "done": found.get(Stage.DONE, []) + dropped + found.get(Stage.ERASED, []),
             "under_way": [
                 signature_id
                 for stage in (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING, Stage.DELIVERING)

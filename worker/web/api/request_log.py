@@ -12,7 +12,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import g, request
+from worker.web.api.blueprint import Answer
+from worker.web.api.current import current
 
 if TYPE_CHECKING:
     from flask import Response
@@ -71,24 +72,20 @@ class Grouped:
 _log: Final = Grouped(__name__)
 
 
-def begin() -> None:
-    g.began = time.perf_counter()
-
-
 def finish(response: Response) -> Response:
     """Log the request, and add the headers that every answer has."""
-    headers, sent, kept = response.headers, request.environ, g.get
-    for name, value in kept("rate_limit", {}).items():
-        headers[name] = value
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Cache-Control", "no-store")
-    method, rule = sent["REQUEST_METHOD"], request.url_rule
+    request, headers = current(), response.headers
+    headers.extend(request.rate_limit)
+    if not isinstance(response, Answer):
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Cache-Control", "no-store")
+    method, rule = request.environ["REQUEST_METHOD"], request.url_rule
     _log.info(
         "api_request",
         method=method if method in _METHODS else "other",
         route=rule.rule if rule else "none",
         status=response.status_code,
-        token=kept("token_name", ""),
-        ms=round((time.perf_counter() - kept("began")) * 1000, 2),
+        token=request.token_name,
+        ms=round((time.perf_counter() - request.began) * 1000, 2),
     )
     return response

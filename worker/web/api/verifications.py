@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import g, request
 from marshmallow import ValidationError
 
 from schemas.decision import decision_id
-from worker.enqueue_request import PIPELINE, canonical_region
+from worker.enqueue_request import canonical_region
 from worker.ledger import pages
 from worker.ledger.models import Stage
+from worker.ledger.moments import rfc3339, rfc3339_or_none
 from worker.web.api import idempotency, quick_check
 from worker.web.api.admission import needs
 from worker.web.api.backend import backend
 from worker.web.api.blueprint import Blueprint, answer
 from worker.web.api.bodies import json_body
 from worker.web.api.costly import take_place
-from worker.web.api.moments import rfc3339, rfc3339_or_none
+from worker.web.api.current import current
+from worker.web.api.decision_signature import signature_headers
 from worker.web.api.problems import FORBIDDEN, NOT_FOUND, Problem, invalid, not_polled
 from worker.web.api.schemas import (
     Accepted,
@@ -57,17 +55,6 @@ _WAITS_FOR: Final = {
 _SOONEST_S: Final = 1
 _LATEST_S: Final = 600
 _PERSON_S: Final = 300
-
-_POSITION: Final = re.compile(
-    rf"([0-9]{{1,3}})\.([0-9]{{1,20}})\.[0-9]{{1,6}}(?:\.({PIPELINE.pattern}))?"
-    rf"(?:,([A-Za-z0-9_-]{{1,80}}))?"
-)
-
-#: The longest text of a position.
-_LONGEST_POSITION: Final = 140
-
-#: The most members of a verification whose faults are listed one by one.
-_MOST_MEMBERS: Final = 20
 
 blueprint = Blueprint("verifications", __name__, description="Bring verifications to a decision.")
 
@@ -114,15 +101,17 @@ def enqueue() -> Response:
     A batch with a fault is refused as a whole. A verification that is known changes nothing, so a request may be sent
     again: after a 503, a part of a batch may be accepted.
     """
-    body = json_body()
+    request, parts = current(), backend()
+    body = json_body(request)
     several = isinstance(body, dict) and "verifications" in body
-    requests = _requests(body, several=several)
-    call = idempotency.call_of(
-        backend().redis, g.token_name, request.headers.get(idempotency.HEADER), g.raw_body
-    )
+    requests = _requests(body, request.pipeline, several=several)
+    key = request.headers.get(idempotency.HEADER)
+    call = idempotency.call_of(parts.redis, request.token_name, key, request.raw_body)
+    is_single = not several and not call
+    answers = [parts.singles.enqueue(requests[0])] if is_single else parts.ledger.enqueue(requests, call=call)
     accepted: list[dict[str, Any]] = [
         {"signature_id": one.signature_id, "region": one.region, "new": new, "url": _url(one)}
-        for one, new in zip(requests, backend().ledger.enqueue(requests, call=call), strict=True)
+        for one, new in zip(requests, answers, strict=True)
     ]
     new = sum(one["new"] for one in accepted)
     status = 202 if new else 200
@@ -158,7 +147,7 @@ def list_(query: dict[str, Any]) -> Response:
     return answer(
         {
             "verifications": [_summary(one) for one in found.verifications],
-            "next": found.following and _cursor(found.following),
+            "next": found.following and found.following.cursor(),
         }
     )
 
@@ -204,11 +193,10 @@ def nudge(region: str, signature_id: str) -> Response:
     return answer({"nudged": nudged, "stage": stage.value})
 
 
-def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
+def _requests(body: Any, pipeline: str | None, *, several: bool) -> list[EnqueueRequest]:
     """The checked requests of a body. Raises ``Problem`` with every fault."""
     requests: Sequence[EnqueueRequest] | None = quick_check.requests(body, several=several)
     if requests is None:
-        _check_members(body["verifications"] if several else [body], several=several)
         try:
             requests = _SEVERAL.load(body)["verifications"] if several else [_ONE.load(body)]
         except ValidationError as error:
@@ -221,26 +209,15 @@ def _requests(body: Any, *, several: bool) -> list[EnqueueRequest]:
     }
     if faults:
         raise invalid({"verifications": faults} if several else faults[0])
-    return _of_token(requests, body["verifications"] if several else [body], several=several)
-
-
-def _check_members(items: Any, *, several: bool) -> None:
-    """Raises ``Problem`` for an object with far more members than there are: naming each would take seconds."""
-    if not isinstance(items, list):
-        return
-    for number, item in enumerate(items):
-        if isinstance(item, dict) and len(item) > _MOST_MEMBERS:
-            fault = [f"has more than {_MOST_MEMBERS} members"]
-            raise invalid({"verifications": {number: fault}} if several else {"_schema": fault})
+    if pipeline is None:
+        return list(requests)
+    return _of_token(pipeline, requests, body["verifications"] if several else [body], several=several)
 
 
 def _of_token(
-    requests: Sequence[EnqueueRequest], bodies: Sequence[Any], *, several: bool
+    name: str, requests: Sequence[EnqueueRequest], bodies: Sequence[Any], *, several: bool
 ) -> list[EnqueueRequest]:
-    """The requests as those of the token's pipeline, if it has one. Raises ``Problem`` if one names another."""
-    name = g.pipeline
-    if name is None:
-        return list(requests)
+    """The requests as those of the token's pipeline, `name`. Raises ``Problem`` if one names another."""
     others = [
         number
         for number, (one, given) in enumerate(zip(requests, bodies, strict=True))
@@ -289,6 +266,7 @@ def _detail(status: Status, hold: Hold | None) -> dict[str, Any]:
     # The names of workers, and of people who did something, stay inside.
     return _summary(one) | {
         "decision": json.loads(one.decision) if one.decision else None,
+        "signature": signature_headers(one.decision, one.decision_signature),
         "evidence": {"state": one.evidence and one.evidence.value},
         "waits_for": _waits_for(status, hold),
         "deliveries": _deliveries(one),
@@ -337,7 +315,7 @@ def _waits_for(status: Status, hold: Hold | None) -> Mapping[str, Any] | None:
 def _retry_after_s(status: Status, hold: Hold | None) -> int | None:
     """When asking again makes sense; None: nothing more will change."""
     stage = status.verification.stage
-    if stage in {Stage.DONE, Stage.DROPPED}:
+    if stage in {Stage.DONE, Stage.DROPPED, Stage.ERASED}:
         return None
     if stage is Stage.QUARANTINED:
         return _PERSON_S
@@ -347,26 +325,8 @@ def _retry_after_s(status: Status, hold: Hold | None) -> int | None:
     return min(max(in_s, _SOONEST_S), _LATEST_S)
 
 
-def _cursor(position: pages.Position) -> str:
-    # The third number is of cursors of earlier releases.
-    plain = f"{position.source}.{position.at}.0"
-    if position.pipeline:
-        plain += f".{position.pipeline}"
-    if position.after:
-        plain += f",{position.after}"
-    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
-
-
 def _position(cursor: str | None) -> pages.Position:
-    if cursor is None:
-        return pages.Position()
     try:
-        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode(
-            "ascii"
-        )
-    except (binascii.Error, ValueError):
-        plain = ""
-    found = _POSITION.fullmatch(plain) if len(plain) <= _LONGEST_POSITION else None
-    if found is None or int(found[2]) >= 2**64:
-        raise invalid({"cursor": ["is not a cursor of this list"]}, "parameter")
-    return pages.Position(int(found[1]), int(found[2]), found[3] or "", found[4] or "")
+        return pages.Position() if cursor is None else pages.Position.of_cursor(cursor)
+    except ValueError as error:
+        raise invalid({"cursor": [str(error)]}, "parameter") from None

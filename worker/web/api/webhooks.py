@@ -11,6 +11,7 @@ from schemas.decision import Moment
 from worker.decisions.endpoints import EVENTS
 from worker.decisions.events import TEST
 from worker.enqueue_request import REGIONS
+from worker.evidence.review import ReviewVerdict
 from worker.ledger.webhooks import DECIDED
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ class EvidenceCompletedWebhook(_OfVerification):
     type = _type("evidence.completed")
 
 
+class ReviewedWebhook(_OfVerification):
+    """A reviewer judged a decision, which does not change. Of several reviews the highest number counts."""
+
+    type = _type("verification.reviewed")
+    verdict = fields.String(
+        required=True,
+        validate=OneOf(tuple(ReviewVerdict)),
+        metadata={"description": "`confirmed`: the decision is right. `false_alarm`: it is wrong."},
+    )
+    review = _code("The number of the review of this decision, from 1.")
+
+
 class RegionHeldWebhook(_Event):
     """No verification of a region is polled until a moment."""
 
@@ -135,6 +148,7 @@ _SCHEMAS: Final[Mapping[str, type[Schema]]] = {
     "verification.quarantined": QuarantinedWebhook,
     "verification.released": ReleasedWebhook,
     "evidence.completed": EvidenceCompletedWebhook,
+    "verification.reviewed": ReviewedWebhook,
     "region.held": RegionHeldWebhook,
     "region.resumed": RegionResumedWebhook,
     "endpoint.paused": EndpointPausedWebhook,

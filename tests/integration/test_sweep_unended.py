@@ -1,0 +1,110 @@
+"""A sweep ends erasures that have begun and not ended, and no others: a tombstone that a stranger wrote is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support.drive_ledger import decide
+from tests.support.logged_evidence import REGION, LoggedEvidence
+from worker.evidence.keys import Tombstone, dump_key
+from worker.evidence.log.audit import Kind
+from worker.evidence.marks import Act, ErasurePlan
+from worker.ledger import Ledger
+from worker.ledger.audit import AuditLog, Wanted
+from worker.ledger.erasures import Erasures
+from worker.ledger.models import Stage
+from worker.policy.retention import parse
+from worker.records.erasure import Eraser, Order
+from worker.records.retention import UNENDED, Survey, Swept, survey, sweep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redis import Redis
+
+ID: Final = "a"
+RULES: Final = parse("*=5y")
+STRANGER: Final = Tombstone("2020-01-01T00:00:00Z", None)
+
+
+class Killed(BaseException):
+    """Ends an erasure after a step, as a kill does."""
+
+
+@pytest.fixture
+def world(redis: Redis, tmp_path: Path) -> LoggedEvidence:
+    """One verification of today, which no sweep erases because of its age."""
+    world = LoggedEvidence(redis, (tmp_path / "evidence").as_uri())
+    decide(Ledger(redis), ID)
+    world.end(ID)
+    world.sequencer().turn()
+    return world
+
+
+def eraser(world: LoggedEvidence) -> Eraser:
+    return Eraser(
+        world.evidence,
+        Erasures(world.redis),
+        None,
+        lambda region, text: world.log.keys.signer(region).sign(text),
+        lambda region, signature_id: world.queue.add(region, [signature_id]),
+    )
+
+
+def surveyed(world: LoggedEvidence) -> Survey:
+    return survey(world.evidence, RULES, [REGION], datetime.now(UTC))
+
+
+def swept(world: LoggedEvidence) -> Swept:
+    (done,) = sweep(eraser(world), RULES, surveyed(world).over, who="ben")
+    return done
+
+
+@pytest.mark.parametrize("last", ["entomb", "delete", "vendor", "certify", "seal", "queue"])
+def test_a_sweep_ends_an_erasure_that_was_killed_after_any_step(world: LoggedEvidence, last: str) -> None:
+    def reached(step: str) -> None:
+        if step == last:
+            raise Killed
+
+    asked = Order(REGION, ID, Act(datetime.now(UTC), "maria", "asked by the person"))
+    with pytest.raises(Killed):
+        eraser(world).erase(asked, reached=reached)
+    assert [(each.signature_id, each.decision) for each in surveyed(world).over] == [(ID, UNENDED)]
+    done = swept(world)
+    assert (done.erased, done.refused) == (1, [])
+    assert next(AuditLog(world.redis).entries(Wanted(act="evidence_erase", subject=ID))).who == "ben"
+    assert surveyed(world) == Survey()
+    world.sequencer().turn()
+    assert world.audit().findings == []
+
+
+def test_a_sweep_signs_for_no_tombstone_of_a_stranger(world: LoggedEvidence) -> None:
+    """Who can write the store can destroy evidence; the log must still find that after a sweep."""
+    folder = world.root / REGION / ID
+    (folder / "answer.json").unlink()
+    (folder / "key.json").write_bytes(dump_key(STRANGER))
+    plan = ErasurePlan(Act(datetime.now(UTC), "director", "asked by the person"), None, ())
+    for planted in (None, plan):
+        if planted:
+            world.evidence.lifecycle(REGION, ID).keep_plan(planted)
+        done = swept(world)
+        assert done.erased == 0
+        assert "ph/a has a tombstone, and no plan that our key has signed" in done.refused[0]
+        assert not (folder / "certificate.txt").exists()
+    status = Ledger(world.redis).status(REGION, ID)
+    assert status is not None
+    assert status.verification.stage is Stage.DONE
+    assert list(AuditLog(world.redis).entries()) == []
+    assert [(each.kind, each.signature_id) for each in world.audit().findings] == [(Kind.CHANGED, ID)]
+
+
+def test_a_plan_that_a_stranger_put_beside_an_ended_erasure_is_removed(world: LoggedEvidence) -> None:
+    eraser(world).erase(Order(REGION, ID, Act(datetime.now(UTC), "maria", "asked by the person")))
+    plan = ErasurePlan(Act(datetime.now(UTC), "director", "asked by the person"), None, ())
+    world.evidence.lifecycle(REGION, ID).keep_plan(plan)
+    done = swept(world)
+    assert (done.erased, done.refused) == (0, [])
+    assert surveyed(world) == Survey()

@@ -1,0 +1,1 @@
+"""What happens to evidence after the decision: reports, exports, retention, erasure."""
