@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,9 +45,15 @@ class Receiver:
     answer: Callable[[Received], Answer] = field(default=lambda _: Answer())
     #: The most requests that were open at a time.
     most: int = 0
-    open: int = 0
+    #: The connections of requests that are not answered yet.
+    unanswered: list[socket.socket] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def open(self) -> int:
+        """How many requests are not answered yet, and not given up by their client either."""
+        return sum(not is_closed(each) for each in tuple(self.unanswered))
 
     @property
     def origin(self) -> str:
@@ -56,6 +63,16 @@ class Receiver:
     def ids(self) -> list[str]:
         with self.lock:
             return [each.id for each in self.received]
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the client has closed its end. Reads nothing, and does not wait."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class _Server(ThreadingHTTPServer):
@@ -81,7 +98,8 @@ def receiving(answer: Callable[[Received], Answer] | None = None, port: int = 0)
             request = Received({name.lower(): value for name, value in self.headers.items()}, body, self.path)
             with receiver.lock:
                 receiver.received.append(request)
-                receiver.open += 1
+                receiver.unanswered.append(self.connection)
+                # A client that gave up one request before it began this one has never had both open.
                 receiver.most = max(receiver.most, receiver.open)
             try:
                 self._answer(receiver.answer(request))
@@ -89,11 +107,11 @@ def receiving(answer: Callable[[Received], Answer] | None = None, port: int = 0)
                 self.close_connection = True
             finally:
                 with receiver.lock:
-                    receiver.open -= 1
+                    receiver.unanswered.remove(self.connection)
 
         def _answer(self, given: Answer) -> None:
             while given.wait is not None and not given.wait.wait(0.05):
-                if receiver.ended.is_set():
+                if receiver.ended.is_set() or is_closed(self.connection):
                     self.close_connection = True
                     return
             self.send_response(given.status)
