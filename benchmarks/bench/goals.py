@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from benchmarks.bench.results import Results
 
-TIMES_PLAIN_CELERY: Final = 3.0
-TIMES_PEERS: Final = 1.2
-TIMES_BARE: Final = 0.6
+#: `cpu` alone measures what the fleet itself costs, so more is asked of it.
+TIMES_PLAIN_CELERY: Final = {"cpu": 4.0}
+TIMES_PLAIN_CELERY_ELSEWHERE: Final = 3.0
+TIMES_PEERS: Final = {"cpu": 1.3}
+TIMES_PEERS_ELSEWHERE: Final = 1.2
+TIMES_BARE: Final = 0.55
 TIMES_DELAY: Final = 10.0
 TIMES_WITHOUT_EVENTS: Final = 0.9
 MOST_CLAIM_RATIO: Final = 1.5
@@ -52,14 +55,14 @@ def _paces(results: Results) -> Iterator[Goal]:
         if ours is None:
             continue
         if PLAIN_CELERY in paces:
-            yield Goal(
-                f"against plain Celery at its best, {profile}", ours / paces[PLAIN_CELERY], TIMES_PLAIN_CELERY
-            )
+            bound = TIMES_PLAIN_CELERY.get(profile, TIMES_PLAIN_CELERY_ELSEWHERE)
+            yield Goal(f"against plain Celery at its best, {profile}", ours / paces[PLAIN_CELERY], bound)
         peers = {name: pace for name, pace in paces.items() if name not in {OURS, PLAIN_CELERY, BARE}}
         if peers:
             best = max(peers, key=lambda name: peers[name])
-            yield Goal(f"against the best other peer ({best}), {profile}", ours / peers[best], TIMES_PEERS)
-        if BARE in paces and profile == "real":
+            bound = TIMES_PEERS.get(profile, TIMES_PEERS_ELSEWHERE)
+            yield Goal(f"against the best other peer ({best}), {profile}", ours / peers[best], bound)
+        if BARE in paces:
             yield Goal(f"against the bare limit, {profile}", ours / paces[BARE], TIMES_BARE)
 
 
@@ -71,14 +74,14 @@ def _waiting(results: Results) -> Iterator[Goal]:
         what = f"waiting, {step['asked']:,} taken up"
         if paces.get(PLAIN_CELERY):
             ratio = step["taken_per_s"] / paces[PLAIN_CELERY]
-            yield Goal(f"against plain Celery, {what}", ratio, TIMES_PLAIN_CELERY)
+            yield Goal(f"against plain Celery, {what}", ratio, TIMES_PLAIN_CELERY_ELSEWHERE)
         peers = {
             name: pace for name, pace in paces.items() if name not in {OURS, PLAIN_CELERY, BARE} and pace
         }
         if peers:
             best = max(peers, key=lambda name: peers[name])
             ratio = step["taken_per_s"] / peers[best]
-            yield Goal(f"against the best other peer ({best}), {what}", ratio, TIMES_PEERS)
+            yield Goal(f"against the best other peer ({best}), {what}", ratio, TIMES_PEERS_ELSEWHERE)
     if ours:
         last = ours[-1]
         among = f"up to {last['asked']:,}"
