@@ -21,7 +21,7 @@ from worker.errors import (
 from worker.evidence import paths
 from worker.evidence.keys import LocalWrapper, Tombstone, WrappedKey, dump_key, load_key
 from worker.evidence.sealing import DataKey
-from worker.evidence.storage.backend import STAGED, keep_first
+from worker.evidence.storage.backend import PROBE, STAGED, keep_first
 from worker.keyring import parse_keys
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class DataKeys:
 
         Otherwise a rotation could undo an erasure. Raises ``EvidenceUnsuitable``.
         """
-        path, before = f"probe-{secrets.token_hex(16)}", b"ekyc probe\n"
+        path, before = f"{PROBE}{secrets.token_hex(16)}", b"ekyc probe\n"
         bodies = [f"ekyc probe {number}\n".encode() for number in range(PROBE_WRITERS)]
         with self.naming():
             self._backend.create(path, before)

@@ -29,7 +29,7 @@ from worker.evidence.lifecycle import Lifecycle
 from worker.evidence.manifest import dump_manifest, load_manifest
 from worker.evidence.review import MOST, dump_review, load_review
 from worker.evidence.sealing import NotOpened, Origin, is_sealed
-from worker.evidence.storage.backend import STAGED, busy, keep_first, unsuitable
+from worker.evidence.storage.backend import PROBE, STAGED, busy, keep_first, unsuitable
 from worker.evidence.storage.bucket import ENVIRONMENT, Bucket
 from worker.evidence.storage.local import LocalFolder
 from worker.evidence.storage.s3 import ObjectLock, S3Options
@@ -751,7 +751,7 @@ def _stored(file: Found) -> StoredFile | None:
 
 def _probe(backend: Backend) -> None:
     backend.prepare()
-    path = f"probe-{uuid4().hex}"
+    path = f"{PROBE}{uuid4().hex}"
     bodies = [f"ekyc probe {number}\n".encode().ljust(PROBE_BYTES) for number in range(PROBE_WRITERS + 1)]
     with ThreadPoolExecutor(PROBE_WRITERS) as writers:
         created = list(writers.map(backend.create, repeat(path), bodies[:PROBE_WRITERS]))

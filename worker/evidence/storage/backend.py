@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: The first letters of the name of a file that is being written, where it must have one. A kill leaves it there.
 STAGED: Final = "staged-"
 
+#: The first letters of the name of an object that shows what a store can do, and is removed at once.
+PROBE: Final = "probe-"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

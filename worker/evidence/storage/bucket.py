@@ -19,7 +19,7 @@ from obstore.store import from_url
 
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError
-from worker.evidence.storage.backend import Backend, FolderWriter, Found, unavailable, unsuitable
+from worker.evidence.storage.backend import PROBE, Backend, FolderWriter, Found, unavailable, unsuitable
 from worker.evidence.storage.s3 import CHECKSUM, S3Options, shared_credentials
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Bucket(Backend):
         self._store = self._open()
         #: Whether a write of this process was answered with a version: the bucket keeps what is replaced.
         self.keeps_versions = False
+        #: The version of each probe that was written and not removed yet.
+        self._numbered: dict[str, str] = {}
         #: The store that locks what it writes, by the end of the lock; replaced every day.
         self._locking: dict[datetime, ObjectStore] = {}
 
@@ -135,8 +137,15 @@ class Bucket(Backend):
                 put = run_blocking(store.put, path, body, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
-            self.keeps_versions |= put["version"] not in {None, _NO_VERSION}
+            self._note_version(path, put["version"])
             return True
+
+    def _note_version(self, path: str, version: str | None) -> None:
+        if self._scheme != "gs":
+            self.keeps_versions |= version not in {None, _NO_VERSION}
+        elif version and path.startswith(PROBE):
+            # Google numbers every object. Whether it keeps the old ones shows once the probe is removed.
+            self._numbered[path] = version
 
     def create_all(self, folder: str, files: Sequence[tuple[str, bytes]]) -> Sequence[str]:
         for name, body in files:
@@ -187,6 +196,15 @@ class Bucket(Backend):
     def remove(self, path: str) -> None:
         with self._use("removed"):
             run_blocking(self._store.delete, path)
+            if version := self._numbered.pop(path, None):
+                self.keeps_versions |= run_blocking(self._has, path, version)
+
+    def _has(self, path: str, version: str) -> bool:
+        try:
+            self._store.get(path, options={"version": version})
+        except FileNotFoundError:
+            return False
+        return True
 
     def locked_until(self, path: str, kept_at: datetime) -> datetime | None:
         lock = self._options.lock
