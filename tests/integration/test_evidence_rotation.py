@@ -21,6 +21,7 @@ from tests.support.cli_process import Ekyc, run_program
 from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, EvidenceUnsuitable
 from worker.evidence.keys import Tombstone, WrappedKey, dump_key
 from worker.evidence.manifest import FileEntry
+from worker.evidence.marks import Act, dump_closed, dump_holds
 from worker.evidence.review import Review, ReviewVerdict
 from worker.evidence.rotation import Rotated, rotate
 from worker.evidence.sealing import Origin
@@ -234,6 +235,113 @@ def test_a_store_that_replaces_what_was_changed_meanwhile_is_refused(
     open_evidence.stub.races = True  # type: ignore[attr-defined]
     with pytest.raises(EvidenceUnsuitable, match="a rotation could undo an erasure there"):
         keys.check_replacing()
+
+
+# Marks.
+
+AT = datetime(2027, 1, 1, tzinfo=UTC)
+MARKS = ("closed.json", "hold.json")
+
+
+def mark(evidence: Evidence) -> None:
+    lifecycle = evidence.lifecycle(REGION, ID)
+    lifecycle.close(AT)
+    lifecycle.change_holds(lambda known: known.placing(Act(AT, "ann", "court")))
+
+
+def marks(evidence: Evidence) -> tuple[datetime | None, bool]:
+    lifecycle = evidence.lifecycle(REGION, ID)
+    return lifecycle.closed(), lifecycle.holds().in_force is not None
+
+
+def encrypt_marks(evidence: Evidence) -> None:
+    """What releases before this one did to marks."""
+    one = evidence.of(REGION, ID)
+    data_key = one.keys.find(one.folder, fresh=True)
+    assert data_key
+    for name in MARKS:
+        one.encrypt(name, data_key, Origin.ROTATED)
+        assert raw(one, name).startswith(b"EKYCE1\n")
+
+
+@pytest.mark.parametrize("how", ["a rotation", "a worker"])
+def test_marks_stay_plain_and_are_read_without_a_key(
+    open_evidence: Callable[..., Evidence], how: str
+) -> None:
+    fill(open_evidence("").of(REGION, ID))
+    mark(open_evidence(""))
+    one = open_evidence(NEW).of(REGION, ID)
+    if how == "a rotation":
+        assert rotate(one) is Rotated.ENCRYPTED
+    else:
+        one.encrypt_plain()
+    assert raw(one, "answer.json").startswith(b"EKYCE1\n")
+    for keys in (NEW, OLD, ""):
+        assert marks(open_evidence(keys)) == (AT, True)
+    assert is_whole(open_evidence(NEW).of(REGION, ID))
+    assert rotate(open_evidence(NEW).of(REGION, ID)) is Rotated.CURRENT
+
+
+def test_a_folder_of_marks_alone_gets_no_key(open_evidence: Callable[..., Evidence]) -> None:
+    mark(open_evidence(""))
+    one = open_evidence(NEW).of(REGION, ID)
+    assert rotate(one) is Rotated.CURRENT
+    assert one.keys.stored(one.folder) is None
+    assert marks(open_evidence("")) == (AT, True)
+
+
+@pytest.mark.parametrize("keys", [OLD, BOTH])
+def test_marks_that_an_earlier_release_encrypted_are_plain_again_after_a_rotation(
+    open_evidence: Callable[..., Evidence], keys: str
+) -> None:
+    fill(open_evidence(OLD).of(REGION, ID))
+    mark(open_evidence(OLD))
+    encrypt_marks(open_evidence(OLD))
+    # With the key they can be read before that, too.
+    assert marks(open_evidence(OLD)) == (AT, True)
+    rotate(open_evidence(keys).of(REGION, ID))
+    one = open_evidence("").of(REGION, ID)
+    assert raw(one, "closed.json") == dump_closed(AT)
+    assert raw(one, "hold.json") == dump_holds(open_evidence("").lifecycle(REGION, ID).holds())
+    assert marks(open_evidence("")) == (AT, True)
+    assert is_whole(open_evidence(keys).of(REGION, ID))
+
+
+def test_a_mark_that_an_earlier_release_encrypted_is_plain_after_a_change(
+    open_evidence: Callable[..., Evidence],
+) -> None:
+    fill(open_evidence(NEW).of(REGION, ID))
+    mark(open_evidence(NEW))
+    encrypt_marks(open_evidence(NEW))
+    later = AT.replace(year=2028)
+    assert open_evidence(NEW).lifecycle(REGION, ID).close(later) == later
+    assert raw(open_evidence("").of(REGION, ID), "closed.json") == dump_closed(later)
+
+
+@pytest.mark.parametrize("keys", ["", OLD])
+def test_an_encrypted_mark_without_its_key_is_never_taken_for_none(
+    open_evidence: Callable[..., Evidence], keys: str
+) -> None:
+    fill(open_evidence(NEW).of(REGION, ID))
+    mark(open_evidence(NEW))
+    encrypt_marks(open_evidence(NEW))
+    lifecycle = open_evidence(keys).lifecycle(REGION, ID)
+    for read in (lifecycle.closed, lifecycle.holds, lambda: lifecycle.close(AT)):
+        with pytest.raises(EvidenceKeyUnknown, match="EKYC_EVIDENCE_KEYS"):
+            read()
+
+
+def test_an_encrypted_mark_that_does_not_open_is_named(open_evidence: Callable[..., Evidence]) -> None:
+    fill(open_evidence(NEW).of(REGION, ID))
+    evidence = open_evidence(NEW)
+    one = evidence.of(REGION, ID)
+    # Bytes of another file, sealed under the right key.
+    evidence.backend.create(f"{one.folder}/hold.json", raw(one, "answer.json"))
+    with pytest.raises(EvidenceConflict, match=r"hold\.json cannot be read") as caught:
+        evidence.lifecycle(REGION, ID).holds()
+    assert caught.value.reason == "MARK_UNREADABLE"
+    with pytest.raises(EvidenceConflict, match=r"hold\.json"):
+        rotate(one)
 
 
 # The command.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from structlog.testing import capture_logs
 
 from schemas.decision import load_decision
 from tests.support.drive_ledger import decide, decision_text
-from worker.errors import EvidenceUnavailable, InvalidInput
+from worker.errors import EvidenceKeyUnknown, EvidenceUnavailable, InvalidInput
 from worker.evidence.decision_record import DecisionRecord, dump_record
 from worker.evidence.log.notes import new_signer
 from worker.evidence.manifest import Manifest
 from worker.evidence.marks import Act
+from worker.evidence.sealing import Origin
 from worker.evidence.storage.local import LocalFolder
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Quarantine
@@ -25,8 +27,8 @@ from worker.ledger.audit import AuditLog
 from worker.ledger.erasures import Erasures
 from worker.policy.retention import parse
 from worker.records import closings, retention
-from worker.records.erasure import Eraser, NotErased, Vendor
-from worker.records.retention import BEFORE, UNENDED, Survey, kept, survey, sweep
+from worker.records.erasure import Eraser, NotErased, Order, Vendor
+from worker.records.retention import BEFORE, UNENDED, Kept, Survey, kept, survey, sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,6 +266,31 @@ def test_a_sweep_that_was_stopped_is_continued_by_the_next(
     assert 0 < len(left) <= 4
     assert swept(evidence, redis).erased == len(left)
     assert over(evidence) == []
+
+
+@pytest.mark.parametrize("keys", [KEYS, f"other:{b64encode(b'o' * 32).decode()}", ""])
+def test_what_is_held_by_a_mark_that_an_earlier_release_encrypted_is_not_erased(
+    tmp_path: Path, redis: Redis, keys: str
+) -> None:
+    url = (tmp_path / "evidence").as_uri()
+    evidence = Evidence(url, keys=KEYS)
+    keep(evidence, "held", "reject", years_ago=4)
+    evidence.lifecycle("ph", "held").change_holds(lambda known: known.placing(Act(NOW, "judge", "case")))
+    one = evidence.of("ph", "held")
+    data_key = one.keys.find(one.folder)
+    assert data_key
+    assert one.encrypt("hold.json", data_key, Origin.ROTATED)
+    before = one.files()
+    evidence = Evidence(url, keys=keys)
+    with suppress(EvidenceKeyUnknown):
+        assert over(evidence) == []
+    held = Kept("ph", "held", "reject", NOW, None, held=False, rule=RULES.rule("ph", "reject"), until=NOW)
+    with suppress(EvidenceKeyUnknown):
+        (last,) = sweep(eraser(evidence, redis), RULES, [held], who="maria")
+        assert (last.erased, len(last.refused)) == (0, 1)
+    with pytest.raises((NotErased, EvidenceKeyUnknown)):
+        eraser(evidence, redis).erase(Order("ph", "held", Act(NOW, "maria", "by request")))
+    assert one.files() == before
 
 
 # From `web` to the store

@@ -1,6 +1,8 @@
 """What becomes of the evidence of a verification after the decision: its marks, and its erasure object by object.
 
 Marks, plan and certificate are plain objects beside the evidence. The order of the steps: ``worker.records.erasure``.
+A mark that older workers have encrypted is read with its key. It is plain again after a change, and after
+`ekyc evidence rotate`.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from worker.errors import EvidenceConflict, EvidenceUnavailable, InvalidInput
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceUnavailable, InvalidInput
 from worker.evidence import marks, paths
 from worker.evidence.keys import Tombstone, WrappedKey, dump_key
+from worker.evidence.sealing import NotOpened, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +39,8 @@ class Lifecycle:
     """The marks and the objects of one verification, created by ``Evidence.lifecycle``. Thread-safe.
 
     Every method raises ``EvidenceUnavailable`` if the store cannot be read or written, and ``EvidenceConflict`` for a
-    mark that cannot be parsed: a hold that cannot be read must stop an erasure.
+    mark that cannot be parsed: a hold that cannot be read must stop an erasure. A mark that is encrypted under a key
+    that is missing here raises ``EvidenceKeyUnknown``.
     """
 
     region: str
@@ -202,11 +206,17 @@ class Lifecycle:
         if raw is None:
             return None
         try:
-            return load(raw)
-        except (ValueError, KeyError, TypeError) as error:
+            return load(self._opened(name, raw) if is_sealed(raw) else raw)
+        except (ValueError, KeyError, TypeError, NotOpened, EvidenceErased) as error:
             raise EvidenceConflict(
                 "MARK_UNREADABLE", f"{self.url}/{name} cannot be read ({error}): restore it from a backup"
             ) from None
+
+    def _opened(self, name: str, raw: bytes) -> bytes:
+        data_key = self._keys.find(self.folder, fresh=True)
+        if data_key is None:
+            raise ValueError("it is encrypted, and its key is gone")
+        return data_key.open(name, raw)
 
     def _path(self, name: str) -> str:
         return f"{self.folder}/{name}"

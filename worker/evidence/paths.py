@@ -30,7 +30,7 @@ HOLD: Final = "hold.json"
 PLAN: Final = "erasure.json"
 CERTIFICATE: Final = "certificate.txt"
 
-#: Files that say nothing about whether a verification has evidence.
+#: Files that say nothing about whether a verification has evidence. They are never encrypted.
 MARKS: Final = frozenset({CLOSED, HOLD, PLAN, CERTIFICATE})
 
 #: Files that no manifest lists, besides reviews: see `is_unlisted`.

@@ -7,6 +7,9 @@ encrypted in three steps, and can be read at every moment in between, also by ot
 2. each plain object is replaced by its encrypted form;
 3. the mark is removed.
 
+Marks are never encrypted: what judges or erases a verification reads them without a key. Older workers and commands
+did encrypt them; a rotation makes those plain again.
+
 Everything may be repeated: after a kill, and by several processes at once. Each replacement happens only if the object
 is still the one that was read.
 """
@@ -56,10 +59,10 @@ def rotate(evidence: VerificationEvidence) -> Rotated:
     for _ in range(TRIES):
         raw = keys.read(evidence.folder)
         if raw is None:
-            files = evidence.files()
-            if not files:
+            names = [file.name for file in evidence.files() if file.name not in paths.MARKS]
+            if not names:
                 return Rotated.CURRENT
-            evidence.read(files[0].name)  # raises if the key is not missing, but lost
+            evidence.read(names[0])  # raises if the key is not missing, but lost
             data_key, record = keys.new(evidence.folder, plain=True)
             if keys.create(evidence.folder, record) and _encrypt(evidence, data_key, record):
                 return Rotated.ENCRYPTED
@@ -67,6 +70,7 @@ def rotate(evidence: VerificationEvidence) -> Rotated:
         found = keys.record(evidence.folder, raw)
         if isinstance(found, Tombstone):
             return Rotated.ERASED
+        evidence.decrypt_marks()
         if found.plain:
             if _encrypt(evidence, _unwrapped(keys, evidence.folder), raw):
                 return Rotated.ENCRYPTED
@@ -80,7 +84,7 @@ def rotate(evidence: VerificationEvidence) -> Rotated:
 
 
 def _encrypt(evidence: VerificationEvidence, data_key: DataKey, record: bytes) -> bool:
-    """Encrypt every plain object of a folder, then remove the mark. False: `key.json` was changed meanwhile."""
+    """Encrypt the plain objects of a folder, then remove the mark `plain`. False: `key.json` was changed meanwhile."""
     evidence.remove_leftovers(before=datetime.now(UTC) - LEFT_FOR)
     return evidence.encrypt_all(data_key, record, Origin.ROTATED)
 

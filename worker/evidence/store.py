@@ -442,9 +442,14 @@ class VerificationEvidence:
         raise busy(f"{self.keys.url}/{self.folder}/{paths.KEY}")
 
     def encrypt_all(self, data_key: DataKey, record: bytes, origin: Origin) -> bool:
-        """Encrypt every plain file, then remove the mark `plain`. False: `key.json` is not `record` any more."""
-        while any([self.encrypt(file.name, data_key, origin) for file in self.files()]):  # noqa: C419 - all of them
-            pass  # until nothing plain is left
+        """Encrypt every plain file, then remove the mark `plain`. False: `key.json` is not `record` any more.
+
+        The marks of retention stay plain: they are read without a key.
+        """
+        found = True
+        while found:  # until nothing plain is left
+            names = [file.name for file in self.files() if file.name not in paths.MARKS]
+            found = any([self.encrypt(name, data_key, origin) for name in names])  # noqa: C419 - all of them
         return self.keys.replace(
             self.folder, self.keys.wrapped(data_key.as_plain(plain=False)), expected=record
         )
@@ -457,6 +462,17 @@ class VerificationEvidence:
             and not is_sealed(raw)
             and self._backend.replace(self._path(name), data_key.seal(name, raw, origin), expected=raw)
         )
+
+    def decrypt_marks(self) -> None:
+        """Make the marks plain that older workers and commands have encrypted.
+
+        Raises ``EvidenceKeyUnknown`` without the key of one, and ``EvidenceConflict`` for one that does not open.
+        """
+        for name in (paths.CLOSED, paths.HOLD):
+            raw = self._backend.read(self._path(name))
+            if raw is not None and is_sealed(raw):
+                # If it was changed meanwhile, it is plain already.
+                self._backend.replace(self._path(name), self._opened(name, raw), expected=raw)
 
     # Reading.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.decision import decision_id
 from worker.advance.answers import Busy
 from worker.advance.answers.values import Cleared, NotCleared
-from worker.errors import EkycError, EvidenceConflict, EvidenceUnavailable
+from worker.errors import EkycError, EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable
 from worker.evidence.keys import Tombstone, WrappedKey
 from worker.evidence.lifecycle import fingerprint
 from worker.evidence.marks import ErasurePlan, StoredObject, dump_plan, rfc3339
@@ -268,7 +268,7 @@ def _our_plan(run: _Erasure) -> ErasurePlan | None:
     """Return the stored plan. None: there is none, or somebody else wrote it: our key must not sign what it says."""
     try:
         plan = run.evidence.plan()
-    except EvidenceConflict:
+    except (EvidenceConflict, EvidenceKeyUnknown):
         return None
     return (
         plan
@@ -294,7 +294,7 @@ def _plan(run: _Erasure) -> None:
     retention = run.parts.retention(run.order.region, run.order.signature_id)
     plan = ErasurePlan(run.order.act, data_key, objects, retention)
     plan = replace(plan, seal=_plan_seal(run, plan))
-    with suppress(EvidenceConflict):  # there is one that cannot be read
+    with suppress(EvidenceConflict, EvidenceKeyUnknown):  # there is one that cannot be read
         run.evidence.keep_plan(plan)
     run.plan = _our_plan(run)
     if run.plan is None:
