@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,23 @@ def test_a_damaged_decision_is_said_and_the_rest_is_listed(
     (fault,) = ended.err_lines
     assert fault.startswith("ekyc: ")
     assert "ph/b/decision.json does not open" in fault
+
+
+def test_a_decision_under_an_unknown_key_is_said_and_the_rest_is_listed(
+    ekyc: Ekyc, evidence: Evidence, url: str
+) -> None:
+    keep(evidence, "ph", "a", archived=False)
+    keep(Evidence(url, keys=f"other:{b64encode(b'o' * 32).decode()}"), "ph", "b", archived=False)
+    keep(evidence, "ph", "c", archived=False)
+    ended = ekyc("evidence", "list", "--json", "--decision", "approve")
+    assert ended.code == 1
+    assert [json.loads(line)["signature_id"] for line in ended.out.splitlines()] == ["a", "c"]
+    (fault,) = ended.err_lines
+    assert "ph/b/key.json is wrapped under the key other" in fault
+    # Without any key the setting is missing.
+    ended = ekyc.with_env(EKYC_EVIDENCE_KEYS="")("evidence", "list", "--json", "--decision", "approve")
+    assert (ended.code, ended.out, len(ended.err_lines)) == (1, "", 1)
+    assert "EKYC_EVIDENCE_KEYS is not set here" in ended.err
 
 
 @pytest.mark.parametrize(

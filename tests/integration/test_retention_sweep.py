@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 KEYS = f"now:{b64encode(b'k' * 32).decode()}"
+OTHER = f"other:{b64encode(b'o' * 32).decode()}"
 SIGNER = new_signer("kyc.example.com/ph")
 NOW = datetime(2040, 1, 1, tzinfo=UTC)
 RULES = parse("*=5y,*/reject=2y")
@@ -268,7 +269,33 @@ def test_a_sweep_that_was_stopped_is_continued_by_the_next(
     assert over(evidence) == []
 
 
-@pytest.mark.parametrize("keys", [KEYS, f"other:{b64encode(b'o' * 32).decode()}", ""])
+def test_one_under_an_unknown_key_is_kept_and_stops_neither_survey_nor_sweep(
+    tmp_path: Path, redis: Redis
+) -> None:
+    url = (tmp_path / "evidence").as_uri()
+    keep(Evidence(url, keys=OTHER), "lost", "reject")
+    evidence = Evidence(url, keys=KEYS)
+    keep(evidence, "a", "reject")
+    keep(evidence, "z", "reject")
+    found = survey(evidence, RULES, ["ph"], NOW)
+    assert (found.seen, found.unreadable) == (3, ["ph/lost: EVIDENCE_KEY_UNKNOWN"])
+    assert [each.signature_id for each in found.over] == ["a", "z"]
+    # The key of one may also go between survey and sweep.
+    over_age = [replace(found.over[0], signature_id="lost"), *found.over]
+    (done,) = sweep(eraser(evidence, redis), RULES, over_age, who="maria")
+    assert (done.erased, len(done.refused)) == (2, 1)
+    assert "ph/lost/key.json is wrapped under the key other" in done.refused[0]
+    assert Evidence(url, keys=OTHER).of("ph", "lost").answer() == b"{}"
+
+
+def test_a_survey_without_any_key_says_what_is_missing(tmp_path: Path) -> None:
+    url = (tmp_path / "evidence").as_uri()
+    keep(Evidence(url, keys=KEYS), "a", "reject")
+    with pytest.raises(EvidenceKeyUnknown, match="EKYC_EVIDENCE_KEYS is not set here"):
+        survey(Evidence(url), RULES, ["ph"], NOW)
+
+
+@pytest.mark.parametrize("keys", [KEYS, OTHER, ""])
 def test_what_is_held_by_a_mark_that_an_earlier_release_encrypted_is_not_erased(
     tmp_path: Path, redis: Redis, keys: str
 ) -> None:

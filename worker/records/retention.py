@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from worker.errors import EvidenceConflict, EvidenceErased
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown
 from worker.evidence import paths
 from worker.evidence.keys import Tombstone
 from worker.evidence.marks import Act, rfc3339
@@ -103,7 +103,7 @@ class Swept:
 def kept(evidence: Evidence, rules: Retention, region: str, signature_id: str) -> Kept | None:
     """Return until when a verification is kept; None: there is no evidence of it, or it is erased.
 
-    Raises ``EvidenceConflict`` if that cannot be told, and ``EvidenceUnavailable``.
+    Raises ``EvidenceConflict`` and ``EvidenceKeyUnknown`` if that cannot be told, and ``EvidenceUnavailable``.
     """
     found = _found(evidence, rules, region, signature_id)
     return found if isinstance(found, Kept) else None
@@ -182,7 +182,10 @@ def survey(
     now: datetime,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Survey:
-    """Walk through the evidence. `advance` is called with the number seen so far. Raises ``EvidenceUnavailable``."""
+    """Walk through the evidence. `advance` is called with the number seen so far.
+
+    Raises ``EvidenceUnavailable``, and ``EvidenceKeyUnknown`` if there is encrypted evidence and no key is set here.
+    """
     found = Survey()
     with ThreadPoolExecutor(THREADS) as threads:
         for region in regions:
@@ -202,6 +205,11 @@ def _judged(evidence: Evidence, rules: Retention, region: str, signature_id: str
         )
     except EvidenceConflict as error:
         return f"{region}/{signature_id}: {error.reason}"
+    except EvidenceKeyUnknown as error:
+        # Without any key the setting is missing, and not the key of this verification.
+        if not evidence.keys.are_on:
+            raise
+        return f"{region}/{signature_id}: {error.cause}"
 
 
 def _unended(
@@ -298,6 +306,6 @@ def _sweep_one(eraser: Eraser, rules: Retention, each: Kept, who: str) -> str | 
         eraser.erase(Order(each.region, each.signature_id, Act(now, who, why), over_age=True))
     except AlreadyErased:
         return ""
-    except (NotErased, EvidenceConflict) as error:
+    except (NotErased, EvidenceConflict, EvidenceKeyUnknown) as error:
         return str(error)
     return None

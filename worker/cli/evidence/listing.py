@@ -11,7 +11,7 @@ import click
 from worker.cli.evidence.selection import regions_of, since_option, until_option
 from worker.cli.options import regions_option
 from worker.enqueue_request import SIGNATURE_ID, canonical_region
-from worker.errors import EvidenceConflict, EvidenceErased, InvalidInput
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, InvalidInput
 from worker.evidence.store import Evidence
 from worker.ledger.moments import rfc3339
 from worker.records.listing import Kept, Listed, Period, listed
@@ -87,8 +87,8 @@ def list_(  # noqa: PLR0913 - one an option
     With --json, each line: region, signature_id, stored_at, state, files (names), size_bytes (as stored), and with
     --decision also decision. There is no line if none is found.
 
-    Exit status: 0, also if none is found; 1 the store does not answer, or with --decision a file is damaged; 2 invalid
-    input.
+    Exit status: 0, also if none is found; 1 the store does not answer, or with --decision a file cannot be opened; 2
+    invalid input.
     """
     settings = current()
     regions = regions_of(region, settings)
@@ -118,14 +118,16 @@ def list_(  # noqa: PLR0913 - one an option
 
 
 def _decision(one: Listed, faults: list[str]) -> str | None:
-    """Return the decision of a verification; None: there is none, or its record is damaged."""
+    """Return the decision of a verification; None: there is none, or its record cannot be opened."""
     try:
         record = one.evidence.decision()
     except EvidenceErased:
         return None
-    except EvidenceConflict as error:
+    except (EvidenceConflict, EvidenceKeyUnknown) as error:
+        if isinstance(error, EvidenceKeyUnknown) and not one.evidence.keys.are_on:
+            raise
         click.echo(f"ekyc: {error}", err=True)
-        faults.append(error.reason)
+        faults.append(error.cause)
         return None
     return record.decision.decision if record else None
 
