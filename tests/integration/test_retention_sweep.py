@@ -24,11 +24,12 @@ from worker.evidence.storage.local import LocalFolder
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Quarantine
 from worker.ledger.audit import AuditLog
-from worker.ledger.erasures import Erasures
+from worker.ledger.erasures import CLOSINGS_AT_ONCE, Closing, Erasures
 from worker.policy.retention import parse
 from worker.records import closings, retention
 from worker.records.erasure import Eraser, NotErased, Order, Vendor
 from worker.records.retention import BEFORE, UNENDED, Kept, Survey, kept, survey, sweep
+from worker.runtime.closings import ClosingsThread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -429,6 +430,88 @@ def test_a_store_that_is_away_loses_no_closing_time(evidence: Evidence, redis: R
     backend.__class__ = LocalFolder
     assert closings.store(evidence, ledger, "ph") == 1
     assert evidence.lifecycle("ph", "a").closed() is not None
+
+
+class Barred(LocalFolder):
+    """A store that refuses the closing times of verifications whose id begins with `bad`."""
+
+    def create(self, path: str, body: bytes) -> bool:
+        if path.endswith("closed.json") and path.split("/")[1].startswith("bad"):
+            raise EvidenceUnavailable(f"{path} is denied")
+        return super().create(path, body)
+
+
+def barred(evidence: Evidence) -> Any:
+    backend: Any = evidence._backend
+    backend.__class__ = Barred
+    return backend
+
+
+@pytest.mark.parametrize("count", [1, 2, CLOSINGS_AT_ONCE + 3])
+def test_closings_that_cannot_be_stored_wait_and_hold_back_no_other(
+    evidence: Evidence, redis: Redis, count: int
+) -> None:
+    ledger = Erasures(redis)
+    bad = [f"bad{number}" for number in range(count)]
+    for number, name in enumerate([*bad, "good"]):
+        evidence.of("ph", name).keep_answer(b"{}")
+        ledger.close("ph", name, 1_700_000_000_000 + number)
+    backend = barred(evidence)
+    with pytest.raises(EvidenceUnavailable, match=r"ph/bad0/closed\.json is denied"):
+        closings.store(evidence, ledger, "ph")
+    assert evidence.lifecycle("ph", "good").closed() is not None
+    assert redis.zrange("ekyc:{ph}:closings", 0, -1) == [name.encode() for name in sorted(bad, key=bad.index)]
+    assert redis.exists("ekyc:{ph}:closings:turn") == 0
+    backend.__class__ = LocalFolder
+    assert closings.store(evidence, ledger, "ph") == count
+
+
+def test_a_worker_ends_its_turn_if_the_store_fails_slowly(
+    evidence: Evidence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Erasures(redis)
+    for number in range(5):
+        evidence.of("ph", f"bad{number}").keep_answer(b"{}")
+        ledger.close("ph", f"bad{number}", 1_700_000_000_000 + number)
+    barred(evidence)
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(closings, "monotonic", lambda: next(clock))
+    tried: list[str] = []
+    store_one = closings._store_one
+
+    def counted(evidence: Evidence, region: str, closing: Closing) -> None:
+        tried.append(closing.signature_id)
+        store_one(evidence, region, closing)
+
+    monkeypatch.setattr(closings, "_store_one", counted)
+    with pytest.raises(EvidenceUnavailable):
+        closings.store(evidence, ledger, "ph")
+    assert tried == ["bad0", "bad1"]
+    assert redis.zcard("ekyc:{ph}:closings") == 5
+    assert redis.exists("ekyc:{ph}:closings:turn") == 0
+
+
+def test_a_region_whose_closings_wait_is_logged_once_and_holds_back_no_other_region(
+    evidence: Evidence, redis: Redis
+) -> None:
+    ledger = Erasures(redis)
+    for region, name in (("ph", "bad0"), ("sg", "good")):
+        evidence.of(region, name).keep_answer(b"{}")
+        ledger.close(region, name, 1_700_000_000_000)
+    backend, thread = barred(evidence), ClosingsThread(evidence, ledger, ["ph", "sg"])
+    with capture_logs() as lines:
+        for _ in range(3):
+            thread.look()
+    assert evidence.lifecycle("sg", "good").closed() is not None
+    assert [(line["event"], line["region"]) for line in lines] == [
+        ("closings_wait", "ph"),
+        ("closing_stored", "sg"),
+    ]
+    assert lines[0]["why"] == "ph/bad0/closed.json is denied"
+    backend.__class__ = LocalFolder
+    with capture_logs() as lines:
+        thread.look()
+    assert [(line["event"], line["signature_id"]) for line in lines] == [("closing_stored", "bad0")]
 
 
 def test_one_that_is_erased_or_has_no_evidence_takes_no_closing_time(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import EvidenceConflict, InvalidInput
+from worker.errors import EvidenceConflict, EvidenceUnavailable, InvalidInput
 from worker.evidence.keys import Tombstone
-from worker.ledger.erasures import CLOSINGS_AT_ONCE, Closing
+from worker.ledger.erasures import CLOSINGS_AT_ONCE, TURN_S, Closing
 
 if TYPE_CHECKING:
     from worker.evidence.store import Evidence
@@ -17,29 +18,48 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
+#: For how long a worker goes on to the next closing after one that cannot be stored: its turn must not end meanwhile.
+LONGEST_S: Final = TURN_S / 2
+
 
 def store(evidence: Evidence, ledger: Erasures, region: str) -> int:
     """Store the closing times that wait, if it is this worker's turn, and return how many waited.
 
-    A time is removed from the ledger after it is durable in the store, so a crash repeats it. Raises
-    ``LedgerUnavailable`` and ``EvidenceUnavailable``.
+    A time is removed from the ledger after it is durable in the store, so a crash repeats it. One that cannot be stored
+    waits for the next call, and does not hold back the others. Raises ``LedgerUnavailable``, and
+    ``EvidenceUnavailable`` if one could not be stored.
     """
-    done: list[Closing] = []
-    total = 0
-    while True:
-        waiting = ledger.closings(region, removed=lambda count: _removed(region, count))
+    total, until = 0, monotonic() + LONGEST_S
+    failed: dict[Closing, EvidenceUnavailable] = {}
+    is_last = False
+    while not is_last:
+        # Those that failed come first again, because they are still there.
+        limit = CLOSINGS_AT_ONCE + len(failed)
+        waiting = ledger.closings(region, limit=limit, removed=lambda count: _removed(region, count))
         if not waiting:
-            return total
+            break
+        is_last = len(waiting) < limit
+        done: list[Closing] = []
         try:
             for each in waiting:
-                _store_one(evidence, region, each)
-                done.append(each)
+                if each in failed:
+                    continue
+                try:
+                    _store_one(evidence, region, each)
+                except EvidenceUnavailable as error:
+                    failed[each] = error
+                    if monotonic() > until:
+                        # Probably the store itself is away, and each attempt takes long.
+                        is_last = True
+                        break
+                else:
+                    done.append(each)
         finally:
             ledger.closings_stored(region, done)
         total += len(done)
-        if len(waiting) < CLOSINGS_AT_ONCE:
-            return total
-        done = []
+    if failed:
+        raise next(iter(failed.values()))
+    return total
 
 
 def close(evidence: Evidence, region: str, signature_id: str, at: datetime) -> datetime:

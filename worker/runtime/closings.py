@@ -32,6 +32,8 @@ class ClosingsThread(threading.Thread):
         self._ledger = ledger
         self._regions = tuple(regions)
         self._stopping = threading.Event()
+        #: By region, why closing times wait, as it was logged.
+        self._waits: dict[str, str] = {}
 
     def stop(self) -> None:
         """Does not wait for the thread, which may be at the evidence store."""
@@ -42,11 +44,17 @@ class ClosingsThread(threading.Thread):
             self.look()
 
     def look(self) -> None:
-        """Store what waits now. A fault of Redis or of the store is logged elsewhere; the next look tries again."""
+        """Store what waits now. A fault of Redis is logged elsewhere; the next look tries again."""
         for region in self._regions:
             try:
                 closings.store(self._evidence, self._ledger, region)
-            except (LedgerUnavailable, EvidenceUnavailable):
+            except LedgerUnavailable:
                 return
+            except EvidenceUnavailable as error:
+                if self._waits.get(region) != str(error):
+                    self._waits[region] = str(error)
+                    _log.warning("closings_wait", region=region, why=str(error))
             except Exception as error:  # noqa: BLE001 - a thread that ends would leave the times in Redis
                 _log.error("closings_failed", error=described(error))
+            else:
+                self._waits.pop(region, None)
