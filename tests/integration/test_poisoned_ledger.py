@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
+from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
+from worker.ledger import Ledger, Quarantine
 from worker.ledger.fields import Field
+from worker.ledger.moments import rfc3339
+from worker.runtime.hold_log import HoldLog
 from worker.testing import LocalFleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from worker.ledger.models import Claim
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +58,105 @@ def test_the_others_are_decided(fleet: LocalFleet, field: Field, text: str, *, c
             redis.zrem("ekyc:{ph}:done", name)
         delivered = {each.signature_id for each in fleet.drain()}
     assert delivered == set(names if counts else names[1:])
+
+
+# What a claim returns.
+
+PH = "ekyc:{ph}:"
+
+
+def claim(ledger: Ledger) -> Claim:
+    """Claim `good`, which must be the only verification that a worker can load."""
+    ledger.enqueue([EnqueueRequest("good", "ph")])
+    found = ledger.claim("ph", limit=9)
+    assert [one.signature_id for batch in found.batches for one in ledger.load(batch)] == ["good"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "reads"),
+    [
+        (b"x", (0, "", "")),
+        (b"", None),
+        (b"\xff|hold|\xff|x", (0, "hold", "\ufffd")),
+        (b"-5|hold|why|x", (0, "hold", "why")),
+        (b"9" * 5000 + b"|hold|why|x", (0, "hold", "why")),
+        (b"999999999999999|hold|why|x", (0, "hold", "why")),
+        (b"1700000000000|hold|why", (1_700_000_000_000, "hold", "why")),
+        (b"1700000000000|hold|why|x|y", (1_700_000_000_000, "hold", "why")),
+    ],
+)
+def test_an_act_that_is_none_stops_no_claim(
+    redis: Redis, ledger: Ledger, line: bytes, reads: tuple[int, str, str] | None
+) -> None:
+    redis.rpush(f"{PH}acts", line)
+    act = claim(ledger).act
+    assert (act and (act.at_ms, act.name, act.detail)) == reads
+    log = HoldLog(redis)
+    log.look("ph", act)
+    redis.rpush(f"{PH}acts", "1700000000000|resume|why|maria")
+    with capture_logs() as lines:
+        log.look("ph", ledger.claim("ph", limit=1).act)
+    assert [each["event"] for each in lines] == ["region_resumed"]
+    acts = Quarantine(redis, who="").acts("ph")
+    assert len([rfc3339(each.at_ms) for each in acts]) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {Field.STAGE: b"zzz"},
+        {Field.STAGE: b"\xff"},
+        {Field.STAGE: b"done"},
+        {Field.STAGE: b"erased"},
+        {Field.STAGE: b"zzz", Field.STARTS: b"9"},
+        {Field.STAGE: b"done", Field.STARTS: b"9"},
+        {Field.STAGE: b"polling", Field.STARTS: b"9", Field.HOLDER: b"a/b/\xff"},
+        {Field.STAGE: b"polling", Field.HOLDER: b"a/b/\xff"},
+        {Field.STAGE: b"polling", Field.PIPELINE: b"\xff"},
+    ],
+)
+def test_a_lease_that_is_none_stops_no_claim(
+    redis: Redis, ledger: Ledger, fields: dict[Field, bytes]
+) -> None:
+    redis.hset(f"{PH}v:bad", mapping={field.value: value for field, value in fields.items()})
+    redis.zadd(f"{PH}leased", {"bad": 1})
+    ledger.enqueue([EnqueueRequest("good", "ph")])
+    found = ledger.claim("ph", limit=9)
+    assert [each.signature_id for each in found.quarantined + found.expired] == (
+        ["bad"] if fields[Field.STAGE] == b"polling" else []
+    )
+    taken = [one.signature_id for batch in found.batches for one in ledger.load(batch)]
+    assert sorted(taken) == (["bad", "good"] if found.expired else ["good"])
+    assert redis.zscore(f"{PH}leased", "good") is not None
+    if fields[Field.STAGE] != b"polling":
+        # It is of no stage that a worker takes, so it is in no set of a stage either.
+        assert redis.zscore(f"{PH}leased", "bad") is None
+        assert not redis.keys(f"{PH}due:zzz*")
+        assert redis.hget(f"{PH}v:bad", Field.STAGE.value) == fields[Field.STAGE]
+
+
+@pytest.mark.parametrize("set_", ["due:polling", "due:archiving", "leased"])
+def test_an_id_that_is_none_stops_no_claim(redis: Redis, ledger: Ledger, set_: str) -> None:
+    redis.zadd(f"{PH}{set_}", {b"\xff\xfe": 1})
+    if set_ == "leased":
+        redis.hset(f"{PH}v:".encode() + b"\xff\xfe", Field.STAGE.value, "polling")
+    ledger.enqueue([EnqueueRequest("good", "ph")])
+    loaded = [each for batch in ledger.claim("ph", limit=9).batches for each in ledger.load(batch)]
+    assert [one.signature_id for one in loaded][-1:] == ["good"]
+
+
+def test_an_identity_that_is_none_is_another_one(redis: Redis, ledger: Ledger) -> None:
+    redis.hset(f"{PH}ledger", mapping={"id": b"\xff", "before": b"\xfe a"})
+    replaced = ledger.claim("ph", limit=1, identity="b").replaced
+    assert replaced
+    assert (replaced.id, replaced.before) == ("\ufffd", ("\ufffd", "a"))
+    assert ledger.identify("ph").id == "\ufffd"
+
+
+def test_a_timeline_that_is_none_can_be_read(redis: Redis, ledger: Ledger) -> None:
+    claim(ledger)
+    redis.rpush(f"{PH}t:good", "x", b"\xff|||", f"1|fault|why|w|1|2|3|{'9' * 5000}", f"{'9' * 15}|a|b|c")
+    status = ledger.status("ph", "good")
+    assert status
+    assert len([rfc3339(each.at_ms) for each in status.timeline]) == 4

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from worker.ledger.webhooks import NewDelivery
 
 #: The end of a line of a timeline whose list is full: `COUNTS` in ``lua/common.lua``.
-_COUNTS: Final = re.compile(r"\|(\d+)\|(\d+)\|(\d+)\|(\d+)$")
+_COUNTS: Final = re.compile(r"\|([0-9]{1,15})\|([0-9]{1,15})\|([0-9]{1,15})\|([0-9]{1,15})$")
 
 
-#: A number of the ledger. The largest are moments, in ms.
+#: A number of the ledger. The largest are moments, in ms, of the year 9999 at most: `LATEST` in ``lua/common.lua``.
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
+_LATEST: Final = 253_402_300_799_999
 
 _STATES: Final = {state.value.encode(): state for state in EvidenceState}
 
@@ -105,7 +106,13 @@ def verification(
 
 
 def _number(raw: bytes) -> int:
-    return int(raw) if _NUMBER.fullmatch(raw) else 0
+    number = int(raw) if _NUMBER.fullmatch(raw) else 0
+    return number if number <= _LATEST else 0
+
+
+def text(raw: bytes) -> str:
+    """Return text of the ledger. What is not UTF-8 was written by somebody else, and must not stop a claim."""
+    return raw.decode(errors="replace")
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -114,9 +121,12 @@ def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def event(line: bytes) -> Event:
-    """Return the ``Event`` of a line of a timeline or of `acts`: `<ms>|<event>|<detail>|<who>`."""
-    at_ms, name, detail, who = line.decode().split("|", 3)
-    return Event(int(at_ms), name, detail, who)
+    """Return the ``Event`` of a line of a timeline or of `acts`: `<ms>|<event>|<detail>|<who>`.
+
+    What is missing in a malformed line is empty, and its time is 0: each claim reads the newest act.
+    """
+    at_ms, name, detail, who = (*line.split(b"|", 3), b"", b"", b"")[:4]
+    return Event(_number(at_ms), text(name), text(detail), text(who))
 
 
 def timeline(steps: Sequence[bytes], faults: Sequence[bytes]) -> tuple[Event, ...]:
@@ -134,5 +144,5 @@ def _events(lines: Sequence[bytes], kind: str) -> list[Event]:
         events.append(replace(each, detail=detail, worker=worker))
         if gone:
             within_s = (last_ms - first_ms) / 1000
-            left_out = [Event(first_ms, "left_out", f"{kind} x{gone} within {within_s:.3f} s")]
+            left_out = [Event(min(first_ms, _LATEST), "left_out", f"{kind} x{gone} within {within_s:.3f} s")]
     return left_out + events

@@ -156,9 +156,9 @@ class Ledger:
                 pipe.hmget(f"{base}ledger", "id", "before")
                 pipe.get(f"{base}ledger:replaced")
                 (found, before), replaced = pipe.execute()
-        expected, _, since_ms = (replaced or b"").decode().partition("|")
+        expected, _, since_ms = codec.text(replaced or b"").partition("|")
         return Identity(
-            (found or b"").decode(), tuple((before or b"").decode().split()), expected, int(since_ms or 0)
+            codec.text(found or b""), tuple(codec.text(before or b"").split()), expected, int(since_ms or 0)
         )
 
     # `events`: what endpoints receive, recorded in the same step if something changes.
@@ -240,19 +240,19 @@ class Ledger:
         self._seen[region] = (now_ms, _since_boot_s())
         if sleep_ms < 0:
             found, before, since_ms = answer
-            replaced = Identity(found.decode(), tuple(before.decode().split()), identity, since_ms)
+            replaced = Identity(codec.text(found), tuple(codec.text(before).split()), identity, since_ms)
             return Claim((), DISPATCHER_SLEEP_S, replaced=replaced)
         act, killers, ended, *rows = answer
         batches = tuple(
-            Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(text.decode() for text in row[2:]))
+            Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(map(codec.text, row[2:])))
             for row in rows
         )
         quarantined = tuple(
-            codec.verification(region, row[0].decode(), codec.pairs(row[1]), read_at_ms=now_ms)
+            codec.verification(region, codec.text(row[0]), codec.pairs(row[1]), read_at_ms=now_ms)
             for row in killers
         )
         expired = tuple(
-            LeaseExpired(signature_id.decode(), Stage(stage.decode()), worker.decode())
+            LeaseExpired(codec.text(signature_id), Stage(stage.decode()), codec.text(worker))
             for signature_id, stage, worker in ended
         )
         return Claim(batches, sleep_ms / 1000, quarantined, codec.event(act) if act else None, expired)
@@ -350,7 +350,7 @@ class Ledger:
             return None
         fields = codec.pairs(flat)
         due_at = next((int(moment) for moment in due if moment is not None), None)
-        holder = fields.get(Field.HOLDER.key, b"").decode().partition("/")[0]
+        holder = codec.text(fields.get(Field.HOLDER.key, b"")).partition("/")[0]
         return Status(
             verification=codec.verification(region, signature_id, fields, read_at_ms=now_ms),
             now_ms=now_ms,

@@ -35,6 +35,16 @@ if now - seen >= CLOCK_EVERY then
   redis.pcall('HSET', key('clock'), 'seen', digits(now))
 end
 
+-- Whether workers take verifications at a stage. Anything else in `leased` was put there by a foreign writer.
+local function is_taken_at(stage)
+  for _, each in ipairs(STAGES) do
+    if each == stage then
+      return true
+    end
+  end
+  return false
+end
+
 -- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times
 -- without an outcome kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
@@ -42,7 +52,7 @@ for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   end_probe(id)
   local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
-  if seen[1] then
+  if is_taken_at(seen[1]) then
     local starts = tonumber(seen[2]) or 0
     -- Empty if its message was lost or is not read yet.
     local worker = string.match(seen[4] or '', '^[^/]*/[^/]*/(.*)$') or ''
