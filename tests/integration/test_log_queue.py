@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+from redis import Redis
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.drive_ledger import decide, decision_text, quarantine, to_routing
+from tests.support.logged_evidence import PRIVATE
+from worker.client import enqueue
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.evidence_log import EvidenceLogQueue, LogLedger, Seen
+from worker.ledger.fields import Field
+from worker.ledger.ledger import MOST_STARTS
+from worker.ledger.models import Stage
 from worker.ledger.transitions import Heard
 from worker.ledger.webhooks import NewDelivery
-
-if TYPE_CHECKING:
-    from redis import Redis
+from worker.testing import LocalFleet
 
 REGION = "ph"
 LOG = f"ekyc:{{{REGION}}}:log"
@@ -67,6 +69,45 @@ def test_a_late_end_and_a_dropped_one_are_queued(
     quarantine(ledger, "dropped")
     Quarantine(redis, who="me").drop(REGION, ["dropped"], why="test")
     assert sorted(waiting(queue)) == ["dropped", "late"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_one_that_crashes_workers_after_its_decision_is_queued(
+    ledger: Ledger, redis: Redis, queue: EvidenceLogQueue, *, waits: bool
+) -> None:
+    deliveries = (NewDelivery("d1", "shop", "verification.decided", "{}"),) if waits else ()
+    batch, one = to_routing(ledger, "deadly")
+    decided = transitions.decide(one, name="approve", decision=decision_text("deadly"), deliveries=deliveries)
+    ledger.record(batch, [decided])
+    ledger.record(batch, [transitions.delivered(one, name="approve", then=Stage.ARCHIVING)])
+    for _ in range(MOST_STARTS):
+        for again in ledger.claim(REGION, limit=5).batches:
+            ledger.load(again)  # and the worker dies
+        assert waiting(queue) == []
+        for member, score in redis.zscan_iter("ekyc:{ph}:leased"):
+            redis.zincrby("ekyc:{ph}:leased", -score, member)
+    ledger.claim(REGION, limit=5)
+    status = ledger.status(REGION, "deadly")
+    assert status
+    assert status.verification.stage is (Stage.DELIVERING if waits else Stage.DONE)
+    assert (status.timeline[-1].name, status.timeline[-1].detail) == ("given_up", "CRASHES_WORKERS")
+    assert waiting(queue) == ["deadly"]
+    state = queue.state(REGION)
+    assert (state.queued, state.lost) == (1, 0)
+
+
+def test_the_dispatcher_of_a_worker_with_a_key_of_the_log_queues_it() -> None:
+    with LocalFleet(settings={"ADVANCE_REGIONS": REGION, "EKYC_LOG_KEY": PRIVATE}) as fleet:
+        enqueue("deadly", REGION)
+        with Redis.from_url(fleet.redis_url) as redis:
+            fields = {Field.STAGE: "archiving", Field.DECISION: "{}", Field.STARTS: MOST_STARTS}
+            redis.hset(
+                f"ekyc:{{{REGION}}}:v:deadly", mapping={key.value: each for key, each in fields.items()}
+            )
+            redis.zrem(f"ekyc:{{{REGION}}}:due:polling", "deadly")
+            redis.zadd(f"ekyc:{{{REGION}}}:leased", {"deadly": 1})
+            fleet.drain()
+            assert redis.hget(LOG, "queued") == b"1"
 
 
 def test_a_verification_that_waits_for_endpoints_is_queued_at_once_and_only_then(

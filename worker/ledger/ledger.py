@@ -236,6 +236,7 @@ class Ledger:
             self._retention_ms,
             identity,
             *self._watched(region),
+            self._logs,
         )
         self._seen[region] = (now_ms, _since_boot_s())
         if sleep_ms < 0:

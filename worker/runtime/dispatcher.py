@@ -201,7 +201,11 @@ class DispatcherThread(threading.Thread):
         # A client of its own with a longer timeout, because it sleeps on Redis.
         self._redis = connect(settings.redis_url, timeout_s=DISPATCHER_SLEEP_S + REDIS_CALL_S)
         self._ledger = Ledger(
-            self._redis, lease_s=settings.lease_s, rate=settings.rate, retention_s=settings.retention_s
+            self._redis,
+            lease_s=settings.lease_s,
+            rate=settings.rate,
+            retention_s=settings.retention_s,
+            logs=bool(settings.log_key),
         )
         self._webhooks = Webhooks(self._redis, lease_s=settings.lease_s, retention_s=settings.retention_s)
 

@@ -1,5 +1,6 @@
 -- ARGV: batch id, limit, lease_ms, rate (calls/s, 0: none), most starts, dispatcher id, longest sleep_ms, grace_ms,
---   retention_ms, expected identity ('' for any), the clock at this dispatcher's last claim (0: none), ms since then
+--   retention_ms, expected identity ('' for any), the clock at this dispatcher's last claim (0: none), ms since then,
+--   logs = '1' if the log of evidence is kept
 -- If the ledger is not the expected one, claims nothing and returns
 --   { -1, now, identity, identities before it, since when it is another }. Otherwise returns
 --   { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … },
@@ -63,6 +64,9 @@ for _, id in ipairs(ended) do
       -- The pipeline has its decision: missing evidence needs no person.
       note(id, now, 'given_up', 'CRASHES_WORKERS', worker)
       finish(id, retention, redis.call('HGET', key('v:' .. id), Field.DELIVERIES) and now)
+      if ARGV[13] == '1' then
+        queue_for_log(id, now)
+      end
     elseif starts >= most_starts then
       killers[#killers + 1] = { id, redis.call('HGETALL', key('v:' .. id)) }
       quarantine(id, 'CRASHES_WORKERS', now, worker)
