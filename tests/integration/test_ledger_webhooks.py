@@ -239,6 +239,36 @@ def test_a_delivery_that_ends_workers_is_given_up(ledger: Ledger, redis: Redis, 
     assert (found.state, found.fault) == (State.FAILED, "CRASHES_WORKERS")
 
 
+@pytest.mark.parametrize(
+    ("field", "text"), [("at", b"x"), ("state", b"zzz"), ("body", b"\xff"), ("type", b""), ("tries", b"-")]
+)
+def test_a_delivery_that_is_none_stops_no_other_and_is_given_up(
+    ledger: Ledger, redis: Redis, webhooks: Webhooks, field: str, text: bytes
+) -> None:
+    decided(ledger, "bad", "shop")
+    decided(ledger, "good", "shop")
+    (bad,), (good,) = new("bad", "shop"), new("good", "shop")
+    if text:
+        redis.hset(f"{BASE}webhook:{bad.id}", field, text)
+    else:
+        redis.hdel(f"{BASE}webhook:{bad.id}", field)
+    redis.zadd(f"{BASE}due:webhook:shop", {b"\xff": 1})
+    redis.hset(f"{BASE}webhook:".encode() + b"\xff", mapping={"about": "", "starts": "9"})
+    redis.zadd(f"{BASE}leased:webhook:shop", {b"\xff": 1})
+    found = webhooks.claim("ph", [Wanted("shop", 10)])
+    (batch,) = found.batches
+    (one,) = webhooks.load(batch)
+    assert one.id == good.id
+    assert webhooks.record(batch, [Outcome(one.id, Kind.ACKNOWLEDGED)]) == [Written.YES]
+    given_up = list(found.given_up)
+    for _ in range(5):
+        redis.zadd(f"{BASE}leased:webhook:shop", {bad.id: 0})
+        found = webhooks.claim("ph", [Wanted("shop", 10)])
+        given_up += found.given_up
+        assert [each for batch in found.batches for each in webhooks.load(batch)] == []
+    assert given_up == [("\ufffd", "shop"), (bad.id, "shop")]
+
+
 def test_a_failed_try_has_a_countdown(ledger: Ledger, webhooks: Webhooks) -> None:
     decided(ledger, "a", "shop")
     assert failed(webhooks, "shop", in_s=60.0) == [Written.YES]

@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -369,10 +370,10 @@ class Webhooks:
             *asked,
         )
         batches = tuple(
-            DeliveryBatch(row[0].decode(), region, row[1].decode(), tuple(each.decode() for each in row[2:]))
+            DeliveryBatch(row[0].decode(), region, row[1].decode(), tuple(map(codec.text, row[2:])))
             for row in rows
         )
-        lost = tuple((delivery.decode(), endpoint.decode()) for delivery, endpoint in given_up)
+        lost = tuple((codec.text(delivery), endpoint.decode()) for delivery, endpoint in given_up)
         return DeliveryClaim(batches, sleep_ms / 1000, lost)
 
     def load(self, batch: DeliveryBatch) -> list[Delivery]:
@@ -387,7 +388,12 @@ class Webhooks:
             *batch.delivery_ids,
         )
         del read_at_ms
-        return [_delivery(batch.region, row[0].decode(), codec.pairs(row[1])) for row in rows]
+        found: list[Delivery] = []
+        for delivery_id, flat in rows:
+            # What somebody else wrote must not stop the others of its batch. Its leases end until it is given up.
+            with suppress(KeyError, ValueError):
+                found.append(_delivery(batch.region, delivery_id.decode(), codec.pairs(flat)))
+        return found
 
     def renew(self, batch: DeliveryBatch, delivery_ids: Sequence[str]) -> int:
         """Renew the leases of deliveries in progress. Return how many of them the batch still holds."""
