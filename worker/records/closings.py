@@ -46,8 +46,8 @@ def store(evidence: Evidence, ledger: Erasures, region: str) -> int:
                     continue
                 try:
                     _store_one(evidence, region, each)
-                except EvidenceUnavailable as error:
-                    failed[each] = error
+                except EvidenceUnavailable as away:
+                    failed[each] = away
                     if monotonic() > until:
                         # Probably the store itself is away, and each attempt takes long.
                         is_last = True
@@ -57,8 +57,9 @@ def store(evidence: Evidence, ledger: Erasures, region: str) -> int:
         finally:
             ledger.closings_stored(region, done)
         total += len(done)
-    if failed:
-        raise next(iter(failed.values()))
+    for closing, error in failed.items():
+        # What the store says need not name the verification.
+        raise EvidenceUnavailable(f"{region}/{closing.signature_id}: {error}") from error
     return total
 
 
