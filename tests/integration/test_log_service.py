@@ -147,6 +147,17 @@ def test_damage_is_logged_once_noted_for_the_metrics_and_withdrawn(
     assert "evidence_log_recovered" in [line["event"] for line in logged]
 
 
+def test_a_fault_that_a_process_noted_which_is_gone_is_withdrawn_by_the_next(
+    world: LoggedEvidence, logged: list[Any]
+) -> None:
+    world.end("one")
+    world.queue.fault(REGION, "EVIDENCE_LOG_DAMAGED")
+    service(world).turn()
+    assert size(world) == 1
+    assert world.queue.state(REGION).fault == ""
+    assert "evidence_log_recovered" in [line["event"] for line in logged]
+
+
 def test_a_rollback_shows_although_nothing_waits(
     world: LoggedEvidence, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,11 @@ class EvidenceLogQueue:
             else:
                 self._redis.hdel(f"{prefix(region)}log", "fault")
 
+    def has_fault(self, region: str) -> bool:
+        """Whether it is noted that the log is not continued."""
+        with translated():
+            return bool(self._redis.hexists(f"{prefix(region)}log", "fault"))
+
     def note_unopened(self, region: str, count: int) -> None:
         """Note how many of those that wait the worker that continues the log cannot add to it."""
         name = f"{prefix(region)}log"

@@ -123,7 +123,8 @@ class LogSequencer(threading.Thread):
                 head = self._sequencers[region].head
                 _log.info("evidence_logged", region=region, entries=added, size=head.size)
             self._stamp(region, now)
-        if self._faults.pop(region, None):
+        # The process that noted the fault may be gone.
+        if self._faults.pop(region, None) or self._queue.has_fault(region):
             self._queue.fault(region, "")
             _log.warning("evidence_log_recovered", region=region)
 
