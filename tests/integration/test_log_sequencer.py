@@ -226,6 +226,27 @@ def test_proofs_show_offline_that_the_log_has_the_evidence(world: LoggedEvidence
     assert proves_consistency(before.size, after.size, before.root, after.root, shown)
 
 
+def test_the_proofs_are_those_of_the_checkpoint_they_show_although_the_log_grows(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.end("one", images=False)
+    world.sequencer().turn()
+    read = RegionLog.read
+
+    def grows(self: RegionLog, name: str) -> bytes | None:
+        raw = read(self, name)
+        if name == CHECKPOINT:
+            monkeypatch.setattr(RegionLog, "read", read)
+            world.end("two", images=False)
+            world.sequencer().turn()
+        return raw
+
+    monkeypatch.setattr(RegionLog, "read", grows)
+    proof = proof_of(world.log, world.evidence, "one")
+    assert proof is not None
+    assert proof.proves(world.log.keys.verifiers(REGION), world.log.origin).size == 1
+
+
 def test_two_sequencers_at_once_log_everything_once(world: LoggedEvidence) -> None:
     ids, several = names(240), [world.sequencer() for _ in range(4)]
     barrier = Barrier(len(several))

@@ -232,8 +232,10 @@ class RegionLog:
     def checkpoint(self) -> Checkpoint | None:
         """Return the published checkpoint; None: there is none. Raises ``LogDamaged`` if no key of ours signed it."""
         raw = self.read(CHECKPOINT)
-        if raw is None:
-            return None
+        return None if raw is None else self.opened(raw)
+
+    def opened(self, raw: bytes) -> Checkpoint:
+        """Return the checkpoint that the bytes of its file hold. Raises ``LogDamaged`` if no key of ours signed it."""
         try:
             return Checkpoint.opened(raw, self._verifiers, self.origin)
         except NoteRefused as error:
