@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from worker.evidence.log.merkle import Frontier, leaf_hash, proves_consistency
 from worker.evidence.log.proofs import consistency_of, proof_of, proofs_of
 from worker.evidence.log.sequencer import MOST, Sequencer, candidate_of
 from worker.evidence.log.tiles import entries_of, hashes_of, tile_name
+from worker.evidence.store import Evidence, VerificationEvidence
 from worker.records.log_proofs import LogProofs
 
 if TYPE_CHECKING:
@@ -371,6 +373,34 @@ def test_what_is_queued_once_more_is_not_logged_twice_however_old_it_is(
     state = world.queue.state(REGION)
     assert (state.pending, state.lost) == (0, 0)
     assert len(world.logged_ids()) == 370
+
+
+@pytest.mark.parametrize("which", ["every", "one"])
+def test_what_the_log_has_is_not_appended_again_whatever_the_clocks_of_the_workers(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    monkeypatch.setattr("worker.evidence.log.sequencer.TAIL", 4)
+    ids = names(12)
+    for number, each in enumerate(ids):
+        behind = timedelta(days=1) if which == "every" or number == 8 else timedelta()
+        world.end(each)
+        clock = partial(lambda by: datetime.now(UTC) - by, behind)
+        Sequencer(world.log, Evidence(world.url), world.queue, clock).turn()
+    walk = [candidate_of(world.evidence, REGION, each) for each in ids]
+    assert world.sequencer().append([each for each in walk if each]) == 0
+    complete(world, ids)
+
+
+def test_what_the_log_has_already_is_not_counted_as_a_further_entry(world: LoggedEvidence) -> None:
+    world.end(*names(3))
+    world.sequencer().turn()
+    world.erase("id000001")
+    for _ in range(3):  # an erasure that was interrupted after its step `queue` is run again
+        world.queue.add(REGION, ["id000001"])
+        world.sequencer().turn()
+    state = world.queue.state(REGION)
+    assert (state.logged, state.skipped, state.seen.size, state.pending, state.lost) == (4, 2, 4, 0, 0)
+    assert world.audit().findings == []
 
 
 def test_after_the_ledger_is_lost_the_log_continues_and_repeats_nothing(

@@ -4,8 +4,9 @@ Keys, per region:
 
     ekyc:{<region>}:log:pending   zset: id -> when its evidence became final, by the ledger's clock
     ekyc:{<region>}:log           hash: seq, size, root: the newest commit seen; queued, logged, skipped: how many ids
-                                  were put into the queue and taken out of it; fault: why the log is not continued;
-                                  unopened: how many of those that wait could not be opened, or may be planted
+                                  were put into the queue, and taken out of it with a new entry or without; fault: why
+                                  the log is not continued; unopened: how many of those that wait could not be opened,
+                                  or may be planted
     ekyc:{<region>}:log:lease     string: the process that continues the log
 """
 
@@ -108,7 +109,7 @@ class EvidenceLogQueue:
             return [score is not None for score in pipe.execute()]
 
     def note(self, region: str, seen: Seen, taken: Iterable[tuple[Queued, bool]] = ()) -> int:
-        """Note the newest commit, and take ids out of the queue. True: the log has an entry for it.
+        """Note the newest commit, and take ids out of the queue. True: an entry was added for it.
 
         Return how many were taken out: one that was queued again in the meantime stays.
         """

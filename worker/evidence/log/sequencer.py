@@ -54,7 +54,8 @@ READERS: Final = 8
 TAIL: Final = 64
 MOST_RECENT: Final = 50_000
 
-#: How far the clocks of two workers may differ. If they differ by more, more is read; nothing is logged twice.
+#: How far the clocks of two workers may differ. If they differ by more, more is read, and what is queued once more may
+#: be logged twice, which changes nothing about what the log proves.
 SKEW: Final = timedelta(minutes=5)
 
 #: Commits before the newest one whose tiles are looked for, before all tiles are made again.
@@ -127,7 +128,8 @@ class _Recent:
             # What is forgotten can still be found in the tiles.
             for leaf in list(self.leaves)[: len(self.leaves) // 2]:
                 del self.leaves[leaf]
-            self.since = commit.at
+            # The clock of an older commit may have been ahead of this one.
+            self.since = max(commit.at, self.since or commit.at)
 
     def covers(self, candidate: Candidate, now: datetime) -> bool:
         """Whether an entry for a candidate, if the log has one, must be among these."""
@@ -165,6 +167,8 @@ class Sequencer:
         self._published = 0
         #: The verifications that were not added because they may be planted.
         self.doubted: set[str] = set()
+        #: The verifications for which the last `_add` has added an entry.
+        self._added: set[str] = set()
 
     def turn(self) -> int:
         """Add everything that waits. Return how many entries were added."""
@@ -180,7 +184,8 @@ class Sequencer:
             self._catch_up()
             added = 0
             for start in range(0, len(candidates), MOST):
-                added += self._add(candidates[start : start + MOST])
+                # How long ago these ended, only the clocks of workers say, and one of them may be wrong.
+                added += self._add(candidates[start : start + MOST], by_time=False)
             self._publish()
             self._note()
         except BaseException:
@@ -201,8 +206,9 @@ class Sequencer:
             added += self._add([each for each in found.values() if isinstance(each, Candidate)])
             found = {name: each for name, each in found.items() if name not in self.doubted}
             self._publish()
+            # What the log had already is no further entry: an audit compares their number with that of the entries.
             taken = [
-                (each, found[each.signature_id] is not None) for each in waiting if each.signature_id in found
+                (each, each.signature_id in self._added) for each in waiting if each.signature_id in found
             ]
             self._note(taken)
             # Evidence that cannot be opened stays in the queue; it must not hold back what was queued after it.
@@ -281,10 +287,14 @@ class Sequencer:
         with ThreadPoolExecutor(READERS) as readers:
             return dict(filter(None, readers.map(read, waiting)))
 
-    def _add(self, candidates: Iterable[Candidate]) -> int:
-        """Commit the candidates that the log does not have. Return how many they were."""
+    def _add(self, candidates: Iterable[Candidate], *, by_time: bool = True) -> int:
+        """Commit the candidates that the log does not have. Return how many they were.
+
+        `by_time`: what has just ended cannot be an old entry, so that old entries need not be read for it.
+        """
+        self._added = set()
         wanted = {each.leaf: each for each in candidates}
-        self._drop_known(wanted)
+        self._drop_known(wanted, by_time=by_time)
         self._drop_doubted(wanted)
         for _ in range(TRIES):
             for leaf in wanted.keys() & self._recent.leaves.keys():
@@ -298,6 +308,7 @@ class Sequencer:
                 self._head = Head(commit.seq, commit.frontier)
                 self._unpublished.append(commit)
                 self._recent.add(commit)
+                self._added.update(ids)
                 return len(new)
             self._catch_up()
         raise EvidenceUnavailable(f"other processes keep writing {self._files.url}")
@@ -316,10 +327,16 @@ class Sequencer:
             "evidence_not_logged", region=self._region, signature_id=signature_id, cause=cause, why=why
         )
 
-    def _drop_known(self, wanted: dict[bytes, Candidate]) -> None:
+    def _drop_known(self, wanted: dict[bytes, Candidate], *, by_time: bool) -> None:
         """Drop old candidates that the log has. The newest entries, which `_add` knows, cannot show these."""
-        now = self._clock()
-        old = {leaf for leaf, each in wanted.items() if not self._recent.covers(each, now)}
+        now, recent = self._clock(), self._recent
+        old = {
+            leaf
+            for leaf, each in wanted.items()
+            if leaf not in recent.leaves
+            and recent.since is not None
+            and not (by_time and recent.covers(each, now))
+        }
         if old:
             self._publish()
             for leaf in LeafIndexes(self._files, remembers=False).find(self.head.size, old):

@@ -1,6 +1,6 @@
 -- ARGV: seq, size, root, id, score, logged, id, score, logged, …
--- Notes the newest commit of the region's log, and takes ids out of the queue. `logged`: 1 the log has an entry for it, 0 there
--- is nothing to add. An id that was queued again since it was read, which has another score, stays.
+-- Notes the newest commit of the region's log, and takes ids out of the queue. `logged`: 1 an entry was added for it, 0 the log
+-- had it already, or there is nothing to add. An id that was queued again since it was read, which has another score, stays.
 -- Returns how many it took out.
 if tonumber(ARGV[2]) > (tonumber(redis.call('HGET', key('log'), 'size')) or -1) then
   redis.call('HSET', key('log'), 'seq', ARGV[1], 'size', ARGV[2], 'root', ARGV[3])
