@@ -94,6 +94,12 @@ def test_the_doctor_says_which_key_is_missing_for_what_waits(
     assert (world.queue.state(REGION).unopened, world.queue.state(REGION).pending) == (0, 0)
 
 
+def test_the_doctor_names_what_is_in_the_queue_and_is_no_id(ekyc: Ekyc, world: LoggedEvidence) -> None:
+    world.redis.zadd(f"ekyc:{{{REGION}}}:log:pending", {"../planted": 1})
+    (said,) = [each["said"] for each in findings(ekyc) if each["level"] == "warning"]
+    assert "not all can be logged from here: evidence: a signature id is" in said
+
+
 def test_the_doctor_finds_what_waits_what_is_cut_off_and_what_is_damaged(
     ekyc: Ekyc, world: LoggedEvidence, redis: Redis
 ) -> None:

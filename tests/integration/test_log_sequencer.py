@@ -11,10 +11,12 @@ from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from tests.support.logged_evidence import PUBLIC, REGION, LoggedEvidence, names
 from worker.errors import (
     ConfigError,
+    EvidenceErased,
     EvidenceKeyUnknown,
     EvidenceUnavailable,
     LedgerUnavailable,
@@ -456,6 +458,88 @@ def test_evidence_that_cannot_be_opened_stays_queued_and_holds_nothing_back(
     assert world.sequencer().turn() == 3
     assert sorted(world.logged_ids()) == ids[3:]
     assert world.queue.state(REGION).pending == 3
+
+
+@pytest.mark.parametrize("member", [b"../planted", b"\xff\xfe", b"x" * 65])
+def test_a_malformed_id_in_the_queue_holds_nothing_back_and_is_no_finding(
+    world: LoggedEvidence, redis: redis_py.Redis, member: bytes
+) -> None:
+    redis.zadd(f"ekyc:{{{REGION}}}:log:pending", {member: 1})
+    world.end(*names(2))
+    with structlog.testing.capture_logs() as lines:
+        assert world.sequencer().turn() == 2
+    assert [(each["event"], each["cause"]) for each in lines] == [("evidence_not_logged", "INVALID_INPUT")]
+    assert world.logged_ids() == names(2)
+    state = world.queue.state(REGION)
+    assert (state.pending, state.unopened) == (1, 1)
+    assert world.audit().findings == []
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_an_object_that_cannot_be_read_holds_back_nothing_but_its_verification(
+    world: LoggedEvidence, others: int
+) -> None:
+    world.end("broken", *names(others))
+    decision = world.root / REGION / "broken" / "decision.json"
+    good = decision.read_bytes()
+    decision.unlink()
+    decision.mkdir()
+    sequencer = world.sequencer()
+    with structlog.testing.capture_logs() as lines:
+        assert sequencer.turn() == others
+    assert [(each["event"], each["cause"]) for each in lines] == [
+        ("evidence_not_logged", "EVIDENCE_UNAVAILABLE")
+    ]
+    assert world.logged_ids() == names(others)
+    state = world.queue.state(REGION)
+    assert (state.pending, state.unopened) == (1, 1)
+    decision.rmdir()
+    decision.write_bytes(good)
+    assert sequencer.turn() == 1
+    complete(world, ["broken", *names(others)])
+
+
+def test_a_store_that_goes_away_while_evidence_is_read_raises_and_blames_no_verification(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.end(*names(3))
+    sequencer = world.sequencer()
+    read = RegionLog.read
+
+    def away(*_: object) -> None:
+        raise EvidenceUnavailable("away")
+
+    def goes(*_: object) -> None:
+        monkeypatch.setattr(RegionLog, "read", away)
+        raise EvidenceUnavailable("away")
+
+    monkeypatch.setattr("worker.evidence.log.sequencer.candidate_of", goes)
+    with structlog.testing.capture_logs() as lines, pytest.raises(EvidenceUnavailable):
+        sequencer.turn()
+    assert lines == []
+    monkeypatch.undo()
+    assert RegionLog.read is read
+    sequencer.turn()
+    complete(world, names(3))
+
+
+def test_what_is_erased_while_it_is_read_is_logged_as_erased(
+    redis: redis_py.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = LoggedEvidence(redis, (tmp_path / "evidence").as_uri(), KEYS)
+    world.end(*names(2))
+    content = VerificationEvidence.content
+
+    def erased(self: VerificationEvidence, name: str) -> Any:
+        if self.folder.endswith("id000000"):
+            monkeypatch.setattr(VerificationEvidence, "content", content)
+            world.erase("id000000")
+            raise EvidenceErased("ERASED", "the key is destroyed")
+        return content(self, name)
+
+    monkeypatch.setattr(VerificationEvidence, "content", erased)
+    assert world.sequencer().turn() == 2
+    complete(world, names(2))
 
 
 def test_missing_and_older_tiles_are_made_again(world: LoggedEvidence) -> None:

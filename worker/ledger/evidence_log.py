@@ -5,8 +5,8 @@ Keys, per region:
     ekyc:{<region>}:log:pending   zset: id -> when its evidence became final, by the ledger's clock
     ekyc:{<region>}:log           hash: seq, size, root: the newest commit seen; queued, logged, skipped: how many ids
                                   were put into the queue, and taken out of it with a new entry or without; fault: why
-                                  the log is not continued; unopened: how many of those that wait could not be opened,
-                                  or may be planted
+                                  the log is not continued; unopened: how many of those that wait could not be read or
+                                  opened, or may be planted
     ekyc:{<region>}:log:lease     string: the process that continues the log
 """
 
@@ -62,7 +62,7 @@ class LogState:
     skipped: int
     #: Why the log is not continued; empty: it is.
     fault: str
-    #: How many of those that wait could not be opened, or may be planted, when a worker tried last.
+    #: How many of those that wait could not be read or opened, or may be planted, when a worker tried last.
     unopened: int = 0
 
     @property
@@ -99,7 +99,8 @@ class EvidenceLogQueue:
             rows: Any = self._redis.zrange(
                 f"{prefix(region)}log:pending", skip, skip + limit - 1, withscores=True, score_cast_func=_text
             )
-        return [Queued(signature_id.decode(), score) for signature_id, score in rows]
+        # A client of Redis may have added anything.
+        return [Queued(signature_id.decode(errors="replace"), score) for signature_id, score in rows]
 
     def is_pending(self, region: str, signature_ids: Sequence[str]) -> list[bool]:
         """Return for each id whether it waits."""

@@ -14,6 +14,7 @@ from worker.errors import (
     EvidenceConflict,
     EvidenceKeyUnknown,
     EvidenceUnavailable,
+    InvalidInput,
     LedgerUnavailable,
     LogDamaged,
 )
@@ -73,7 +74,7 @@ def _unopened(evidence: Evidence, queue: EvidenceLogQueue, region: str) -> str:
     for queued in queue.pending(region, MOST_OPENED):
         try:
             candidate = candidate_of(evidence, region, queued.signature_id)
-        except (EvidenceConflict, EvidenceKeyUnknown) as error:
+        except (EvidenceConflict, EvidenceKeyUnknown, InvalidInput) as error:
             return str(error)
         if candidate is not None and candidate.doubt:
             return candidate.doubt

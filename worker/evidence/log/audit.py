@@ -383,7 +383,7 @@ class Audit:
             self._found(
                 Kind.ROLLED_BACK, "", f"has another tree of {seen.size} entries than the ledger has seen"
             )
-        if state.lost:
+        if state.lost > 0:
             said = f"lacks {state.lost} verifications that the ledger has queued: they left the queue without an entry"
             self._found(Kind.MISSING, "", said)
         if state.logged > size:

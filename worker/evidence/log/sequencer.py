@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from worker.errors import EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable, LogRolledBack
+from worker.errors import (
+    EkycError,
+    EvidenceConflict,
+    EvidenceErased,
+    EvidenceUnavailable,
+    InvalidInput,
+    LogRolledBack,
+)
 from worker.evidence import paths
 from worker.evidence.keys import Tombstone
 from worker.evidence.log.commits import CHECKPOINT, Head
@@ -84,8 +91,17 @@ class Candidate:
 def candidate_of(evidence: Evidence, region: str, signature_id: str) -> Candidate | None:
     """Return the entry of a verification as the store has it now; None: there is nothing to log.
 
-    Raises ``EvidenceUnavailable``, and ``EvidenceConflict`` for evidence that cannot be opened.
+    Raises ``EvidenceUnavailable``, ``EvidenceConflict`` for evidence that cannot be opened, and ``InvalidInput`` for
+    what is no signature id.
     """
+    try:
+        return _candidate_of(evidence, region, signature_id)
+    except EvidenceErased:
+        # It was erased after its key was read: now there is a tombstone.
+        return _candidate_of(evidence, region, signature_id)
+
+
+def _candidate_of(evidence: Evidence, region: str, signature_id: str) -> Candidate | None:
     kept = evidence.of(region, signature_id)
     raw = evidence.keys.read(kept.folder)
     key = None if raw is None else evidence.keys.record(kept.folder, raw)
@@ -211,7 +227,7 @@ class Sequencer:
                 (each, each.signature_id in self._added) for each in waiting if each.signature_id in found
             ]
             self._note(taken)
-            # Evidence that cannot be opened stays in the queue; it must not hold back what was queued after it.
+            # Evidence that cannot be read or opened stays in the queue; it must not hold back what was queued after it.
             unread += len(waiting) - len(taken)
         self._publish()
         if not added:
@@ -275,17 +291,23 @@ class Sequencer:
         )
 
     def _read(self, waiting: Sequence[Queued]) -> dict[str, Candidate | None]:
-        """Return the entry of each, None if there is nothing to log. Evidence that cannot be opened is left out."""
+        """Return the entry of each, None if there is nothing to log. Leave out what cannot be read or opened."""
 
-        def read(queued: Queued) -> tuple[str, Candidate | None] | None:
+        def read(queued: Queued) -> Candidate | EkycError | None:
             try:
-                return queued.signature_id, candidate_of(self._evidence, self._region, queued.signature_id)
-            except (EvidenceConflict, EvidenceKeyUnknown) as error:
-                self._not_logged(queued.signature_id, error.cause, str(error))
-                return None
+                return candidate_of(self._evidence, self._region, queued.signature_id)
+            except (EvidenceConflict, EvidenceUnavailable, InvalidInput) as error:
+                return error
 
         with ThreadPoolExecutor(READERS) as readers:
-            return dict(filter(None, readers.map(read, waiting)))
+            found = list(zip(waiting, readers.map(read, waiting), strict=True))
+        if any(isinstance(each, EvidenceUnavailable) for _, each in found):
+            # Raises if it is the store that is unavailable, and not single objects in it.
+            self._files.read(CHECKPOINT)
+        for queued, each in found:
+            if isinstance(each, EkycError):
+                self._not_logged(queued.signature_id, each.cause, str(each))
+        return {queued.signature_id: each for queued, each in found if not isinstance(each, EkycError)}
 
     def _add(self, candidates: Iterable[Candidate], *, by_time: bool = True) -> int:
         """Commit the candidates that the log does not have. Return how many they were.
