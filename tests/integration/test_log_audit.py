@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,20 +15,24 @@ import pytest
 from tests.support.bucket_stub import S3
 from tests.support.logged_evidence import ANSWER, REGION, LoggedEvidence, names
 from worker.errors import EvidenceUnavailable
+from worker.evidence import verification
 from worker.evidence.log.audit import Audit, Kind
 from worker.evidence.log.commits import CHECKPOINT, Commit, RegionLog, commit_name
 from worker.evidence.log.log_keys import LogKeys, new_log_key
 from worker.evidence.log.notes import new_signer
+from worker.evidence.log.sequencer import Sequencer
 from worker.evidence.log.tiles import bundle, tile_name
 from worker.evidence.marks import StoredObject
 from worker.ledger.evidence_log import LogLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import redis as redis_py
 
-    from worker.evidence.log.audit import Report
+    from worker.evidence.log.audit import Finding, Report
+    from worker.evidence.store import VerificationEvidence
 
 IDS = names(6)
 
@@ -350,6 +356,123 @@ def test_what_is_logged_during_the_audit_is_no_finding(
 
     world.end("late")
     monkeypatch.setattr(LogLedger, "open_ids", logged_in_between)
+    assert world.audit().findings == []
+
+
+def grown(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch, how: str, *, grow: Callable[[], None]
+) -> Report:
+    """Audit a log that grows while its files are listed, or after that."""
+    names_of = RegionLog.names
+
+    def listing(self: RegionLog, folder: str = "") -> list[str]:
+        monkeypatch.setattr(RegionLog, "names", names_of)
+        if how == "after":
+            before = names_of(self, folder)
+            grow()
+            return before
+        # A bucket lists commits/ before tile/ and timestamps/.
+        commits = names_of(self, "commits")
+        grow()
+        return [*commits, *(each for each in names_of(self) if not each.startswith("commits/"))]
+
+    monkeypatch.setattr(RegionLog, "names", listing)
+    return world.audit()
+
+
+@pytest.mark.parametrize("how", ["while", "after"])
+@pytest.mark.parametrize("count", [2, 260])
+def test_a_log_that_grows_while_it_is_listed_is_no_finding(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch, how: str, count: int
+) -> None:
+    def grow() -> None:
+        world.end(*names(count, 100), images=False)
+        world.sequencer().turn()
+
+    assert grown(world, monkeypatch, how, grow=grow).findings == []
+    assert world.audit().findings == []
+
+
+def test_a_commit_that_is_listed_before_its_tiles_are_written_is_no_finding(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.end(*names(260, 100), images=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(Sequencer, "_publish", lambda _: None)
+        world.sequencer().turn()
+    publishing = Timer(0.5, lambda: world.sequencer().turn())
+    publishing.start()
+    assert world.audit().findings == []
+    publishing.join()
+
+
+def test_a_timestamp_of_a_commit_that_was_written_while_it_was_listed_is_no_finding(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow() -> None:
+        world.end("late")
+        world.sequencer().turn()
+        world.log.create("timestamps/2026-11-29.checkpoint", (world.folder / CHECKPOINT).read_bytes())
+
+    assert grown(world, monkeypatch, "while", grow=grow).findings == []
+
+
+def test_a_file_that_is_added_or_missing_is_found_although_the_log_grows(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.end(*names(260, 100), images=False)
+    world.sequencer().turn()
+    for name in (tile_name(0, 0), tile_name(1, 0, 1)):
+        (world.folder / name).unlink()
+    (world.folder / "tile" / "0" / "777").write_bytes(b"added")
+    running = world.sequencer()
+    monkeypatch.setattr(Sequencer, "_load_rows", lambda *_: pytest.fail("the tiles are made again"))
+
+    def grow() -> None:
+        world.end("late")
+        with suppress(pytest.fail.Exception):
+            running.turn()
+
+    assert found(grown(world, monkeypatch, "after", grow=grow)) == {
+        ("missing", f"log/{REGION}/{tile_name(0, 0)}"),
+        ("missing", f"log/{REGION}/{tile_name(1, 0, 1)}"),
+        ("added", f"log/{REGION}/tile/0/777"),
+    }
+
+
+def test_a_commit_that_the_file_system_did_not_list_is_no_finding(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names_of = RegionLog.names
+    monkeypatch.setattr(
+        RegionLog, "names", lambda self: [each for each in names_of(self) if each != commit_name(2)]
+    )
+    assert world.audit().findings == []
+
+
+@pytest.mark.parametrize("at", ["before it is compared", "while it is compared"])
+def test_an_erasure_that_is_logged_during_the_audit_is_no_finding(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    compared = Audit._compare
+
+    def erased() -> None:
+        world.erase(IDS[1])
+        world.queue.add(REGION, [IDS[1]])
+        world.sequencer().turn()
+
+    def compare(self: Audit, signature_id: str) -> list[Finding]:
+        if signature_id == IDS[1] and at == "before it is compared":
+            erased()
+        return compared(self, signature_id)
+
+    def verify(evidence: VerificationEvidence, recorded: Mapping[int, str] | None) -> list[str]:
+        if evidence.folder.endswith(IDS[1]) and at == "while it is compared":
+            erased()
+        return verification.verify(evidence, recorded)
+
+    monkeypatch.setattr(Audit, "_compare", compare)
+    monkeypatch.setattr("worker.evidence.log.audit.verify", verify)
     assert world.audit().findings == []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from worker.errors import EvidenceConflict, EvidenceKeyUnknown, LogDamaged
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, LogDamaged
 from worker.evidence import paths
 from worker.evidence.keys import Tombstone
 from worker.evidence.lifecycle import fingerprint
@@ -48,6 +49,9 @@ _R = TypeVar("_R")
 #: Concurrent readers of the store, and reads that wait for one of them.
 READERS: Final = 8
 AHEAD: Final = 64
+
+#: How long an audit waits for the tiles of a commit that a worker has just written, in seconds.
+PUBLISHED_S: Final = 5.0
 
 _COMMIT: Final = re.compile(r"commits/(\d{12})")
 
@@ -169,6 +173,8 @@ class Audit:
         self._report = Report(log.region)
         self._by_id: dict[str, _Entries] = {}
         self._roots: dict[int, bytes] = {0: b""}
+        #: Those of commits that were written after the files were listed.
+        self._newer_roots: dict[int, bytes] = {}
         self._head = Head()
         self._days: dict[str, set[str]] = {}
 
@@ -241,8 +247,13 @@ class Audit:
         numbers = sorted(int(found[1]) for name in names if (found := _COMMIT.fullmatch(name)))
         rows: Rows | None = Rows()
         for missing in sorted(set(range(1, numbers[-1] + 1 if numbers else 1)) - set(numbers)):
-            self._found(Kind.MISSING, commit_name(missing), "is missing")
-        seen: set[str] = set()
+            # A file system may list a file, and not another that was written a moment before it.
+            if self._files.read(commit_name(missing)) is None:
+                self._found(Kind.MISSING, commit_name(missing), "is missing")
+            else:
+                numbers.append(missing)
+        numbers.sort()
+        seen, absent = set[str](), list[tuple[str, bytes]]()
         raw = _ahead(readers, lambda seq: (seq, self._files.read(commit_name(seq))), numbers)
         for seq, body in raw:
             commit = self._parsed(seq, body)
@@ -252,9 +263,9 @@ class Audit:
             rows = rows if commit.seq == seq and self._follow(commit) else None
             self._note(commit)
             if rows is not None:
-                self._check_tiles(readers, rows, commit, names, seen)
+                seen.update(self._check_tiles(readers, rows, commit, names, absent))
         if rows is not None:
-            self._check_edges(names, seen)
+            self._check_edges(rows, names, seen, absent)
         self._report.commits = len(numbers)
         self._report.size = self._head.size
         self._report.root = self._head.frontier.root.hex()
@@ -330,28 +341,70 @@ class Audit:
             day.add(signature_id)
 
     def _check_tiles(
-        self, readers: ThreadPoolExecutor, rows: Rows, commit: Commit, names: set[str], seen: set[str]
-    ) -> None:
-        """Compare the tiles that a commit has filled, and those of its edge if they are there."""
+        self,
+        readers: ThreadPoolExecutor,
+        rows: Rows,
+        commit: Commit,
+        names: set[str],
+        absent: list[tuple[str, bytes]],
+    ) -> Iterable[str]:
+        """Compare the tiles that a commit has filled, and those of its edge if they are there. Return their names.
+
+        `absent` gets name and bytes of the full ones that are not there, or not yet.
+        """
         wanted = dict(rows.add(commit.raw_entries))
         partial = {name for name in wanted if name.rpartition("/")[0].endswith(".p")}
-        seen.update(wanted)
-        for name in wanted.keys() - partial - names:
-            self._found(Kind.MISSING, name, "is missing: `ekyc evidence sequence` makes it again")
-        there = [(name, body) for name, body in wanted.items() if name in names]
-        for name, same in readers.map(lambda each: (each[0], self._files.read(each[0]) == each[1]), there):
-            if not same:
+        asked = [name for name in wanted if name in names or name not in partial]
+        for name, kept in zip(asked, readers.map(self._files.read, asked), strict=True):
+            # A partial tile is removed when its tile is full, also after the files were listed.
+            if kept is None and name not in partial:
+                absent.append((name, wanted[name]))
+            elif kept is not None and kept != wanted[name]:
                 self._found(Kind.CHANGED, name, "is not the tile of the commits")
+        return wanted.keys()
 
-    def _check_edges(self, names: set[str], seen: set[str]) -> None:
-        """Check the partial tiles of the whole tree, and that there are no files that the log does not have."""
-        edge = {tile_name(*tile) for tile in partial_tiles(self._head.size)}
-        for name in sorted(edge - names):
-            self._found(Kind.MISSING, name, "is missing: `ekyc evidence sequence` makes it again")
-        for name in sorted(names - seen):
+    def _check_edges(
+        self, rows: Rows, names: set[str], seen: set[str], absent: Sequence[tuple[str, bytes]]
+    ) -> None:
+        """Check the partial tiles of the whole tree, and that there are no files that the log does not have.
+
+        Workers may have continued the log since its files were listed.
+        """
+        head, newer = self._head, set[str]()
+        with suppress(LogDamaged):
+            while (commit := self._files.commit(head.seq + 1)) is not None:
+                head = self._files.follow(head, commit)
+                self._newer_roots[head.size] = head.frontier.root
+                newer.update(name for name, _ in rows.add(commit.raw_entries))
+        # Workers write the tiles of the newer commits at this moment.
+        edge = {tile_name(*tile) for tile in partial_tiles(head.size)} - newer - names
+        if absent or edge:
+            self._await_tiles(head.size)
+        said = "is missing: `ekyc evidence sequence` makes it again"
+        for name, body in absent:
+            kept = self._files.read(name)
+            if kept is None:
+                self._found(Kind.MISSING, name, said)
+            elif kept != body:
+                self._found(Kind.CHANGED, name, "is not the tile of the commits")
+        for name in sorted(edge):
+            if self._files.read(name) is None:
+                self._found(Kind.MISSING, name, said)
+        for name in sorted(names - seen - newer):
             known = _COMMIT.fullmatch(name) or name == CHECKPOINT or name.startswith(timestamps.FOLDER)
             if not known and not name.rpartition("/")[2].startswith("staged-"):
                 self._found(Kind.ADDED, name, "is not a file of the log")
+
+    def _await_tiles(self, size: int) -> None:
+        """Wait until a worker that has just written a commit has published it, which it does after its tiles."""
+        ends = time.monotonic() + PUBLISHED_S
+        with suppress(LogDamaged):
+            while (
+                (published := self._files.checkpoint()) is not None
+                and published.size < size
+                and time.monotonic() < ends
+            ):
+                time.sleep(0.1)
 
     def _checkpoint(self) -> Checkpoint | None:
         try:
@@ -418,7 +471,7 @@ class Audit:
                 continue
             if not timestamps.is_file(name):
                 self._found(Kind.ADDED, name, "is not a file of the log")
-            elif why := timestamps.fault_of(self._files, name, self._roots):
+            elif why := timestamps.fault_of(self._files, name, self._roots | self._newer_roots):
                 self._found(Kind.CHANGED, name, why)
 
     # The evidence.
@@ -431,6 +484,14 @@ class Audit:
                 self._progress(self._report.checked)
 
     def _compare(self, signature_id: str) -> list[Finding]:
+        """Compare the evidence of one verification, once more if it was erased while it was read."""
+        with suppress(EvidenceConflict, EvidenceErased):
+            found = self._compare_once(signature_id)
+            if not found or not self._erasure_goes_on(signature_id):
+                return found
+        return self._compare_once(signature_id)
+
+    def _compare_once(self, signature_id: str) -> list[Finding]:
         """Compare the evidence of one verification with its newest entry, and its older entries with that."""
         logged = self._by_id[signature_id].entries
         newest = logged[-1]
@@ -458,7 +519,7 @@ class Audit:
             return [*found, self._finding(kind, folder, said, signature_id)]
         if isinstance(candidate.entry, ErasureEntry):
             if self._is_open(signature_id):
-                return found  # it is queued, and logged within a minute
+                return found  # it is queued and logged within a minute, or was logged since
             said = "is erased, and the log does not have the erasure"
             return [*found, self._finding(Kind.CHANGED, folder, said, signature_id)]
         wrong = list(self._differences(folder, signature_id, newest, candidate.entry))
@@ -529,7 +590,7 @@ class Audit:
                 kind, said = Kind.MISSING, "is in the log, and not in the store"
             elif was is None:
                 if self._is_open(signature_id):
-                    continue  # polled again, so that it is logged once more when it ends
+                    continue  # polled again, so that it is logged once more when it ends, or was since
                 kind, said = Kind.ADDED, "was added after the verification was logged"
             yield self._finding(kind, f"{folder}/{name}", said, signature_id)
 
@@ -605,7 +666,10 @@ class Audit:
             yield self._finding(Kind.ADDED, folder, said, signature_id)
 
     def _is_open(self, signature_id: str) -> bool:
-        return self._ledger is not None and bool(self._ledger.open_ids([signature_id]))
+        """Whether more of a verification is to be logged, or was logged since the commits were read."""
+        # In this order: what no longer waits was logged by then.
+        is_open = self._ledger is not None and bool(self._ledger.open_ids([signature_id]))
+        return is_open or signature_id in self._newer_ids()
 
     def _erasure_goes_on(self, signature_id: str) -> bool:
         """Whether the data key is destroyed already, and the certificate is not stored yet."""
