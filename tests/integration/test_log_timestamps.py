@@ -64,6 +64,18 @@ def test_a_day_is_stamped_once_and_a_day_without_entries_not_at_all(
     assert world.audit().findings == []
 
 
+def test_a_log_that_does_not_grow_is_not_stamped_again_on_any_later_day(
+    world: LoggedEvidence, tsa: TimestampAuthority
+) -> None:
+    authority = Authority(tsa.url)
+    stamped = [stamp_day(world.log, authority, NOW + day * DAY) for day in range(5)]
+    assert stamped == ["2026-11-30", None, None, None, None]
+    world.end("more", images=False)
+    world.sequencer().turn()
+    assert stamp_day(world.log, authority, NOW + 5 * DAY) == "2026-12-05"
+    assert world.audit().findings == []
+
+
 def test_an_empty_log_is_not_stamped(redis: redis_py.Redis, tmp_path: Path, tsa: TimestampAuthority) -> None:
     empty = LoggedEvidence(redis, (tmp_path / "evidence").as_uri())
     assert stamp_day(empty.log, Authority(tsa.url), NOW) is None

@@ -88,16 +88,19 @@ def stamp_day(log: RegionLog, authority: Authority, now: datetime) -> str | None
     if log.read(answer) is not None:
         return None
     note = log.read(CHECKPOINT)
-    if (
-        note is None
-        or log.checkpoint() is None
-        or note == log.read(f"{_stem(day - timedelta(days=1))}.checkpoint")
-    ):
+    if note is None or log.checkpoint() is None or note == _newest_stamped(log, day):
         return None
     if not log.create(f"{_stem(day)}.checkpoint", note):
         note = log.read(f"{_stem(day)}.checkpoint") or note
     log.create(answer, authority.stamp(note))
     return day.isoformat()
+
+
+def _newest_stamped(log: RegionLog, before: date) -> bytes | None:
+    """Return the newest checkpoint of an earlier day that has its timestamp; None: there is none."""
+    names = (name for name in log.names(FOLDER.rstrip("/")) if is_file(name) and name.endswith(".tsr"))
+    earlier = [stem for name in names if (stem := name.removesuffix(".tsr")) < _stem(before)]
+    return log.read(f"{max(earlier)}.checkpoint") if earlier else None
 
 
 def is_file(name: str) -> bool:
