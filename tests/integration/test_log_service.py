@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,9 +47,12 @@ def logged() -> Iterator[list[Any]]:
 
 
 def service(
-    world: LoggedEvidence, breakers: Breakers | None = None, authority: Authority | None = None
+    world: LoggedEvidence,
+    breakers: Breakers | None = None,
+    authority: Authority | None = None,
+    keys: str = "",
 ) -> LogSequencer:
-    evidence = Evidence(world.url)
+    evidence = Evidence(world.url, keys=keys)
     return LogSequencer(
         evidence,
         LogKeys.parse(PRIVATE),
@@ -78,6 +82,33 @@ def test_one_process_continues_a_log_and_another_takes_over(world: LoggedEvidenc
     first.turn()
     assert size(world) == 4
     assert world.audit().findings == []
+
+
+def test_a_process_that_lacks_a_key_lets_another_log_what_is_under_it(world: LoggedEvidence) -> None:
+    old, new = (f"{name}:{b64encode(name[:1].encode() * 32).decode()}" for name in ("old", "new"))
+    LoggedEvidence(world.redis, world.url, keys=f"{new},{old}").end("one")
+    lacks, has = service(world, keys=old), service(world, keys=f"{new},{old}")
+    lacks.turn()
+    assert size(world) == 0
+    has.turn()
+    lacks.turn()
+    assert size(world) == 1
+    state = world.queue.state(REGION)
+    assert (state.pending, state.unopened) == (0, 0)
+
+
+def test_a_process_that_cannot_use_the_store_lets_another_continue_the_log(world: LoggedEvidence) -> None:
+    def away() -> None:
+        raise EvidenceUnavailable("away")
+
+    breakers = Breakers(away, [REGION])
+    breakers.trip(EvidenceUnavailable("away"))
+    apart, healthy = service(world, breakers), service(world)
+    world.end("one")
+    apart.turn()
+    healthy.turn()
+    apart.turn()
+    assert size(world) == 1
 
 
 def test_while_the_stores_breaker_is_open_nothing_is_read_or_written(

@@ -98,8 +98,11 @@ class LogSequencer(threading.Thread):
                 return
             try:
                 self._continue(region)
-            except (EvidenceUnavailable, LedgerUnavailable):
-                pass  # the breaker of the store and the dispatcher log an outage
+            except LedgerUnavailable:
+                pass  # the dispatcher logs an outage
+            except EvidenceUnavailable:
+                # The breaker of the store logs an outage. It may be of this process alone.
+                self._hand_over(region)
             except LogDamaged as error:
                 self._report(region, error)
             except Exception as error:  # noqa: BLE001 - one region must not stop the logs of the others
@@ -123,10 +126,18 @@ class LogSequencer(threading.Thread):
                 head = self._sequencers[region].head
                 _log.info("evidence_logged", region=region, entries=added, size=head.size)
             self._stamp(region, now)
+        if self._sequencers[region].left_unread:
+            self._hand_over(region)
         # The process that noted the fault may be gone.
         if self._faults.pop(region, None) or self._queue.has_fault(region):
             self._queue.fault(region, "")
             _log.warning("evidence_log_recovered", region=region)
+
+    def _hand_over(self, region: str) -> None:
+        """Give the lease back, and try again when the other processes have tried."""
+        self._try_at[region] = time.monotonic() + 2 * TRY_S
+        with suppress(LedgerUnavailable):
+            self._queue.end_lease(region, self._owner)
 
     def _stamp(self, region: str, now: float) -> None:
         if self._authority is None or now - self._stamped_at[region] < STAMP_S:

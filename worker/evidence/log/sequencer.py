@@ -183,6 +183,8 @@ class Sequencer:
         self._published = 0
         #: The verifications that were not added because they may be planted.
         self.doubted: set[str] = set()
+        #: Whether the last turn could not read some evidence, or lacks a key: another process may have it.
+        self.left_unread = False
         #: The verifications for which the last `_add` has added an entry.
         self._added: set[str] = set()
 
@@ -216,6 +218,7 @@ class Sequencer:
 
     def _turn(self) -> int:
         added = unread = 0
+        self.left_unread = False
         self._catch_up()
         while waiting := self._queue.pending(self._region, MOST, skip=unread):
             found = self._read(waiting)
@@ -302,6 +305,7 @@ class Sequencer:
         with ThreadPoolExecutor(READERS) as readers:
             found = list(zip(waiting, readers.map(read, waiting), strict=True))
         if any(isinstance(each, EvidenceUnavailable) for _, each in found):
+            self.left_unread = True
             # Raises if it is the store that is unavailable, and not single objects in it.
             self._files.read(CHECKPOINT)
         for queued, each in found:
