@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(120)
 #: More than `web` has threads.
 CLIENTS = 12
 
-#: How long each answer may take beside them: ten times and more what it takes on a busy machine.
-BOUND_S = 5.0
+#: How long each answer may take beside them: far longer than on a busy machine.
+BOUND_S = 15.0
 
 REQUEST = b"GET /openapi.json HTTP/1.1\r\nHost: ekyc\r\n\r\n"
 
@@ -68,11 +68,13 @@ def test_clients_that_pipeline_and_read_nothing_delay_nobody_and_do_not_stay(web
                 each.sendall(REQUEST * 400)
             except TimeoutError:
                 continue
-        began = time.monotonic()
+        beside, began = 0, time.monotonic()
         while time.monotonic() - began < SEND_S / 2:
             assert answered(web, "/healthz")
             assert answered(web, "/v1/decisions")
+            beside += time.monotonic() - began < SEND_S / 2
             time.sleep(0.1)
+        assert beside, "nothing is answered until the clients are closed"
         until(lambda: all(closed(each) for each in clients), "each of them is closed")
 
 

@@ -29,8 +29,8 @@ BODY = b'{"signature_id": "a", "region": "ph"}'
 #: Bodies that find no room if what was closed still has its own.
 AGAIN = 4
 
-#: How long each answer may take beside them: ten times and more what it takes on a busy machine.
-BOUND_S = 5.0
+#: How long each answer may take beside them: far longer than on a busy machine.
+BOUND_S = 15.0
 
 
 @pytest.fixture
@@ -95,10 +95,12 @@ def test_a_hundred_bodies_that_come_slowly_delay_nobody_and_do_not_stay(web: Web
         thread = Thread(target=dribble)
         thread.start()
         try:
-            began = time.monotonic()
+            beside, began = 0, time.monotonic()
             while time.monotonic() - began < BODY_S:
                 assert answered(web)
+                beside += time.monotonic() - began < BODY_S / 2
                 time.sleep(0.2)
+            assert beside, "nothing is answered until the slow clients are closed"
         finally:
             done.set()
             thread.join()
