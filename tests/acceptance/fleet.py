@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import redis as redis_py
@@ -126,6 +127,12 @@ class Fleet:
         # The server has our modules from this tree, and elsewhere others may come first.
         can_be = self.forks and command[0] in FORKED and self.cwd == ROOT
         return can_be and is_worth_it(self.environment | environment)
+
+    def hold_slow_answers(self) -> Event:
+        """Let what the vendor gives late (`latency2s`, `imgslow2s`) come once the event is set, whatever the time."""
+        released = Event()
+        self.vendor._app.vendor._pause = lambda _: released.wait(PATIENCE_S)
+        return released
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,17 +19,18 @@ pytestmark = pytest.mark.timeout(120)
 def test_a_late_answer_is_archived_and_changes_no_decision(fleet: Fleet) -> None:
     """Null until long after the deadline: `review`, and then, from the vendor's late answer, its evidence."""
     fleet.worker(EKYC_POLL_DEADLINE="2")
-    fleet.ledger().enqueue([EnqueueRequest("pass-t8s-1", "ph")])
+    fleet.ledger().enqueue([EnqueueRequest("pass-t1h-1", "ph")])
     until(lambda: fleet.stats().counts("ph").decisions, "it is decided at the deadline")
     (message,) = fleet.delivered()
     assert message["task"] == "onboarding.review"
     assert message["decision"]["reason"] == "DEADLINE_PASSED"
     assert message["decision"]["evidence"]["complete"] is False
+    fleet.vendor.state._clock = lambda: time.time() + 3_600
     fleet.await_done(1)
     assert fleet.delivered() == []
-    status = fleet.ledger().status("ph", "pass-t8s-1")
+    status = fleet.ledger().status("ph", "pass-t1h-1")
     assert status is not None
     names = [event.name for event in status.timeline]
     assert names[-2:] == ["settled_late", "archived"]
     assert names.count("delivered") == 1
-    assert (fleet.evidence / "ph" / "pass-t8s-1" / "manifest.json").exists()
+    assert (fleet.evidence / "ph" / "pass-t1h-1" / "manifest.json").exists()
