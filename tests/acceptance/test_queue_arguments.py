@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -232,13 +232,17 @@ def test_a_key_of_another_type_in_place_of_our_own_queue_ends_the_start(fleet: F
 def test_a_broker_that_hung_confirms_nothing_afterwards(rabbitmq: RabbitMQ, owner: Connection) -> None:
     """A confirmation that comes late must not count for the next decision."""
     declare(owner, "onboarding", {"queue_arguments": {"x-max-length": 1, "x-overflow": "reject-publish"}})
-    options = {"read_timeout": 1, "write_timeout": 1, "connect_timeout": 1}
+    options = {"read_timeout": 2, "write_timeout": 2, "connect_timeout": 2}
     with Celery("fleet", broker=rabbitmq.url, broker_transport_options=options, set_as_current=False) as app:
         app.conf.task_publish_retry = False
         with rabbitmq.frozen(), pytest.raises(BrokerUnavailable):
             deliver(app, [outgoing("d-1")])
         until(lambda: waiting(owner) <= 1, "it answers")
+        confirmed = set()
         for number in range(3):
-            with pytest.raises(BrokerUnavailable) if waiting(owner) else nullcontext():
+            # The queue takes one of all four; which one depends on when the broker reads the first.
+            with suppress(BrokerUnavailable):
                 deliver(app, [outgoing(f"d-{2 + number}")])
-    assert waiting(owner) == 1
+                confirmed.add(f"d-{2 + number}")
+    (kept,) = taken(owner)
+    assert confirmed <= {kept["id"]}

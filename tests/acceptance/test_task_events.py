@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from worker.runtime.consumer import EVENTS_EVERY_S
 
 if TYPE_CHECKING:
+    from redis import Redis
     from redis.client import PubSub
 
     from tests.acceptance.fleet import Fleet
@@ -26,17 +27,24 @@ pytestmark = pytest.mark.timeout(120)
 #: Events that Celery's dispatcher keeps before it sends them whatever the time.
 MOST_KEPT = 24
 
+#: Where a test sends a message of its own. What was published before it arrives before it.
+LAST = "celeryev of the test"
 
-def read(channel: PubSub) -> list[list[dict[str, Any]]]:
-    """The task events of each message that has arrived."""
-    messages = []
-    while (message := channel.get_message(timeout=0.1)) is not None:
+
+def read(redis: Redis, channel: PubSub) -> list[list[dict[str, Any]]]:
+    """The task events of each message that was published until now."""
+    messages: list[list[dict[str, Any]]] = []
+    redis.publish(LAST, "")
+    while True:
+        message = channel.get_message(timeout=PATIENCE_S)
+        assert message is not None
         if message["type"] != "pmessage":
             continue
+        if message["channel"] == LAST.encode():
+            return messages
         body = json.loads(base64.b64decode(json.loads(message["data"])["body"]))
         if isinstance(body, list):
             messages.append(body)
-    return messages
 
 
 def test_each_event_arrives_and_many_share_a_message(fleet: Fleet) -> None:
@@ -52,7 +60,7 @@ def test_each_event_arrives_and_many_share_a_message(fleet: Fleet) -> None:
         worker.send_signal(signal.SIGTERM)
         until(lambda: worker.poll() is not None, "the worker ends")
         took_s = time.monotonic() - began_at
-        messages = read(channel)
+        messages = read(redis, channel)
 
     kinds: dict[str, list[str]] = defaultdict(list)
     for message in messages:
@@ -74,7 +82,7 @@ def test_an_event_after_a_pause_is_sent_at_once_and_the_next_ones_follow(fleet: 
         channel.psubscribe("*celeryev*")
 
         def arrived(signature_id: str, kind: str) -> bool:
-            for message in read(channel):
+            for message in read(redis, channel):
                 seen.update((event["type"], event["uuid"]) for event in message)
             return (kind, signature_id) in seen
 

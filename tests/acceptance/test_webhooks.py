@@ -208,7 +208,8 @@ def test_retry_after_is_obeyed_for_the_endpoint(fleet: Fleet) -> None:
         configure(fleet, {"approve": ["webhook:shop"]}, shop=receiver.origin)
         fleet.worker()
         enqueue(fleet, "pass-1")
-        until(lambda: state(fleet, "shop").held_until_ms, "the endpoint is held")
+        # A slow test may look when the hold is over.
+        until(lambda: state(fleet, "shop").held_until_ms or len(times) > 1, "the endpoint is held")
         enqueue(fleet, "pass-2", "pass-3")
         fleet.await_done(3)
     assert times[1] - times[0] >= 2.9
