@@ -63,7 +63,7 @@ def test_a_copy_of_the_append_only_file_is_a_whole_ledger(tmp_path: Path) -> Non
         shutil.copytree(tmp_path / "first" / "appendonlydir", tmp_path / "second" / "appendonlydir")
         fleet.ledger().enqueue([EnqueueRequest("pass-after", "ph")])
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=60) == 0
         told = {each["id"]: each["decision"] for each in fleet.delivered()}
 
         with valkey(tmp_path / "second") as copy:
@@ -112,7 +112,7 @@ def test_the_whole_ledger_moves_by_a_replica(tmp_path: Path) -> None:
         new.replicaof("127.0.0.1", old.connection_pool.connection_kwargs["port"])
         until(lambda: new.info("replication")["master_link_status"] == "up", "the replica follows")
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=60) == 0
         until(lambda: lag(old) == 0, "the replica has all")
         new.replicaof("NO", "ONE")
         old.flushall()
@@ -145,7 +145,7 @@ def test_a_region_moves_to_a_redis_of_its_own(tmp_path: Path) -> None:
             )
         until(lambda: fleet.stats().counts("ph").quarantined, "one is in quarantine")
         both.send_signal(signal.SIGTERM)
-        assert both.wait(timeout=30) == 0
+        assert both.wait(timeout=60) == 0
         here, there = at(fleet, old, "sg"), at(fleet, new, "ph")
         here.worker("here")
         # A message that the first worker put back is taken by the next one, which gives back what it names.
@@ -153,7 +153,7 @@ def test_a_region_moves_to_a_redis_of_its_own(tmp_path: Path) -> None:
         before = fleet.stats().counts("ph")
         keys = list(old.scan_iter("ekyc:{ph}:*"))
         port = new.connection_pool.connection_kwargs["port"]
-        old.migrate("127.0.0.1", port, keys, 0, 5000, copy=True)
+        old.migrate("127.0.0.1", port, keys, 0, 30_000, copy=True)
         after = there.stats().counts("ph")
         assert (after.waiting + after.done, after.quarantine) == (
             before.waiting + before.done,

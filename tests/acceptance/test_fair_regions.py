@@ -42,7 +42,8 @@ def took(fleet: Fleet, name: str) -> float:
 @pytest.mark.parametrize("slow", [f"pass-imgslow{HANG_S}s", f"noimages-latency{HANG_S}s"])
 def test_a_slow_region_delays_no_other(fleet: Fleet, slow: str) -> None:
     fleet.worker()
-    alone_s = took(fleet, "pass-alone")
+    # Twice: one run may be lucky.
+    alone_s = max(took(fleet, f"pass-alone{turn}") for turn in range(2))
     beside_s = []
     for turn in range(3):
         enqueue(fleet, "ph", f"{slow}-{turn}", SLOW)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(180),
     pytest.mark.every_server,
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root may mount"),
 ]
@@ -45,7 +45,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
         (folder / "others").write_bytes(b"x" * 700_000)
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(ledger: Ledger) -> int:

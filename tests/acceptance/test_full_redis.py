@@ -105,7 +105,7 @@ def test_a_worker_whose_connections_are_cut_finds_its_queues_again(fleet: Fleet)
     with full(fleet), fleet.redis() as redis:
         redis.client_kill_filter(_type="normal", skipme=True)
         redis.client_kill_filter(_type="pubsub", skipme=True)
-        until(lambda: fleet.log("w1").count("Connected to") == 2, "it is connected again")
+        until(lambda: fleet.log("w1").count("Connected to") >= 2, "it is connected again")
         time.sleep(2)
         assert worker.poll() is None
     send(fleet, ["pass-1"])

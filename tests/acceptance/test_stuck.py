@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
+#: Longer than a process stands still on a busy machine: a lease that lapses would be counted.
+LONG_LEASE = {"EKYC_LEASE": "30"}
+
 STUCK = ("celery", "-A", "tests.acceptance.stuck", "worker", "-n", "stuck@test", "-l", "INFO")
 
 
@@ -41,12 +44,12 @@ def events(fleet: Fleet, name: str) -> list[str]:
 def test_a_stuck_worker_gives_back_what_it_holds_takes_nothing_more_and_ends(fleet: Fleet) -> None:
     """Promise 4, where nothing died: its process lives, its dispatcher runs, and its calls make no progress."""
     alive = fleet.folder / "alive"
-    stuck = started(fleet, EKYC_HEALTH_FILE=str(alive))
+    stuck = started(fleet, EKYC_HEALTH_FILE=str(alive), **LONG_LEASE)
     held = ["hangs-0001", *(f"pass-{number:04}" for number in range(8))]
     enqueue(fleet, *held)
     until(lambda: "blocks" in fleet.log("stuck"), "its calls are stuck")
     # It shares the queue with the other worker, which starts while it is stuck.
-    fleet.worker("well")
+    fleet.worker("well", **LONG_LEASE)
     until(lambda: "calls_stuck" in fleet.log("stuck"), "it notices")
     until(lambda: "Canceling queue" in fleet.log("stuck"), "it stops consuming")
     later = [f"pass-1{number:03}" for number in range(60)]
@@ -85,7 +88,7 @@ def test_on_rabbitmq_it_pauses_and_goes_on_as_well(fleet: Fleet, rabbitmq: Rabbi
 
 
 def test_a_stuck_worker_that_is_told_to_stop_stops(fleet: Fleet) -> None:
-    stuck = started(fleet)
+    stuck = started(fleet, **LONG_LEASE)
     enqueue(fleet, "hangs-0001", "pass-0001")
     until(lambda: "blocks" in fleet.log("stuck"), "its calls are stuck")
     stuck.send_signal(signal.SIGTERM)

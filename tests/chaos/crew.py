@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READY_S: Final = 90.0
 
 #: Seconds for a worker to end after SIGTERM with nothing in flight.
-STOP_S: Final = 30.0
+STOP_S: Final = 60.0
 
 #: How often the supervisor checks whether a worker has ended.
 _LOOK_S: Final = 0.5
