@@ -329,7 +329,7 @@ def test_without_users_there_is_no_console(valkey: ValkeyServer, redis: Redis, t
             '[[user]]\nname = "a b"\nroles = ["root"]\n',
             ["EKYC_CONSOLE_USERS_FILE: user 1: name", "EKYC_CONSOLE_USERS_FILE: user 1: roles"],
         ),
-        (None, ["EKYC_CONSOLE_USERS_FILE: the file cannot be read as text"]),
+        (None, ["EKYC_CONSOLE_USERS_FILE: the file cannot be read (No such file or directory)"]),
     ],
 )
 def test_web_does_not_start_with_users_that_cannot_be_read(

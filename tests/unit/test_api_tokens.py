@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from worker.web import watched_file
 from worker.web.api.token_file import TokenFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -210,6 +213,45 @@ def test_a_file_that_becomes_unusable_is_one_line_and_changes_nothing(
         path.rmdir()
     replace(path, entry(a_token("new")))
     assert find(file.tokens(), "new")
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """As where idle connections take every file descriptor of the process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_token_that_was_removed_while_no_file_could_be_opened_ends_once_one_can(
+    path: Path, each_time: None
+) -> None:
+    file = TokenFile(path)
+    with capture_logs() as logs:
+        for name in ("second", "third"):
+            replace(path, entry(a_token(name)))
+            with no_more_files():
+                for _ in range(3):
+                    assert find(file.tokens(), "old") or find(file.tokens(), "second")
+            assert find(file.tokens(), name)
+            assert not find(file.tokens(), "old")
+    assert [line["event"] for line in logs] == ["api_tokens_unusable", "api_tokens_loaded"] * 2
+    assert "Too many open files" in logs[0]["why"]
+
+
+def test_a_file_that_is_away_and_comes_back_is_one_line_each_time(path: Path, each_time: None) -> None:
+    file, away = TokenFile(path), path.with_suffix(".away")
+    with capture_logs() as logs:
+        for _ in range(2):
+            path.rename(away)
+            for _ in range(3):
+                assert find(file.tokens(), "old")
+            away.rename(path)
+            assert find(file.tokens(), "old")
+    assert [line["event"] for line in logs] == ["api_tokens_unusable", "api_tokens_loaded"] * 2
 
 
 def test_the_file_is_looked_at_once_a_second_at_most(path: Path) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _Content = TypeVar("_Content")
 
+#: Equal to no signature of a file.
+_NONE: Final[tuple[int, ...]] = ()
+
 #: How often the file is looked at.
 CHECK_S: Final = 1.0
 
@@ -21,10 +24,15 @@ CHECK_S: Final = 1.0
 MAX_BYTES: Final = 1024 * 1024
 
 
+class _Unread(ConfigError):
+    """The file could not be read now, as with too many open files. It may be all right."""
+
+
 class WatchedFile(Generic[_Content]):
     """Safe to share between threads. Raises ``ConfigError`` for a file that cannot be used at the start.
 
-    Later a file that cannot be used is one line in the log, and what was read last stays valid.
+    Later a file that cannot be used is one line in the log, and what was read last stays valid. A file that the
+    operating system did not give out is tried again at each look: it may be all right, and name fewer users.
 
     Parameters:
         setting: the name of the setting that names the file, for messages.
@@ -52,7 +60,9 @@ class WatchedFile(Generic[_Content]):
         self._unusable = unusable
         self._lock = threading.Lock()
         self._check_at = time.monotonic() + CHECK_S
+        #: The file that was read, and the one of which the log has that it could not be.
         self._seen: tuple[int, ...] | None = None
+        self._logged: tuple[int, ...] | None = _NONE
         self._content = empty
         if path is not None:
             self._seen = _signature(path)
@@ -81,20 +91,30 @@ class WatchedFile(Generic[_Content]):
         signature = _signature(path)
         if signature == self._seen:
             return
-        self._seen = signature
         try:
             self._content = self._read(path)
+        except _Unread as error:
+            self._seen = _NONE
+            if signature != self._logged:
+                self._logged = signature
+                self._unusable(str(error))
+            return
         except ConfigError as error:
             self._unusable(str(error).splitlines()[0])
         else:
             self._loaded(self._content)
+        self._seen, self._logged = signature, _NONE
 
     def _read(self, path: Path) -> _Content:
         try:
             with path.open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
             text = raw.decode()
-        except (OSError, ValueError):
+        except OSError as error:
+            raise _Unread(
+                f"{self._setting}: the file cannot be read ({error.strerror}): check its path and its permissions"
+            ) from None
+        except ValueError:
             raise ConfigError(
                 f"{self._setting}: the file cannot be read as text: check its path and its permissions"
             ) from None
