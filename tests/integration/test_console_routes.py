@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -13,9 +15,12 @@ from werkzeug.routing import IntegerConverter, UnicodeConverter, UUIDConverter
 
 from tests.support.console import VIEWER, password, users_text
 from worker.keyring import format_key, new_key
+from worker.ledger.console_sessions import ConsoleSessions
 from worker.policy.console_users import Role, parse
 from worker.settings import Settings
-from worker.web.console.access import PUBLIC
+from worker.web import console
+from worker.web.console import live_sessions
+from worker.web.console.access import PUBLIC, REFRESHED
 from worker.web.console.application import ROOT, make_console
 from worker.web.console.rendering import HEADERS, SCREENS
 from worker.web.console.user_file import UserFile
@@ -158,6 +163,34 @@ def test_no_form_of_another_site_is_taken_by_any_route(app: Flask) -> None:
             assert "did not come from a page of this console" in answer.get_data(as_text=True)
     # The session was not touched, not even by the log-out.
     assert client.get(f"{ROOT}/", base_url=HOST).status_code == 200
+
+
+def test_after_a_revocation_no_header_opens_more_than_the_refreshed_parts(
+    app: Flask, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the thief of a cookie says that each request is one of the script."""
+    monkeypatch.setattr(live_sessions, "FRESH_S", 600.0)
+    client = as_user(app, "everything")
+    as_script = {**OF_A_PAGE, "X-Live": "1"}
+    assert ask(client, "GET", f"{ROOT}/now", as_script).status_code == 200
+    ConsoleSessions(redis).end_all("everything")
+    for rule, method, path in rules(app):
+        if role_of(app, rule.endpoint) != PUBLIC and rule.endpoint not in REFRESHED:
+            assert ask(client, method, path, as_script).status_code == 401, rule
+    # And the form to log in is shown again.
+    assert ask(client, "GET", f"{ROOT}/login", as_script).status_code == 200
+    # The premise: a refreshed part is still shown.
+    assert ask(client, "GET", f"{ROOT}/now", as_script).status_code == 200
+
+
+def test_what_pages_refresh_is_what_may_believe_a_known_session(app: Flask) -> None:
+    text = "".join(path.read_text() for path in (files(console) / "templates").iterdir())  # type: ignore[attr-defined]
+    named = re.findall(r"""data-live hx-get="{{ url_for\("([a-z_.]+)\"""", text)
+    assert text.count("data-live ") == len(named)
+    assert set(named) == REFRESHED
+    for endpoint in REFRESHED:
+        (rule,) = app.url_map.iter_rules(endpoint)
+        assert "POST" not in (rule.methods or set())
 
 
 def test_a_view_without_a_role_answers_nobody(app: Flask) -> None:

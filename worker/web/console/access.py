@@ -35,6 +35,21 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
+#: The views of what the script of a page refreshes. They alone may believe a known session for a while: see
+#: `worker.web.console.live_sessions`.
+REFRESHED: Final = frozenset(
+    {
+        "now.live",
+        "verifications.live",
+        "quarantine.live",
+        "quarantine.run_live",
+        "deliveries.live",
+        "deliveries.endpoint_live",
+        "decisions.live",
+        "decisions.progress",
+    }
+)
+
 
 def screen(blueprint: Blueprint, rule: str, *, role: Role | str = Role.VIEWER) -> Callable[[_View], _View]:
     """Register a view that shows something: GET."""
@@ -106,7 +121,7 @@ def admit() -> ResponseReturnValue | None:
 
 
 def is_live() -> bool:
-    """Whether a script asks, not a person: such a request does not keep a session alive."""
+    """Whether the request says that a script sends it, not a person."""
     return request.headers.get("X-Live") == "1"
 
 
@@ -124,7 +139,9 @@ def found_user() -> User | None:
     if said is None:
         return None
     found = parts().users.find(said.name)
-    if found is None or not parts().sessions.is_valid(said, found, by_person=not is_live()):
+    # Anyone can send the header of the script: with an act or for evidence, it counts for nothing.
+    by_person = not (is_live() and request.endpoint in REFRESHED)
+    if found is None or not parts().sessions.is_valid(said, found, by_person=by_person):
         return None
     return found
 

@@ -1,6 +1,7 @@
 """Whether a session goes on, for the scripts of open tabs: one look in Redis a second for all tabs of a session.
 
-Only requests that a script sends by itself come here. A person's request always asks Redis.
+Only requests that a script sends by itself come here, for the parts of pages that are refreshed
+(`worker.web.console.access.REFRESHED`). Every other request always asks Redis, whatever its headers say.
 """
 
 from __future__ import annotations
