@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from worker.web.console import quarantine_runs
 from worker.web.console.quarantine_runs import Act, Asked, Run, Runs, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
 
@@ -56,6 +57,11 @@ def ended(runs: Runs, run_id: str | None) -> Run:
 
     found: Run = until(look)
     return found
+
+
+def acted(redis: Redis) -> Counter[str]:
+    """How many verifications each person has retried, by the audit log."""
+    return Counter(each.who for each in AuditLog(redis).entries() if each.act == "quarantine_retry")
 
 
 def left(redis: Redis, region: str = "ph") -> list[str]:
@@ -317,6 +323,54 @@ def test_a_run_acts_under_the_name_of_the_person_who_began_it(
     assert [(one.who, one.act, one.subject) for one in AuditLog(redis).entries()] == [
         ("ann", "quarantine_retry", "a")
     ]
+
+
+@pytest.mark.parametrize("nth", range(2, 8))
+def test_a_thread_whose_run_another_has_continued_does_nothing_more(
+    redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """Redis was away for longer than a lease. Bob continues ann's run right after the `nth` answer of her thread."""
+    quarantined(ledger, "ph", "UNREADABLE", *(f"a{number:03}" for number in range(450)))
+    others = Runs(redis, retention_s=3600, endpoints={})
+    patient, calls, resumed, done = quarantine_runs._patient, [], [], []
+
+    def late(call: Callable[[], Any]) -> Any:
+        calls.append(threading.current_thread())
+        if calls[0] is not calls[-1] or calls.count(calls[0]) != nth:
+            return patient(call)
+        run_id = runs.recent()[0].id
+        redis.delete(f"ekyc:console:run:{run_id}:lease")
+        answer = patient(call)
+        resumed.append(others.resume(run_id, who="bob"))
+        done.append(acted(redis)["ann"])
+        return answer
+
+    monkeypatch.setattr(quarantine_runs, "_patient", late)
+    ended(runs, runs.begin(asked(redis), who="ann"))
+    until(lambda: not any(each.is_alive() for each in calls))
+    assert len(resumed) == 1
+    assert acted(redis)["ann"] == (done[0] if resumed[0] else 450)
+    assert acted(redis).total() == 450
+
+
+def test_a_thread_does_not_begin_again_with_a_run_that_another_has_ended(
+    redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantined(ledger, "ph", "UNREADABLE", "a")
+    others, obstacle = Runs(redis, retention_s=3600, endpoints={}), Obstacle(monkeypatch, runs)
+    go_on = threading.Event()
+    monkeypatch.setattr(obstacle, "before", lambda ids: go_on.wait(30) and ids)
+    run_id = runs.begin(asked(redis), who="ann")
+    until(lambda: obstacle.calls)
+    redis.delete(f"ekyc:console:run:{run_id}:lease")
+    monkeypatch.setattr(obstacle, "before", lambda ids: ids)
+    assert run_id is not None
+    assert others.resume(run_id, who="bob")
+    assert ended(runs, run_id).done == 1
+    ends_at = redis.hget(f"ekyc:console:run:{run_id}", "ended_ms")
+    go_on.set()
+    until(lambda: not any(each.name == "quarantine run" for each in threading.enumerate()))
+    assert redis.hget(f"ekyc:console:run:{run_id}", "ended_ms") == ends_at
 
 
 def test_a_process_works_on_a_few_runs_at_a_time(

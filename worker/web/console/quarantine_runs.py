@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib.resources import files
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,6 +163,9 @@ class Runs:
         self._retention_s = retention_s
         self._endpoints = endpoints
         self._scan = QuarantineScan(redis)
+        self._lease_script = redis.register_script(
+            (files("worker.web.console") / "run_lease.lua").read_text()
+        )
         self._threads = threading.BoundedSemaphore(AT_ONCE)
 
     def ask(self, user: str, asked: Asked) -> str:
@@ -289,6 +293,11 @@ class Runs:
             taken = self._redis.set(f"{_run(run_id)}:lease", lease, nx=True, px=LEASE_MS)
         return lease if taken else ""
 
+    def renew(self, run_id: str, lease: str, for_ms: int) -> Any:
+        """Renew the lease of a thread, or give it back, unless another thread has taken it: see `run_lease.lua`."""
+        with translated():
+            return self._lease_script(keys=[_run(run_id), f"{_run(run_id)}:lease"], args=[lease, for_ms])
+
     def _start(self, run_id: str, lease: str, who: str) -> None:
         """Start the thread of a run under the name of `who`. It releases its place at the end."""
         worker = _Worker(self, self._redis, self._scan, run_id, lease, who=who)
@@ -347,47 +356,43 @@ class _Worker:
             return
         self._counts = {name: getattr(run, name) for name in self._counts}
         release = self._runs.release(run.act, who=self._who, why=run.why)
-        following: Position | None = run.position
         try:
-            while following is not None:
-                at = following
-                found = _patient(partial(self._scan.slice, run.sought, at))
-                ids = [each.signature_id for each in found.entries]
-                for start in range(0, len(ids), PAGE):
-                    self._check()
-                    self._act(release, found.region, ids[start : start + PAGE])
-                    self._write({})
-                    time.sleep(PAUSE_S)
-                if not ids:
-                    self._check()
-                following = found.following
-                self._write({"position": json.dumps(following or at)})
-            self._end(State.FINISHED)
-        except _Stopped as stopped:
-            self._end(State.STOPPED, stopped.why)
+            try:
+                self._act_on_all(run, release)
+            except _Stopped as stopped:
+                self._end(State.STOPPED, stopped.why)
+            else:
+                self._end(State.FINISHED)
         except _Lost:
             return
 
+    def _act_on_all(self, run: Run, release: Release) -> None:
+        following: Position | None = run.position
+        while following is not None:
+            at = following
+            found = _patient(partial(self._scan.slice, run.sought, at))
+            ids = [each.signature_id for each in found.entries]
+            for start in range(0, len(ids), PAGE):
+                self._check()
+                self._act(release, found.region, ids[start : start + PAGE])
+                self._write({})
+                time.sleep(PAUSE_S)
+            if not ids:
+                self._check()
+            following = found.following
+            self._write({"position": json.dumps(following or at)})
+
     def _check(self) -> None:
-        """Renew the lease. Raises ``_Lost`` if another process has it, and ``_Stopped`` if a person asked to stop."""
-
-        def look() -> tuple[Any, Any]:
-            with translated(), self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(f"{_run(self._id)}:lease")
-                pipe.hget(_run(self._id), "stop")
-                lease, stop = pipe.execute()
-                return lease, stop
-
-        def renew() -> None:
-            with translated():
-                self._redis.set(f"{_run(self._id)}:lease", self._lease, px=LEASE_MS)
-
-        lease, stop = _patient(look)
-        if lease not in {None, self._lease.encode()}:
-            raise _Lost
-        if stop:
+        """Renew the lease. Raises ``_Lost`` if another thread has it, and ``_Stopped`` if a person asked to stop."""
+        if self._renew():
             raise _Stopped
-        _patient(renew)
+
+    def _renew(self) -> bool:
+        """Renew the lease, and return whether a person asked to stop. Raises ``_Lost`` if another thread has it."""
+        answer = _patient(lambda: self._runs.renew(self._id, self._lease, LEASE_MS))
+        if answer == b"lost":
+            raise _Lost
+        return bool(answer == b"stop")
 
     def _act(self, release: Release, region: str, ids: Sequence[str]) -> None:
         try:
@@ -437,9 +442,9 @@ class _Worker:
         _patient(write)
 
     def _end(self, state: State, error: str = "") -> None:
+        self._renew()
         self._write({"state": state.value, "error": error, "ended_ms": _patient(self._runs._now_ms)})  # noqa: SLF001
-        with translated():
-            self._redis.delete(f"{_run(self._id)}:lease")
+        self._runs.renew(self._id, self._lease, 0)
 
     def _ping(self) -> None:
         with translated():
