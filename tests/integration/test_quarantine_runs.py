@@ -325,6 +325,24 @@ def test_a_run_acts_under_the_name_of_the_person_who_began_it(
     ]
 
 
+def test_a_run_stops_with_the_right_of_its_user_and_goes_on_under_another_name(
+    redis: Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantined(ledger, "ph", "UNREADABLE", *(f"a{number:03}" for number in range(450)))
+    operators = {"ann", "bob"}
+    runs = Runs(redis, retention_s=3600, endpoints={}, may=operators.__contains__)
+    obstacle = Obstacle(monkeypatch, runs)
+    monkeypatch.setattr(obstacle, "after", lambda ids: operators.discard("ann"))
+    run = ended(runs, runs.begin(asked(redis), who="ann"))
+    assert (run.state, run.done, len(left(redis))) == (State.STOPPED, 200, 250)
+    assert run.error == "ann was removed, or is no operator any more. Another operator can continue it"
+    assert runs.resume(run.id, who="ann")
+    assert ended(runs, run.id).done == 200
+    until(lambda: runs.resume(run.id, who="bob"))
+    assert ended(runs, run.id).is_whole
+    assert acted(redis) == {"ann": 200, "bob": 250}
+
+
 @pytest.mark.parametrize("nth", range(2, 8))
 def test_a_thread_whose_run_another_has_continued_does_nothing_more(
     redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch, nth: int

@@ -156,12 +156,21 @@ class Runs:
     Parameters:
         retention_s: how long a dropped verification is kept.
         endpoints: those that may want an event of what is done.
+        may: whether a user may still act. Asked before each page: a run stops with the right of its user.
     """
 
-    def __init__(self, redis: Redis, *, retention_s: float, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        retention_s: float,
+        endpoints: Mapping[str, Endpoint],
+        may: Callable[[str], bool] = lambda _who: True,
+    ) -> None:
         self._redis = redis
         self._retention_s = retention_s
         self._endpoints = endpoints
+        self.may = may
         self._scan = QuarantineScan(redis)
         self._lease_script = redis.register_script(
             (files("worker.web.console") / "run_lease.lua").read_text()
@@ -383,9 +392,16 @@ class _Worker:
             self._write({"position": json.dumps(following or at)})
 
     def _check(self) -> None:
-        """Renew the lease. Raises ``_Lost`` if another thread has it, and ``_Stopped`` if a person asked to stop."""
+        """Renew the lease.
+
+        Raises ``_Lost`` if another thread has it, and ``_Stopped`` if a person asked to stop or its user may not act.
+        """
         if self._renew():
             raise _Stopped
+        if not self._runs.may(self._who):
+            raise _Stopped(
+                f"{self._who} was removed, or is no operator any more. Another operator can continue it"
+            )
 
     def _renew(self) -> bool:
         """Renew the lease, and return whether a person asked to stop. Raises ``_Lost`` if another thread has it."""
