@@ -261,8 +261,8 @@ def test_a_rest_does_not_keep_decisions_from_the_pipeline(ledger: Ledger) -> Non
 
 
 def test_the_right_to_call_is_one_for_the_whole_fleet(redis: Redis) -> None:
-    """One call a second: two dispatchers and an archive together get one."""
-    one, other = Ledger(redis, rate=1), Ledger(redis, rate=1)
+    """One call in ten seconds: two dispatchers and an archive together get one."""
+    one, other = Ledger(redis, rate=0.1), Ledger(redis, rate=0.1)
     enqueue(one, *(f"v{number}" for number in range(20)))
     taken = [len(batch.signature_ids) for who in (one, other) for batch in who.claim("ph", limit=64).batches]
     assert taken == [1]

@@ -100,7 +100,7 @@ def test_the_last_hour_ends_with_this_moment(redis: Redis, ledger: Ledger) -> No
 
 @pytest.mark.parametrize(
     ("late_s", "bucket"),
-    [(0.1, "0.25"), (0.9, "1"), (30, "60"), (3599, "3600"), (4000, "inf")],
+    [(0.06, "0.25"), (0.3, "1"), (30, "60"), (3599, "3600"), (4000, "inf")],
 )
 def test_a_claim_counts_how_late_its_oldest_poll_is(
     redis: Redis, ledger: Ledger, late_s: float, bucket: str
