@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -533,19 +532,20 @@ def test_what_the_vendor_will_not_delete_is_in_the_certificate(
 
 def test_the_fleets_rate_is_obeyed(tmp_path: Path, redis: Redis, sandbox: Sandbox) -> None:
     evidence = Evidence((tmp_path / "evidence").as_uri(), keys=KEYS)
-    ledger, client = Ledger(redis, rate=1.0), client_of(sandbox, redis)
+    ledger, client = Ledger(redis, rate=0.25), client_of(sandbox, redis)
     paused: list[float] = []
 
     def pause(seconds: float) -> None:
         paused.append(seconds)
-        time.sleep(seconds)
+        # Instead of waiting: a rate that is quick to wait for gives the next permit before a slow machine asks.
+        redis.delete("ekyc:{ph}:tat")
 
     vendor = Vendor(client.clear_data, ledger.spend, lambda *_: None, pause)
     parts = replace(eraser(evidence, redis), vendor=vendor)
     for signature_id in ("a", "b"):
         fill(evidence, signature_id)
         parts.erase(order(signature_id))
-    assert sum(paused) > 0.3
+    assert len(paused) == 1
 
 
 # A bucket that locks its objects.

@@ -83,7 +83,7 @@ def test_a_result_that_is_there_is_called_back_once() -> None:
 def test_a_user_who_is_done_is_called_back_before_the_result() -> None:
     with receiver() as ours, vendor(ours.url) as (_, client):
         assert client.data("user100ms-t500ms-1")["submissionCompleted"] is False
-        until(lambda: len(ours.got) == 1, "the user is done")
+        until(lambda: ours.got, "the user is done")
         assert client.data("user100ms-t500ms-1")["submissionCompleted"] is True
         until(lambda: len(ours.got) == 2, "the result is there")
         assert [kind for _, kind in ours.got] == ["SUBMIT_COMPLETED", "COMPLETED"]
