@@ -213,13 +213,20 @@ ANSWERS: dict[str, tuple[list[Any], Answer]] = {
 }
 
 
+def shorten(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+    """Shorten the time of a call that ends by time alone. Any other has its whole time: the machine may be busy."""
+    if answer == TransientFault("TIMEOUT"):
+        monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
+
+
 @pytest.mark.parametrize(("reply", "answer"), ANSWERS.values(), ids=ANSWERS)
 def test_whatever_the_vendor_does_is_an_answer(
     client: Client, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, reply: list[Any], answer: Answer
 ) -> None:
-    monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
-    vendor.answers = lambda _: reply
-    assert client.get_result("ph", ID) == answer
+    with monkeypatch.context() as patch:
+        shorten(patch, answer)
+        vendor.answers = lambda _: reply
+        assert client.get_result("ph", ID) == answer
     vendor.answers = lambda signature_id: [result(signature_id)]
     assert isinstance(client.get_result("ph", ID), Settled)
 
@@ -281,7 +288,7 @@ def test_why_there_is_no_token_is_an_answer(
     client: Client, vendor: Vendor, server: Stub, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     reply, answer = REFUSALS[case]
-    monkeypatch.setattr(client_module, "VENDOR_CALL_S", 1.0)
+    shorten(monkeypatch, answer)
     vendor.grants = lambda: reply
     assert client.get_result("ph", ID) == answer
     assert RESULT_PATH not in server.paths()

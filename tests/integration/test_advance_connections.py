@@ -148,7 +148,7 @@ def test_an_answer_that_names_another_is_asked_for_once_more_and_ends_the_connec
     assert (vendor.asked, rate.taken, server.connections) == (3, 1, opened + 1)
     assert isinstance(client.get_result("ph", ID), Settled)
     assert server.connections == opened + 2  # neither that which was kept, nor that of the second question
-    until(lambda: server.open_connections == 1, "one connection is open", patience_s=5)
+    until(lambda: server.open_connections == 1, "one connection is open")
 
 
 def test_a_vendor_that_names_another_twice_is_unreadable(client: Client, vendor: Vendor) -> None:
@@ -222,5 +222,5 @@ def test_tokens_are_asked_for_on_fresh_connections(client: Client, server: Stub)
     for _ in range(3):
         assert client.probe("ph").refusal is None
     assert server.connections == 3
-    until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
+    until(lambda: server.open_connections == 0, "all connections are closed")
     assert name(client.get_result("ph", ID)) == "Settled"

@@ -145,7 +145,7 @@ class Remembering:
                 return 409
             self._ids.add(headers["webhook-id"])
         if self._only_at_once:
-            time.sleep(0.3)
+            time.sleep(0.6)
             with self._lock:
                 self._ids.discard(headers["webhook-id"])
         return 204

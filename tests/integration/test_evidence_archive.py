@@ -277,7 +277,7 @@ def test_a_host_that_hangs_on_the_first_image_does_not_keep_the_second_away(
 ) -> None:
     """Both share one deadline, and each gets its part."""
     archiving.settled(host.drip("/front", JPEG), host.serve("/back", PNG))
-    with deadline(0.6):
+    with deadline(1.5):
         archived = archiving()
     assert archived.pending
     assert archived.files == 2

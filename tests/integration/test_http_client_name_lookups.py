@@ -46,11 +46,11 @@ def test_64_lookups_of_image_hosts_that_hang_delay_no_call_of_the_vendor(
         + """
 import gevent
 vendor, images = session(), public_session()
-hanging = [gevent.spawn(ask, images, "http://images.example.com/", 2.0) for _ in range(64)]
+hanging = [gevent.spawn(ask, images, "http://images.example.com/", 4.0) for _ in range(64)]
 gevent.sleep(0.2)
 asked = [gevent.spawn(ask, vendor, f"http://vendor.example.com:{sys.argv[1]}/", 5.0) for _ in range(16)]
 gevent.joinall(asked)
-print(sorted({each.get()[0] for each in asked}), max(each.get()[1] for each in asked) < 1.5)
+print(sorted({each.get()[0] for each in asked}), max(each.get()[1] for each in asked) < 3.5)
 gevent.joinall(hanging)
 print(sorted({each.get()[0] for each in hanging}))
 """

@@ -127,7 +127,7 @@ def test_http_2_is_spoken_where_it_is_offered_and_a_stream_gets_its_own_answer(c
 ASK = """
 import sys
 from worker.http_client import MIB, deadline, read_bounded, session
-with deadline(5.0), session(ca_bundle=sys.argv[2]).get(sys.argv[1], stream=True) as response:
+with deadline(20.0), session(ca_bundle=sys.argv[2]).get(sys.argv[1], stream=True) as response:
     print(read_bounded(response, MIB).decode())
 """
 
@@ -167,7 +167,7 @@ def test_nothing_is_taken_from_the_environment(certificate: Path, tmp_path: Path
     "url", ["file:///etc/hostname", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "dict://127.0.0.1/"]
 )
 def test_nothing_but_http_is_spoken(url: str) -> None:
-    with http_client.session() as session, deadline(5.0), pytest.raises(requests.RequestException):
+    with http_client.session() as session, deadline(20.0), pytest.raises(requests.RequestException):
         session.get(url)
 
 

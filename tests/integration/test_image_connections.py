@@ -91,7 +91,7 @@ def test_front_and_back_share_a_connection_and_it_is_closed_with_them(
     for number in range(3):
         assert run(lambda person=f"p{number}": folder(images, server, person)) == its_own(f"p{number}")
         assert server.connections == (number + 1) * each
-        until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
+        until(lambda: server.open_connections == 0, "all connections are closed")
 
 
 @pytest.mark.parametrize("run", [as_thread, as_greenlet])
@@ -135,7 +135,7 @@ def test_many_at_once_have_each_their_own_connections(images: Images, server: St
     asked = [gevent.spawn(folder, images, server, f"p{number}") for number in range(people)]
     gevent.joinall(asked)
     assert [each.get() for each in asked] == [its_own(f"p{number}") for number in range(people)]
-    until(lambda: server.open_connections == 0, "all connections are closed", patience_s=5)
+    until(lambda: server.open_connections == 0, "all connections are closed")
 
 
 def test_without_a_verification_each_image_has_a_connection(images: Images, server: Stub) -> None:

@@ -302,7 +302,7 @@ def test_stats_add_up(client: Client) -> None:
 
 def test_calls_at_the_same_time_are_counted_as_such(sandbox: Sandbox, client: Client) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: client.ask(f"latency500ms-{number}"), range(8)))
+        list(pool.map(lambda number: client.ask(f"latency1500ms-{number}"), range(8)))
     stats = sandbox.stats()
     assert (stats["max_in_flight"], stats["in_flight"]) == (8, 0)
 

@@ -153,7 +153,7 @@ def test_silence_ends_after_the_time_of_a_try(
     receiver.answer = lambda _: Answer(wait=threading.Event())
     began_at = time.monotonic()
     assert send(endpoint(receiver)).fault == "TIMEOUT"
-    assert 0.25 < time.monotonic() - began_at < 3.0
+    assert 0.25 < time.monotonic() - began_at < 10.0
 
 
 @pytest.mark.parametrize("size", [MAX_ANSWER + 1, 50_000_000])
@@ -167,7 +167,8 @@ def test_an_answer_that_is_too_large_still_acknowledges(
 def test_a_body_that_never_ends_still_acknowledges(
     receiver: Receiver, send: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "WEBHOOK_S", 0.3)
+    # Enough for the head of the answer on a busy machine.
+    monkeypatch.setattr(webhooks, "WEBHOOK_S", 1.0)
     receiver.answer = lambda _: Answer(200, {"X": "1"}, body=_Endless(b""))
     assert send(endpoint(receiver)).kind is Kind.ACKNOWLEDGED
 
