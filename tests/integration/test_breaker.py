@@ -74,7 +74,7 @@ def test_a_few_failures_in_a_row_let_the_region_rest(ledger: Ledger, redis: Redi
     assert hold.reason == "VENDOR_DOWN"
     # Who tripped it is told until when, for the log.
     assert recorded.held_until_ms == hold.until_ms
-    assert 3 < held_s(redis) <= 5
+    assert 1 < held_s(redis) <= 5
 
 
 def test_an_answer_in_between_begins_the_count_anew(ledger: Ledger, redis: Redis) -> None:

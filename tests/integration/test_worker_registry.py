@@ -117,7 +117,7 @@ def test_a_loop_that_hangs_leaves_the_file_as_old_as_its_last_turn(
 def test_a_worker_that_waits_for_its_broker_lives_and_is_not_there(
     heartbeat: Heartbeat, registry: WorkerRegistry, file: Path
 ) -> None:
-    heartbeat.follow(Loop(turned_s_ago=15))
+    heartbeat.follow(Loop(turned_s_ago=8))
     until(lambda: registry.present() == (ONE,), "it has signed in")
     heartbeat.follow(None)
     until(lambda: registry.present() == () and age_s(file) < 5, "it has signed out")
