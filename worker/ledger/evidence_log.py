@@ -138,7 +138,7 @@ class EvidenceLogQueue:
     def has_fault(self, region: str) -> bool:
         """Whether it is noted that the log is not continued."""
         with translated():
-            return bool(self._redis.hexists(f"{prefix(region)}log", "fault"))
+            return bool(self._redis.hget(f"{prefix(region)}log", "fault"))
 
     def note_unopened(self, region: str, count: int) -> None:
         """Note how many of those that wait the worker that continues the log cannot add to it."""
