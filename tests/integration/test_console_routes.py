@@ -165,6 +165,24 @@ def test_no_form_of_another_site_is_taken_by_any_route(app: Flask) -> None:
     assert client.get(f"{ROOT}/", base_url=HOST).status_code == 200
 
 
+def test_no_form_of_plain_http_on_the_same_host_is_taken_away_from_the_loopback(app: Flask) -> None:
+    """Who can answer for http:// of the host has its name, and old browsers send cookies of https:// with it."""
+    client = as_user(app, None)
+    for rule, method, path in rules(app):
+        if method != "POST":
+            continue
+        for scheme, taken in (("https", True), ("http", False), ("ftp", False)):
+            answer = client.post(
+                path,
+                data={},
+                headers={"Origin": f"{scheme}://console.example"},
+                base_url="http://console.example",
+            )
+            said = "did not come from a page of this console" in answer.get_data(as_text=True)
+            # The form to log in has a page of its own for it.
+            assert said is (not taken and rule.endpoint != "login.log_in"), (rule, scheme)
+
+
 def test_after_a_revocation_no_header_opens_more_than_the_refreshed_parts(
     app: Flask, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +202,7 @@ def test_after_a_revocation_no_header_opens_more_than_the_refreshed_parts(
 
 
 def test_what_pages_refresh_is_what_may_believe_a_known_session(app: Flask) -> None:
-    text = "".join(path.read_text() for path in (files(console) / "templates").iterdir())  # type: ignore[attr-defined]
+    text = "".join(path.read_text() for path in (files(console) / "templates").iterdir())
     named = re.findall(r"""data-live hx-get="{{ url_for\("([a-z_.]+)\"""", text)
     assert text.count("data-live ") == len(named)
     assert set(named) == REFRESHED

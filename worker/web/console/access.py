@@ -196,7 +196,14 @@ def _is_of_this_page() -> bool:
         return False
     if site is not None and site != "same-origin":
         return False
-    return origin is None or _split(origin).netloc == request.host
+    if origin is None:
+        return True
+    said = _split(origin)
+    if said.netloc != request.host:
+        return False
+    # Over plain HTTP nobody has a session except on this machine or by a proxy that names the user, so another page of
+    # this host sent it. The form to log in says that it needs HTTPS.
+    return said.scheme == "https" or is_loopback() or is_proxied() or request.endpoint == "login.log_in"
 
 
 def _split(url: str) -> SplitResult:
