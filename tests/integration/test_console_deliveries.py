@@ -126,6 +126,24 @@ def test_deliveries_are_listed_in_pages_by_filters(operator: Person, ledger: Led
     assert "No delivery matches." in text(operator.get("/console/deliveries?to=bank"))
 
 
+def test_a_search_among_deliveries_that_are_gone_ends_and_can_be_continued(
+    web: Web, redis: Redis, webhooks: Webhooks
+) -> None:
+    # What stays of acknowledged deliveries while their endpoint is quiet: ids without a hash.
+    now_ms = webhooks.now_ms("ph")
+    for start in range(0, 100_000, 10_000):
+        ids = {f"{number:08x}-9f80-50ad-b1ce-000000000000": now_ms for number in range(start, start + 10_000)}
+        redis.zadd("ekyc:{ph}:acknowledged:webhook:shop", ids)
+    viewer = person(web, VIEWER)
+    page = viewer.get("/console/deliveries?to=shop&state=acknowledged")
+    said = text(page)
+    assert "the next page continues" in said
+    assert "No delivery matches" not in said
+    following = re.search(r'<a href="([^"]*)" rel="next">', page.raw.decode())
+    assert following
+    assert "cursor=0." in following[1]
+
+
 @pytest.mark.parametrize(
     "query",
     [

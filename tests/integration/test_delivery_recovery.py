@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -132,6 +132,48 @@ def test_a_recovery_without_time_says_what_is_left(ledger: Ledger, webhooks: Web
         longest_s=0.0,
     )
     assert (found.resent, found.left) == (0, 3)
+
+
+def left_ids(redis: Redis, count: int, at_ms: int) -> None:
+    """Ids of acknowledged deliveries whose hashes have expired: only the next outcome of the endpoint removes them."""
+    key = "ekyc:{ph}:acknowledged:webhook:shop"
+    redis.zadd(key, {f"{number:08x}-9f80-50ad-b1ce-000000000000": at_ms + number for number in range(count)})
+
+
+def test_a_page_that_finds_nothing_ends_in_time_and_says_where_to_continue(
+    redis: Redis, ledger: Ledger, webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "PAGE_S", 0.0, raising=False)
+    left_ids(redis, 120, webhooks.now_ms("ph") - 60_000)
+    one = decided(ledger, "one")
+    tried(webhooks, kind=Kind.ACKNOWLEDGED)
+    shelves, pages = [Shelf("ph", "shop", State.ACKNOWLEDGED)], []
+    position: Position | None = Position()
+    while position is not None:
+        found, position = deliveries.page(webhooks, shelves, position, 50)
+        pages.append([each.id for each in found])
+    assert pages == [[], [], [one]]
+
+
+def test_a_page_does_not_look_for_what_the_retention_has_removed(redis: Redis, ledger: Ledger) -> None:
+    webhooks = Webhooks(redis, retention_s=3600)
+    left_ids(redis, 120, webhooks.now_ms("ph") - 3_700_000)
+    one = decided(ledger, "one")
+    # The outcome of an endpoint removes what is too old, but only some of it if it is much.
+    tried(webhooks, kind=Kind.ACKNOWLEDGED)
+    left_ids(redis, 120, webhooks.now_ms("ph") - 3_700_000)
+    asked = list[int]()
+
+    class Counted(Webhooks):
+        def ids(self, *args: Any, **options: Any) -> list[str]:
+            found = super().ids(*args, **options)
+            asked.append(len(found))
+            return found
+
+    shelves = [Shelf("ph", "shop", State.ACKNOWLEDGED)]
+    found, following = deliveries.page(Counted(redis, retention_s=3600), shelves, Position(), 50)
+    assert ([each.id for each in found], following) == ([one], None)
+    assert asked == [1]
 
 
 def test_a_position_is_read_from_its_text_alone() -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Deliveries per round trip.
 PAGE: Final = 500
 
+#: Seconds after which a page of a list ends where it meets ids whose deliveries are gone: a shelf may hold many.
+PAGE_S: Final = 0.25
+
 _POSITION: Final = re.compile(r"([0-9]{1,6})\.([0-9]{1,9})")
 
 #: The shares of the way to its pause at which an endpoint raises an alert, as in the alerts of Prometheus.
@@ -110,15 +113,26 @@ def page(
 ) -> tuple[list[Delivery], Position | None]:
     """Up to `limit` deliveries, and where those begin that follow; None: there are no more.
 
+    Among ids whose deliveries are gone it ends after ``PAGE_S``: it may be short, or empty, although more follow.
+    Raises ``LedgerUnavailable``.
+
     `since_ms`: only what failed or was acknowledged since then. What waits is listed whenever it began to.
     """
     shelf, rank = begin.shelf, begin.rank
     found: list[Delivery] = []
+    ends = time.monotonic() + PAGE_S
     while shelf < len(of) and len(found) < limit:
-        wanted = limit - len(found)
-        ids = webhooks.ids(of[shelf], since_ms=since_ms, start=rank, count=wanted)
-        found += webhooks.read(of[shelf].region, ids)
+        wanted, one = limit - len(found), of[shelf]
+        first_ms = since_ms
+        if one.state is State.ACKNOWLEDGED:
+            # An older one is gone, but its id stays until the endpoint has its next outcome.
+            first_ms = max(since_ms, webhooks.kept_since_ms(one.region))
+        ids = webhooks.ids(one, since_ms=first_ms, start=rank, count=wanted)
+        kept = webhooks.read(one.region, ids) if ids else []
+        found += kept
         shelf, rank = (shelf, rank + wanted) if len(ids) == wanted else (shelf + 1, 0)
+        if len(kept) < len(ids) and time.monotonic() >= ends:
+            break
     return found, Position(shelf, rank) if shelf < len(of) else None
 
 

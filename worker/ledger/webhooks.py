@@ -584,6 +584,10 @@ class Webhooks:
         """The deliveries with these ids, without those that are unknown."""
         return list(self._read(region, delivery_ids))
 
+    def kept_since_ms(self, region: str) -> int:
+        """The moment since which acknowledged deliveries are kept: of older ones there is at most the id."""
+        return max(self.now_ms(region) - self._retention_ms, 0)
+
     def now_ms(self, region: str) -> int:
         return now_ms(self._redis, region)
 

@@ -58,7 +58,7 @@ class Backend:
             ledger,
             GroupEnqueue(ledger),
             Stats(redis),
-            Webhooks(redis),
+            Webhooks(redis, retention_s=settings.retention_s),
             load(settings.endpoints_file, with_secrets=False),
             DecisionFeed(redis, settings.regions),
             Erasures(redis),

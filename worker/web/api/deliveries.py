@@ -48,7 +48,7 @@ def list_(query: dict[str, Any]) -> Response:
     """List deliveries by webhook
 
     Those that have failed and those that wait, unless `state` says otherwise. What changes its state meanwhile may be
-    missed, or listed twice.
+    missed, or listed twice. A page may be short, or empty, although more follow: go on until `next` is null.
     """
     found, following = deliveries.page(
         backend().webhooks, _shelves(query), _position(query.get("cursor")), query["limit"]

@@ -80,7 +80,7 @@ class Parts:
         unread: Unread | None = None,
     ) -> Parts:
         unread = unread or Unread(settings.broker_url)
-        webhooks = Webhooks(redis)
+        webhooks = Webhooks(redis, retention_s=settings.retention_s)
         endpoints = load(settings.endpoints_file, with_secrets=False)
         live_redis = LiveRedis()
         return cls(

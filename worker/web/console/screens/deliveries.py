@@ -196,6 +196,7 @@ def show() -> Response:
         if following is None
         else url_for("deliveries.show", **wanted.query(), cursor=str(following)),
         is_first=begin == Position(),
+        is_short=following is not None and len(found) < PAGE,
         result=_result(),
     )
 
