@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.test_cli_deliveries import decided, exhausted, tried
 from tests.support.console import OPERATOR, VIEWER, console_process, person
+from tests.support.redis_states import take_no_entries
 from tests.support.waiting import until
 from worker.ledger.audit import AuditLog
 from worker.ledger.webhooks import Kind, Shelf, State, Wanted, Webhooks
@@ -288,6 +289,14 @@ def test_a_test_is_a_delivery_like_any_other(operator: Person, redis: Redis, web
     assert answer.headers["location"].startswith(f"/console/deliveries/{one}?")
     assert audited(redis) == [("endpoint_test", OPERATOR, "console", "shop")]
     assert operator.post("/console/deliveries/endpoints/bank/test").status == 404
+
+
+def test_a_test_that_cannot_be_recorded_is_not_sent(
+    operator: Person, redis: Redis, webhooks: Webhooks
+) -> None:
+    take_no_entries(redis, "ph")
+    assert operator.post("/console/deliveries/endpoints/shop/test").status == 503
+    assert webhooks.ids(Shelf("ph", "shop", State.WAITING)) == []
 
 
 def test_unread_decisions_are_counted(web: Web, operator: Person, redis: Redis) -> None:

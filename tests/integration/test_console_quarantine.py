@@ -17,9 +17,10 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.console import OPERATOR, VIEWER, console_process, person
+from tests.support.redis_states import take_no_entries
 from tests.support.waiting import until
 from worker.ledger import Ledger, Quarantine, transitions
-from worker.ledger.audit import AuditLog, Wanted
+from worker.ledger.audit import PARTS, AuditLog, Wanted
 from worker.ledger.fields import Field
 
 if TYPE_CHECKING:
@@ -395,3 +396,51 @@ def test_a_run_outlives_the_process_that_was_at_work(web: Web, redis: Redis, ope
     assert left(redis) == []
     counts = Counter(act for act, *_ in acts(redis) if act != "run_begin")
     assert counts == {"quarantine_retry": 6000, "run_continue": 2}
+
+
+def many_in_sg(redis: Redis, count: int) -> None:
+    """So many in quarantine, whose run takes seconds, and one in `ph`."""
+    fields: dict[Any, Any] = {
+        Field.STAGE.value: "quarantined",
+        Field.QUARANTINED_FROM.value: "polling",
+        Field.QUARANTINE_REASON.value: "CONFIG",
+    }
+    with redis.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            pipe.hset(f"ekyc:{{sg}}:v:v{number}", mapping=fields)
+            pipe.zadd("ekyc:{sg}:quarantine", {f"v{number}": 1000 + number})
+        pipe.hset("ekyc:{ph}:v:one", mapping=fields)
+        pipe.zadd(MEMBERS, {"one": 1000})
+        pipe.execute()
+
+
+def test_a_run_whose_beginning_cannot_be_recorded_is_stopped(redis: Redis, operator: Person) -> None:
+    many_in_sg(redis, 6000)
+    token = hidden(operator.get("/console/quarantine/all?act=retry"), "token")
+    take_no_entries(redis, "ph")
+    assert operator.post("/console/quarantine/all", act="retry", token=token).status == 503
+    runs: list[Any] = redis.lrange("ekyc:console:runs", 0, -1)
+    (run_id,) = runs
+    key = f"ekyc:console:run:{run_id.decode()}"
+    until(lambda: redis.hget(key, "state") == b"stopped")
+    assert len(left(redis, "sg")) > 3000
+
+
+def test_a_stop_and_a_continuation_that_cannot_be_recorded_are_not_done(
+    redis: Redis, operator: Person
+) -> None:
+    many_in_sg(redis, 8000)
+    token = hidden(operator.get("/console/quarantine/all?act=retry"), "token")
+    path = operator.post("/console/quarantine/all", act="retry", token=token).headers["location"]
+    path = path.partition("?")[0]
+    key = f"ekyc:console:run:{path.rpartition('/')[2]}"
+    take_no_entries(redis, "ph")
+    assert operator.post(f"{path}/stop").status == 503
+    assert redis.hget(key, "stop") is None
+    redis.delete(*(f"ekyc:{{ph}}:audit{part}" for part in PARTS))
+    assert operator.post(f"{path}/stop").status == 303
+    until(lambda: redis.hget(key, "state") == b"stopped")
+    take_no_entries(redis, "ph")
+    assert operator.post(f"{path}/continue").status == 503
+    assert redis.hget(key, "state") == b"stopped"
+    assert len(left(redis, "sg")) > 0

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.test_cli_deliveries import decided, exhausted, tried
+from tests.support.redis_states import take_no_entries
 from tests.support.web_process import READER, Web, web_process
-from worker.ledger.webhooks import Kind, Webhooks
+from worker.ledger.audit import AuditLog, Wanted
+from worker.ledger.webhooks import Kind, Shelf, State, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +133,21 @@ def test_a_test_is_a_delivery_like_any_other(web: Web, webhooks: Webhooks) -> No
     assert found
     assert json.loads(found.body)["type"] == "endpoint.test"
     assert web.post("/v1/endpoints/bank/test", None).status == 404
+
+
+def test_a_test_is_recorded_with_the_name_of_the_token(web: Web, redis: Redis) -> None:
+    sent = web.post("/v1/endpoints/shop/test", None).json["id"]
+    (entry,) = AuditLog(redis).entries(Wanted(act="endpoint_test"))
+    assert (entry.who, entry.via, entry.region, entry.subject, entry.detail) == (
+        "token all",
+        "api",
+        listed(web)[0]["region"],
+        "shop",
+        sent,
+    )
+
+
+def test_a_test_that_cannot_be_recorded_is_not_sent(web: Web, redis: Redis, webhooks: Webhooks) -> None:
+    take_no_entries(redis, "ph")
+    assert web.post("/v1/endpoints/shop/test", None).status == 503
+    assert webhooks.ids(Shelf("ph", "shop", State.WAITING)) == []

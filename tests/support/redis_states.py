@@ -1,9 +1,11 @@
-"""Special states of Redis: full, and with a restricted account."""
+"""Special states of Redis: full, with a restricted account, and with an audit log that takes no entry."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from worker.ledger.audit import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +31,9 @@ def account(redis: Redis, *rules: str) -> Iterator[str]:
         yield "someone"
     finally:
         redis.execute_command("ACL", "DELUSER", "someone")  # type: ignore[no-untyped-call]
+
+
+def take_no_entries(redis: Redis, region: str) -> None:
+    """Make the audit log of a region take no entry: the newest one of each of its parts has the highest id."""
+    for part in PARTS:
+        redis.xadd(f"ekyc:{{{region}}}:audit{part}", {"act": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")

@@ -20,6 +20,7 @@ from worker.policy.webhooks import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from worker.ledger.audit import AuditLog
     from worker.ledger.webhooks import Delivery, EndpointState, Webhooks
 
 #: Deliveries per round trip.
@@ -191,8 +192,14 @@ def recover(  # noqa: PLR0913 - given by name
     return Recovery(resent, tuple(kept), max(left, 0))
 
 
-def send_test(webhooks: Webhooks, region: str, endpoint: str) -> str:
-    """Make a test for an endpoint of the file due, which a worker sends like any other delivery. Returns its id."""
+def send_test(  # noqa: PLR0913 - given by name
+    webhooks: Webhooks, audit: AuditLog, region: str, endpoint: str, *, who: str, via: str
+) -> str:
+    """Make a test for an endpoint of the file due, which a worker sends like any other delivery. Returns its id.
+
+    Raises ``LedgerUnavailable``. The audit log has the test first: one that cannot be recorded is not sent.
+    """
     new = events.delivery_of_test(endpoint, str(uuid.uuid4()), datetime.now(UTC))
+    audit.record("endpoint_test", who=who, via=via, region=region, subject=endpoint, detail=new.id)
     webhooks.add(region, "", [new])
     return new.id

@@ -9,6 +9,7 @@ from flask import current_app
 
 from worker.decisions.endpoints import load
 from worker.ledger import Ledger, Stats
+from worker.ledger.audit import AuditLog
 from worker.ledger.decision_feed import DecisionFeed
 from worker.ledger.erasures import Erasures
 from worker.ledger.webhooks import Webhooks
@@ -39,6 +40,7 @@ class Backend:
     singles: GroupEnqueue
     stats: Stats
     webhooks: Webhooks
+    audit: AuditLog
     #: Those of the file, by name, without their secrets.
     endpoints: Mapping[str, Endpoint]
     feed: DecisionFeed
@@ -59,6 +61,7 @@ class Backend:
             GroupEnqueue(ledger),
             Stats(redis),
             Webhooks(redis, retention_s=settings.retention_s),
+            AuditLog(redis),
             load(settings.endpoints_file, with_secrets=False),
             DecisionFeed(redis, settings.regions),
             Erasures(redis),

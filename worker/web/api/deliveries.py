@@ -139,7 +139,9 @@ def test(name: str) -> Response:
     A signed delivery of the type `endpoint.test`, which a worker sends like any other. Its id tells what became of it.
     """
     endpoint, region = _configured(name), backend().settings.regions[0]
-    sent = deliveries.send_test(backend().webhooks, region, endpoint)
+    sent = deliveries.send_test(
+        backend().webhooks, backend().audit, region, endpoint, who=_who(), via=Via.API
+    )
     return answer({"id": sent, "url": f"/v1/deliveries/{sent}"}, 202, {"Location": f"/v1/deliveries/{sent}"})
 
 

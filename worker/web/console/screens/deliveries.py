@@ -355,9 +355,8 @@ def test(name: str) -> ResponseReturnValue:
     if name not in parts().endpoints:
         abort(HTTPStatus.NOT_FOUND)
     region = parts().settings.regions[0]
-    sent = deliveries.send_test(parts().webhooks, region, name)
-    parts().audit.record(
-        "endpoint_test", who=access.user().name, via=Via.CONSOLE, region=region, subject=name, detail=sent
+    sent = deliveries.send_test(
+        parts().webhooks, parts().audit, region, name, who=access.user().name, via=Via.CONSOLE
     )
     said = "The test is due. This page shows what became of it once a worker has sent it."
     return _to(url_for("deliveries.one", delivery_id=sent), Result(said))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -220,7 +220,12 @@ def do_all() -> ResponseReturnValue:
             HTTPStatus.SERVICE_UNAVAILABLE,
             "This server is at work on as many runs as it may. Nothing was done: try again once one is over.",
         )
-    _record_run("run_begin", run_id, asked.act, asked.sought, f"{asked.count:,} by filter {why}".rstrip())
+    try:
+        _record_run("run_begin", run_id, asked.act, asked.sought, f"{asked.count:,} by filter {why}".rstrip())
+    except LedgerUnavailable:
+        with suppress(LedgerUnavailable):
+            runs.stop(run_id)
+        raise
     more: dict[str, Any] = {"later": later} if later else {}
     return redirect(url_for("quarantine.run", run_id=run_id, **more), HTTPStatus.SEE_OTHER)
 
@@ -248,8 +253,8 @@ def stop(run_id: str) -> ResponseReturnValue:
     """Stop a run after the page that it is at."""
     found = _known(run_id)
     if found.state is State.RUNNING:
-        _tools().runs.stop(run_id)
         _record_run("run_stop", run_id, found.act, found.sought, f"of {found.who}")
+        _tools().runs.stop(run_id)
     return redirect(url_for("quarantine.run", run_id=run_id), HTTPStatus.SEE_OTHER)
 
 
@@ -257,8 +262,10 @@ def stop(run_id: str) -> ResponseReturnValue:
 def go_on(run_id: str) -> ResponseReturnValue:
     """Continue a run that was interrupted or stopped, under the name of the person who asks for it."""
     found = _known(run_id)
-    if _tools().runs.resume(run_id, who=access.user().name):
+    if found.state in {State.INTERRUPTED, State.STOPPED}:
+        # Recorded first, although another operator, or a server without a place, may be in its way.
         _record_run("run_continue", run_id, found.act, found.sought, f"of {found.begun_by}")
+        _tools().runs.resume(run_id, who=access.user().name)
     return redirect(url_for("quarantine.run", run_id=run_id), HTTPStatus.SEE_OTHER)
 
 
