@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ COLUMNS: Final = ("at", "act", "who", "via", "region", "subject", "detail")
 #: A spreadsheet takes a cell that begins with one of these for a formula, and would run it.
 #: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+#: Where a spreadsheet does not separate by commas, as in most of Europe, the quotes of a cell mean nothing to it, and a
+#: part of a text is a cell. This is what begins such a part, if it is a formula, perhaps in quotes of its own.
+_INNER: Final = re.compile(r"([;\t|\r\n])(?=(?:[^\S\t\r\n]|\")*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
@@ -36,7 +41,8 @@ def as_json(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def cell(text: str) -> str:
-    """Return a text as a cell: with an apostrophe before it if a spreadsheet would take it for a formula."""
+    """Return a text as a cell: with an apostrophe before each part that a spreadsheet would take for a formula."""
+    text = _INNER.sub(r"\1'", text)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
