@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from typing import Final
 
@@ -114,6 +115,42 @@ def test_fields_are_rows_in_their_order() -> None:
         ("data.link", "(a link or an inline file of 12 characters)"),
     ]
     assert found.more == 0
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://v.example/x?sig=1",
+        "front: https://v.example/x?sig=1",
+        "front:HTTP://v/x",
+        '{"front":"https://v/x?sig=1"}',
+        '{"front":"https:\\/\\/v\\/x?sig=1"}',
+        '{"front":"\\/\\/v\\/x?sig=1"}',
+        "//v/x?sig=1",
+        "<https://v/x?sig=1>",
+        "\ufeffhttps://v/x?sig=1",
+        "\u200bhttps://v/x",
+        "s3://bucket/x?sig=1",
+        "image: data:image/png;base64,AAAA",
+        "x" * 700 + " https://v/x",
+    ],
+)
+def test_a_link_is_not_shown_wherever_it_stands(link: str) -> None:
+    (value,) = fields_of(json.dumps({"a": link}).encode()).rows
+    assert value.value == f"(a link or an inline file of {len(link):,} characters)"
+    (name,) = fields_of(json.dumps({link[-100:]: 5}).encode()).rows
+    assert (name.name, name.value) == ("(a name with a link)", "5")
+    (inner,) = fields_of(json.dumps({"data": {link[-100:]: 5}}).encode()).rows
+    assert inner.name == "(a name with a link)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["data: none", "metadata:1", "1/2", "Blk 5 / 12", "10:30", "P<PHLDELA<<CRUZ", "C:\\x", "a // b", "https"],
+)
+def test_what_is_no_link_is_shown(text: str) -> None:
+    (row,) = fields_of(json.dumps({text: text}).encode()).rows
+    assert (row.name, row.value) == (text, text)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])

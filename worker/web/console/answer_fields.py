@@ -6,6 +6,7 @@ All of it is foreign text. It is cut, and never read as anything but text.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,8 +21,9 @@ MOST_ROWS: Final = 400
 MOST_NAME: Final = 120
 MOST_TEXT: Final = 600
 
-#: Links of images: each opens the document for everyone who has it, and an inline image is no text.
-_LINKS: Final = ("http://", "https://", "data:")
+#: Links of images: each opens the document for everyone who has it, and an inline image is no text. They may stand
+#: within other text, such as JSON.
+_LINK: Final = re.compile(r"https?:\S|\bdata:\S|//[^\s/]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ def _joined(name: str, inner: str) -> str:
 def _row(name: str, value: Any) -> FieldRow:
     text = value if isinstance(value, str) else json.dumps(value)
     text = "–" if value is None else text
-    if text.lstrip().lower().startswith(_LINKS):
-        return FieldRow(name[:MOST_NAME], f"(a link or an inline file of {len(text):,} characters)")
-    return FieldRow(name[:MOST_NAME], text[:MOST_TEXT], max(0, len(text) - MOST_TEXT))
+    name = "(a name with a link)" if _has_link(name) else name[:MOST_NAME]
+    if _has_link(text):
+        return FieldRow(name, f"(a link or an inline file of {len(text):,} characters)")
+    return FieldRow(name, text[:MOST_TEXT], max(0, len(text) - MOST_TEXT))
+
+
+def _has_link(text: str) -> bool:
+    # JSON within a text may have a backslash before each slash.
+    return _LINK.search(text.replace("\\", "")) is not None
