@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from tests.support.console import OPERATOR, VIEWER, console_process, person
+from tests.support.console import EVERYTHING, OPERATOR, VIEWER, console_process, person
 from tests.support.redis_states import take_no_entries
 from tests.support.waiting import until
+from worker.cli.console.users_file import edit
 from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.audit import PARTS, AuditLog, Wanted
 from worker.ledger.fields import Field
@@ -37,9 +38,14 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
-def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("web")
+
+
+@pytest.fixture(scope="module")
+def shared(valkey: ValkeyServer, folder: Path) -> Iterator[Web]:
     url = f"redis://127.0.0.1:{valkey.port}/0"
-    with console_process(tmp_path_factory.mktemp("web"), url, ADVANCE_REGIONS="ph,sg") as web:
+    with console_process(folder, url, ADVANCE_REGIONS="ph,sg") as web:
         yield web
 
 
@@ -52,6 +58,20 @@ def quarantined(ledger: Ledger, region: str, reason: str, *names: str) -> None:
     ledger.enqueue([EnqueueRequest(name, region) for name in names])
     for batch in ledger.claim(region, limit=512).batches:
         ledger.record(batch, [transitions.quarantine(each, reason=reason) for each in ledger.load(batch)])
+
+
+def planted(redis: Redis, count: int) -> None:
+    """So many in quarantine, without their way through a fleet."""
+    fields = {
+        Field.STAGE: "quarantined",
+        Field.QUARANTINED_FROM: "polling",
+        Field.QUARANTINE_REASON: "CONFIG",
+    }
+    with redis.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            pipe.hset(f"ekyc:{{ph}}:v:v{number}", mapping={name.value: text for name, text in fields.items()})
+            pipe.zadd(MEMBERS, {f"v{number}": 1000 + number})
+        pipe.execute()
 
 
 def text(answer: Answer) -> str:
@@ -361,17 +381,27 @@ def test_a_viewer_sees_runs_and_cannot_act(web: Web, ledger: Ledger, operator: P
     assert viewer.get("/console/quarantine/runs/nothing").status == 404
 
 
+def test_a_run_stops_when_its_user_is_removed(web: Web, redis: Redis, operator: Person, folder: Path) -> None:
+    planted(redis, 30_000)
+    users, other = folder / "users.toml", person(web, EVERYTHING)
+    before = users.read_text()
+    token = hidden(operator.get("/console/quarantine/all?act=retry"), "token")
+    path = operator.post("/console/quarantine/all", act="retry", token=token).headers["location"]
+    key = f"ekyc:console:run:{path.rpartition('/')[2]}"
+    until(lambda: int(redis.hget(key, "done") or 0) >= 200)
+    edit(users, lambda found: found.remove(OPERATOR))
+    try:
+        page = ended(other, path)
+    finally:
+        users.write_text(before)
+        until(lambda: person(web).log_in(OPERATOR).status == 303)
+    assert "stopped:" in page
+    assert "operator was removed, or is no operator any more" in page
+    assert 0 < len(left(redis)) < 30_000
+
+
 def test_a_run_outlives_the_process_that_was_at_work(web: Web, redis: Redis, operator: Person) -> None:
-    fields = {
-        Field.STAGE: "quarantined",
-        Field.QUARANTINED_FROM: "polling",
-        Field.QUARANTINE_REASON: "CONFIG",
-    }
-    with redis.pipeline(transaction=False) as pipe:
-        for number in range(6000):
-            pipe.hset(f"ekyc:{{ph}}:v:v{number}", mapping={name.value: text for name, text in fields.items()})
-            pipe.zadd(MEMBERS, {f"v{number}": 1000 + number})
-        pipe.execute()
+    planted(redis, 6000)
     token = hidden(operator.get("/console/quarantine/all?act=retry"), "token")
     path = operator.post("/console/quarantine/all", act="retry", token=token).headers["location"]
     key = f"ekyc:console:run:{path.rpartition('/')[2]}"

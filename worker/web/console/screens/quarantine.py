@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from worker.ledger.quarantine_scan import Summary
     from worker.web.console.parts import Parts
     from worker.web.console.quarantine_runs import Run
+    from worker.web.console.user_file import UserFile
 
 blueprint = Blueprint("quarantine", __name__)
 
@@ -135,7 +136,12 @@ class _Tools:
     def __init__(self) -> None:
         settings = parts().settings
         self.scan = QuarantineScan(parts().redis)
-        self.runs = Runs(parts().redis, retention_s=settings.retention_s, endpoints=parts().endpoints)
+        self.runs = Runs(
+            parts().redis,
+            retention_s=settings.retention_s,
+            endpoints=parts().endpoints,
+            may=partial(_may_act, parts().users),
+        )
         # Its thread has no request, so it gets its parts here.
         self.overview = SharedReading(partial(_overview, parts(), self.scan, self.runs))
 
@@ -281,6 +287,12 @@ def _record_run(act_: str, run_id: str, what: Act, sought: Sought, detail: str) 
             subject=run_id,
             detail=f"{about}: {detail}",
         )
+
+
+def _may_act(users: UserFile, name: str) -> bool:
+    """Whether a user may still act on quarantine. A run has no request that says it."""
+    user = users.find(name)
+    return user is not None and user.may(Role.OPERATOR)
 
 
 def _tools() -> _Tools:
