@@ -200,12 +200,18 @@ class Runs:
         with translated():
             return bool(self._redis.delete(_asked(user, token)))
 
-    def begin(self, asked: Asked, *, who: str, why: str = "") -> str | None:
-        """Begin a run, and return its id. None: this process works on as many as it may."""
+    def begin(
+        self, asked: Asked, *, who: str, why: str = "", record: Callable[[str], None] = lambda _run_id: None
+    ) -> str | None:
+        """Begin a run, and return its id. None: this process works on as many as it may.
+
+        `record` is called with the id before anything else: a run that cannot be recorded does not begin.
+        """
         if not self._threads.acquire(blocking=False):
             return None
         try:
             run_id = secrets.token_urlsafe(16)
+            record(run_id)
             fields: dict[Any, Any] = {
                 "act": asked.act.value,
                 "sought": json.dumps(asdict(asked.sought)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -220,18 +220,18 @@ def do_all() -> ResponseReturnValue:
         later = _counted(_since(asked.sought)).total.count
     if not runs.take(user, token):
         abort(HTTPStatus.CONFLICT, "This was answered before: see the runs on the screen Quarantine.")
-    run_id = runs.begin(asked, who=user, why=why)
+    said = f"{asked.count:,} by filter {why}".rstrip()
+    run_id = runs.begin(
+        asked,
+        who=user,
+        why=why,
+        record=lambda new: _record_run("run_begin", new, asked.act, asked.sought, said),
+    )
     if run_id is None:
         abort(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "This server is at work on as many runs as it may. Nothing was done: try again once one is over.",
         )
-    try:
-        _record_run("run_begin", run_id, asked.act, asked.sought, f"{asked.count:,} by filter {why}".rstrip())
-    except LedgerUnavailable:
-        with suppress(LedgerUnavailable):
-            runs.stop(run_id)
-        raise
     more: dict[str, Any] = {"later": later} if later else {}
     return redirect(url_for("quarantine.run", run_id=run_id, **more), HTTPStatus.SEE_OTHER)
 
