@@ -259,8 +259,14 @@ def test_a_context_is_searched_for_and_never_shown(world: World, open_tab: Open)
 def test_a_verification_that_waits_is_polled_at_once(world: World, open_tab: Open) -> None:
     world.enqueue("forever-1")
     tab = open_tab(OPERATOR, "/console/verifications/ph/forever-1")
-    tab.page.get_by_role("button", name="Poll now").click()
-    expect(tab.page.get_by_role("status").filter(has_text="It is polled next")).to_be_visible()
+
+    def is_polled_next() -> bool:
+        with tab.page.expect_navigation():
+            tab.page.get_by_role("button", name="Poll now").click()
+        return tab.page.get_by_role("status").filter(has_text="It is polled next").is_visible()
+
+    # While a worker polls it, it does not wait to be polled, and the page says so.
+    until(is_polled_next, "it is polled next")
     assert (
         open_tab(VIEWER, "/console/verifications/ph/forever-1")
         .page.get_by_role("button", name="Poll now")

@@ -76,6 +76,7 @@ def test_web_waits_for_redis_and_for_a_worker_and_its_figures_are_those_of_stats
     assert (status, "Redis does not answer" in why, why.count("\n")) == (503, True, 1)
     assert scrape(url) == {"ekyc_up": {"": 0}}
 
+    until(lambda: "; waiting up to " in fleet.log("web"), "web says that it waits")
     with ValkeyServer(port=redis_port, data_dir=fleet.folder / "valkey"):
         until(lambda: "no worker was seen" in get(f"{url}/readyz")[1], "web finds Redis")
         worker = fleet.worker(EKYC_LEASE="20")
