@@ -286,7 +286,7 @@ def test_a_verification_that_hangs_delays_no_other(tmp_path: Path, host: ImageHo
         with lock:
             ended.append(person)
             if len(ended) == len(people) - 1:
-                host.over.set()  # Nobody else is left: what hangs may end.
+                host.over.set()  # All others are done.
         return archived.complete
 
     run, complete = Executor(64, EventLoop()).begin(each, people), 0
