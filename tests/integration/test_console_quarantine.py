@@ -60,17 +60,18 @@ def quarantined(ledger: Ledger, region: str, reason: str, *names: str) -> None:
         ledger.record(batch, [transitions.quarantine(each, reason=reason) for each in ledger.load(batch)])
 
 
-def planted(redis: Redis, count: int) -> None:
-    """So many in quarantine, without their way through a fleet."""
-    fields = {
-        Field.STAGE: "quarantined",
-        Field.QUARANTINED_FROM: "polling",
-        Field.QUARANTINE_REASON: "CONFIG",
+def planted(redis: Redis, count: int, region: str = "ph") -> None:
+    """So many in quarantine, without their way through a fleet. The run of thousands takes seconds."""
+    fields: dict[Any, Any] = {
+        Field.STAGE.value: "quarantined",
+        Field.QUARANTINED_FROM.value: "polling",
+        Field.QUARANTINE_REASON.value: "CONFIG",
     }
+    base = f"ekyc:{{{region}}}:"
     with redis.pipeline(transaction=False) as pipe:
         for number in range(count):
-            pipe.hset(f"ekyc:{{ph}}:v:v{number}", mapping={name.value: text for name, text in fields.items()})
-            pipe.zadd(MEMBERS, {f"v{number}": 1000 + number})
+            pipe.hset(f"{base}v:v{number}", mapping=fields)
+            pipe.zadd(f"{base}quarantine", {f"v{number}": 1000 + number})
         pipe.execute()
 
 
@@ -430,19 +431,9 @@ def test_a_run_outlives_the_process_that_was_at_work(web: Web, redis: Redis, ope
 
 
 def many_in_sg(redis: Redis, count: int) -> None:
-    """So many in quarantine, whose run takes seconds, and one in `ph`."""
-    fields: dict[Any, Any] = {
-        Field.STAGE.value: "quarantined",
-        Field.QUARANTINED_FROM.value: "polling",
-        Field.QUARANTINE_REASON.value: "CONFIG",
-    }
-    with redis.pipeline(transaction=False) as pipe:
-        for number in range(count):
-            pipe.hset(f"ekyc:{{sg}}:v:v{number}", mapping=fields)
-            pipe.zadd("ekyc:{sg}:quarantine", {f"v{number}": 1000 + number})
-        pipe.hset("ekyc:{ph}:v:one", mapping=fields)
-        pipe.zadd(MEMBERS, {"one": 1000})
-        pipe.execute()
+    """So many in quarantine in `sg`, and one in `ph`."""
+    planted(redis, count, "sg")
+    planted(redis, 1)
 
 
 def test_a_run_whose_beginning_cannot_be_recorded_does_not_begin(redis: Redis, operator: Person) -> None:
