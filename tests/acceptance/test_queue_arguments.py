@@ -169,6 +169,7 @@ def test_a_decision_counts_only_when_a_queue_has_it(on_rabbitmq: Fleet, owner: C
         owner.default_channel.queue_delete("onboarding")  # type: ignore[attr-defined]
     assert "312 NO_ROUTE" in on_rabbitmq.log("w1")
     assert "delivery_recovered" in on_rabbitmq.log("w1")
+    assert on_rabbitmq.log("w1").count("decision_queue_gone") == 1
 
 
 @rabbitmq_only

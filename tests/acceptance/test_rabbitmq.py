@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from celery import Celery
+from kombu import Connection, Exchange, Queue
 
 from schemas.decision import decision_id
 from schemas.enqueue import EnqueueRequest
@@ -57,6 +58,7 @@ def test_enqueued_by_name_while_workers_and_the_broker_die_everybody_gets_one_de
     fleet: Fleet, broker: RabbitMQ
 ) -> None:
     """What the broker has confirmed is decided, though workers die with enqueues begun and not yet in the ledger."""
+    declare_for_good(broker)
     names = [f"{'noimages' if number % 10 else 'pass'}-{number:05d}" for number in range(NUMBER)]
     to_go = iter(names)
     for number in range(ROUNDS):
@@ -82,6 +84,7 @@ def test_enqueued_by_name_while_workers_and_the_broker_die_everybody_gets_one_de
 
 def test_a_broker_that_is_killed_takes_no_delivered_decision_along(fleet: Fleet, broker: RabbitMQ) -> None:
     """A decision counts as delivered when RabbitMQ has said that it has it, on its disk."""
+    declare_for_good(broker)
     names = [f"noimages-{number:05d}" for number in range(NUMBER)]
     fleet.ledger().enqueue([EnqueueRequest(name, "ph") for name in names])
     fleet.worker("w0")
@@ -93,6 +96,14 @@ def test_a_broker_that_is_killed_takes_no_delivered_decision_along(fleet: Fleet,
     first = {message["id"] for message in fleet.delivered()}
     lost = [name for name in names if decision_id("ph", name) not in first]
     assert not lost, f"{len(lost)} of {NUMBER}"
+
+
+def declare_for_good(broker: RabbitMQ) -> None:
+    """Declare both queues. RabbitMQ 3.10 can forget those that it declared some seconds before it is killed."""
+    with Connection(broker.url) as connection:
+        for name in ("celery", "onboarding"):
+            Queue(name, Exchange(name), routing_key=name).bind(connection.default_channel).declare()
+    broker.restart()
 
 
 def kill(*workers: Process) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import structlog
 from kombu import Queue
 from kombu.pools import producers
 
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 
 #: An object, not a name: Celery would add a name to its list of queues.
 QUEUE: Final = Queue(DECISION_QUEUE)
+
+#: The brokers on which this process has declared the queue, without their passwords.
+_used_brokers: Final[set[str]] = set()
+
+#: What it means that the queue is gone, and what an operator does.
+_LOST: Final = "what lay in it is lost; ekyc redeliver --since sends those decisions again"
+
+_log = structlog.get_logger(__name__)
 
 #: One encoder for all decisions: `json.dumps` would make one for each.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -134,12 +143,20 @@ def _pipelines_queue(app: Celery) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _ensure(producer: Producer) -> None:
-    """Declare the queue once for each connection: a declaration takes a third of the time of a send."""
+    """Declare the queue once for each connection: a declaration takes a third of the time of a send.
+
+    A queue that this process has used before and that is gone took along what lay in it: that is logged.
+    """
     channel: Any = producer.channel
-    declared = channel.connection.client.declared_entities
-    if DECISION_QUEUE not in declared:
-        queues.ensure(QUEUE, channel)
-        declared.add(DECISION_QUEUE)
+    client = channel.connection.client
+    if DECISION_QUEUE in client.declared_entities:
+        return
+    broker = client.as_uri()
+    if broker in _used_brokers and queues.is_gone(QUEUE, channel):
+        _log.error("decision_queue_gone", queue=DECISION_QUEUE, why=_LOST)
+    queues.ensure(QUEUE, channel)
+    client.declared_entities.add(DECISION_QUEUE)
+    _used_brokers.add(broker)
 
 
 def _send(

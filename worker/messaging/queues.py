@@ -9,7 +9,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from amqp.exceptions import AccessRefused, AMQPError, PreconditionFailed, ResourceLocked
+from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed, ResourceLocked
 from kombu import Connection
 from kombu.exceptions import KombuError
 from redis.exceptions import ResponseError
@@ -86,6 +86,20 @@ def ensure(queue: Queue, channel: Any) -> None:
             return
     if queue.exchange and queue.exchange.name:
         _bind(queue, channel)
+
+
+def is_gone(queue: Queue, channel: Any) -> bool:
+    """Return whether RabbitMQ has no such queue. On Redis always false: there an empty queue has no key either."""
+    if not _is_amqp(channel):
+        return False
+    with _channel(channel) as probe:
+        try:
+            probe.queue_declare(queue.name, passive=True)
+        except NotFound:
+            return True
+        except (AccessRefused, ResourceLocked):
+            return False
+    return False
 
 
 def arguments(channel: Any, name: str) -> dict[str, Any]:
