@@ -173,6 +173,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_log_metrics.py",
         "integration/test_log_sequencer.py",
         "integration/test_log_service.py",
+        "integration/test_one_unreadable_object.py",
         "integration/test_pipeline_names.py",
         "integration/test_pipeline_shares.py",
         "integration/test_reads_when_full.py",

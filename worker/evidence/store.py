@@ -737,6 +737,16 @@ class Evidence:
         path = paths.ledger(region, len(found) + 1)
         return keep_first(self._backend, path, identity.encode()).decode()
 
+    def check_answers(self) -> None:
+        """Read what is of no verification. Raises ``EvidenceUnavailable`` if the store or that of its keys is away.
+
+        After an error about one object it tells a store that is away from an object that cannot be read.
+        """
+        self._backend.read(paths.KEYS_PLACE)
+        if not self.keys.beside:
+            with self.keys.naming():
+                self._keys_backend.read(paths.KEYS_IDENTITY)
+
     def check(self, *, note: bool = True) -> None:
         """Check that files can be written and read back, and are written once; then remove the probe.
 

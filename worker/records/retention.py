@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, EvidenceUnavailable
 from worker.evidence import paths
 from worker.evidence.keys import Tombstone
 from worker.evidence.marks import Act, rfc3339
@@ -184,7 +184,8 @@ def survey(
 ) -> Survey:
     """Walk through the evidence. `advance` is called with the number seen so far.
 
-    Raises ``EvidenceUnavailable``, and ``EvidenceKeyUnknown`` if there is encrypted evidence and no key is set here.
+    Raises ``EvidenceUnavailable`` if the store is away, not for one object, and ``EvidenceKeyUnknown`` if there is
+    encrypted evidence and no key is set here.
     """
     found = Survey()
     with ThreadPoolExecutor(THREADS) as threads:
@@ -210,6 +211,10 @@ def _judged(evidence: Evidence, rules: Retention, region: str, signature_id: str
         if not evidence.keys.are_on:
             raise
         return f"{region}/{signature_id}: {error.cause}"
+    except EvidenceUnavailable as error:
+        # One object that cannot be read must not stop the others.
+        evidence.check_answers()
+        return f"{region}/{signature_id}: {error}"
 
 
 def _unended(
@@ -308,4 +313,7 @@ def _sweep_one(eraser: Eraser, rules: Retention, each: Kept, who: str) -> str | 
         return ""
     except (NotErased, EvidenceConflict, EvidenceKeyUnknown) as error:
         return str(error)
+    except EvidenceUnavailable as error:
+        eraser.evidence.check_answers()
+        return f"{each.region}/{each.signature_id}: {error}"
     return None

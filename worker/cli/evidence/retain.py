@@ -13,7 +13,7 @@ from worker.cli.evidence.log_lines import warnings_to_stderr
 from worker.cli.evidence.selection import place_of
 from worker.cli.options import canonical, json_option, well_formed, who_option
 from worker.cli.reporter import Reporter
-from worker.errors import InvalidInput
+from worker.errors import EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable, InvalidInput
 from worker.evidence.marks import rfc3339
 from worker.evidence.store import Evidence
 from worker.ledger.audit import Via
@@ -111,13 +111,19 @@ def retain(  # noqa: PLR0913 - one an option
         if sweep:
             raise InvalidInput("--sweep takes no IDs: to erase one, run `ekyc evidence erase`")
         # Each is found before anything is changed.
+        failed: list[str] = []
         places = [(place_of(evidence, settings, each, region), each) for each in signature_ids]
         if closed_at:
-            for place, each in places:
-                closings.close(evidence, place, each, closed_at)
-            _note_closings(settings, places, who)
-        _show_each(evidence, rules, places, as_json=as_json)
-        return
+            done: list[tuple[str, str]] = []
+            try:
+                failed = _close(evidence, places, closed_at, done)
+            finally:
+                _note_closings(settings, done, who)
+            places = done
+        failed += _show_each(evidence, rules, places, as_json=as_json)
+        for line in failed:
+            click.echo(f"ekyc: {line}", err=True)
+        ctx.exit(1 if failed else 0)
     if closed_at is not None:
         raise InvalidInput("--closed needs the IDs whose relationship ended")
     regions = (region,) if region else settings.regions
@@ -132,7 +138,25 @@ def retain(  # noqa: PLR0913 - one an option
     ctx.exit(_sweep(settings, rules, found, who=who, at_vendor=not without_vendor, yes=yes, as_json=as_json))
 
 
+def _close(
+    evidence: Evidence, places: Sequence[tuple[str, str]], at: datetime, done: list[tuple[str, str]]
+) -> list[str]:
+    """Store a closing time for each. Returns a line for each that cannot be read; `done` gets the others."""
+    failed = []
+    for region, each in places:
+        try:
+            closings.close(evidence, region, each, at)
+        except (EvidenceConflict, EvidenceUnavailable) as error:
+            evidence.check_answers()
+            failed.append(f"{region}/{each}: {error}")
+        else:
+            done.append((region, each))
+    return failed
+
+
 def _note_closings(settings: Settings, places: Sequence[tuple[str, str]], who: str) -> None:
+    if not places:
+        return
     by_region: dict[str, list[str]] = {}
     for region, signature_id in places:
         by_region.setdefault(region, []).append(signature_id)
@@ -145,18 +169,27 @@ def _note_closings(settings: Settings, places: Sequence[tuple[str, str]], who: s
 
 def _show_each(
     evidence: Evidence, rules: Retention, places: Sequence[tuple[str, str]], *, as_json: bool
-) -> None:
-    rows = []
+) -> list[str]:
+    """Print until when each is kept. Returns a line for each that cannot be judged."""
+    rows, failed = [], []
     for region, each in places:
-        found = retention.kept(evidence, rules, region, each)
+        try:
+            found = retention.kept(evidence, rules, region, each)
+        except EvidenceKeyUnknown:
+            raise
+        except (EvidenceConflict, EvidenceUnavailable) as error:
+            evidence.check_answers()
+            failed.append(f"{region}/{each}: {error}")
+            continue
         if found is None:
             raise InvalidInput(f"{region}/{each} has no evidence, or is erased")
         rows.append(found)
     if as_json:
         click.echo(json.dumps([kept_json(each) for each in rows]))
-        return
+        return failed
     for row in rows:
         click.echo(_line(row))
+    return failed
 
 
 def _line(each: Kept) -> str:

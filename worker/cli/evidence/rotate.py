@@ -14,7 +14,7 @@ import click
 from worker.cli.options import canonical, json_option
 from worker.cli.reporter import Reporter
 from worker.enqueue_request import REGIONS
-from worker.errors import ConfigError, EvidenceKeyUnknown, Refused
+from worker.errors import ConfigError, EvidenceKeyUnknown, EvidenceUnavailable, Refused
 from worker.evidence.rotation import Rotated
 from worker.evidence.rotation import rotate as rotate_one
 from worker.evidence.store import Evidence
@@ -126,14 +126,14 @@ def _places(evidence: Evidence, region: str | None) -> list[tuple[str, str]]:
 
 
 def _rotate_all(evidence: Evidence, places: list[tuple[str, str]], jobs: int, report: Report) -> None:
-    """Rotate each verification. Raises ``EvidenceUnavailable``, after which those in flight still end."""
+    """Rotate each verification. Raises ``EvidenceUnavailable`` if the store is away; those in flight still end."""
     left = iter(places)
     with closing(Reporter("rotating", total=len(places))) as reporter, ThreadPoolExecutor(jobs) as threads:
         running = {_begin(evidence, place, threads): place for place in _first(left, jobs)}
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for each in done:
-                _note(each, running.pop(each), report)
+                _note(evidence, each, running.pop(each), report)
                 reporter.advance(report.seen)
                 for place in _first(left, 1):
                     running[_begin(evidence, place, threads)] = place
@@ -147,9 +147,12 @@ def _begin(evidence: Evidence, place: tuple[str, str], threads: ThreadPoolExecut
     return threads.submit(rotate_one, evidence.of(*place))
 
 
-def _note(each: Future[Rotated], place: tuple[str, str], report: Report) -> None:
+def _note(evidence: Evidence, each: Future[Rotated], place: tuple[str, str], report: Report) -> None:
     try:
         report.counts[each.result()] += 1
     except (EvidenceKeyUnknown, Refused) as error:
-        # Any other error means that the store does not answer.
+        report.failed.append((*place, str(error)))
+    except EvidenceUnavailable as error:
+        # One object that cannot be read must not stop the others.
+        evidence.check_answers()
         report.failed.append((*place, str(error)))

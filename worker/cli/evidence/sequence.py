@@ -13,7 +13,7 @@ import click
 from worker.cli.options import canonical, json_option
 from worker.cli.reporter import Reporter
 from worker.enqueue_request import REGIONS
-from worker.errors import ConfigError, EvidenceConflict
+from worker.errors import ConfigError, EkycError, EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable
 from worker.evidence.log.commits import RegionLog
 from worker.evidence.log.log_keys import LogKeys
 from worker.evidence.log.sequencer import Sequencer, candidate_of
@@ -48,7 +48,7 @@ def sequence(*, region: str | None, as_json: bool) -> None:
     would be added as not_logged. With EKYC_EVIDENCE_KEYS, what is not encrypted is not logged: run `ekyc evidence
     rotate` before. With --json: added, by region, and unreadable, a number of verifications, which includes these.
 
-    Exit status: 0, 1 some evidence cannot be opened or is not encrypted, or the store or Redis does not answer, or a
+    Exit status: 0, 1 some evidence cannot be read or is not encrypted, or the store or Redis does not answer, or a
     log is damaged, 2 a setting is wrong, 130 Ctrl-C.
     """
     settings = current()
@@ -103,6 +103,18 @@ class _Walk:
         try:
             return candidate_of(self._evidence, self._region, signature_id)
         except EvidenceConflict as error:
-            self._reporter.say(f"{signature_id}: {error}")
-            self.unreadable += 1
-            return None
+            self._unread(signature_id, error)
+        except EvidenceKeyUnknown as error:
+            # Without any key the setting is missing, and not the key of this verification.
+            if not self._evidence.keys.are_on:
+                raise
+            self._unread(signature_id, error)
+        except EvidenceUnavailable as error:
+            # One object that cannot be read must not stop the others.
+            self._evidence.check_answers()
+            self._unread(signature_id, error)
+        return None
+
+    def _unread(self, signature_id: str, error: EkycError) -> None:
+        self._reporter.say(f"{signature_id}: {error}")
+        self.unreadable += 1
