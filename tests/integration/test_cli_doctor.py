@@ -149,6 +149,7 @@ def test_where_all_is_well_no_line_is_an_error(ekyc: Ekyc) -> None:
         "console",
         "evidence",
         "retention",
+        "erasures",
         "vendor keys",
         "vendor ph",
         "vendor clock ph",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.server import Sandbox
-from schemas.decision import load_decision
+from schemas.decision import decision_id, load_decision
 from schemas.enqueue import EnqueueRequest
 from tests.support.drive_ledger import decide, decision_text
 from worker.evidence.decision_record import DecisionRecord
 from worker.evidence.log.notes import NoteVerifier, open_note
 from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Quarantine
+from worker.ledger.erasures import Erasures
 from worker.ledger.models import Stage
 from worker.signatures import format_private_key, new_private_key
 
@@ -220,3 +221,25 @@ def test_the_doctor_says_if_evidence_is_kept_for_too_short(ekyc: Ekyc) -> None:
         report = json.loads(ekyc.with_env(EKYC_RETAIN=text)("doctor", "--json").out)
         found = [each["level"] for each in report["checks"] if each["check"] == "retention"]
         assert set(found) == {level}, text
+
+
+def test_an_erasure_that_has_begun_and_not_ended_is_shown_with_what_to_type(
+    ekyc: Ekyc, evidence: Evidence, redis: Redis, ledger: Ledger
+) -> None:
+    """The ledger has its mark alone, as after a kill right at the beginning."""
+    keep(evidence)
+    decide(ledger, ID)
+    Erasures(redis).mark("ph", ID, decision_id=decision_id("ph", ID), stored=True, who="maria", why="asked")
+    todo = f"run `ekyc evidence erase {ID} --region ph --why …` again"
+    shown = ekyc("evidence", "retain")
+    assert (shown.code, todo in shown.out) == (0, True)
+    assert json.loads(ekyc("evidence", "retain", "--json").out)["begun"] == [f"ph/{ID}"]
+    done = ekyc("evidence", "retain", "--sweep", "--without-vendor", "--yes")
+    assert (done.code, todo in done.err) == (1, True)
+    report = json.loads(ekyc("doctor", "--json").out)
+    (found,) = [each for each in report["checks"] if each["check"] == "erasures"]
+    assert (found["level"], todo in found["todo"]) == ("warning", True)
+    assert erase(ekyc, "--yes", "--without-vendor").code == 0
+    assert "begun" not in ekyc("evidence", "retain").out
+    report = json.loads(ekyc("doctor", "--json").out)
+    assert [each["level"] for each in report["checks"] if each["check"] == "erasures"] == ["ok"]

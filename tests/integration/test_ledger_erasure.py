@@ -107,7 +107,7 @@ def test_of_a_decided_one_only_the_mark_is_left(erasures: Erasures, ledger: Ledg
         "ph", "gone-1", [NewDelivery("event-1", "shop", "evidence.completed", '{"a":"gone-1"}')]
     )
     assert mark(erasures, "gone-1") is Marked.MARKED
-    assert holding(redis, "gone-1") == [f"{PH}v:gone-1"]
+    assert holding(redis, "gone-1") == [f"{PH}erasing", f"{PH}v:gone-1"]
     assert redis.exists(f"{PH}webhook:event-1") == 0
     assert redis.zrange(f"{PH}due:webhook:shop", 0, -1) == []
     assert redis.pttl(f"{PH}v:gone-1") == -1
@@ -301,7 +301,7 @@ def test_a_new_closing_time_stops_an_erasure_for_age_alone(erasures: Erasures, r
     erasures.finish("ph", "a")
     erasures.close("ph", "gone-1")
     assert mark(erasures, "gone-1") is Marked.MARKED
-    assert holding(redis, "gone-1") == [f"{PH}v:gone-1"]
+    assert holding(redis, "gone-1") == [f"{PH}erasing", f"{PH}v:gone-1"]
 
 
 def test_a_closing_in_the_future_or_of_an_erased_one_is_refused(erasures: Erasures) -> None:

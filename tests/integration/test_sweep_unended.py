@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from worker.ledger.audit import AuditLog, Wanted
 from worker.ledger.erasures import Erasures
 from worker.ledger.models import Stage
 from worker.policy.retention import parse
-from worker.records.erasure import Eraser, Order
+from worker.records.erasure import AlreadyErased, Eraser, Order
 from worker.records.retention import UNENDED, Survey, Swept, survey, sweep
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 ID: Final = "a"
 RULES: Final = parse("*=5y")
 STRANGER: Final = Tombstone("2020-01-01T00:00:00Z", None)
+
+
+LATER: Final = datetime(2040, 1, 1, tzinfo=UTC)
+
+
+class Later(Erasures):
+    """A ledger whose clock is that of a sweep years later."""
+
+    def clock(self) -> datetime:
+        return LATER
 
 
 class Killed(BaseException):
@@ -63,8 +74,9 @@ def swept(world: LoggedEvidence) -> Swept:
     return done
 
 
-@pytest.mark.parametrize("last", ["entomb", "delete", "vendor", "certify", "seal", "queue"])
-def test_a_sweep_ends_an_erasure_that_was_killed_after_any_step(world: LoggedEvidence, last: str) -> None:
+def die_after(world: LoggedEvidence, last: str) -> None:
+    """Begin an erasure by request, and end it after a step."""
+
     def reached(step: str) -> None:
         if step == last:
             raise Killed
@@ -72,11 +84,23 @@ def test_a_sweep_ends_an_erasure_that_was_killed_after_any_step(world: LoggedEvi
     asked = Order(REGION, ID, Act(datetime.now(UTC), "maria", "asked by the person"))
     with pytest.raises(Killed):
         eraser(world).erase(asked, reached=reached)
+
+
+def begun(world: LoggedEvidence) -> tuple[tuple[str, ...], int]:
+    found = Erasures(world.redis).begun(REGION)
+    return found.ids, found.count
+
+
+@pytest.mark.parametrize("last", ["plan", "entomb", "delete", "vendor", "certify", "seal", "queue"])
+def test_a_sweep_ends_an_erasure_that_was_killed_after_any_step(world: LoggedEvidence, last: str) -> None:
+    die_after(world, last)
+    assert begun(world) == ((ID,), 1)
     assert [(each.signature_id, each.decision) for each in surveyed(world).over] == [(ID, UNENDED)]
     done = swept(world)
     assert (done.erased, done.refused) == (1, [])
     assert next(AuditLog(world.redis).entries(Wanted(act="evidence_erase", subject=ID))).who == "ben"
     assert surveyed(world) == Survey()
+    assert begun(world) == ((), 0)
     world.sequencer().turn()
     assert world.audit().findings == []
 
@@ -108,3 +132,65 @@ def test_a_plan_that_a_stranger_put_beside_an_ended_erasure_is_removed(world: Lo
     done = swept(world)
     assert (done.erased, done.refused) == (0, [])
     assert surveyed(world) == Survey()
+
+
+def test_an_erasure_that_was_killed_before_its_plan_is_shown_and_not_continued(world: LoggedEvidence) -> None:
+    """Only the ledger knows of it, which proves nothing: whoever can write Redis could have evidence erased."""
+    die_after(world, "mark")
+    assert surveyed(world).over == []
+    assert list(sweep(eraser(world), RULES, surveyed(world).over, who="ben")) == []
+    assert begun(world) == ((ID,), 1)
+    assert world.evidence.of(REGION, ID).answer() is not None
+    eraser(world).erase(Order(REGION, ID, Act(datetime.now(UTC), "ben", "asked by the person")))
+    assert begun(world) == ((), 0)
+
+
+def test_a_plan_of_a_stranger_erases_nothing(world: LoggedEvidence) -> None:
+    plan = ErasurePlan(Act(datetime.now(UTC), "director", "asked by the person"), None, ())
+    world.evidence.lifecycle(REGION, ID).keep_plan(plan)
+    done = swept(world)
+    assert done.erased == 0
+    assert "ph/a has a plan of an erasure that our key has not signed" in done.refused[0]
+    assert world.evidence.of(REGION, ID).answer() is not None
+    status = Ledger(world.redis).status(REGION, ID)
+    assert status is not None
+    assert status.verification.stage is Stage.DONE
+    assert list(AuditLog(world.redis).entries()) == []
+    assert world.audit().findings == []
+
+
+def test_a_plan_of_a_stranger_keeps_nothing_that_is_over_age(world: LoggedEvidence) -> None:
+    plan = ErasurePlan(Act(datetime.now(UTC), "director", "asked by the person"), None, ())
+    world.evidence.lifecycle(REGION, ID).keep_plan(plan)
+    rules = parse("*=1y@decided")
+    then = replace(eraser(world), ledger=Later(world.redis), now=lambda: LATER)
+    (done,) = sweep(then, rules, survey(world.evidence, rules, [REGION], LATER).over, who="ben")
+    assert (done.erased, done.refused) == (1, [])
+    assert "director" not in (world.root / REGION / ID / "certificate.txt").read_text()
+
+
+def test_a_legal_hold_stops_what_a_killed_erasure_has_planned(world: LoggedEvidence) -> None:
+    """A hold comes after the plan only if Redis has lost the mark; it counts then, too."""
+    die_after(world, "plan")
+    world.redis.flushdb()
+    world.evidence.lifecycle(REGION, ID).change_holds(
+        lambda known: known.placing(Act(datetime.now(UTC), "judge", "case 7"))
+    )
+    found = surveyed(world)
+    assert (found.over, found.held) == ([], 1)
+
+
+def test_what_is_no_id_is_counted_and_not_named(world: LoggedEvidence) -> None:
+    """Whoever can write Redis must not have a person type a command."""
+    world.redis.zadd(f"ekyc:{{{REGION}}}:erasing", {"a; rm -rf x": 1, ID: 2})
+    assert begun(world) == ((ID,), 2)
+
+
+def test_an_erasure_that_has_ended_is_no_longer_named_once_it_is_repeated(world: LoggedEvidence) -> None:
+    """As after a Redis that came back from a backup of the moment before the end."""
+    eraser(world).erase(Order(REGION, ID, Act(datetime.now(UTC), "maria", "asked by the person")))
+    Erasures(world.redis).mark(REGION, ID, decision_id="d", stored=True, who="maria", why="asked")
+    assert begun(world) == ((ID,), 1)
+    with pytest.raises(AlreadyErased):
+        eraser(world).erase(Order(REGION, ID, Act(datetime.now(UTC), "ben", "asked by the person")))
+    assert begun(world) == ((), 0)

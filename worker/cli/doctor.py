@@ -14,6 +14,7 @@ from worker.cli.checks.broker import check_broker
 from worker.cli.checks.console import check_console
 from worker.cli.checks.decisions import check_decisions, check_fleet_tables, check_shadow
 from worker.cli.checks.endpoints import check_endpoints
+from worker.cli.checks.erasures import check_erasures
 from worker.cli.checks.evidence_faults import check_evidence_faults
 from worker.cli.checks.evidence_keys import check_evidence_keys, check_fleet_evidence_keys
 from worker.cli.checks.evidence_log import check_evidence_log
@@ -54,6 +55,7 @@ CHECKS: Final[dict[str, Callable[[Settings], Iterator[Finding]]]] = {
     "fleet evidence keys": check_fleet_evidence_keys,
     "evidence log": check_evidence_log,
     "retention": check_retention,
+    "erasures": check_erasures,
     "ledger": check_identity,
     "console": check_console,
     "audit log": check_audit_log,

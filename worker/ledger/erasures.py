@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.enqueue_request import SIGNATURE_ID
 from worker.errors import InvalidInput
 from worker.ledger.audit import write_lines
 from worker.ledger.connection import translated
@@ -27,6 +28,9 @@ AHEAD_MS: Final = 300_000
 #: Closings that a worker takes at a time, and for how long it has the turn.
 CLOSINGS_AT_ONCE: Final = 100
 TURN_S: Final = 60.0
+
+#: The most erasures that have not ended and are named.
+BEGUN_AT_ONCE: Final = 100
 
 
 #: The names of acts in the audit log, where the acts of a region have others. A sweep has entries for each erasure.
@@ -59,6 +63,14 @@ class Closing:
 
     signature_id: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Erasures that have begun and not ended: of some the ids, the oldest first, and how many there are."""
+
+    ids: tuple[str, ...]
+    count: int
 
 
 class Erased(InvalidInput):
@@ -123,6 +135,16 @@ class Erasures:
                 detail=plain(why),
             )
         return marked
+
+    def begun(self, region: str) -> Begun:
+        """Return the erasures of a region that have begun and not ended."""
+        name = f"{prefix(region)}erasing"
+        with translated():
+            count: Any = self._redis.zcard(name)
+            oldest: Any = self._redis.zrange(name, 0, BEGUN_AT_ONCE - 1) if count else ()
+        ids = (each.decode(errors="replace") for each in oldest)
+        # A person types them.
+        return Begun(tuple(each for each in ids if SIGNATURE_ID.fullmatch(each)), count)
 
     def finish(self, region: str, signature_id: str) -> None:
         """Let the mark expire after the retention: the erasure has ended."""

@@ -29,6 +29,7 @@ from schemas.decision import decision_id
 from worker.advance.answers import Busy
 from worker.advance.answers.values import Cleared, NotCleared
 from worker.errors import EkycError, EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable
+from worker.evidence import paths
 from worker.evidence.keys import Tombstone, WrappedKey
 from worker.evidence.lifecycle import fingerprint
 from worker.evidence.marks import ErasurePlan, StoredObject, dump_plan, rfc3339
@@ -45,10 +46,13 @@ if TYPE_CHECKING:
     from worker.evidence.marks import Act, RetentionFact
     from worker.evidence.storage.backend import Found
     from worker.evidence.store import Evidence
-    from worker.ledger.erasures import Erasures
+    from worker.ledger.erasures import Begun, Erasures
 
 #: The longest wait for a permit of the region's rate. A hold is longer, so the erasure ends without the vendor then.
 LONGEST_WAIT_S: Final = 5.0
+
+#: The most erasures that have not ended and are named in a line.
+MOST_NAMED: Final = 5
 
 #: What is between the text of a signed note and its signatures.
 SIGNATURES: Final = "\n\n"
@@ -70,12 +74,18 @@ class AlreadyErased(NotErased):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Whose evidence is to be erased, and by whom. `over_age`: because of its age, not by request of a person."""
+    """Whose evidence is to be erased, and by whom.
+
+    Parameters:
+        over_age: because of its age, not by request of a person.
+        begun: only if its erasure has begun already: a plan proves that, which our key has signed.
+    """
 
     region: str
     signature_id: str
     act: Act
     over_age: bool = False
+    begun: bool = False
 
     @property
     def name(self) -> str:
@@ -174,6 +184,11 @@ def _check(run: _Erasure) -> None:
                 "then run `ekyc evidence erase`"
             )
         return
+    if run.order.begun and run.plan is None:
+        raise run.refuse(
+            "has a plan of an erasure that our key has not signed: find out who wrote it, then remove "
+            f"{run.evidence.url}/{paths.PLAN}"
+        )
     if hold := run.evidence.holds().in_force:
         raise run.refuse(
             f"is on legal hold since {rfc3339(hold.placed.at)} ({hold.placed.who}: {hold.placed.why}): "
@@ -207,6 +222,8 @@ def _already_erased(run: _Erasure, tombstone: Tombstone) -> AlreadyErased:
     certified(run.certificate, run.order.region, run.order.signature_id)
     if run.found and run.evidence.holds().in_force:
         raise run.refuse("is on legal hold, and objects were put back: run `ekyc evidence release` first")
+    # The ledger may come from a backup of before the end.
+    run.parts.ledger.finish(run.order.region, run.order.signature_id)
     back = {run.evidence.name(each) for each in run.found}
     _delete(run)
     run.evidence.end_plan()
@@ -426,3 +443,19 @@ def certified(certificate: str, region: str, signature_id: str) -> dict[str, Any
             f"the certificate of {region}/{signature_id} is that of another verification: restore it from a backup",
         )
     return members
+
+
+def begun_text(region: str, begun: Begun) -> str:
+    """Say how many erasures of a region have begun and not ended."""
+    return f"{region}: {begun.count:,} {'erasure has' if begun.count == 1 else 'erasures have'} begun and not ended"
+
+
+def begun_todo(region: str, begun: Begun) -> str:
+    """Return what to type to end them."""
+    if not begun.ids:
+        return f"the names in the ledger of {region} are no ids: find out who wrote them"
+    return f"run `ekyc evidence erase {begun.ids[0]} --region {region} --why …` again" + (
+        f", also for {', '.join(begun.ids[1:MOST_NAMED])}{'' if begun.count <= MOST_NAMED else ', …'}"
+        if begun.ids[1:]
+        else ""
+    )

@@ -201,9 +201,9 @@ def survey(
 def _judged(evidence: Evidence, rules: Retention, region: str, signature_id: str) -> Kept | str | None:
     try:
         found = _found(evidence, rules, region, signature_id)
-        return (
-            _unended(evidence, found, rules, region, signature_id) if isinstance(found, Tombstone) else found
-        )
+        if isinstance(found, Tombstone):
+            return _unended(evidence, found, rules, region, signature_id)
+        return _planned(evidence, found, rules, region, signature_id) or found
     except EvidenceConflict as error:
         return f"{region}/{signature_id}: {error.reason}"
     except EvidenceKeyUnknown as error:
@@ -231,6 +231,20 @@ def _unended(
         ) from None
     rule = rules.rule(region, UNDECIDED)
     return Kept(region, signature_id, UNENDED, at, None, held=False, rule=rule, until=at)
+
+
+def _planned(
+    evidence: Evidence, found: Kept | None, rules: Retention, region: str, signature_id: str
+) -> Kept | None:
+    """Return an erasure that was killed after its plan, which a sweep checks, as over age; None: there is none."""
+    try:
+        plan = evidence.lifecycle(region, signature_id).plan()
+    except (EvidenceConflict, EvidenceKeyUnknown):  # none of ours
+        return None
+    if plan is None:
+        return None
+    rule, held = rules.rule(region, UNDECIDED), found is not None and found.held
+    return Kept(region, signature_id, UNENDED, plan.act.at, None, held=held, rule=rule, until=plan.act.at)
 
 
 def _count(found: Survey, each: Kept | str | None, now: datetime) -> None:
@@ -303,12 +317,13 @@ def _sweep_one(eraser: Eraser, rules: Retention, each: Kept, who: str) -> str | 
     now = eraser.now()
     try:
         judged = kept(eraser.evidence, rules, each.region, each.signature_id)
-        if judged is not None and not judged.is_over(now):
+        begun = each.decision == UNENDED and not (judged and judged.is_over(now))
+        if judged is not None and not judged.is_over(now) and (judged.held or not begun):
             return f"{each.region}/{each.signature_id} is no longer over age, or on legal hold"
         why = f"retention: {each.decision or 'undecided'} is kept for {each.rule}"
         if each.decision == UNENDED:
             why = "retention: an erasure that had not ended"
-        eraser.erase(Order(each.region, each.signature_id, Act(now, who, why), over_age=True))
+        eraser.erase(Order(each.region, each.signature_id, Act(now, who, why), over_age=True, begun=begun))
     except AlreadyErased:
         return ""
     except (NotErased, EvidenceConflict, EvidenceKeyUnknown) as error:

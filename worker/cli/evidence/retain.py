@@ -22,12 +22,16 @@ from worker.ledger.erasures import Erasures
 from worker.policy.retention import load
 from worker.records import closings, retention
 from worker.records.assembly import eraser
+from worker.records.erasure import begun_text, begun_todo
 from worker.records.retention import kept_json, until_text
 from worker.settings import current
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from redis import Redis
+
+    from worker.ledger.erasures import Begun
     from worker.policy.retention import Retention
     from worker.records.retention import Kept, Survey, Swept
     from worker.settings import Settings
@@ -98,10 +102,12 @@ def retain(  # noqa: PLR0913 - one an option
     does, and can be stopped at any time: the next one continues. What is on legal hold is kept.
 
     With --json: for IDs a list of region, signature_id, decision, decided_at, closed_at, rule, until, held; otherwise
-    seen, over (region, decision, count, oldest), held, unreadable, and with --sweep erased and refused.
+    seen, over (region, decision, count, oldest), held, unreadable, begun (erasures, by request too, that have begun and
+    not ended; with --sweep those that are left), and with --sweep erased and refused.
 
-    Exit status: 0; 1 some were not erased, or could not be judged, or the answer was no, or Redis or the evidence store
-    does not answer; 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
+    Exit status: 0; 1 some were not erased, or could not be judged, or with --sweep some that have begun have not ended,
+    or the answer was no, or Redis or the evidence store does not answer; 2 invalid input, or stdin is not a terminal;
+    130 Ctrl-C.
     """
     warnings_to_stderr()
     settings = current()
@@ -127,15 +133,21 @@ def retain(  # noqa: PLR0913 - one an option
     if closed_at is not None:
         raise InvalidInput("--closed needs the IDs whose relationship ended")
     regions = (region,) if region else settings.regions
+    with connect(settings.redis_url) as redis:
+        begun = _begun(redis, regions)
     reporter = Reporter("reading")
     try:
         found = retention.survey(evidence, rules, regions, datetime.now(UTC), reporter.advance)
     finally:
         reporter.close()
     if not sweep:
-        _show_survey(found, as_json=as_json)
+        _show_survey(found, begun, as_json=as_json)
         ctx.exit(1 if found.unreadable else 0)
-    ctx.exit(_sweep(settings, rules, found, who=who, at_vendor=not without_vendor, yes=yes, as_json=as_json))
+    ctx.exit(
+        _sweep(
+            settings, rules, found, regions, who=who, at_vendor=not without_vendor, yes=yes, as_json=as_json
+        )
+    )
 
 
 def _close(
@@ -197,15 +209,26 @@ def _line(each: Kept) -> str:
     return f"{name} ({decision}, {each.rule}) is {until_text(each)}"
 
 
-def _show_survey(found: Survey, *, as_json: bool) -> None:
+def _begun(redis: Redis, regions: Sequence[str]) -> dict[str, Begun]:
+    """Return by region the erasures that have begun and not ended."""
+    found = {region: Erasures(redis).begun(region) for region in regions}
+    return {region: each for region, each in found.items() if each.count}
+
+
+def _show_survey(found: Survey, begun: Mapping[str, Begun], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_survey_members(found)))
+        click.echo(json.dumps(_survey_members(found, begun)))
         return
-    for line in _survey_lines(found):
+    for line in (*_survey_lines(found), *_begun_lines(begun)):
         click.echo(line)
 
 
-def _survey_members(found: Survey) -> dict[str, Any]:
+def _begun_lines(begun: Mapping[str, Begun]) -> Iterator[str]:
+    for region, each in begun.items():
+        yield f"{begun_text(region, each)}: {begun_todo(region, each)}"
+
+
+def _survey_members(found: Survey, begun: Mapping[str, Begun]) -> dict[str, Any]:
     return {
         "seen": found.seen,
         "over": [
@@ -214,6 +237,7 @@ def _survey_members(found: Survey) -> dict[str, Any]:
         ],
         "held": found.held,
         "unreadable": found.unreadable,
+        "begun": [f"{region}/{each}" for region, one in begun.items() for each in one.ids],
     }
 
 
@@ -236,6 +260,7 @@ def _sweep(  # noqa: PLR0913 - one an option
     settings: Settings,
     rules: Retention,
     found: Survey,
+    regions: Sequence[str],
     *,
     who: str,
     at_vendor: bool,
@@ -259,13 +284,14 @@ def _sweep(  # noqa: PLR0913 - one an option
             raise
         finally:
             reporter.close()
-    _show_swept(found, swept, as_json=as_json)
-    return 1 if swept.refused or found.unreadable else 0
+        begun = _begun(redis, regions)
+    _show_swept(found, swept, begun, as_json=as_json)
+    return 1 if swept.refused or found.unreadable or begun else 0
 
 
-def _show_swept(found: Survey, swept: Swept, *, as_json: bool) -> None:
+def _show_swept(found: Survey, swept: Swept, begun: Mapping[str, Begun], *, as_json: bool) -> None:
     if as_json:
-        members = _survey_members(found) | {"erased": swept.erased, "refused": swept.refused}
+        members = _survey_members(found, begun) | {"erased": swept.erased, "refused": swept.refused}
         click.echo(json.dumps(members))
         return
     click.echo(f"erased {swept.erased:,} of {len(found.over):,} over age")
@@ -273,6 +299,8 @@ def _show_swept(found: Survey, swept: Swept, *, as_json: bool) -> None:
         click.echo(f"ekyc: {line}", err=True)
     if len(swept.refused) > _MOST_LINES:
         click.echo(f"ekyc: {len(swept.refused) - _MOST_LINES:,} more; --json has all of them", err=True)
+    for line in _begun_lines(begun):
+        click.echo(f"ekyc: {line}", err=True)
 
 
 def _agreed(found: Survey) -> bool:

@@ -39,6 +39,7 @@
 --   suspect         string  the verification in flight that was started SUSPECT times without an outcome
 --   tat             string  GCRA's theoretical arrival time, for the region's rate
 --   legal_holds     zset    id -> since when a legal hold stops its erasure; the evidence store has who and why
+--   erasing         zset    id -> when its erasure began, until it has ended: a killed one is shown
 --   closings        zset    id -> when a pipeline says that its business relationship ended, until a worker has stored it
 --   closings:turn   string  while a worker stores closings
 --   closings:stored zset    id -> when its closing was stored; kept for ten minutes, in which no sweep erases the id

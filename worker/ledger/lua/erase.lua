@@ -13,6 +13,7 @@ end
 -- The entry of the audit log comes before the first change.
 local function begin()
   audit(now, 'evidence_erase_begin', ARGV[4], ARGV[5], id, ARGV[6])
+  redis.call('ZADD', key('erasing'), digits(now), id)
 end
 
 if redis.call('ZSCORE', key('legal_holds'), id) then

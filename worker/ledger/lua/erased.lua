@@ -2,6 +2,7 @@
 -- The last step of an erasure: the mark expires after the retention. From then on the evidence store alone knows.
 local verification = key('v:' .. ARGV[1])
 now_ms()
+redis.call('ZREM', key('erasing'), ARGV[1])
 if redis.call('HGET', verification, Field.STAGE) == 'erased' then
   redis.call('HDEL', verification, Field.REASON)
   expire(ARGV[1], ARGV[2])
