@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +19,8 @@ from worker.errors import EvidenceKeyUnknown, EvidenceUnavailable, InvalidInput
 from worker.evidence.decision_record import DecisionRecord, dump_record
 from worker.evidence.log.notes import new_signer
 from worker.evidence.manifest import Manifest
-from worker.evidence.marks import Act
+from worker.evidence.marks import Act, ErasurePlan
+from worker.evidence.rotation import Rotated, rotate
 from worker.evidence.sealing import Origin
 from worker.evidence.storage.local import LocalFolder
 from worker.evidence.store import Evidence
@@ -110,6 +112,55 @@ def test_what_was_never_decided_counts_from_its_newest_file(evidence: Evidence) 
     assert (one.decision, str(one.rule)) == ("", "5y@decided")
     assert one.until
     assert timedelta(days=5 * 365) < one.until - datetime.now(UTC) < timedelta(days=5 * 366)
+
+
+def undecided(tmp_path: Path, evidence: Evidence) -> Path:
+    """Store what was never decided, six years ago, and return its folder."""
+    evidence.of("ph", "undecided").keep_unreadable(b"?")
+    folder = tmp_path / "evidence/ph/undecided"
+    long_ago = datetime.now(UTC) - timedelta(days=6 * 366)
+    for file in folder.iterdir():
+        os.utime(file, (long_ago.timestamp(), long_ago.timestamp()))
+    return folder
+
+
+def is_over_today(evidence: Evidence) -> bool:
+    one = kept(evidence, RULES, "ph", "undecided")
+    return one is not None and one.is_over(datetime.now(UTC))
+
+
+def test_marks_do_not_renew_the_age_of_what_was_never_decided(evidence: Evidence, tmp_path: Path) -> None:
+    undecided(tmp_path, evidence)
+    lifecycle, act = evidence.lifecycle("ph", "undecided"), Act(datetime.now(UTC), "judge", "case")
+    assert is_over_today(evidence)
+    lifecycle.change_holds(lambda known: known.placing(act))
+    lifecycle.change_holds(lambda known: known.releasing(act))
+    assert is_over_today(evidence)
+    closings.close(evidence, "ph", "undecided", datetime(2020, 1, 1, tzinfo=UTC))
+    assert is_over_today(evidence)
+    lifecycle.keep_plan(ErasurePlan(act, None, ()))
+    assert is_over_today(evidence)
+
+
+def test_rotations_do_not_renew_the_age_of_what_was_never_decided(evidence: Evidence, tmp_path: Path) -> None:
+    """Neither the first one, which encrypts plain evidence, nor each further one, which replaces its key."""
+    undecided(tmp_path, evidence)
+    rotated = []
+    for keys in (f"{OTHER},{KEYS}", f"{KEYS},{OTHER}"):
+        under = Evidence(evidence.url, keys=keys)
+        rotated.append(rotate(under.of("ph", "undecided")))
+        assert is_over_today(under)
+    assert rotated[0] is not Rotated.CURRENT
+    assert rotated[1] is Rotated.REWRAPPED
+
+
+def test_encryption_by_a_worker_does_not_renew_the_age_of_plain_evidence(tmp_path: Path) -> None:
+    url = (tmp_path / "evidence").as_uri()
+    folder = undecided(tmp_path, Evidence(url))
+    one = Evidence(url, keys=KEYS)
+    one.of("ph", "undecided").encrypt_plain()
+    assert all(file.read_bytes() != b"?" for file in folder.iterdir())
+    assert is_over_today(one)
 
 
 def test_evidence_from_before_decisions_were_stored_is_kept_as_if_approved(evidence: Evidence) -> None:

@@ -460,7 +460,9 @@ class VerificationEvidence:
         return (
             raw is not None
             and not is_sealed(raw)
-            and self._backend.replace(self._path(name), data_key.seal(name, raw, origin), expected=raw)
+            and self._backend.replace(
+                self._path(name), data_key.seal(name, raw, origin), expected=raw, keeps_time=True
+            )
         )
 
     def decrypt_marks(self) -> None:

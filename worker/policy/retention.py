@@ -44,7 +44,7 @@ _FORM: Final = "write <region>[/<decision>]=<period>[@decided|@closed], such as 
 class Clock(StrEnum):
     """The moment from which a period counts."""
 
-    #: The decision; without one, when the newest file was stored.
+    #: The decision; without one, when the newest file was stored, without reviews and marks.
     DECIDED = "decided"
     #: The end of the business relationship. Until a pipeline or a person names it, the evidence is kept.
     CLOSED = "closed"

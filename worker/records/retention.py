@@ -48,7 +48,7 @@ class Kept:
 
     Parameters:
         decision: its name; "" without one.
-        decided_at: when it was decided; without a decision, when the newest file was stored.
+        decided_at: when it was decided; without a decision, when the newest file was stored, without reviews and marks.
         until: None: without an end, or nobody has said when the relationship ended.
     """
 
@@ -146,7 +146,12 @@ def _decided(one: VerificationEvidence) -> tuple[str, datetime] | None:
             return BEFORE, datetime.fromisoformat(manifest.archived_at).astimezone(UTC)
         except (ValueError, OverflowError):
             raise EvidenceConflict("MANIFEST_UNREADABLE", f"{one.url}: its time cannot be read") from None
-    stored = [file.kept_at for file in one.files() if paths.review_number(file.name) is None]
+    stored = [
+        file.kept_at
+        for file in one.files()
+        # What is noted about it later must not renew its age.
+        if file.name not in paths.MARKS and paths.review_number(file.name) is None
+    ]
     return (UNDECIDED, max(stored)) if stored else None
 
 

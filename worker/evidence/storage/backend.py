@@ -71,10 +71,13 @@ class Backend(Protocol):
         Once a name is taken, the files after it are not written.
         """
 
-    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+    def replace(
+        self, path: str, body: bytes, *, expected: bytes | None = None, keeps_time: bool = False
+    ) -> bool:
         """Write a file atomically, whether or not it exists.
 
-        With `expected`, it replaces only a file with these bytes. False: the file has others, or is gone.
+        With `expected`, it replaces only a file with these bytes. False: the file has others, or is gone. With
+        `keeps_time` it still counts as stored when the file was that it replaces; a bucket cannot do that.
         """
 
     def writing(self, folder: str) -> AbstractContextManager[FolderWriter]:

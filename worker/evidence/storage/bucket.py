@@ -153,7 +153,14 @@ class Bucket(Backend):
                 return (name,)
         return ()
 
-    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+    def replace(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        expected: bytes | None = None,
+        keeps_time: bool = False,  # noqa: ARG002 - a bucket sets it
+    ) -> bool:
         with self._use("written"):
             if expected is None:
                 run_blocking(self._store.put, path, body, mode="overwrite", use_multipart=False)

@@ -107,18 +107,27 @@ class LocalFolder(Backend):
                 self._sync_parents(folder)
         return drafts.taken
 
-    def replace(self, path: str, body: bytes, *, expected: bytes | None = None) -> bool:
+    def replace(
+        self, path: str, body: bytes, *, expected: bytes | None = None, keeps_time: bool = False
+    ) -> bool:
         folder, _, name = path.rpartition("/")
         with clear("written", self.url):
             if folder:
                 self._durability.run(self._make, folder)
-            if not run_blocking(self._replace, f"{self._root}/{folder}", name, body, expected):
+            if not run_blocking(self._replace, f"{self._root}/{folder}", name, body, expected, keeps_time):
                 return False
             if folder:
                 self._sync_parents(folder)
             return True
 
-    def _replace(self, folder: str, name: str, body: bytes, expected: bytes | None) -> bool:
+    def _replace(
+        self,
+        folder: str,
+        name: str,
+        body: bytes,
+        expected: bytes | None,
+        keeps_time: bool,  # noqa: FBT001
+    ) -> bool:
         with (
             _opened(self._durability, folder) as descriptor,
             _locked(f"{folder}/{name}", expected) as is_same,
@@ -127,7 +136,7 @@ class LocalFolder(Backend):
                 return False
             draft = f"{STAGED}{uuid4().hex}"
             try:
-                _write_synced(draft, body, descriptor)
+                _write_synced(draft, body, descriptor, like=name if keeps_time else None)
                 os.rename(draft, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
             except BaseException:
                 with suppress(OSError):
@@ -430,12 +439,16 @@ def _lock(path: str) -> int | None:
         os.close(descriptor)
 
 
-def _write_synced(name: str, body: bytes, folder: int) -> None:
+def _write_synced(name: str, body: bytes, folder: int, *, like: str | None = None) -> None:
+    """Write a file durably. `like`: a file whose time of the last change it gets."""
     descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE, dir_fd=folder)
     try:
         rest = memoryview(body)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+        if like is not None:
+            before = os.stat(like, dir_fd=folder)
+            os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
