@@ -16,7 +16,7 @@ from tests.support.bucket_stub import S3
 from tests.support.logged_evidence import ANSWER, REGION, LoggedEvidence, names
 from worker.errors import EvidenceUnavailable
 from worker.evidence import verification
-from worker.evidence.log.audit import Audit, Kind
+from worker.evidence.log.audit import MOST_MISSING, Audit, Kind
 from worker.evidence.log.commits import CHECKPOINT, Commit, RegionLog, commit_name
 from worker.evidence.log.log_keys import LogKeys, new_log_key
 from worker.evidence.log.notes import new_signer
@@ -161,6 +161,50 @@ def test_a_missing_commit_is_found(world: LoggedEvidence) -> None:
     report = world.audit()
     assert ("missing", f"log/{REGION}/{commit_name(2)}") in found(report)
     assert {kind for kind, _ in found(report)} == {"missing", "not_logged"}
+
+
+@pytest.mark.parametrize("number", [20_000, 999_999_999_999])
+def test_a_planted_commit_with_a_large_number_costs_no_read_for_each_number_before_it(
+    world: LoggedEvidence, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (world.folder / commit_name(number)).write_bytes(b"{}")
+    asked: list[str] = []
+    read = RegionLog.read
+
+    def counted(log: RegionLog, name: str) -> bytes | None:
+        asked.append(name)
+        return read(log, name)
+
+    monkeypatch.setattr(RegionLog, "read", counted)
+    report = world.audit()
+    assert ("changed", f"log/{REGION}/{commit_name(number)}") in found(report)
+    assert ("missing", f"log/{REGION}/{commit_name(4)}") in found(report)
+    assert report.findings[MOST_MISSING].path == f"log/{REGION}/{commit_name(4 + MOST_MISSING)}"
+    assert report.findings[MOST_MISSING].said == f"to {commit_name(number - 1)} are missing"
+    assert len(report.findings) == MOST_MISSING + 2
+    assert len(asked) < 2 * MOST_MISSING
+
+
+def test_each_of_some_missing_commits_is_named(world: LoggedEvidence) -> None:
+    for number in (1, 2):
+        (world.folder / commit_name(number)).unlink()
+    missing = {path for kind, path in found(world.audit()) if kind == "missing"}
+    assert {f"log/{REGION}/{commit_name(number)}" for number in (1, 2)} <= missing
+
+
+def test_what_cannot_be_read_is_a_finding_and_the_others_are_compared(world: LoggedEvidence) -> None:
+    """Nobody can read a folder as a file, not even root, whom no permission stops."""
+    for signature_id in (IDS[1], "new"):
+        folder = world.root / REGION / signature_id
+        folder.mkdir(exist_ok=True)
+        (folder / "decision.json").unlink(missing_ok=True)
+        (folder / "decision.json").mkdir()
+    flip(world.root / REGION / IDS[3] / "answer.json")
+    assert found(world.audit()) == {
+        ("changed", f"{REGION}/{IDS[1]}"),
+        ("changed", f"{REGION}/new"),
+        ("changed", f"{REGION}/{IDS[3]}/answer.json"),
+    }
 
 
 def test_reordered_entries_are_found(world: LoggedEvidence) -> None:

@@ -15,16 +15,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, LogDamaged
+from worker.errors import (
+    EvidenceConflict,
+    EvidenceErased,
+    EvidenceKeyUnknown,
+    EvidenceUnavailable,
+    LogDamaged,
+)
 from worker.evidence import paths
 from worker.evidence.keys import Tombstone
 from worker.evidence.lifecycle import fingerprint
 from worker.evidence.log import timestamps
 from worker.evidence.log.checkpoint import Checkpoint
-from worker.evidence.log.commits import CHECKPOINT, UNSIGNED, Commit, Head, commit_name
+from worker.evidence.log.commits import CHECKPOINT, FIRST, UNSIGNED, Commit, Head, commit_name
 from worker.evidence.log.entries import ErasureEntry, VerificationEntry
 from worker.evidence.log.merkle import leaf_hash, proves_consistency
 from worker.evidence.log.notes import NoteRefused, UnknownSigner, open_note
@@ -50,10 +56,13 @@ _R = TypeVar("_R")
 READERS: Final = 8
 AHEAD: Final = 64
 
+#: The missing commits of one gap that are looked for and named one by one: a number in a name may be any.
+MOST_MISSING: Final = 64
+
 #: How long an audit waits for the tiles of a commit that a worker has just written, in seconds.
 PUBLISHED_S: Final = 5.0
 
-_COMMIT: Final = re.compile(r"commits/(\d{12})")
+_COMMIT: Final = re.compile(r"commits/([0-9]{12})")
 
 
 class Kind(StrEnum):
@@ -246,13 +255,7 @@ class Audit:
     def _read_commits(self, readers: ThreadPoolExecutor, names: set[str]) -> None:
         numbers = sorted(int(found[1]) for name in names if (found := _COMMIT.fullmatch(name)))
         rows: Rows | None = Rows()
-        for missing in sorted(set(range(1, numbers[-1] + 1 if numbers else 1)) - set(numbers)):
-            # A file system may list a file, and not another that was written a moment before it.
-            if self._files.read(commit_name(missing)) is None:
-                self._found(Kind.MISSING, commit_name(missing), "is missing")
-            else:
-                numbers.append(missing)
-        numbers.sort()
+        numbers = sorted({*numbers, *self._unlisted(numbers)})
         seen, absent = set[str](), list[tuple[str, bytes]]()
         raw = _ahead(readers, lambda seq: (seq, self._files.read(commit_name(seq))), numbers)
         for seq, body in raw:
@@ -269,6 +272,21 @@ class Audit:
         self._report.commits = len(numbers)
         self._report.size = self._head.size
         self._report.root = self._head.frontier.root.hex()
+
+    def _unlisted(self, numbers: Sequence[int]) -> Iterator[int]:
+        """Yield the commits that were not listed, and are there. The others are findings.
+
+        A file system may list a file, and not another that was written a moment before it.
+        """
+        for before, number in pairwise((FIRST - 1, *numbers)):
+            named = min(number, before + 1 + MOST_MISSING)
+            for missing in range(before + 1, named):
+                if self._files.read(commit_name(missing)) is None:
+                    self._found(Kind.MISSING, commit_name(missing), "is missing")
+                else:
+                    yield missing
+            if named < number:
+                self._found(Kind.MISSING, commit_name(named), f"to {commit_name(number - 1)} are missing")
 
     def _parsed(self, seq: int, body: bytes | None) -> Commit | None:
         if body is None:
@@ -486,10 +504,21 @@ class Audit:
     def _compare(self, signature_id: str) -> list[Finding]:
         """Compare the evidence of one verification, once more if it was erased while it was read."""
         with suppress(EvidenceConflict, EvidenceErased):
-            found = self._compare_once(signature_id)
+            found = self._compared(signature_id)
             if not found or not self._erasure_goes_on(signature_id):
                 return found
-        return self._compare_once(signature_id)
+        return self._compared(signature_id)
+
+    def _compared(self, signature_id: str) -> list[Finding]:
+        try:
+            return self._compare_once(signature_id)
+        except EvidenceKeyUnknown:
+            raise
+        except EvidenceUnavailable as error:
+            # One object that cannot be read must not stop the others.
+            self._evidence.check_answers()
+            said = f"cannot be opened: {error}"
+            return [self._finding(Kind.CHANGED, self._folder(signature_id), said, signature_id)]
 
     def _compare_once(self, signature_id: str) -> list[Finding]:
         """Compare the evidence of one verification with its newest entry, and its older entries with that."""
@@ -624,7 +653,7 @@ class Audit:
         newer = self._newer_ids()
         for signature_id in ended:
             if signature_id not in newer:
-                self._report.findings += self._unlogged(signature_id)
+                self._report.findings += self._unlogged_or_unread(signature_id)
 
     def _check_unproved(self, signature_id: str) -> None:
         """Say why one that was asked for has no entry, or that nothing of it is there."""
@@ -644,6 +673,16 @@ class Audit:
             why = "has no entry, and the ledger was not asked whether it waits for one"
         said = why or "was logged or erased meanwhile: verify it again"
         self._report.unproved.append(Unproved(self._files.region, signature_id, said))
+
+    def _unlogged_or_unread(self, signature_id: str) -> list[Finding]:
+        try:
+            return list(self._unlogged(signature_id))
+        except EvidenceKeyUnknown:
+            raise
+        except EvidenceUnavailable as error:
+            self._evidence.check_answers()
+            said = f"cannot be opened: {error}"
+            return [self._finding(Kind.CHANGED, self._folder(signature_id), said, signature_id)]
 
     def _unlogged(self, signature_id: str) -> Iterator[Finding]:
         """Yield what is wrong with a verification that has ended without an entry."""
