@@ -12,8 +12,11 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.support.console import EVERYTHING, console_process, person
 from tests.support.waiting import until
-from worker.ledger import Ledger, transitions
+from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
+from worker.ledger.snapshot import look
+from worker.ledger.stats import Stats
 from worker.ledger.webhooks import Webhooks
 from worker.ledger.worker_registry import KEY, Worker, WorkerRegistry
 
@@ -211,3 +214,92 @@ def test_a_comparison_that_nobody_began_leaves_the_form(redis: Redis, one: Perso
         redis.set(f"ekyc:console:diff:{EVERYTHING}", kept)
         assert "Upload a table" in text(one.get("/console/decisions/diff"))
         assert one.live("/console/decisions/diff/progress").status == 200
+
+
+def decided_nothing_yet(ledger: Ledger) -> None:
+    """One that waits, one that a batch holds, and one in quarantine; and a hold of the region."""
+    for name in ("quarantined", "held", "waits"):
+        ledger.enqueue([EnqueueRequest(name, "ph", '{"order":"1"}')])
+        for batch in ledger.claim("ph", limit=1).batches if name != "waits" else ():
+            if name == "quarantined":
+                writes = [transitions.quarantine(each, reason="UNREADABLE") for each in ledger.load(batch)]
+                ledger.record(batch, writes)
+
+
+NO_NUMBERS = [b"", b"x", b"1.5", b"\xff", b"nan", b"-1", b"1e300", b"inf", b"9" * 400, NEVER.encode()]
+
+
+@pytest.mark.parametrize("planted", NO_NUMBERS)
+@pytest.mark.parametrize("name", ["counts", "hold", "health", "log"])
+def test_a_number_that_no_script_wrote_hides_no_other(
+    redis: Redis, ledger: Ledger, name: str, planted: bytes
+) -> None:
+    decided_nothing_yet(ledger)
+    ledger.hold("ph", for_s=60, reason="HTTP_503")
+    redis.hset("ekyc:{ph}:health", mapping={"trips": "1", "reason": "HTTP_503"})
+    before = Stats(redis).counts("ph")
+    minutes = list(redis.scan_iter("ekyc:{ph}:counts:*"))
+    assert minutes
+    for key in [f"ekyc:{{ph}}:{name}", *(minutes if name == "counts" else ())]:
+        fields = set(redis.hkeys(key)) | {
+            b"decision:\xff",
+            b"at",
+            b"until",
+            b"probe",
+            b"rest",
+            b"queued",
+            b"seq",
+        }
+        redis.hset(key, mapping=dict.fromkeys(fields, planted))
+    counts = Stats(redis).counts("ph")
+    assert (counts.quarantined, counts.waiting) == (1, before.waiting)
+    assert (counts.enqueued == before.enqueued) is (name != "counts")
+    Stats(redis).lately("ph")
+    assert Stats(redis).hour("ph", counts).lines
+    EvidenceLogQueue(redis).state("ph")
+    for each in look(redis, ["ph", "sg"], lately=True).as_json()["holds"]:
+        assert each["until"] <= "9999-12-31T23:59:59.999Z"
+
+
+@pytest.mark.parametrize("planted", [b"x", b"1e300"])
+def test_figures_with_planted_numbers_are_on_every_page(
+    redis: Redis, ledger: Ledger, web: Web, one: Person, planted: bytes
+) -> None:
+    decided_nothing_yet(ledger)
+    redis.hset("ekyc:{ph}:hold", mapping={"until": planted, "at": planted})
+    redis.hset("ekyc:{ph}:counts", mapping={"polls": planted, "evidence_bytes": planted})
+    # Figures are up to a second old.
+    until(
+        lambda: "1 in quarantine" in text(one.get("/console/")) or "UNREADABLE" in text(one.get("/console/"))
+    )
+    for path in ("/console/verifications/ph/waits", "/console/verifications/ph/quarantined"):
+        assert "ph" in text(one.get(path))
+    metrics = web.get("/metrics")
+    assert metrics.status == 200
+    assert b'quarantined{region="ph"} 1.0' in metrics.raw
+
+
+@pytest.mark.parametrize("score", ["inf", "-inf", 1e300])
+@pytest.mark.parametrize("set_", ["due:polling", "leased", "quarantine"])
+def test_a_moment_that_is_none_hides_no_other(
+    redis: Redis, ledger: Ledger, one: Person, set_: str, score: Any
+) -> None:
+    decided_nothing_yet(ledger)
+    redis.zadd(f"ekyc:{{ph}}:{set_}", dict.fromkeys(redis.zrange(f"ekyc:{{ph}}:{set_}", 0, -1), score))
+    assert Stats(redis).counts("ph").quarantined == 1
+    for path in ("/console/verifications/ph/waits", "/console/verifications/ph/held", "/console/quarantine"):
+        assert one.get(path).status == 200
+    assert [each.signature_id for each in Quarantine(redis, who="").listed("ph")] == ["quarantined"]
+
+
+@pytest.mark.parametrize("planted", [b"x", b"", b"\xff"])
+def test_a_hash_that_no_script_wrote_is_in_no_list_and_hides_no_other(
+    redis: Redis, ledger: Ledger, one: Person, planted: bytes
+) -> None:
+    decided_nothing_yet(ledger)
+    redis.hset("ekyc:{ph}:v:held", mapping=dict.fromkeys(redis.hkeys("ekyc:{ph}:v:held"), planted))
+    for answer in (
+        one.get("/console/verifications?region=ph"),
+        one.post("/console/verifications/by-context", key="order", value="1"),
+    ):
+        assert "waits" in text(answer)

@@ -25,6 +25,10 @@ _COUNTS: Final = re.compile(r"\|([0-9]{1,15})\|([0-9]{1,15})\|([0-9]{1,15})\|([0
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
 _LATEST: Final = 253_402_300_799_999
 
+#: A counter of a hash: Redis counts in 64 bits.
+_COUNT: Final = re.compile(rb"-?[0-9]{1,18}")
+
+_STAGES: Final = frozenset(stage.value.encode() for stage in Stage)
 _STATES: Final = {state.value.encode(): state for state in EvidenceState}
 
 
@@ -73,6 +77,11 @@ _NUMBERS: Final = _stored(
 )
 
 
+def is_verification(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a hash is one of a verification: a list leaves out one that somebody else wrote, or that has expired."""
+    return fields.get(Field.STAGE.key) in _STAGES
+
+
 def verification(
     region: str,
     signature_id: str,
@@ -103,6 +112,23 @@ def verification(
         deliveries=tuple(deliveries.decode(errors="replace").split()) if deliveries else (),
         **found,
     )
+
+
+def count(raw: bytes | None) -> int:
+    """Return a counter. 0 for one that no script wrote: it must not hide the others."""
+    return int(raw) if raw and _COUNT.fullmatch(raw) else 0
+
+
+def moment(raw: bytes | float | None) -> int:
+    """Return a moment in ms, of a hash or the score of a set. What is no number is 0, and the latest one is LATEST.
+
+    Scripts read an infinite number as later than every moment, so it is not 0 here either.
+    """
+    try:
+        at_ms = float(raw or 0)
+    except ValueError:
+        return 0
+    return int(min(at_ms, _LATEST)) if at_ms > 0 else 0
 
 
 def _number(raw: bytes) -> int:

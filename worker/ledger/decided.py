@@ -116,7 +116,7 @@ class Decided:
             chosen = [
                 signature_id
                 for signature_id, (stage, name) in zip(ids, rows, strict=True)
-                if stage and name and stage.decode() in _AFTER and decision in {None, name.decode()}
+                if stage and name and codec.text(stage) in _AFTER and decision in {None, codec.text(name)}
             ]
             for signature_id in chosen:
                 pipe.lrange(f"{base}t:{signature_id}", 0, -1)
@@ -130,8 +130,8 @@ class Decided:
 def _kept(
     signature_id: str, stage: bytes | None, name: bytes | None, text: bytes | None, seal: bytes | None
 ) -> Kept:
-    if stage is None or stage.decode() == Stage.ERASED:
+    if stage is None or codec.text(stage) == Stage.ERASED:
         return Kept(signature_id, Known.UNKNOWN)
-    if stage.decode() not in _AFTER or not name or not text:
+    if codec.text(stage) not in _AFTER or not name or not text:
         return Kept(signature_id, Known.NOT_DELIVERED)
     return Kept(signature_id, Known.DELIVERED, name.decode(), text.decode(), seal.decode() if seal else None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.enqueue_request import REGIONS
 from worker.errors import EkycError
+from worker.ledger import codec
 from worker.ledger.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ class DecisionFeed:
                 "feed", region, cursor.positions.get(region, 0), limit + 1, REWIND_US
             )
             if region not in cursor.positions:
-                begun[region] = max(int(newest), int(gone))
-            if max(int(after), begun.get(region, 0)) < int(gone):
+                begun[region] = max(int(newest), codec.count(gone))
+            if max(int(after), begun.get(region, 0)) < codec.count(gone):
                 raise _expired(region)
             positions[region] = int(after)
             found += [
-                (int(position), region, text.decode(), signature.decode())
+                (int(position), region, codec.text(text), codec.text(signature))
                 for _, position, text, signature in rows
             ]
         found.sort(key=lambda row: row[:2])

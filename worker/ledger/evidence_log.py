@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.keys import now_ms
 from worker.ledger.models import Stage
@@ -159,9 +160,9 @@ class EvidenceLogQueue:
             pipe.zcard(f"{base}log:pending")
             pipe.zrange(f"{base}log:pending", 0, 0, withscores=True)
             row, pending, oldest = pipe.execute()
-        queued, logged, skipped = (int(each or 0) for each in row[3:6])
+        queued, logged, skipped = map(codec.count, row[3:6])
         waits_s = max(0.0, (at_ms - oldest[0][1]) / 1000) if oldest else 0.0
-        fault, unopened = (row[6] or b"").decode(), min(int(row[7] or 0), pending)
+        fault, unopened = codec.text(row[6] or b""), min(codec.count(row[7]), pending)
         return LogState(_seen(row[:3]), pending, waits_s, queued, logged, skipped, fault, unopened)
 
     def lease(self, region: str, owner: str, *, for_s: float) -> bool:
@@ -214,7 +215,7 @@ class LogLedger:
 
 def _seen(row: Sequence[bytes | None]) -> Seen:
     seq, size, root = row
-    return Seen(int(seq or 0), int(size or 0), (root or b"").decode())
+    return Seen(codec.count(seq), codec.count(size), codec.text(root or b""))
 
 
 def _text(score: bytes | float) -> str:

@@ -46,7 +46,7 @@ def pipelines(redis: Redis, region: str, stage: Stage) -> tuple[str, ...]:
     """Return the pipelines that have a due set of their own at a stage, sorted; the default one has none of its own."""
     with translated():
         turns: Any = redis.hget(f"{prefix(region)}clock", stage)
-    return tuple(sorted({*(turns or b"").decode().split()} - {DEFAULT_PIPELINE}))
+    return tuple(sorted({*(turns or b"").decode(errors="replace").split()} - {DEFAULT_PIPELINE}))
 
 
 def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:

@@ -158,7 +158,10 @@ class Ledger:
                 (found, before), replaced = pipe.execute()
         expected, _, since_ms = codec.text(replaced or b"").partition("|")
         return Identity(
-            codec.text(found or b""), tuple(codec.text(before or b"").split()), expected, int(since_ms or 0)
+            codec.text(found or b""),
+            tuple(codec.text(before or b"").split()),
+            expected,
+            codec.moment(since_ms.encode()),
         )
 
     # `events`: what endpoints receive, recorded in the same step if something changes.
@@ -350,14 +353,14 @@ class Ledger:
         if not flat:
             return None
         fields = codec.pairs(flat)
-        due_at = next((int(moment) for moment in due if moment is not None), None)
+        due_at = next((codec.moment(each) for each in due if each is not None), None)
         holder = codec.text(fields.get(Field.HOLDER.key, b"")).partition("/")[0]
         return Status(
             verification=codec.verification(region, signature_id, fields, read_at_ms=now_ms),
             now_ms=now_ms,
             due_at_ms=due_at,
-            leased_until_ms=None if leased is None else int(leased),
-            starts=int(fields.get(Field.STARTS.key, 0)),
+            leased_until_ms=None if leased is None else codec.moment(leased),
+            starts=codec.count(fields.get(Field.STARTS.key)),
             batch_id=holder or None,
             timeline=codec.timeline(steps, faults),
         )

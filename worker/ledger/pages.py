@@ -244,7 +244,7 @@ class _Set:
         entries: list[_Entry] = []
         place = position
         for member, score in zip(found[::2], found[1::2], strict=True):
-            signature_id = member.decode()
+            signature_id = codec.text(member)
             entries.append((place, self.region, signature_id))
             place = replace(self.start, at=int(float(score)), after=signature_id)
         return entries, place if len(entries) == SLICE else None
@@ -273,7 +273,7 @@ class _Keys:
         cursor, keys = answer
         names = sorted(
             {
-                f"{region}_{key.decode().partition('}:v:')[2]}"
+                f"{region}_{codec.text(key).partition('}:v:')[2]}"
                 for key in keys
                 if (region := region_of(key)) in regions
             }
@@ -325,5 +325,5 @@ def _verifications(redis: Redis, entries: Sequence[_Entry]) -> Iterator[tuple[Po
             pipe.hgetall(f"{prefix(region)}v:{signature_id}")
         rows = pipe.execute()
     for (place, region, signature_id), fields in zip(entries, rows, strict=True):
-        if fields:
+        if codec.is_verification(fields):
             yield place, codec.verification(region, signature_id, fields, read_at_ms=0)

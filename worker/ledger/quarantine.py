@@ -86,7 +86,7 @@ class Quarantine:
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id, _ in page:
                 pipe.hmget(
-                    f"{prefix(region)}v:{signature_id.decode()}",
+                    f"{prefix(region)}v:{codec.text(signature_id)}",
                     Field.QUARANTINE_REASON,
                     Field.ENQUEUED_AT,
                     Field.POLLS,
@@ -94,12 +94,12 @@ class Quarantine:
             rows = pipe.execute()
         for (signature_id, since_ms), (reason, enqueued_at_ms, polls) in zip(page, rows, strict=True):
             yield Quarantined(
-                signature_id=signature_id.decode(),
+                signature_id=codec.text(signature_id),
                 region=region,
-                reason=(reason or b"").decode(),
-                since_ms=int(since_ms),
-                enqueued_at_ms=int(enqueued_at_ms or 0),
-                polls=int(polls or 0),
+                reason=codec.text(reason or b""),
+                since_ms=codec.moment(since_ms),
+                enqueued_at_ms=codec.moment(enqueued_at_ms),
+                polls=codec.count(polls),
             )
 
     def _by_page(

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.models import Quarantined
 from worker.ledger.scripts import Scripts, prefix
@@ -162,7 +163,7 @@ class QuarantineScan:
             region,
             now_ms,
             looked,
-            tuple((reason.decode(), count, oldest, newest) for reason, count, oldest, newest in tallies),
+            tuple((codec.text(reason), count, oldest, newest) for reason, count, oldest, newest in tallies),
             tuple(_entry(region, row) for row in rows),
             following,
         )
@@ -205,7 +206,7 @@ class QuarantineScan:
                 (newest,) = pipe.execute()
             if count and oldest and newest:
                 for tally in (found.total, found.by_region.setdefault(region, Tally())):
-                    tally.add(count, int(oldest[0][1]), int(newest[0][1]))
+                    tally.add(count, codec.moment(oldest[0][1]), codec.moment(newest[0][1]))
         return found
 
     def roll(self, sought: Sought) -> Roll:
@@ -231,7 +232,7 @@ def _entry(region: str, row: Sequence[Any]) -> Quarantined:
         signature_id=signature_id.decode(errors="replace"),
         region=region,
         reason=reason.decode(errors="replace"),
-        since_ms=int(since_ms),
-        enqueued_at_ms=int(enqueued_at_ms),
-        polls=int(polls),
+        since_ms=codec.moment(since_ms),
+        enqueued_at_ms=codec.moment(enqueued_at_ms),
+        polls=codec.count(polls),
     )

@@ -108,7 +108,7 @@ def _ids(redis: Redis, region: str, wanted: Wanted) -> Iterator[list[str]]:
         while True:
             with translated():
                 found: list[Any] = redis.zrange(f"{prefix(region)}{name}", start, start + SLICE - 1)
-            yield [member.decode() for member in found]
+            yield [codec.text(member) for member in found]
             if len(found) < SLICE:
                 break
             start += SLICE
@@ -130,5 +130,5 @@ def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verificatio
     read_at_ms = now_ms(redis, region)
     for signature_id, fields in zip(ids, rows, strict=True):
         # It may have expired since.
-        if fields:
+        if codec.is_verification(fields):
             yield codec.verification(region, signature_id, fields, read_at_ms=read_at_ms)

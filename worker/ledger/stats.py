@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.enqueue_request import DEFAULT_PIPELINE
 from worker.ledger import keys
-from worker.ledger.codec import pairs
+from worker.ledger.codec import count, moment, pairs, text
 from worker.ledger.connection import translated
 from worker.ledger.histograms import PREFIX
 from worker.ledger.hour import Hour
@@ -45,10 +45,10 @@ class Stats:
         waiting, due, first = map(_by_stage, zip(polling, archiving, routing, strict=True))
         pipelines = defaultdict(int, {DEFAULT_PIPELINE: sum(waiting.values())})
         for stage, pipeline, members, now_due, first_ms in named:
-            pipelines[pipeline.decode()] += members
+            pipelines[text(pipeline)] += members
             waiting[stage.decode()] += members
             due[stage.decode()] += now_due
-            moments = [int(moment) for moment in (first[stage.decode()], first_ms) if moment is not None]
+            moments = [moment(each) for each in (first[stage.decode()], first_ms) if each is not None]
             first[stage.decode()] = min(moments, default=None)
         holds = _holds(region, hold, now_ms) or _half_open(region, health, due[Stage.POLLING], now_ms)
         for each in holds:
@@ -56,8 +56,8 @@ class Stats:
             at_most = 0 if each.until_ms > now_ms else 1
             due[Stage.POLLING] = min(due[Stage.POLLING], at_most)
             if first[Stage.POLLING] is not None:
-                first[Stage.POLLING] = max(int(first[Stage.POLLING]), each.until_ms) if at_most else None
-        moments = [int(moment) for moment in (lease_ends, *first.values()) if moment is not None]
+                first[Stage.POLLING] = max(moment(first[Stage.POLLING]), each.until_ms) if at_most else None
+        moments = [moment(each) for each in (lease_ends, *first.values()) if each is not None]
         oldest_due_ms = min(moments, default=now_ms)
         return Counts(
             waiting=sum(waiting.values()) + delivering,
@@ -107,21 +107,21 @@ class Stats:
             for back in range(_COPIES):
                 pipe.hgetall(f"{base}counts:{minute - back}")
             now, *copies = pipe.execute()
-        copies = [copy for copy in copies if copy]
+        copies = [copy for copy in copies if moment(copy.get(b"at"))]
         if not copies:
             return Lately()
-        old_enough = (copy for copy in copies if now_ms - int(copy[b"at"]) >= within_s * 1000)
+        old_enough = (copy for copy in copies if now_ms - moment(copy[b"at"]) >= within_s * 1000)
         before = next(old_enough, copies[-1])
-        grown = {name: max(int(count) - int(before.get(name, 0)), 0) for name, count in now.items()}
+        grown = {name: max(count(now[name]) - count(before.get(name)), 0) for name in now}
         return Lately(
-            seconds=(now_ms - int(before[b"at"])) / 1000,
+            seconds=max(now_ms - moment(before[b"at"]), 0) / 1000,
             enqueued=grown.get(b"enqueued", 0),
             done=grown.get(b"done", 0),
             polls=grown.get(b"polls", 0),
-            decisions=_named(grown, b"decision:"),
-            error_codes=_named(grown, b"error_code:"),
-            answers=_named(grown, b"answer:"),
-            faults=_named(grown, b"fault:"),
+            decisions=_by_name(grown, b"decision:"),
+            error_codes=_by_name(grown, b"error_code:"),
+            answers=_by_name(grown, b"answer:"),
+            faults=_by_name(grown, b"fault:"),
         )
 
     def hour(self, region: str, counts: Counts) -> Hour:
@@ -165,28 +165,32 @@ def _by_stage(found: Iterable[Any]) -> dict[str, Any]:
 
 
 def _number(counters: Mapping[bytes, bytes], name: bytes) -> int:
-    return int(counters.get(name, 0))
+    return count(counters.get(name))
 
 
-def _named(counters: Mapping[bytes, Any], start: bytes) -> dict[str, int]:
-    names = sorted(name for name in counters if name.startswith(start))
-    return {name.removeprefix(start).decode(): int(counters[name]) for name in names if int(counters[name])}
+def _named(counters: Mapping[bytes, bytes], start: bytes) -> dict[str, int]:
+    return _by_name({name: count(raw) for name, raw in counters.items() if name.startswith(start)}, start)
+
+
+def _by_name(counts: Mapping[bytes, int], start: bytes) -> dict[str, int]:
+    names = sorted(name for name in counts if name.startswith(start))
+    return {text(name.removeprefix(start)): counts[name] for name in names if counts[name]}
 
 
 def _holds(region: str, hold: Mapping[bytes, bytes], now_ms: int) -> tuple[Hold, ...]:
-    until_ms = int(hold.get(b"until", 0))
+    until_ms = moment(hold.get(b"until"))
     if until_ms <= now_ms:
         return ()
-    word, at_ms = hold.get(b"word", b"").decode(), int(hold.get(b"at", 0))
-    return (Hold(region, until_ms, hold[b"reason"].decode(), word, at_ms),)
+    word, at_ms = text(hold.get(b"word", b"")), moment(hold.get(b"at"))
+    return (Hold(region, until_ms, text(hold.get(b"reason", b"")), word, at_ms),)
 
 
 def _half_open(region: str, health: Mapping[bytes, bytes], due: int, now_ms: int) -> tuple[Hold, ...]:
     """Return the half-open state after a hold, while a verification is due or a probe is in flight."""
-    until_ms = max(int(health.get(b"probe", 0)), int(health.get(b"rest", 0))) or now_ms
+    until_ms = max(moment(health.get(b"probe")), moment(health.get(b"rest"))) or now_ms
     if b"trips" not in health or not (due or until_ms > now_ms):
         return ()
-    reason = health.get(b"reason", b"").decode()
+    reason = text(health.get(b"reason", b""))
     return (Hold(region, until_ms, reason, word=reason, half_open=True),)
 
 

@@ -533,7 +533,7 @@ class Webhooks:
         """The deliveries of events about a verification, the newest `most`. Not those of its decision."""
         with translated():
             found: Any = self._redis.smembers(f"{prefix(region)}e:{signature_id}")
-        ids = [each.decode().partition(" ")[0] for each in found]
+        ids = [codec.text(each).partition(" ")[0] for each in found]
         return sorted(self._read(region, ids), key=lambda each: each.created_at_ms)[-most:]
 
     def endpoints(self, region: str, configured: Iterable[str] = ()) -> list[EndpointState]:
@@ -562,13 +562,13 @@ class Webhooks:
                 found: list[Any] = self._redis.zrangebyscore(
                     f"{base}{shelf.state.value}:webhook:{endpoint}", since_ms, last, start, count
                 )
-                return [each.decode() for each in found]
+                return [codec.text(each) for each in found]
             due, leased = f"{base}due:webhook:{endpoint}", f"{base}leased:webhook:{endpoint}"
             waiting: list[Any] = self._redis.zrange(due, start, start + count - 1)
             if len(waiting) < count:
                 rank = max(start - int(self._redis.zcard(due)), 0)
                 waiting += self._redis.zrange(leased, rank, rank + count - len(waiting) - 1)
-        return [each.decode() for each in waiting]
+        return [codec.text(each) for each in waiting]
 
     def extent(self, shelf: Shelf, *, since_ms: int, until_ms: int) -> Extent:
         """How many deliveries have failed, or were acknowledged, from one moment to another. Not for those waiting."""
@@ -578,7 +578,7 @@ class Webhooks:
             pipe.zrangebyscore(key, since_ms, until_ms, 0, 1, withscores=True)
             pipe.zrange(key, until_ms, since_ms, desc=True, byscore=True, offset=0, num=1, withscores=True)
             count, first, last = pipe.execute()
-        return Extent(count, *(int(found[0][1]) if found else None for found in (first, last)))
+        return Extent(count, *(codec.moment(found[0][1]) if found else None for found in (first, last)))
 
     def read(self, region: str, delivery_ids: Sequence[str]) -> list[Delivery]:
         """The deliveries with these ids, without those that are unknown."""
@@ -599,10 +599,12 @@ class Webhooks:
             rows = pipe.execute()
             found = {each: row for each, row in zip(delivery_ids, rows, strict=True) if row}
             for each, row in found.items():
-                pipe.zscore(f"{base}due:webhook:{row[b'endpoint'].decode()}", each)
+                pipe.zscore(f"{base}due:webhook:{codec.text(row.get(b'endpoint', b''))}", each)
             due = pipe.execute()
         for (each, row), at_ms in zip(found.items(), due, strict=True):
-            yield _delivery(region, each, row, None if at_ms is None else int(at_ms))
+            # One that somebody else wrote must not hide the others.
+            with suppress(KeyError, ValueError):
+                yield _delivery(region, each, row, None if at_ms is None else codec.moment(at_ms))
 
 
 def _note_acts(  # noqa: PLR0913, PLR0917 - one a fact
@@ -643,7 +645,7 @@ def _endpoint(region: str, read_at_ms: int, row: Sequence[Any]) -> EndpointState
         now_ms=read_at_ms,
         waiting=waiting + in_flight,
         due=due,
-        due_at_ms=None if first is None else int(first),
+        due_at_ms=None if first is None else codec.moment(first),
         in_flight=in_flight,
         failed=failed,
         acknowledged=acknowledged,
