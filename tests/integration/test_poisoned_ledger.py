@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
-from worker.ledger import Ledger, Quarantine
+from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.fields import Field
 from worker.ledger.moments import rfc3339
+from worker.ledger.stats import Stats
 from worker.runtime.hold_log import HoldLog
 from worker.testing import LocalFleet
 
@@ -160,3 +161,31 @@ def test_a_timeline_that_is_none_can_be_read(redis: Redis, ledger: Ledger) -> No
     status = ledger.status("ph", "good")
     assert status
     assert len([rfc3339(each.at_ms) for each in status.timeline]) == 4
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("planted", ["x", "", "1.5", "9" * 400, "9223372036854775807"])
+def test_a_counter_that_is_none_stops_no_work(redis: Redis, ledger: Ledger, planted: str) -> None:
+    names = ("enqueued", "polls", "quarantine:UNREADABLE", "took:poll_lateness:0.05", "extra_calls")
+    redis.hset("ekyc:{ph}:counts", mapping=dict.fromkeys(names, planted))
+    assert ledger.enqueue([EnqueueRequest("a", "ph")]) == [True]
+    (batch,) = ledger.claim("ph", limit=1).batches
+    writes = [transitions.quarantine(each, reason="UNREADABLE") for each in ledger.load(batch)]
+    assert ledger.record(batch, writes)[0].written
+    assert ledger.spend("ph") == 0
+    counts = Stats(redis).counts("ph")
+    assert (counts.enqueued, counts.quarantined, counts.extra_calls) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("planted", ["x", "", "nan", "inf", "-inf", "1e300", "9" * 400])
+def test_a_hold_that_is_none_stops_no_claim(redis: Redis, ledger: Ledger, planted: str) -> None:
+    """One that no calendar ends is a hold, as a person may see on each page, and end it."""
+    ledger.enqueue([EnqueueRequest("a", "ph")])
+    redis.hset("ekyc:{ph}:hold", mapping=dict.fromkeys(("until", "at"), planted))
+    redis.hset("ekyc:{ph}:health", mapping=dict.fromkeys(("trips", "probe", "rest"), planted))
+    claim = ledger.claim("ph", limit=1)
+    held = Stats(redis).counts("ph").holds
+    assert claim.batches or held
+    ledger.resume("ph")
+    redis.delete("ekyc:{ph}:health")
+    assert claim.batches or ledger.claim("ph", limit=1).batches

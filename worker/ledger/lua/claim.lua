@@ -73,7 +73,7 @@ for _, id in ipairs(ended) do
     else
       redis.call('HDEL', key('v:' .. id), Field.HOLDER)
       redis.call('ZADD', joined_set(seen[1], seen[5]), digits(now), id)
-      redis.call('HINCRBY', key('counts'), 'lease_expired', 1)
+      add_to('lease_expired', 1)
       note(id, now, 'lease_expired', seen[1], worker)
       expired[#expired + 1] = { id, seen[1], worker }
     end
@@ -145,7 +145,7 @@ local function count_lateness(late_ms)
       break
     end
   end
-  redis.call('HINCRBY', key('counts'), 'took:poll_lateness:' .. bucket, 1)
+  add_to('took:poll_lateness:' .. bucket, 1)
 end
 
 -- Returns how many verifications it took, the id of the last one, and, of polls, when the oldest one was due.

@@ -20,7 +20,7 @@ local function take_back(endpoint)
     redis.call('HDEL', delivery, 'holder')
     local seen = redis.call('HMGET', delivery, 'starts', 'about')
     if seen[2] then
-      redis.call('HINCRBY', key('counts'), 'webhook:lease_expired:' .. endpoint, 1)
+      add_to('webhook:lease_expired:' .. endpoint, 1)
       if (tonumber(seen[1]) or 0) >= most_starts then
         fail_delivery(id, endpoint, seen[2], 'CRASHES_WORKERS', now)
         given_up[#given_up + 1] = { id, endpoint }

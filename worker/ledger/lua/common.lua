@@ -132,6 +132,18 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- Add to a counter of the region. One that is no number, or too large, was written by somebody else and starts over: it must
+-- not stop the work that it counts.
+local function add_to(counter, by)
+  local answer = redis.pcall('HINCRBY', key('counts'), counter, by)
+  if type(answer) == 'table' and answer.err then
+    if not string.find(answer.err, 'integer') and not string.find(answer.err, 'overflow') then
+      error(answer)
+    end
+    redis.call('HSET', key('counts'), counter, by)
+  end
+end
+
 -- The ledger's clock, and its value at a recent claim. It never goes back: if Redis's clock does, as after the promotion of
 -- a replica, the difference is added from then on.
 local function now_ms()
@@ -481,7 +493,7 @@ local function quarantine(id, reason, now, worker)
   local fields = { Field.STAGE, 'quarantined', Field.QUARANTINED_FROM, stage, Field.QUARANTINE_REASON, reason }
   redis.call('HSET', key('v:' .. id), unpack(fields))
   redis.call('HDEL', key('v:' .. id), Field.HOLDER, Field.STARTS, Field.NUDGED)
-  redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, 1)
+  add_to('quarantine:' .. reason, 1)
   note(id, now, 'quarantined', reason, worker)
 end
 
@@ -495,7 +507,7 @@ local function finish(id, retention, waits_since)
     return
   end
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
-  redis.call('HINCRBY', key('counts'), 'done', 1)
+  add_to('done', 1)
   expire(id, retention)
 end
 
@@ -556,7 +568,7 @@ local function hold(for_ms, reason, now, counted_as)
   local word = counted_as or reason
   redis.call('HSET', key('hold'), 'until', digits(ends), 'reason', reason, 'word', word, 'at', digits(now))
   redis.call('PEXPIRE', key('hold'), digits(ends - now))
-  redis.call('HINCRBY', key('counts'), 'hold:' .. word, 1)
+  add_to('hold:' .. word, 1)
   if redis.call('EXISTS', key('health')) == 1 then
     redis.call('HSET', key('health'), 'rest', digits(ends))
   end
@@ -611,7 +623,7 @@ local function add_deliveries(about, deliveries, now)
         redis.call('SADD', key('e:' .. about), each.id .. ' ' .. each.endpoint)
         redis.call('PEXPIRE', key('e:' .. about), FAULTS_KEPT)
       end
-      redis.call('HINCRBY', key('counts'), 'webhook:created:' .. each.endpoint, 1)
+      add_to('webhook:created:' .. each.endpoint, 1)
       make_delivery_due(each.id, each.endpoint, now, now)
     end
   end
@@ -669,7 +681,7 @@ local function fail_delivery(id, endpoint, about, fault, now)
   redis.call('HSET', key('webhook:' .. id), 'state', 'failed', 'fault', fault)
   redis.call('HDEL', key('webhook:' .. id), 'starts')
   redis.call('ZADD', key('failed:webhook:' .. endpoint), digits(now), id)
-  redis.call('HINCRBY', key('counts'), 'webhook:given_up:' .. endpoint, 1)
+  add_to('webhook:given_up:' .. endpoint, 1)
   if about ~= '' and redis.call('EXISTS', key('v:' .. about)) == 1 then
     note(about, now, 'not_delivered', endpoint .. ' ' .. fault, '')
   end

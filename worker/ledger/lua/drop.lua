@@ -11,8 +11,8 @@ for at = 6, #ARGV do
     redis.call('ZREM', key('quarantine'), id)
     redis.call('HSET', verification, Field.STAGE, 'dropped')
     redis.call('HDEL', verification, Field.CONTEXT)
-    redis.call('HINCRBY', key('counts'), 'quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
-    redis.call('HINCRBY', key('counts'), 'dropped', 1)
+    add_to('quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
+    add_to('dropped', 1)
     note(id, now, 'dropped', ARGV[3], ARGV[1])
     expire(id, ARGV[4])
     if redis.call('EXISTS', key('log')) == 1 then

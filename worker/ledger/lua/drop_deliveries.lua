@@ -17,7 +17,7 @@ for at = 5, #ARGV do
     redis.call('ZREM', key('due:webhook:' .. endpoint), id)
     redis.call('ZREM', key('failed:webhook:' .. endpoint), id)
     redis.call('DEL', delivery)
-    redis.call('HINCRBY', key('counts'), 'webhook:dropped:' .. endpoint, 1)
+    add_to('webhook:dropped:' .. endpoint, 1)
     dropped[endpoint] = (dropped[endpoint] or 0) + 1
     if about ~= '' and redis.call('EXISTS', key('v:' .. about)) == 1 then
       note(about, now, 'delivery_dropped', endpoint .. ' ' .. why, who)

@@ -29,7 +29,7 @@ for at = 3, #ARGV, 2 do
 end
 if #due > 0 then
   redis.call('ZADD', joined_set('polling', pipeline), unpack(due))
-  redis.call('HINCRBY', key('counts'), 'enqueued', #due / 2)
+  add_to('enqueued', #due / 2)
   wake()
 end
 return answer

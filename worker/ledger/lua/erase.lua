@@ -44,12 +44,12 @@ if stage == 'delivering' then
     end
   end
   begin()
-  redis.call('HINCRBY', key('counts'), 'done', 1)
+  add_to('done', 1)
 elseif stage == 'quarantined' then
   begin()
   local reason = redis.call('HGET', verification, Field.QUARANTINE_REASON)
-  redis.call('HINCRBY', key('counts'), 'quarantine:' .. reason, -1)
-  redis.call('HINCRBY', key('counts'), 'dropped', 1)
+  add_to('quarantine:' .. reason, -1)
+  add_to('dropped', 1)
 elseif stage and stage ~= 'done' and stage ~= 'dropped' then
   return 'under_way'
 else

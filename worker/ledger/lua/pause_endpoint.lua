@@ -7,7 +7,7 @@ end
 audit(now, 'endpoint_pause', ARGV[2], ARGV[3], ARGV[1], ARGV[4])
 redis.call('SADD', key('endpoints'), ARGV[1])
 redis.call('HSET', name, 'paused', digits(now), 'why', ARGV[4], 'who', ARGV[2])
-redis.call('HINCRBY', key('counts'), 'webhook:paused:' .. ARGV[1], 1)
+add_to('webhook:paused:' .. ARGV[1], 1)
 if ARGV[2] ~= '' then
   act(now, 'pause_endpoint', ARGV[1] .. ': ' .. ARGV[4], ARGV[2])
 end

@@ -240,6 +240,6 @@ if #decided > 0 then
   publish(decided)
 end
 for counter, by in pairs(counted) do
-  redis.call('HINCRBY', key('counts'), counter, by)
+  add_to(counter, by)
 end
 return answer

@@ -22,7 +22,7 @@ local function number(field)
 end
 
 local function count(word)
-  redis.call('HINCRBY', key('counts'), 'webhook:' .. word .. ':' .. endpoint, 1)
+  add_to('webhook:' .. word .. ':' .. endpoint, 1)
 end
 
 -- The endpoint works: it gets one more at a time for each success, until it has all.
@@ -128,7 +128,7 @@ function outcomes.failed(outcome, delivery, about)
   redis.call('HSETNX', delivery, 'first', digits(now))
   redis.call('HSET', delivery, 'fault', outcome.fault, 'last', digits(now))
   count('failed')
-  redis.call('HINCRBY', key('counts'), 'webhook_fault:' .. outcome.fault, 1)
+  add_to('webhook_fault:' .. outcome.fault, 1)
   local first = tonumber(redis.call('HGET', delivery, 'first'))
   local paused_now = failed(outcome, tries, first)
   if tries >= most_tries and not redis.call('HGET', name, 'paused') then

@@ -18,7 +18,7 @@ for at = 4, #ARGV do
       -- As after a second crash: its batch has no other verification.
       redis.call('HSET', verification, Field.STARTS, 2)
     end
-    redis.call('HINCRBY', key('counts'), 'quarantine:' .. seen[2], -1)
+    add_to('quarantine:' .. seen[2], -1)
     note(id, now, 'retried', seen[2], ARGV[1])
     make_due(id, joined_set(seen[1], seen[3]), now, now)
     add_deliveries(id, events[id] or {}, now)

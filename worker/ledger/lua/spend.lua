@@ -11,5 +11,5 @@ if free == 0 then
   return next_permit - now
 end
 spend(rate, 1, now)
-redis.call('HINCRBY', key('counts'), 'extra_calls', 1)
+add_to('extra_calls', 1)
 return 0
