@@ -16,6 +16,7 @@ from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, Quarantine, rights, transitions
 from worker.ledger.audit import AuditLog, Via
 from worker.ledger.connection import connect
+from worker.ledger.console_sessions import ConsoleSessions
 from worker.ledger.keys import now_ms
 from worker.ledger.quarantine_scan import Position, QuarantineScan, Sought
 from worker.ledger.webhooks import Shelf, Webhooks
@@ -31,9 +32,14 @@ if TYPE_CHECKING:
 SOUGHT = Sought(("ph", "sg"))
 
 
+def anyone(who: str) -> bool:
+    """Whether a user may act: every one."""
+    return bool(who)
+
+
 @pytest.fixture
 def runs(redis: Redis) -> Runs:
-    return Runs(redis, retention_s=3600, endpoints={})
+    return Runs(redis, retention_s=3600, endpoints={}, may=anyone)
 
 
 def quarantined(ledger: Ledger, region: str, reason: str, *names: str) -> None:
@@ -136,7 +142,7 @@ def test_a_summary_counts_by_region_and_reason(redis: Redis, ledger: Ledger) -> 
 def test_a_run_sends_the_event_of_each(redis: Redis, ledger: Ledger) -> None:
     quarantined(ledger, "ph", "UNREADABLE", "a", "b")
     shop = Endpoint("shop", "https://example.org/hook", events=frozenset({"verification.released"}))
-    runs = Runs(redis, retention_s=3600, endpoints={"shop": shop})
+    runs = Runs(redis, retention_s=3600, endpoints={"shop": shop}, may=anyone)
     run = ended(runs, runs.begin(asked(redis, Act.DROP), who="maria", why="ticket 7"))
     assert (run.state, run.done, run.is_whole) == (State.FINISHED, 2, True)
     webhooks = Webhooks(redis)
@@ -171,7 +177,7 @@ def test_a_run_that_lost_its_process_says_how_far_it_got_and_goes_on(
     found = runs.get(run_id)
     assert found is not None
     assert (found.state, found.done, found.total) == (State.INTERRUPTED, 200, 450)
-    assert [(one.id, one.state) for one in Runs(redis, retention_s=1, endpoints={}).recent()] == [
+    assert [(one.id, one.state) for one in Runs(redis, retention_s=1, endpoints={}, may=anyone).recent()] == [
         (run_id, State.INTERRUPTED)
     ]
     monkeypatch.undo()
@@ -290,7 +296,11 @@ def test_the_least_account_can_do_all_of_it(redis: Redis, redis_url: str, ledger
         account(redis, *rights.of_ledger(SOUGHT.regions).rules) as name,
         connect(redis_url.replace("//", f"//{name}:@")) as least,
     ):
-        scan, runs, log = QuarantineScan(least), Runs(least, retention_s=3600, endpoints={}), AuditLog(least)
+        scan, runs, log = (
+            QuarantineScan(least),
+            Runs(least, retention_s=3600, endpoints={}, may=anyone),
+            AuditLog(least),
+        )
         assert scan.totals(SOUGHT).total.count == 1
         scan.ages("ph", 1, [(0, 1)])
         question = asked(least)
@@ -343,13 +353,37 @@ def test_a_run_stops_with_the_right_of_its_user_and_goes_on_under_another_name(
     assert acted(redis) == {"ann": 200, "bob": 250}
 
 
-@pytest.mark.parametrize("nth", range(2, 8))
+def test_a_run_stops_when_the_sessions_of_its_user_are_ended_and_that_is_recorded(
+    redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantined(ledger, "ph", "UNREADABLE", *(f"a{number:03}" for number in range(450)))
+    sessions, obstacle = ConsoleSessions(redis), Obstacle(monkeypatch, runs)
+    # One from before it began does not stop it, and neither does that of another user.
+    sessions.end_all("ann")
+    monkeypatch.setattr(obstacle, "after", lambda ids: [sessions.end_all(name) for name in ("bob", "ann")])
+    run = ended(runs, runs.begin(asked(redis), who="ann"))
+    assert (run.state, run.done, len(left(redis))) == (State.STOPPED, 200, 250)
+    assert run.error == "all sessions of ann were ended. An operator can continue it"
+    stops = [each for each in AuditLog(redis).entries() if each.act == "run_stop"]
+    assert {(each.region, each.who, each.subject) for each in stops} == {
+        ("ph", "", run.id),
+        ("sg", "", run.id),
+    }
+    assert {each.detail for each in stops} == {"retry: of ann, whose sessions were all ended"}
+    monkeypatch.setattr(obstacle, "after", lambda ids: redis.delete("ekyc:console:revoked:ann"))
+    # Ann has logged in again. The word expires while it runs.
+    until(lambda: runs.resume(run.id, who="ann"))
+    assert ended(runs, run.id).is_whole
+    assert acted(redis) == {"ann": 450}
+
+
+@pytest.mark.parametrize("nth", range(2, 10))
 def test_a_thread_whose_run_another_has_continued_does_nothing_more(
     redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
     """Redis was away for longer than a lease. Bob continues ann's run right after the `nth` answer of her thread."""
     quarantined(ledger, "ph", "UNREADABLE", *(f"a{number:03}" for number in range(450)))
-    others = Runs(redis, retention_s=3600, endpoints={})
+    others = Runs(redis, retention_s=3600, endpoints={}, may=anyone)
     patient, calls, resumed, done = quarantine_runs._patient, [], [], []
 
     def late(call: Callable[[], Any]) -> Any:
@@ -375,7 +409,7 @@ def test_a_thread_does_not_begin_again_with_a_run_that_another_has_ended(
     redis: Redis, ledger: Ledger, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined(ledger, "ph", "UNREADABLE", "a")
-    others, obstacle = Runs(redis, retention_s=3600, endpoints={}), Obstacle(monkeypatch, runs)
+    others, obstacle = Runs(redis, retention_s=3600, endpoints={}, may=anyone), Obstacle(monkeypatch, runs)
     go_on = threading.Event()
     monkeypatch.setattr(obstacle, "before", lambda ids: go_on.wait(30) and ids)
     run_id = runs.begin(asked(redis), who="ann")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
@@ -76,6 +76,12 @@ class ConsoleSessions:
         with translated():
             # A session that was revoked is not continued, so it is gone before this is.
             self._redis.set(_revoked(name), secrets.token_hex(8), ex=LONGEST_S)
+
+    def revocation(self, name: str) -> bytes | None:
+        """Return the word that `end_all` wrote last for a user. None: that was long ago, or never."""
+        with translated():
+            found: Any = self._redis.get(_revoked(name))
+        return None if found is None else bytes(found)
 
     def _touch(self, session_id: str) -> None:
         with translated():

@@ -24,7 +24,8 @@ def sessions() -> None:
 @who_option
 @json_option
 def revoke(*, name: str, who: str, as_json: bool) -> None:
-    """End every session of a user at once, such as when a device was lost.
+    """End every session of a user at once, such as when a device was lost, and stop the runs over the quarantine that
+    the user has at work.
 
     The user can log in again: to prevent that, remove the user or change the password, which both end the sessions,
     too. A user of whom a proxy says the name has no session: end it at the proxy. With --json: name.

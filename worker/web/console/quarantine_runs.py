@@ -30,8 +30,9 @@ import structlog
 from worker.decisions.releases import dropping, retrying
 from worker.errors import LedgerUnavailable
 from worker.ledger import Quarantine
-from worker.ledger.audit import Via
+from worker.ledger.audit import AuditLog, Via
 from worker.ledger.connection import translated
+from worker.ledger.console_sessions import ConsoleSessions
 from worker.ledger.quarantine import PAGE
 from worker.ledger.quarantine_scan import Position, QuarantineScan, Sought
 from worker.web.console import stored_json
@@ -156,7 +157,8 @@ class Runs:
     Parameters:
         retention_s: how long a dropped verification is kept.
         endpoints: those that may want an event of what is done.
-        may: whether a user may still act. Asked before each page: a run stops with the right of its user.
+        may: whether a user may still act. Asked before each page: a run stops with the right of its user, and when
+            all sessions of its user are ended.
     """
 
     def __init__(
@@ -165,12 +167,13 @@ class Runs:
         *,
         retention_s: float,
         endpoints: Mapping[str, Endpoint],
-        may: Callable[[str], bool] = lambda _who: True,
+        may: Callable[[str], bool],
     ) -> None:
         self._redis = redis
         self._retention_s = retention_s
         self._endpoints = endpoints
         self.may = may
+        self.sessions = ConsoleSessions(redis)
         self._scan = QuarantineScan(redis)
         self._lease_script = redis.register_script(
             (files("worker.web.console") / "run_lease.lua").read_text()
@@ -315,7 +318,8 @@ class Runs:
 
     def _start(self, run_id: str, lease: str, who: str) -> None:
         """Start the thread of a run under the name of `who`. It releases its place at the end."""
-        worker = _Worker(self, self._redis, self._scan, run_id, lease, who=who)
+        revoked = self.sessions.revocation(who)
+        worker = _Worker(self, self._redis, self._scan, run_id, lease, who=who, revoked=revoked)
         threading.Thread(target=self._work, args=(worker,), name="quarantine run", daemon=True).start()
 
     def _work(self, worker: _Worker) -> None:
@@ -351,7 +355,15 @@ class _Worker:
     """The thread of one run."""
 
     def __init__(  # noqa: PLR0913 - what it stands on, and whose it is
-        self, runs: Runs, redis: Redis, scan: QuarantineScan, run_id: str, lease: str, *, who: str
+        self,
+        runs: Runs,
+        redis: Redis,
+        scan: QuarantineScan,
+        run_id: str,
+        lease: str,
+        *,
+        who: str,
+        revoked: bytes | None,
     ) -> None:
         self._runs = runs
         self._redis = redis
@@ -360,6 +372,8 @@ class _Worker:
         self._lease = lease
         # The name in Redis is for people to read: a client of Redis may have written it.
         self._who = who
+        #: Changes when all sessions of the user are ended.
+        self._revoked = revoked
         self._counts = dict.fromkeys(("done", "gone", "unsure", "failed"), 0)
         self._failures = 0
         self._told: list[str] = []
@@ -388,26 +402,44 @@ class _Worker:
             found = _patient(partial(self._scan.slice, run.sought, at))
             ids = [each.signature_id for each in found.entries]
             for start in range(0, len(ids), PAGE):
-                self._check()
+                self._check(run)
                 self._act(release, found.region, ids[start : start + PAGE])
                 self._write({})
                 time.sleep(PAUSE_S)
             if not ids:
-                self._check()
+                self._check(run)
             following = found.following
             self._write({"position": json.dumps(following or at)})
 
-    def _check(self) -> None:
+    def _check(self, run: Run) -> None:
         """Renew the lease.
 
-        Raises ``_Lost`` if another thread has it, and ``_Stopped`` if a person asked to stop or its user may not act.
+        Raises ``_Lost`` if another thread has it, and ``_Stopped`` if a person asked to stop, if its user may not act,
+        or if all sessions of its user were ended.
         """
+        # Before the lease is renewed: no answer that may take long comes between that and the act.
+        revoked = _patient(lambda: self._runs.sessions.revocation(self._who))
         if self._renew():
             raise _Stopped
         if not self._runs.may(self._who):
             raise _Stopped(
                 f"{self._who} was removed, or is no operator any more. Another operator can continue it"
             )
+        # The word expires long after it was written.
+        if revoked not in {None, self._revoked}:
+            self._record_revoked(run)
+            raise _Stopped(f"all sessions of {self._who} were ended. An operator can continue it")
+
+    def _record_revoked(self, run: Run) -> None:
+        """Record the stop in each region. Who ended the sessions is in the entry `sessions_revoke`."""
+        log, about = AuditLog(self._redis), f"{run.act.value} {run.sought.reason}".rstrip()
+        for region in run.sought.regions:
+            detail = f"{about}: of {self._who}, whose sessions were all ended"
+            # One that cannot be recorded stops all the same.
+            with suppress(LedgerUnavailable, ValueError):
+                log.record(
+                    "run_stop", who="", via=Via.CONSOLE, region=region, subject=self._id, detail=detail
+                )
 
     def _renew(self) -> bool:
         """Renew the lease, and return whether a person asked to stop. Raises ``_Lost`` if another thread has it."""
