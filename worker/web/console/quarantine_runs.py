@@ -432,12 +432,12 @@ class _Worker:
 
     def _record_revoked(self, run: Run) -> None:
         """Record the stop in each region. Who ended the sessions is in the entry `sessions_revoke`."""
-        log, about = AuditLog(self._redis), f"{run.act.value} {run.sought.reason}".rstrip()
+        audit, about = AuditLog(self._redis), f"{run.act.value} {run.sought.reason}".rstrip()
         for region in run.sought.regions:
             detail = f"{about}: of {self._who}, whose sessions were all ended"
             # One that cannot be recorded stops all the same.
             with suppress(LedgerUnavailable, ValueError):
-                log.record(
+                audit.record(
                     "run_stop", who="", via=Via.CONSOLE, region=region, subject=self._id, detail=detail
                 )
 
