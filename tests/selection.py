@@ -125,6 +125,7 @@ SLOW_FILES: Final = frozenset(
         "integration/test_console_routes.py",
         "integration/test_console_sessions.py",
         "integration/test_console_verifications.py",
+        "integration/test_damaged_ledger.py",
         "integration/test_demo_api.py",
         "integration/test_docs_site.py",
         "integration/test_docs_testing.py",

@@ -6,7 +6,8 @@
     │       └── EvidenceUnsuitable  the evidence store lacks a guarantee that evidence needs
     ├── Unavailable             a dependency does not answer                   exit code 1
     │   ├── LedgerUnavailable       the ledger's Redis
-    │   │   └── RightMissing            … answers, and denies our account a command or a key
+    │   │   ├── RightMissing            … answers, and denies our account a command or a key
+    │   │   └── LedgerDamaged           … answers, and holds a key that no script wrote like this
     │   ├── BrokerUnavailable       the queue of a message
     │   ├── EvidenceUnavailable     the evidence store
     │   │   ├── StoreAway               … and its circuit breaker is open
@@ -94,6 +95,13 @@ class LedgerUnavailable(Unavailable):
 
 class RightMissing(LedgerUnavailable):
     """Raised when the account on the ledger's Redis lacks a right: a wait does not help, an administrator does."""
+
+
+class LedgerDamaged(LedgerUnavailable):
+    """Raised when a key in the ledger's Redis is not of the type, or the form, that the scripts write.
+
+    A wait does not help: a person has to restore, rename or remove the key.
+    """
 
 
 class BrokerUnavailable(Unavailable):

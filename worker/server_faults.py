@@ -84,6 +84,10 @@ _BY_TEXT: Final = (
         ),
     ),
     (
+        "WRONGTYPE",
+        Fault("holds a key of another type than we use (WRONGTYPE)", "run `ekyc doctor`"),
+    ),
+    (
         "Connection closed",
         Fault("closes the connection", "check the port in {url}; if it uses TLS, write rediss:// there"),
     ),

@@ -360,7 +360,13 @@ def test_a_run_stops_when_the_sessions_of_its_user_are_ended_and_that_is_recorde
     sessions, obstacle = ConsoleSessions(redis), Obstacle(monkeypatch, runs)
     # One from before it began does not stop it, and neither does that of another user.
     sessions.end_all("ann")
-    monkeypatch.setattr(obstacle, "after", lambda ids: [sessions.end_all(name) for name in ("bob", "ann")])
+
+    def end_those_of_both(ids: list[str]) -> None:
+        del ids
+        sessions.end_all("bob")
+        sessions.end_all("ann")
+
+    monkeypatch.setattr(obstacle, "after", end_those_of_both)
     run = ended(runs, runs.begin(asked(redis), who="ann"))
     assert (run.state, run.done, len(left(redis))) == (State.STOPPED, 200, 250)
     assert run.error == "all sessions of ann were ended. An operator can continue it"

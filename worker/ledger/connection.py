@@ -11,7 +11,7 @@ from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from worker.errors import ConfigError, LedgerUnavailable, RightMissing
+from worker.errors import ConfigError, LedgerDamaged, LedgerUnavailable, RightMissing
 from worker.redis_clients import followers
 from worker.server_faults import fault, lacks_right
 from worker.time_budget import REDIS_CALL_S
@@ -55,10 +55,11 @@ def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
 
 @contextmanager
 def translated(what: str = "the ledger") -> Iterator[None]:
-    """Convert exceptions of redis-py to ``LedgerUnavailable`` or ``RightMissing``, with a line that says what to do."""
+    """Convert exceptions of redis-py to ``LedgerUnavailable`` or a class below it, with a line that says what to do."""
     try:
         yield
     except exceptions.RedisError as error:
         found = fault(error)
-        kind = RightMissing if lacks_right(error) else LedgerUnavailable
+        kind = LedgerDamaged if "WRONGTYPE" in str(error) else LedgerUnavailable
+        kind = RightMissing if lacks_right(error) else kind
         raise kind(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None

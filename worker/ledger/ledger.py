@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from worker.enqueue_request import DEFAULT_PIPELINE
+from worker.errors import LedgerDamaged
 from worker.ledger import codec
 from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
@@ -348,11 +349,16 @@ class Ledger:
     # What people look at.
 
     def status(self, region: str, signature_id: str) -> Status | None:
-        """Return everything about one verification. None if the ledger does not have it."""
+        """Return everything about one verification. None if the ledger does not have it.
+
+        Raises ``LedgerDamaged`` for a hash that no script wrote.
+        """
         now_ms, flat, steps, faults, leased, *due = self._scripts.call("status", region, signature_id)
         if not flat:
             return None
         fields = codec.pairs(flat)
+        if not codec.is_verification(fields):
+            raise LedgerDamaged(f"the hash of this verification in the ledger of {region} is not one of ours")
         due_at = next((codec.moment(each) for each in due if each is not None), None)
         holder = codec.text(fields.get(Field.HOLDER.key, b"")).partition("/")[0]
         return Status(

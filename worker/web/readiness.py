@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import LedgerUnavailable, RightMissing
-from worker.ledger import rights
+from worker.errors import LedgerDamaged, LedgerUnavailable, RightMissing
+from worker.ledger import damage, rights
 from worker.ledger.connection import translated
 from worker.process import await_part
 from worker.time_budget import WORKER_SEEN_S
@@ -56,8 +56,8 @@ class Readiness:
         """Wait until Redis answers. Raises ``LedgerUnavailable`` once `limit_s` have passed."""
 
         def reach() -> None:
-            # `look` finds and names missing rights.
-            with suppress(RightMissing):
+            # `look` finds and names missing rights and damaged keys.
+            with suppress(RightMissing, LedgerDamaged):
                 self._registry.present()
 
         await_part(reach, limit_s)
@@ -83,6 +83,9 @@ class Readiness:
             present = self._registry.present()
             refusal = self._room.refusal()
             replaced = [region for region in self._regions if self._is_replaced(region)]
+        except LedgerDamaged as error:
+            named = "" if self._redis is None else damage.found(self._redis, self._regions)
+            return named or str(error)
         except LedgerUnavailable as error:
             return str(error)
         # First, because without writes no worker can sign in either.

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError,
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.keeping import BY_HAND, LEDGER, check_keeping, info
 from worker.errors import LedgerUnavailable
-from worker.ledger import rights
+from worker.ledger import damage, rights
 from worker.ledger.connection import connect, translated
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         yield _role(said)
         yield from check_keeping(redis, said, LEDGER)
         yield from _clock(redis)
+        if line := damage.found(redis, settings.regions):
+            yield Finding("redis keys", Level.ERROR, line, "restore, rename or remove it")
 
 
 def _version(said: Mapping[str, Any], place: str) -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from flask import Flask, Response
 
-from worker.errors import LedgerUnavailable
+from worker.errors import LedgerDamaged, LedgerUnavailable
 from worker.ledger.decision_feed import CursorExpired
 from worker.web.api import (
     closings,
@@ -28,6 +28,7 @@ from worker.web.api.current import ApiRequest, current
 from worker.web.api.failed_tokens import Guard
 from worker.web.api.openapi import document, make_api
 from worker.web.api.problems import GONE, KINDS, TYPE, UNAVAILABLE, Problem
+from worker.web.damage_log import DamageLog
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -79,7 +80,7 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     api = make_api(app)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
-    _handle_errors(app)
+    _handle_errors(app, DamageLog(redis, settings.regions, backend.endpoints))
     description = document(api)
     _add_page(app, "/openapi.json", "application/json", json.dumps(description, indent=1).encode())
     titles = {TYPE + kind.slug: f"{kind.status.value} {kind.title}" for kind in KINDS}
@@ -90,12 +91,13 @@ def make_application(settings: Settings, redis: Redis, tokens: TokenFile) -> Fla
     return app
 
 
-def _handle_errors(app: Flask) -> None:
+def _handle_errors(app: Flask, damaged: DamageLog) -> None:
     def unavailable(error: LedgerUnavailable) -> Response:
-        del error
+        why = f"; {damaged.line(error)}" if isinstance(error, LedgerDamaged) else ""
         return Problem(
             UNAVAILABLE,
-            "a part of a batch may be accepted: send the request again, what was accepted changes nothing",
+            "a part of a batch may be accepted: send the request again, what was accepted changes nothing"
+            + why,
             headers={"Retry-After": str(UNAVAILABLE_RETRY_S)},
         ).response()
 

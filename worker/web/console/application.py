@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from worker.errors import LedgerUnavailable, RightMissing
+from worker.errors import LedgerDamaged, LedgerUnavailable, RightMissing
 from worker.web.api.current import ApiRequest
 from worker.web.console import access, rendering
 from worker.web.console.parts import Parts
@@ -25,6 +25,7 @@ from worker.web.console.screens import (
     quarantine,
     verifications,
 )
+from worker.web.damage_log import DamageLog
 
 if TYPE_CHECKING:
     from flask import Request, Response
@@ -110,13 +111,16 @@ def make_console(
     app.config |= {"PROPAGATE_EXCEPTIONS": False, "PROVIDE_AUTOMATIC_OPTIONS": False}
     # No redirect of the router: it would name the scheme http, also behind a proxy with TLS.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
-    Parts.of(settings, redis, users, ledgers, unread).attach(app.extensions)
+    known = Parts.of(settings, redis, users, ledgers, unread)
+    known.attach(app.extensions)
     rendering.set_up(app)
     app.before_request(access.admit)
     for blueprint in _SCREENS:
         app.register_blueprint(blueprint, url_prefix=ROOT)
     if settings.console_evidence:
         app.register_blueprint(evidence.blueprint, url_prefix=ROOT)
+    damaged = DamageLog(redis, settings.regions, known.endpoints)
+    app.register_error_handler(LedgerDamaged, lambda error: _damaged(damaged.line(error)))
     app.register_error_handler(LedgerUnavailable, _unavailable)
     app.register_error_handler(TooMany, _busy)
     app.register_error_handler(HTTPException, _failed)
@@ -132,7 +136,7 @@ def _unavailable(error: LedgerUnavailable) -> Response:
             "error.html",
             HTTPStatus.SERVICE_UNAVAILABLE,
             title="The account of this server lacks a right on Redis",
-            text=f"{_sentence(error)}.{_RIGHTLESS if is_read else f' {_UNCERTAIN}'}",
+            text=f"{_sentence(str(error))}.{_RIGHTLESS if is_read else f' {_UNCERTAIN}'}",
             again_s=None,
         )
     return rendering.page(
@@ -144,6 +148,17 @@ def _unavailable(error: LedgerUnavailable) -> Response:
     )
 
 
+def _damaged(line: str) -> Response:
+    is_read = request.method in {"GET", "HEAD"}
+    return rendering.page(
+        "error.html",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        title="The ledger in Redis is damaged",
+        text=f"{_sentence(line)}.{_RIGHTLESS if is_read else f' {_UNCERTAIN}'}",
+        again_s=None,
+    )
+
+
 def _back() -> str | None:
     """The first page of the screen that failed. None: it is that page that failed, without a filter."""
     view = f"{request.blueprint}.show"
@@ -151,8 +166,7 @@ def _back() -> str | None:
     return view if view in current_app.view_functions and not is_itself else None
 
 
-def _sentence(error: RightMissing) -> str:
-    said = str(error)
+def _sentence(said: str) -> str:
     return said[0].upper() + said[1:]
 
 

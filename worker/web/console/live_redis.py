@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from worker.errors import LedgerUnavailable, RightMissing
+from worker.errors import LedgerDamaged, LedgerUnavailable, RightMissing
 from worker.web.api.gate import Gate
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LiveRedis:
             raise LedgerUnavailable("too many open pages ask Redis at this moment")
         try:
             answer = question()
-        except RightMissing:
+        except (RightMissing, LedgerDamaged):
             # Redis answers.
             raise
         except LedgerUnavailable:

