@@ -49,7 +49,8 @@ def script(
         "LASTING": lasting,
     }
     return subprocess.Popen(
-        ["bash", ".ci/run"],
+        # bash cannot handle a signal that is ignored when it starts, as below `nohup`.
+        ["env", "--default-signal", "bash", ".ci/run"],
         cwd=folder,
         env=environment,
         start_new_session=True,
