@@ -267,8 +267,8 @@ def test_without_redis_every_request_is_told_to_come_back(tmp_path: Path) -> Non
 
 
 def test_a_bug_is_a_problem_and_its_traceback_is_in_the_log_alone(web: Web, redis: Redis) -> None:
-    """No process of ours writes a stage that does not exist."""
-    redis.hset("ekyc:{ph}:v:broken", mapping={"s": "nowhere", "e": "1"})
+    """No process of ours writes a decision that is no JSON."""
+    redis.hset("ekyc:{ph}:v:broken", mapping={"s": "done", "e": "1", "d": "{"})
     answer = web.get("/v1/verifications/ph/broken")
     assert (answer.status, slug(answer)) == (500, "internal-error")
     assert "Traceback" not in answer.raw.decode()
