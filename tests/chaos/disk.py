@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Far more than the evidence of a run needs.
 SIZE_MB: Final = 256
+
+#: Constants of renameat2(2).
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 
 _BLOCK: Final = bytes(1024 * 1024)
 
@@ -35,15 +40,18 @@ class Disk:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Replace the evidence's folder by a plain file, so that nothing in it can be read or written."""
+        """Replace the evidence's folder by a plain file, so that nothing in it can be read or written.
+
+        At no moment is there nothing: a worker that looks just then would find an empty store.
+        """
         away = self._root / "evidence.away"
-        self.evidence.rename(away)
-        self.evidence.touch()
+        away.touch()
+        _exchange(self.evidence, away)
         try:
             yield
         finally:
-            self.evidence.unlink()
-            away.rename(self.evidence)
+            _exchange(self.evidence, away)
+            away.unlink()
 
     @contextmanager
     def full(self) -> Iterator[None]:
@@ -69,6 +77,14 @@ class Disk:
         self.mounted = False
         self._root.rmdir()
         copy.rename(self._root)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two names in one step: renameat2(2), which Python does not have."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one))
 
 
 def _mount(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -233,6 +234,34 @@ def test_a_place_that_is_lost_later_is_told_in_one_line(evidence: Evidence, root
         assert "\n" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.retry
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_what_is_not_seen_while_the_place_is_away_is_not_gone(
+    evidence: Evidence, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    """The place changes just after the first look at it: its disk is mounted again, or a file takes its name."""
+    one = evidence.of(REGION, ID)
+    one.keep_answer(b"{}")
+    away = root.rename(tmp_path / "away")
+    scandir = os.scandir
+
+    def first_look(path: str) -> object:
+        monkeypatch.setattr(os, "scandir", scandir)
+        try:
+            return scandir(path)
+        finally:
+            if comes_back:
+                away.rename(root)
+            else:
+                root.write_text("in the way")
+
+    monkeypatch.setattr(os, "scandir", first_look)
+    if comes_back:
+        assert [file.name for file in one.files()] == ["answer.json"]
+    else:
+        with pytest.raises(EvidenceUnavailable, match="not a directory"):
+            one.files()
 
 
 def test_a_check_finds_a_place_that_is_gone(evidence: Evidence, root: Path) -> None:

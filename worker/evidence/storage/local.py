@@ -161,7 +161,7 @@ class LocalFolder(Backend):
             try:
                 return self._durability.run(_read, f"{self._root}/{path}")
             except FileNotFoundError:
-                self._durability.run(os.stat, self._root)  # raises if the root is gone, not only the file
+                self._check_root()
                 return None
 
     def remove(self, path: str) -> None:
@@ -175,7 +175,9 @@ class LocalFolder(Backend):
         with clear("listed", self.url):
             found = self._durability.run(tuple, self._found(folder))
             if not found:
-                self._durability.run(os.stat, self._root)
+                self._check_root()
+                # The root may have come back between the two, such as a disk that is mounted again.
+                found = self._durability.run(tuple, self._found(folder))
             yield from found
 
     def walk(self, folder: str, after: str = "") -> Iterator[Found]:
@@ -190,8 +192,13 @@ class LocalFolder(Backend):
         with clear("listed", self.url):
             found = self._durability.run(self._names, folder)
             if not found:
-                self._durability.run(os.stat, self._root)
+                self._check_root()
+                found = self._durability.run(self._names, folder)
             yield from found
+
+    def _check_root(self) -> None:
+        """Raise ``OSError`` if the root is gone or no folder: then what was not found in it may still exist."""
+        self._durability.run(os.stat, f"{self._root}/")
 
     def _names(self, folder: str) -> Sequence[str]:
         with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
