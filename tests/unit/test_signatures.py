@@ -112,10 +112,11 @@ def test_v1a_signs_id_timestamp_and_body() -> None:
 def test_each_secret_and_key_signs_in_its_order() -> None:
     secrets = [signatures.new_secret() for _ in range(2)]
     keys = [signatures.new_private_key() for _ in range(2)]
-    signed = Signer(secrets=secrets, private_keys=keys).headers("msg_1", now(), BODY)
+    at = now()
+    signed = Signer(secrets=secrets, private_keys=keys).headers("msg_1", at, BODY)
     alone = [
-        *(Signer(secrets=[secret]).headers("msg_1", now(), BODY)[SIGNATURE] for secret in secrets),
-        *(Signer(private_keys=[key]).headers("msg_1", now(), BODY)[SIGNATURE] for key in keys),
+        *(Signer(secrets=[secret]).headers("msg_1", at, BODY)[SIGNATURE] for secret in secrets),
+        *(Signer(private_keys=[key]).headers("msg_1", at, BODY)[SIGNATURE] for key in keys),
     ]
     assert signed[SIGNATURE] == " ".join(alone)
     for secret in secrets:

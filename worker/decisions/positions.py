@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 #: Keys of tables and positions in arrays, from the top of the file.
 Path: TypeAlias = tuple[str | int, ...]
 
-#: Possessive quantifiers: no text is scanned twice. After a string without an end, the rest of the text is one token.
+#: Possessive quantifiers of one character, and branches that exclude each other: no text is scanned twice. After a
+#: string without an end, the rest of the text is one token.
 _TOKEN: Final = re.compile(
     r'''
     (?P<space>[ \t\r]++)
   | (?P<newline>\n)
   | (?P<comment>\#[^\n]*+)
-  | (?P<string>"""(?:[^"\\]|\\.|"(?!""))*+"{3,5} | \'\'\'(?:[^\']|\'(?!\'\'))*+\'{3,5}
-       | "(?:[^"\\\n]|\\.)*+" | \'[^\'\n]*+\')
+  | (?P<string>"""(?:[^"\\]|\\.|"(?!""))*"{3,5} | \'\'\'(?:[^\']|\'(?!\'\'))*\'{3,5}
+       | "(?:[^"\\\n]|\\.)*" | \'[^\'\n]*+\')
   | (?P<broken>["\'].*+)
   | (?P<mark>[\[\]{}=,.])
   | (?P<bare>[^\s\[\]{}=,.\#"\']++)

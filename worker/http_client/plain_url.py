@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 #: Unreserved characters, and delimiters without a meaning of their own in a path; percent-encoded bytes that are not
 #: unreserved characters or control characters, with capital letters.
-_CHARACTERS: Final = r"[\w.~!$&'()*+,;=:@-]++|%(?:2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F])"
+_CHARACTERS: Final = r"[\w.~!$&'(*+),;=:@-]++|%(?:2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]|[89A-F][0-9A-F])"
 
 #: 1 to 65535.
 _PORT: Final = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))"
@@ -19,9 +19,9 @@ _PORT: Final = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2
 #: No user, no fragment, no other host than a lower-case name or an IPv4 address, and no segment that begins with a dot.
 _PLAIN: Final = re.compile(
     r"(?P<scheme>https?)://"
-    rf"(?P<netloc>(?P<host>[a-z0-9-]++(?:\.[a-z0-9-]++)*+)(?::(?P<port>{_PORT}))?)"
-    rf"(?:/(?!\.)(?:{_CHARACTERS})*+)++"
-    rf"(?:\?(?:{_CHARACTERS}|[/?])++)?",
+    rf"(?P<netloc>(?P<host>[a-z0-9-]++(?:\.[a-z0-9-]++)*)(?::(?P<port>{_PORT}))?)"
+    rf"(?:/(?!\.)(?:{_CHARACTERS})*)+"
+    rf"(?:\?(?:{_CHARACTERS}|[/?])+)?",
     re.ASCII,
 )
 
