@@ -94,8 +94,8 @@ def test_a_busy_queue_is_asked_about_ever_more_rarely(redis: Redis, redis_url: s
         assert not thread.claims
         redis.delete(queue)
         until(lambda: thread.claims, "it claims")
-        redis.lpush(queue, "a batch")
         before = len(thread.waits)
+        redis.lpush(queue, "a batch")
         until(lambda: longest_s in thread.waits[before:], "the queue is busy again")
         assert first_s in thread.waits[before:]
 
