@@ -135,7 +135,7 @@ def test_a_plan_that_a_stranger_put_beside_an_ended_erasure_is_removed(world: Lo
 
 
 def test_an_erasure_that_was_killed_before_its_plan_is_shown_and_not_continued(world: LoggedEvidence) -> None:
-    """Only the ledger knows of it, which proves nothing: whoever can write Redis could have evidence erased."""
+    """Only the ledger knows of it, which proves nothing: a program that writes to Redis could have evidence erased."""
     die_after(world, "mark")
     assert surveyed(world).over == []
     assert list(sweep(eraser(world), RULES, surveyed(world).over, who="ben")) == []
@@ -181,7 +181,7 @@ def test_a_legal_hold_stops_what_a_killed_erasure_has_planned(world: LoggedEvide
 
 
 def test_what_is_no_id_is_counted_and_not_named(world: LoggedEvidence) -> None:
-    """Whoever can write Redis must not have a person type a command."""
+    """A program that writes to Redis must not have a person type a command."""
     world.redis.zadd(f"ekyc:{{{REGION}}}:erasing", {"a; rm -rf x": 1, ID: 2})
     assert begun(world) == ((ID,), 2)
 
