@@ -16,12 +16,11 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Writes its arguments down. The checks, and one part, start a process of their own, and wait for it.
+#: Writes its arguments down. The checks start a process of their own, and wait for it.
 MAKE: Final = """#!/bin/sh
 echo "$*" >>calls
 case "$*" in
     *lint*) sleep "$CHECKS_S" & echo $! >child; wait ;;
-    *"$LASTING"*) sleep 300 & echo $! >lasting; wait ;;
 esac
 case "$*" in *"$FAILING"*) exit 2 ;; esac
 """
@@ -38,19 +37,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def script(
-    folder: Path, failing: str = "nothing", *, checks_s: int = 0, lasting: str = "nothing"
-) -> subprocess.Popen[str]:
+def script(folder: Path, failing: str = "nothing", *, checks_s: int = 0) -> subprocess.Popen[str]:
     environment = {
         "PATH": f"{folder}/bin:{os.environ['PATH']}",
         "TMPDIR": f"{folder}/temporary",
         "CHECKS_S": str(checks_s),
         "FAILING": failing,
-        "LASTING": lasting,
     }
     return subprocess.Popen(
-        # bash cannot handle a signal that is ignored when it starts, as below `nohup`.
-        ["env", "--default-signal", "bash", ".ci/run"],
+        ["bash", ".ci/run"],
         cwd=folder,
         env=environment,
         start_new_session=True,
@@ -82,27 +77,6 @@ def test_ctrl_c_ends_what_runs_in_the_background_with_its_children(folder: Path)
         run.communicate(timeout=60)
         assert run.returncode != 0
         until(lambda: not is_running(child), "the children of the checks have ended")
-    finally:
-        if is_running(child):
-            os.kill(child, signal.SIGKILL)
-    assert list((folder / "temporary").iterdir()) == []
-
-
-@pytest.mark.parametrize("lasting", ["docs.stamp", "test-all"])
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_ends_the_part_that_runs_with_its_children(
-    folder: Path, lasting: str, kind: signal.Signals
-) -> None:
-    """A runner that ends a job signals the script alone; a terminal signals all of its process group."""
-    run = script(folder, lasting=lasting)
-    child = int(
-        until(lambda: (folder / "lasting").exists() and (folder / "lasting").read_text(), "the part runs")
-    )
-    try:
-        os.kill(run.pid, kind)
-        run.communicate(timeout=60)
-        assert run.returncode == -kind
-        until(lambda: not is_running(child), "the children of the part have ended")
     finally:
         if is_running(child):
             os.kill(child, signal.SIGKILL)
