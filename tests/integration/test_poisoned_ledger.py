@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +13,11 @@ from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
 from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
 from worker.ledger.moments import rfc3339
 from worker.ledger.stats import Stats
+from worker.ledger.transitions import Trip
 from worker.runtime.hold_log import HoldLog
 from worker.testing import LocalFleet
 
@@ -189,3 +192,32 @@ def test_a_hold_that_is_none_stops_no_claim(redis: Redis, ledger: Ledger, plante
     ledger.resume("ph")
     redis.delete("ekyc:{ph}:health")
     assert claim.batches or ledger.claim("ph", limit=1).batches
+
+
+PLANTED = ["x", "", "1.5", "nan", "inf", "-inf", "1e300", "9" * 400, "9223372036854775807"]
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_number_of_a_region_that_is_none_stops_nobody(redis: Redis, ledger: Ledger, planted: str) -> None:
+    redis.hset(f"{PH}clock", mapping=dict.fromkeys(("ahead", "seen"), planted))
+    redis.hset(f"{PH}log", mapping=dict.fromkeys(("queued", "logged", "skipped", "size"), planted))
+    redis.hset(f"{PH}alarm", "at", planted)
+    redis.hset(f"{PH}failing_since", "VENDOR_DOWN", planted)
+    for key in ("tat", "suspect"):
+        redis.set(f"{PH}{key}", planted)
+    names = ("a", "b")
+    assert ledger.enqueue([EnqueueRequest(each, "ph") for each in names]) == [True, True]
+    (batch,) = Ledger(redis, rate=1000.0).claim("ph", limit=2).batches
+    redis.hset(f"{PH}v:a", "starts", planted)
+    loaded = ledger.load(batch)
+    redis.hset(f"{PH}v:a", "starts", planted)
+    vendor_down = Trip(1, 1, 1, "VENDOR_DOWN")
+    writes = [replace(transitions.release(each), trip=vendor_down) for each in loaded]
+    assert [each.written for each in ledger.record(batch, writes)] == [True, True]
+    queue = EvidenceLogQueue(redis)
+    assert queue.add("ph", names) == 2
+    waits = queue.pending("ph", 10)
+    assert [each.signature_id for each in waits] == list(names)
+    ledger.resume("ph")
+    assert ledger.claim("ph", limit=2).batches

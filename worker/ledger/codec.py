@@ -23,7 +23,7 @@ _COUNTS: Final = re.compile(r"\|([0-9]{1,15})\|([0-9]{1,15})\|([0-9]{1,15})\|([0
 
 #: A number of the ledger. The largest are moments, in ms, of the year 9999 at most: `LATEST` in ``lua/common.lua``.
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
-_LATEST: Final = 253_402_300_799_999
+LATEST: Final = 253_402_300_799_999
 
 #: A counter of a hash: Redis counts in 64 bits.
 _COUNT: Final = re.compile(rb"-?[0-9]{1,18}")
@@ -128,12 +128,12 @@ def moment(raw: bytes | float | None) -> int:
         at_ms = float(raw or 0)
     except ValueError:
         return 0
-    return int(min(at_ms, _LATEST)) if at_ms > 0 else 0
+    return int(min(at_ms, LATEST)) if at_ms > 0 else 0
 
 
 def _number(raw: bytes) -> int:
     number = int(raw) if _NUMBER.fullmatch(raw) else 0
-    return number if number <= _LATEST else 0
+    return number if number <= LATEST else 0
 
 
 def text(raw: bytes) -> str:
@@ -170,5 +170,5 @@ def _events(lines: Sequence[bytes], kind: str) -> list[Event]:
         events.append(replace(each, detail=detail, worker=worker))
         if gone:
             within_s = (last_ms - first_ms) / 1000
-            left_out = [Event(min(first_ms, _LATEST), "left_out", f"{kind} x{gone} within {within_s:.3f} s")]
+            left_out = [Event(min(first_ms, LATEST), "left_out", f"{kind} x{gone} within {within_s:.3f} s")]
     return left_out + events

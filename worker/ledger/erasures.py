@@ -146,6 +146,11 @@ class Erasures:
         # A person types them.
         return Begun(tuple(each for each in ids if SIGNATURE_ID.fullmatch(each)), count)
 
+    def unended(self, regions: Iterable[str]) -> dict[str, Begun]:
+        """Return by region the erasures that have begun and not ended, without the regions that have none."""
+        begun = {region: self.begun(region) for region in regions}
+        return {region: each for region, each in begun.items() if each.count}
+
     def finish(self, region: str, signature_id: str) -> None:
         """Let the mark expire after the retention: the erasure has ended."""
         self._scripts.call("erased", region, signature_id, self._retention_ms)

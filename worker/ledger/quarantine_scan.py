@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 #: Verifications that one call looks at: the fleet waits for it a few milliseconds.
 SLICE: Final = 500
 
-#: A time after all others.
-_LATEST_MS: Final = 253_402_300_799_999
-
 
 @dataclass(frozen=True, slots=True)
 class Sought:
@@ -30,7 +27,7 @@ class Sought:
     regions: tuple[str, ...]
     reason: str = ""
     since_ms: int = 0
-    until_ms: int = _LATEST_MS
+    until_ms: int = codec.LATEST
 
     def until(self, at_ms: int) -> Sought:
         """Return the filter without what was put into quarantine after `at_ms`."""

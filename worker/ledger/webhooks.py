@@ -625,8 +625,8 @@ def _delivery(
         type=fields[b"type"].decode(),
         body=fields[b"body"].decode(),
         state=State(fields[b"state"].decode()),
-        created_at_ms=int(fields[b"at"]),
-        tries=int(fields.get(b"tries", 0)),
+        created_at_ms=codec.moment(fields[b"at"]),
+        tries=_number(fields, b"tries") or 0,
         first_try_at_ms=_number(fields, b"first"),
         last_try_at_ms=_number(fields, b"last"),
         fault=fault.decode() if fault else None,
@@ -673,9 +673,10 @@ def _answer(line: bytes) -> Answer | None:
 def _number(fields: Mapping[bytes, bytes], name: bytes) -> int | None:
     """Return a number; None: there is none, or no script wrote it, which must not hide the others."""
     try:
-        return int(float(fields[name]))
-    except (KeyError, ValueError, OverflowError):
+        number = float(fields[name])
+    except (KeyError, ValueError):
         return None
+    return int(number) if abs(number) <= codec.LATEST else None
 
 
 def _text(fields: Mapping[bytes, bytes], name: bytes) -> str | None:

@@ -25,8 +25,7 @@ def check_erasures(settings: Settings) -> Iterator[Finding]:
     If Redis does not answer, `check_ledger` reports that.
     """
     with suppress(LedgerUnavailable), connect(settings.redis_url) as redis:
-        begun = {region: Erasures(redis).begun(region) for region in settings.regions}
-        found = {region: each for region, each in begun.items() if each.count}
+        found = Erasures(redis).unended(settings.regions)
         for region, each in found.items():
             yield Finding(_NAME, Level.WARNING, begun_text(region, each), begun_todo(region, each))
         if not found:

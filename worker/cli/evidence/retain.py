@@ -29,8 +29,6 @@ from worker.settings import current
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from redis import Redis
-
     from worker.ledger.erasures import Begun
     from worker.policy.retention import Retention
     from worker.records.retention import Kept, Survey, Swept
@@ -134,7 +132,7 @@ def retain(  # noqa: PLR0913 - one an option
         raise InvalidInput("--closed needs the IDs whose relationship ended")
     regions = (region,) if region else settings.regions
     with connect(settings.redis_url) as redis:
-        begun = _begun(redis, regions)
+        begun = Erasures(redis).unended(regions)
     reporter = Reporter("reading")
     try:
         found = retention.survey(evidence, rules, regions, datetime.now(UTC), reporter.advance)
@@ -209,12 +207,6 @@ def _line(each: Kept) -> str:
     return f"{name} ({decision}, {each.rule}) is {until_text(each)}"
 
 
-def _begun(redis: Redis, regions: Sequence[str]) -> dict[str, Begun]:
-    """Return by region the erasures that have begun and not ended."""
-    found = {region: Erasures(redis).begun(region) for region in regions}
-    return {region: each for region, each in found.items() if each.count}
-
-
 def _show_survey(found: Survey, begun: Mapping[str, Begun], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_survey_members(found, begun)))
@@ -284,7 +276,7 @@ def _sweep(  # noqa: PLR0913 - one an option
             raise
         finally:
             reporter.close()
-        begun = _begun(redis, regions)
+        begun = Erasures(redis).unended(regions)
     _show_swept(found, swept, begun, as_json=as_json)
     return 1 if swept.refused or found.unreadable or begun else 0
 

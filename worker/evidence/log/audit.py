@@ -510,12 +510,15 @@ class Audit:
         return self._compared(signature_id)
 
     def _compared(self, signature_id: str) -> list[Finding]:
+        return self._unless_unread(self._compare_once, signature_id)
+
+    def _unless_unread(self, compare: Callable[[str], Iterable[Finding]], signature_id: str) -> list[Finding]:
+        """Return what a comparison found. One object that cannot be read is a finding, and stops no other."""
         try:
-            return self._compare_once(signature_id)
+            return list(compare(signature_id))
         except EvidenceKeyUnknown:
             raise
         except EvidenceUnavailable as error:
-            # One object that cannot be read must not stop the others.
             self._evidence.check_answers()
             said = f"cannot be opened: {error}"
             return [self._finding(Kind.CHANGED, self._folder(signature_id), said, signature_id)]
@@ -653,7 +656,7 @@ class Audit:
         newer = self._newer_ids()
         for signature_id in ended:
             if signature_id not in newer:
-                self._report.findings += self._unlogged_or_unread(signature_id)
+                self._report.findings += self._unless_unread(self._unlogged, signature_id)
 
     def _check_unproved(self, signature_id: str) -> None:
         """Say why one that was asked for has no entry, or that nothing of it is there."""
@@ -673,16 +676,6 @@ class Audit:
             why = "has no entry, and the ledger was not asked whether it waits for one"
         said = why or "was logged or erased meanwhile: verify it again"
         self._report.unproved.append(Unproved(self._files.region, signature_id, said))
-
-    def _unlogged_or_unread(self, signature_id: str) -> list[Finding]:
-        try:
-            return list(self._unlogged(signature_id))
-        except EvidenceKeyUnknown:
-            raise
-        except EvidenceUnavailable as error:
-            self._evidence.check_answers()
-            said = f"cannot be opened: {error}"
-            return [self._finding(Kind.CHANGED, self._folder(signature_id), said, signature_id)]
 
     def _unlogged(self, signature_id: str) -> Iterator[Finding]:
         """Yield what is wrong with a verification that has ended without an entry."""

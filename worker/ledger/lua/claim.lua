@@ -54,7 +54,7 @@ for _, id in ipairs(ended) do
   end_probe(id)
   local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
   if is_taken_at(seen[1]) then
-    local starts = tonumber(seen[2]) or 0
+    local starts = number_of(seen[2]) or 0
     -- Empty if its message was lost or is not read yet.
     local worker = string.match(seen[4] or '', '^[^/]*/[^/]*/(.*)$') or ''
     if starts >= SUSPECT then
@@ -186,7 +186,7 @@ local function take(stage, most)
     end
     local going, suspects, starts = {}, {}, {}
     for _, id in ipairs(ids) do
-      starts[id] = tonumber(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
+      starts[id] = number_of(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
       local list = starts[id] < SUSPECT and going or suspects
       list[#list + 1] = id
     end
@@ -217,7 +217,7 @@ end
 
 -- While the breaker is half-open one verification at a time probes the vendor.
 local health = redis.call('HMGET', key('health'), 'trips', 'probe')
-local tripped, probing_until = tonumber(health[1]), tonumber(health[2]) or 0
+local tripped, probing_until = tonumber(health[1]), number_of(health[2]) or 0
 local on_hold_until, hold_ended = hold_until(now)
 local held = math.max(on_hold_until, tripped and probing_until > now and probing_until or 0)
 local free, next_permit = permits(rate, now)
@@ -302,7 +302,7 @@ if upcoming <= now then
 elseif upcoming < math.huge then
   -- One dispatcher wakes for it. The others sleep a little longer, in case that dispatcher dies.
   local alarm = redis.call('HMGET', key('alarm'), 'at', 'by')
-  local at = tonumber(alarm[1])
+  local at = number_of(alarm[1])
   if at and alarm[2] ~= dispatcher and at <= upcoming and at + grace > now then
     sleep = at + grace - now
   else

@@ -21,7 +21,7 @@ local function take_back(endpoint)
     local seen = redis.call('HMGET', delivery, 'starts', 'about')
     if seen[2] then
       add_to('webhook:lease_expired:' .. endpoint, 1)
-      if (tonumber(seen[1]) or 0) >= most_starts then
+      if (number_of(seen[1]) or 0) >= most_starts then
         fail_delivery(id, endpoint, seen[2], 'CRASHES_WORKERS', now)
         given_up[#given_up + 1] = { id, endpoint }
       else
@@ -64,14 +64,14 @@ for at = 8, #ARGV, 3 do
   local endpoint, limit, rate = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   take_back(endpoint)
   local state = redis.call('HMGET', key('endpoint:' .. endpoint), 'paused', 'held', 'window')
-  local held = tonumber(state[2]) or 0
+  local held = number_of(state[2]) or 0
   if not state[1] then
     if held > now then
       if first('due:webhook:' .. endpoint) then
         upcoming = math.min(upcoming, math.max(held, first('due:webhook:' .. endpoint)))
       end
     else
-      take(endpoint, limit, rate, tonumber(state[3]))
+      take(endpoint, limit, rate, number_of(state[3]) and math.floor(state[3]))
     end
   end
   upcoming = math.min(upcoming, first('leased:webhook:' .. endpoint) or math.huge)
@@ -84,7 +84,7 @@ if upcoming <= now then
 elseif upcoming < math.huge then
   -- One dispatcher wakes for it, as in `claim.lua`.
   local alarm = redis.call('HMGET', key('alarm:webhook'), 'at', 'by')
-  local at = tonumber(alarm[1])
+  local at = number_of(alarm[1])
   if at and alarm[2] ~= dispatcher and at <= upcoming and at + grace > now then
     sleep = at + grace - now
   else

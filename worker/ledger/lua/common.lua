@@ -132,16 +132,31 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Add to a counter of the region. One that is no number, or too large, was written by somebody else and starts over: it must
--- not stop the work that it counts.
-local function add_to(counter, by)
-  local answer = redis.pcall('HINCRBY', key('counts'), counter, by)
-  if type(answer) == 'table' and answer.err then
-    if not string.find(answer.err, 'integer') and not string.find(answer.err, 'overflow') then
-      error(answer)
-    end
-    redis.call('HSET', key('counts'), counter, by)
+-- The number that a text is; nil if it is none that a time or a count can be, such as `nan`: somebody else wrote it.
+local function number_of(text)
+  local number = tonumber(text)
+  if number and number > -1e15 and number < 1e15 then
+    return number
   end
+end
+
+-- Add to a number in a hash, and return the sum. One that is no number, or too large, was written by somebody else and starts
+-- over: it must not stop what it counts.
+local function increased(hash, field, by)
+  local sum = redis.pcall('HINCRBY', hash, field, by)
+  if type(sum) == 'number' then
+    return sum
+  end
+  if not string.find(sum.err, 'integer') and not string.find(sum.err, 'overflow') then
+    error(sum)
+  end
+  redis.call('HSET', hash, field, by)
+  return tonumber(by)
+end
+
+-- Add to a counter of the region.
+local function add_to(counter, by)
+  increased(key('counts'), counter, by)
 end
 
 -- The ledger's clock, and its value at a recent claim. It never goes back: if Redis's clock does, as after the promotion of
@@ -150,10 +165,10 @@ local function now_ms()
   local time = redis.call('TIME')
   local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', 'polling', 'archiving', 'routing')
   turns.polling, turns.archiving, turns.routing = clock[3] or nil, clock[4] or nil, clock[5] or nil
-  local seen = tonumber(clock[2]) or 0
+  local seen = number_of(clock[2]) or 0
   last_claim = seen
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-  local now = redis_ms + (tonumber(clock[1]) or 0)
+  local now = redis_ms + math.floor(number_of(clock[1]) or 0)
   if now < seen - JUMP_BACK then
     -- A Redis out of memory refuses this write; the next call tries it again.
     redis.pcall('HSET', key('clock'), 'ahead', digits(seen - redis_ms))
@@ -214,7 +229,7 @@ end
 
 -- Move back times that were written while the clock was ahead by `surplus`. Times that are due soon anyway stay.
 local function set_back(now, surplus)
-  redis.call('HINCRBY', key('clock'), 'ahead', digits(-surplus))
+  increased(key('clock'), 'ahead', digits(-surplus))
   local sets = { key('leased') }
   for _, stage in ipairs(STAGES) do
     for pipeline in in_turn(stage) do
@@ -475,7 +490,7 @@ end
 
 -- Make sure that a dispatcher is awake by `at`.
 local function wake_by(at, now)
-  local alarm = tonumber(redis.call('HGET', key('alarm'), 'at'))
+  local alarm = number_of(redis.call('HGET', key('alarm'), 'at'))
   if at <= now or not alarm or at < alarm then
     wake()
   end
@@ -515,7 +530,7 @@ end
 local function queue_for_log(id, now)
   local new = redis.call('ZADD', key('log:pending'), digits(now), id)
   if new == 1 then
-    redis.call('HINCRBY', key('log'), 'queued', 1)
+    increased(key('log'), 'queued', 1)
   end
   return new
 end
@@ -583,7 +598,7 @@ local function permits(rate, now, name)
   end
   local interval = 1000 / rate
   local slack = math.max(1, rate / 10) * interval
-  local arrival = math.max(tonumber(redis.call('GET', key(name or 'tat'))) or now, now)
+  local arrival = math.max(number_of(redis.call('GET', key(name or 'tat'))) or now, now)
   local free = math.floor((now + slack - arrival) / interval)
   return math.max(free, 0), math.ceil(arrival + interval - slack)
 end
@@ -591,7 +606,7 @@ end
 local function spend(rate, taken, now, name)
   if rate > 0 and taken > 0 then
     local interval = 1000 / rate
-    local arrival = math.max(tonumber(redis.call('GET', key(name or 'tat'))) or now, now) + taken * interval
+    local arrival = math.max(number_of(redis.call('GET', key(name or 'tat'))) or now, now) + taken * interval
     redis.call('SET', key(name or 'tat'), string.format('%.3f', arrival), 'PX', digits(arrival - now + 1000))
   end
 end
@@ -599,7 +614,7 @@ end
 -- Make a delivery due at `at`, and make sure that a dispatcher is awake by then.
 local function make_delivery_due(id, endpoint, at, now)
   redis.call('ZADD', key('due:webhook:' .. endpoint), digits(at), id)
-  local alarm = tonumber(redis.call('HGET', key('alarm:webhook'), 'at'))
+  local alarm = number_of(redis.call('HGET', key('alarm:webhook'), 'at'))
   if at <= now or not alarm or at < alarm then
     wake()
   end

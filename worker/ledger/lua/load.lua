@@ -5,7 +5,7 @@
 local batch, stage, lease, holder = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local now = watched_now_ms(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local held = stage == 'polling' and hold_until(now) or 0
-local ahead = math.floor(tonumber(redis.call('HGET', key('clock'), 'ahead')) or 0)
+local ahead = math.floor(number_of(redis.call('HGET', key('clock'), 'ahead')) or 0)
 local answer, leases = { { now, ahead } }, {}
 -- Whether the batch holds a verification, given its hash: read as a whole, because it is mostly returned as a whole.
 -- Returns its pipeline, its starts and the position of its holder.
@@ -14,7 +14,7 @@ local function read(flat)
   for at = 1, #flat, 2 do
     found[flat[at]] = at + 1
   end
-  local starts = tonumber(flat[found[Field.STARTS]]) or 0
+  local starts = number_of(flat[found[Field.STARTS]]) or 0
   if flat[found[Field.HOLDER]] == batch and flat[found[Field.STAGE]] == stage then
     return true, flat[found[Field.PIPELINE]], starts, found[Field.HOLDER]
   end

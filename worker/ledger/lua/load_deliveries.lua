@@ -5,7 +5,7 @@ local batch, endpoint, lease, holder = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV
 local now = now_ms()
 local answer, leases = { now }, {}
 local state = redis.call('HMGET', key('endpoint:' .. endpoint), 'paused', 'resumed')
-local resumed = tonumber(state[2]) or 0
+local resumed = number_of(state[2]) or 0
 for at = 5, #ARGV do
   local id = ARGV[at]
   local delivery = key('webhook:' .. id)
@@ -16,12 +16,12 @@ for at = 5, #ARGV do
       redis.call('ZREM', key('leased:webhook:' .. endpoint), id)
       redis.call('ZADD', key('due:webhook:' .. endpoint), digits(now), id)
     else
-      if (tonumber(seen[2]) or now) < resumed then
+      if (number_of(seen[2]) or now) < resumed then
         -- Its tries start over with the endpoint.
         redis.call('HDEL', delivery, 'first', 'tries')
       end
       redis.call('HSET', delivery, 'holder', holder)
-      redis.call('HINCRBY', delivery, 'starts', 1)
+      increased(delivery, 'starts', 1)
       leases[#leases + 1] = digits(now + lease)
       leases[#leases + 1] = id
       answer[#answer + 1] = { id, redis.call('HGETALL', delivery) }

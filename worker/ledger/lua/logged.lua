@@ -2,7 +2,7 @@
 -- Notes the newest commit of the region's log, and takes ids out of the queue. `logged`: 1 an entry was added for it, 0 the log
 -- had it already, or there is nothing to add. An id that was queued again since it was read, which has another score, stays.
 -- Returns how many it took out.
-if tonumber(ARGV[2]) > (tonumber(redis.call('HGET', key('log'), 'size')) or -1) then
+if tonumber(ARGV[2]) > (number_of(redis.call('HGET', key('log'), 'size')) or -1) then
   redis.call('HSET', key('log'), 'seq', ARGV[1], 'size', ARGV[2], 'root', ARGV[3])
 end
 local taken, counted = 0, { logged = 0, skipped = 0 }
@@ -16,7 +16,7 @@ for at = 4, #ARGV, 3 do
 end
 for word, by in pairs(counted) do
   if by > 0 then
-    redis.call('HINCRBY', key('log'), word, by)
+    increased(key('log'), word, by)
   end
 end
 return taken

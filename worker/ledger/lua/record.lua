@@ -70,7 +70,7 @@ end
 
 function place.back(write, pipeline)
   redis.call('HDEL', key('v:' .. write.id), Field.HOLDER)
-  if redis.call('HINCRBY', key('v:' .. write.id), Field.STARTS, -1) <= 0 then
+  if increased(key('v:' .. write.id), Field.STARTS, -1) <= 0 then
     redis.call('HDEL', key('v:' .. write.id), Field.STARTS)
   end
   due_at_end(write.id, joined_set(write.to, pipeline), now)
@@ -107,9 +107,9 @@ local function trip(id, by)
   redis.call('SADD', key('failing'), by.reason)
   redis.call('HSETNX', key('failing_since'), by.reason, digits(now))
   redis.call('SADD', key('failing:' .. by.reason), id)
-  local trips = tonumber(redis.call('HGET', key('health'), 'trips')) or 0
+  local trips = number_of(redis.call('HGET', key('health'), 'trips')) or 0
   if trips == 0 then
-    local lasts = now - tonumber(redis.call('HGET', key('failing_since'), by.reason))
+    local lasts = now - (number_of(redis.call('HGET', key('failing_since'), by.reason)) or now)
     if lasts < by.lasting_ms or redis.call('SCARD', key('failing:' .. by.reason)) < by.after then
       return 1
     end
@@ -218,7 +218,7 @@ for number, write in ipairs(cjson.decode(ARGV[6])) do
     if write.id == probe and write.place ~= 'same' then
       end_probe(write.id)
     end
-    if (tonumber(seen[2]) or 0) > SUSPECT then
+    if (number_of(seen[2]) or 0) > SUSPECT then
       local after = write.place == 'same' and still_suspect or no_longer_suspect
       after(write.id, lease)
     end

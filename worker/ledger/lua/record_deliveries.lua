@@ -18,7 +18,7 @@ local MOST_ANSWERS = 20
 local REMOVED_AT_ONCE = 100
 
 local function number(field)
-  return tonumber(redis.call('HGET', name, field)) or 0
+  return number_of(redis.call('HGET', name, field)) or 0
 end
 
 local function count(word)
@@ -29,10 +29,10 @@ end
 local function succeeded()
   local state = redis.call('HMGET', name, 'window', 'failures', 'trips')
   if state[1] then
-    if tonumber(state[1]) + 1 >= full then
+    if (number_of(state[1]) or 0) + 1 >= full then
       redis.call('HDEL', name, 'window')
     else
-      redis.call('HINCRBY', name, 'window', 1)
+      increased(name, 'window', 1)
     end
   end
   redis.call('HSET', name, 'success', digits(now))
@@ -57,13 +57,13 @@ end
 -- A failure of the endpoint, whatever the delivery. Returns whether it was paused for it.
 local function failed(outcome, tries, first)
   local before = number('held')
-  local failures = redis.call('HINCRBY', name, 'failures', 1)
+  local failures = increased(name, 'failures', 1)
   redis.call('HSETNX', name, 'failing', digits(now))
   if tries > number('worst') then
     redis.call('HSET', name, 'worst', tries)
   end
   if outcome.slow and now - number('slowed') >= SLOWED_EVERY then
-    local window = tonumber(redis.call('HGET', name, 'window')) or redis.call('ZCARD', leased) + 1
+    local window = number_of(redis.call('HGET', name, 'window')) or redis.call('ZCARD', leased) + 1
     redis.call('HSET', name, 'window', digits(math.max(1, math.floor(window / 2))), 'slowed', digits(now))
   end
   if outcome.hold_ms > 0 then
@@ -71,7 +71,7 @@ local function failed(outcome, tries, first)
   end
   if failures >= outcome.after and before <= now then
     -- Nothing arrives: from now on one delivery at a time, and ever fewer.
-    local trips = redis.call('HINCRBY', name, 'trips', 1)
+    local trips = increased(name, 'trips', 1)
     hold_until_at_least(now + math.min(outcome.longest_hold_ms, outcome.first_hold_ms * 2 ^ (trips - 1)))
     redis.call('HSET', name, 'window', 1)
   end
@@ -92,7 +92,7 @@ end
 local outcomes = {}
 
 function outcomes.back(outcome, delivery)
-  if redis.call('HINCRBY', delivery, 'starts', -1) <= 0 then
+  if increased(delivery, 'starts', -1) <= 0 then
     redis.call('HDEL', delivery, 'starts')
   end
   make_delivery_due(outcome.id, endpoint, now + outcome.in_ms, now)
@@ -101,7 +101,7 @@ end
 
 function outcomes.acknowledged(outcome, delivery, about)
   redis.call('HDEL', delivery, 'starts', 'fault')
-  redis.call('HINCRBY', delivery, 'tries', 1)
+  increased(delivery, 'tries', 1)
   redis.call('HSETNX', delivery, 'first', digits(now))
   redis.call('HSET', delivery, 'state', 'acknowledged', 'acknowledged', digits(now), 'last', digits(now))
   redis.call('PEXPIRE', delivery, digits(retention))
@@ -124,12 +124,12 @@ end
 
 function outcomes.failed(outcome, delivery, about)
   redis.call('HDEL', delivery, 'starts')
-  local tries = redis.call('HINCRBY', delivery, 'tries', 1)
+  local tries = increased(delivery, 'tries', 1)
   redis.call('HSETNX', delivery, 'first', digits(now))
   redis.call('HSET', delivery, 'fault', outcome.fault, 'last', digits(now))
   count('failed')
   add_to('webhook_fault:' .. outcome.fault, 1)
-  local first = tonumber(redis.call('HGET', delivery, 'first'))
+  local first = number_of(redis.call('HGET', delivery, 'first')) or now
   local paused_now = failed(outcome, tries, first)
   if tries >= most_tries and not redis.call('HGET', name, 'paused') then
     -- The endpoint takes others: it is this delivery that it does not take.
