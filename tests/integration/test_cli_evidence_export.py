@@ -400,6 +400,7 @@ def during_export(world: LoggedEvidence, act: Callable[[], object]) -> tuple[Exp
         lambda region, signature_id: world.evidence.lifecycle(region, signature_id).certificate(),
         lambda _: None,
         notes.append,
+        world.evidence.check_answers,
     )
     archive, done = b"", False
     for piece in built.pieces(iter([world.evidence.of(REGION, SECOND)]), lambda _: None, lambda _: None):

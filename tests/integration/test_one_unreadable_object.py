@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -60,6 +61,9 @@ def break_(folder: Path, name: str, how: str) -> None:
     file.unlink(missing_ok=True)
     if how == "damaged":
         file.write_bytes(b"[" * 100_000)
+    elif how == "bad block":
+        # To read its first byte is an input/output error.
+        file.symlink_to("/proc/self/mem")
     else:
         # Nobody can read a folder as a file, not even root, whom no permission stops.
         file.mkdir()
@@ -126,3 +130,52 @@ def test_a_store_that_is_away_is_one_line(ekyc: Ekyc, folder: Path) -> None:
         ended = ekyc("evidence", *command)
         assert (ended.code, len(ended.err_lines)) == (1, 1)
         assert "evidence cannot be read at" in ended.err
+
+
+@pytest.mark.parametrize("how", ["damaged", "bad block"])
+@pytest.mark.parametrize("name", ["key.json", "decision.json"])
+def test_a_list_by_decision_has_the_others(ekyc: Ekyc, folder: Path, name: str, how: str) -> None:
+    break_(folder, name, how)
+    listed = ekyc("evidence", "list", "--decision", "reject", "--json")
+    assert listed.code == 1
+    assert [json.loads(line)["signature_id"] for line in listed.out.splitlines()] == list(GOOD)
+    assert f"ph/{BAD}" in listed.err
+
+
+@pytest.mark.parametrize("how", ["damaged", "bad block"])
+@pytest.mark.parametrize("name", ["key.json", "decision.json"])
+def test_a_report_counts_the_others_and_the_one(ekyc: Ekyc, folder: Path, name: str, how: str) -> None:
+    break_(folder, name, how)
+    report = ekyc("report", "--month", "2016-01", "--json")
+    found = json.loads(report.out)
+    assert (report.code, found["decided"], found["evidence"]["unreadable"]) == (1, 2, 1)
+    assert f"ph/{BAD}: " in report.err
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("key.json", "damaged"),
+        ("key.json", "bad block"),
+        ("decision.json", "damaged"),
+        ("decision.json", "bad block"),
+        ("answer.json", "bad block"),
+    ],
+)
+def test_an_export_has_the_others(ekyc: Ekyc, folder: Path, tmp_path: Path, name: str, how: str) -> None:
+    break_(folder, name, how)
+    archive = tmp_path / "out.tar"
+    done = ekyc("evidence", "export", "--since", "30d", "--output", str(archive), "--why", "audit", "--json")
+    assert done.out, done.err
+    found = json.loads(done.out)
+    assert (done.code, found["exported"], found["damaged"]) == (1, 2, 1)
+    assert f"ph/{BAD}/" in done.err
+    with tarfile.open(archive) as tar:
+        names = set(tar.getnames())
+        member = tar.extractfile(f"ph/{BAD}/export.json")
+        assert member
+        about = json.load(member)
+    assert {f"ph/{each}/decision.json" for each in GOOD} <= names
+    assert [each["name"] for each in about["damaged"]] == (
+        [name] if name != "key.json" else ["answer.json", "decision.json"]
+    )

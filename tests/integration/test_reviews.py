@@ -389,7 +389,12 @@ def test_an_export_has_the_reviews_and_says_that_nothing_proves_them(
 ) -> None:
     desk.take(one, review())
     export = Export(
-        Lacks(keys=False, log=True), None, lambda _r, _i: None, lambda _v: None, lambda _line: None
+        Lacks(keys=False, log=True),
+        None,
+        lambda _r, _i: None,
+        lambda _v: None,
+        lambda _line: None,
+        lambda: None,
     )
     raw = b"".join(export.pieces([one], lambda _ones: None, lambda _count: None))
     with tarfile.open(fileobj=io.BytesIO(raw)) as archive:

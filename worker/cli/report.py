@@ -188,7 +188,7 @@ def _read(
             nonlocal faults
             faults += 1
             if faults <= NAMED:
-                reporter.say(f"not read: {unread.error}")
+                reporter.say(f"not read: {unread.region}/{unread.signature_id}: {unread.error}")
 
         logs = (
             {region: LogComparison(RegionLog(evidence.backend, region, keys)) for region in regions}

@@ -22,7 +22,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from schemas.errors import SchemaError
-from worker.errors import EvidenceConflict, EvidenceErased
+from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, EvidenceUnavailable
 from worker.evidence import paths
 from worker.evidence.decision_record import load_record
 from worker.evidence.keys import Tombstone
@@ -55,7 +55,7 @@ class State(StrEnum):
     EXPORTED = "exported"
     #: Nothing: it was erased; or the files that were read before it was erased during the export.
     ERASED = "erased"
-    #: A file does not open, cannot be parsed, or is gone.
+    #: A file cannot be read, does not open, cannot be parsed, or is gone.
     DAMAGED = "damaged"
 
 
@@ -103,6 +103,7 @@ class Export:
         certificate: returns the certificate of an erasure, by region and id; None: there is none.
         table: returns the text of a decision table by its version; None: it is not at hand.
         note: called with each fault, as a line for people.
+        check_answers: raises ``EvidenceUnavailable`` if the store is away.
     """
 
     lacks: Lacks
@@ -110,6 +111,7 @@ class Export:
     certificate: Callable[[str, str], str | None]
     table: Callable[[str], str | None]
     note: Callable[[str], None]
+    check_answers: Callable[[], None]
     #: How many verifications are in which state.
     counts: Counter[State] = field(default_factory=Counter)
     _tables: dict[str, bool] = field(default_factory=dict)
@@ -162,7 +164,7 @@ class Export:
             state = State.ERASED
         for name in names:
             try:
-                body = _read(evidence, name)
+                body = self._body(evidence, name)
             except EvidenceErased:
                 state, members = State.ERASED, {}
                 break
@@ -190,6 +192,16 @@ class Export:
         self.counts[state] += 1
         about["state"] = state.value
         yield from tar.member(f"{folder}/export.json", _json(about))
+
+    def _body(self, evidence: VerificationEvidence, name: str) -> bytes:
+        try:
+            return _read(evidence, name)
+        except EvidenceKeyUnknown:
+            raise
+        except EvidenceUnavailable as error:
+            # One object that cannot be read must not stop the others.
+            self.check_answers()
+            raise EvidenceConflict("unreadable", str(error)) from None
 
     def _names(self, evidence: VerificationEvidence, about: dict[str, Any]) -> list[str]:
         names = [file.name for file in evidence.files() if file.name not in _OURS]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import EvidenceConflict, LogDamaged
+from worker.errors import EvidenceConflict, EvidenceKeyUnknown, EvidenceUnavailable, LogDamaged
 from worker.evidence.log.checkpoint import Checkpoint, Proof
 from worker.evidence.log.commits import CHECKPOINT, RegionLog
 from worker.evidence.log.leaf_indexes import LeafIndexes
@@ -46,9 +46,11 @@ class LogProofs:
         try:
             indexes = self._indexes.setdefault(region, LeafIndexes(log))
             found = proofs_of(log, self._evidence, signature_ids, indexes)
-        except LogDamaged:
+        except (LogDamaged, EvidenceKeyUnknown):
             raise
-        except EvidenceConflict:
+        except (EvidenceConflict, EvidenceUnavailable) as error:
+            if isinstance(error, EvidenceUnavailable):
+                self._evidence.check_answers()
             # Damaged evidence has no proof, and the rest still has.
             if len(signature_ids) == 1:
                 return {}

@@ -163,6 +163,7 @@ def _export(evidence: Evidence, settings: Settings) -> Export:
         certificate=lambda region, signature_id: evidence.lifecycle(region, signature_id).certificate(),
         table=_tables(evidence, settings),
         note=lambda line: click.echo(f"ekyc: {line}", err=True),
+        check_answers=evidence.check_answers,
     )
 
 

@@ -11,7 +11,13 @@ import click
 from worker.cli.evidence.selection import regions_of, since_option, until_option
 from worker.cli.options import regions_option
 from worker.enqueue_request import SIGNATURE_ID, canonical_region
-from worker.errors import EvidenceConflict, EvidenceErased, EvidenceKeyUnknown, InvalidInput
+from worker.errors import (
+    EvidenceConflict,
+    EvidenceErased,
+    EvidenceKeyUnknown,
+    EvidenceUnavailable,
+    InvalidInput,
+)
 from worker.evidence.store import Evidence
 from worker.ledger.moments import rfc3339
 from worker.records.listing import Kept, Listed, Period, listed
@@ -102,7 +108,7 @@ def list_(  # noqa: PLR0913 - one an option
         one
         for one in listed(evidence, regions, Period(since, until), after)
         if (state is None or one.state.value == state)
-        and (decision is None or _decision(one, faults) == decision)
+        and (decision is None or _decision(evidence, one, faults) == decision)
     )
     last = None
     for one in islice(wanted, limit or None):
@@ -117,16 +123,19 @@ def list_(  # noqa: PLR0913 - one an option
     ctx.exit(1 if faults else 0)
 
 
-def _decision(one: Listed, faults: list[str]) -> str | None:
+def _decision(evidence: Evidence, one: Listed, faults: list[str]) -> str | None:
     """Return the decision of a verification; None: there is none, or its record cannot be opened."""
     try:
         record = one.evidence.decision()
     except EvidenceErased:
         return None
-    except (EvidenceConflict, EvidenceKeyUnknown) as error:
+    except (EvidenceConflict, EvidenceUnavailable) as error:
         if isinstance(error, EvidenceKeyUnknown) and not one.evidence.keys.are_on:
             raise
-        click.echo(f"ekyc: {error}", err=True)
+        if isinstance(error, EvidenceUnavailable):
+            # One object that cannot be read must not stop the others.
+            evidence.check_answers()
+        click.echo(f"ekyc: {one.region}/{one.signature_id}: {error}", err=True)
         faults.append(error.cause)
         return None
     return record.decision.decision if record else None
