@@ -154,6 +154,8 @@ def _ensure(producer: Producer) -> None:
     broker = client.as_uri()
     if broker in _used_brokers and queues.is_gone(QUEUE, channel):
         _log.error("decision_queue_gone", queue=DECISION_QUEUE, why=_LOST)
+        # Once, also if it cannot be declared again.
+        _used_brokers.discard(broker)
     queues.ensure(QUEUE, channel)
     client.declared_entities.add(DECISION_QUEUE)
     _used_brokers.add(broker)

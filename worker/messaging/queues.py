@@ -38,6 +38,9 @@ _INEQUIVALENT: Final = re.compile(
     re.DOTALL,
 )
 
+#: Begins RabbitMQ's 404 for a queue that it does not know.
+_NO_QUEUE: Final = "NOT_FOUND - no queue "
+
 #: Fields of a queue that are not `x-` arguments.
 _FIELDS: Final = ("durable", "auto_delete", "exclusive")
 
@@ -89,14 +92,17 @@ def ensure(queue: Queue, channel: Any) -> None:
 
 
 def is_gone(queue: Queue, channel: Any) -> bool:
-    """Return whether RabbitMQ has no such queue. On Redis always false: there an empty queue has no key either."""
+    """Return whether RabbitMQ has no such queue. On Redis always false: there an empty queue has no key either.
+
+    A queue whose node is down, or that is being moved, gets the same code, and is not gone.
+    """
     if not _is_amqp(channel):
         return False
     with _channel(channel) as probe:
         try:
             probe.queue_declare(queue.name, passive=True)
-        except NotFound:
-            return True
+        except NotFound as error:
+            return _NO_QUEUE in (error.reply_text or "")
         except (AccessRefused, ResourceLocked):
             return False
     return False
