@@ -33,6 +33,9 @@ STRANGER: Final = Tombstone("2020-01-01T00:00:00Z", None)
 
 LATER: Final = datetime(2040, 1, 1, tzinfo=UTC)
 
+#: A time that no sweep sees: a file of a stranger can name it.
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 class Later(Erasures):
     """A ledger whose clock is that of a sweep years later."""
@@ -159,14 +162,23 @@ def test_a_plan_of_a_stranger_erases_nothing(world: LoggedEvidence) -> None:
     assert world.audit().findings == []
 
 
-def test_a_plan_of_a_stranger_keeps_nothing_that_is_over_age(world: LoggedEvidence) -> None:
-    plan = ErasurePlan(Act(datetime.now(UTC), "director", "asked by the person"), None, ())
+@pytest.mark.parametrize("at", [datetime(2026, 1, 1, tzinfo=UTC), NEVER])
+def test_a_plan_of_a_stranger_keeps_nothing_that_is_over_age(world: LoggedEvidence, at: datetime) -> None:
+    plan = ErasurePlan(Act(at, "director", "asked by the person"), None, ())
     world.evidence.lifecycle(REGION, ID).keep_plan(plan)
     rules = parse("*=1y@decided")
     then = replace(eraser(world), ledger=Later(world.redis), now=lambda: LATER)
     (done,) = sweep(then, rules, survey(world.evidence, rules, [REGION], LATER).over, who="ben")
     assert (done.erased, done.refused) == (1, [])
     assert "director" not in (world.root / REGION / ID / "certificate.txt").read_text()
+
+
+def test_what_a_stranger_has_begun_in_the_future_is_named(world: LoggedEvidence) -> None:
+    lifecycle, folder = world.evidence.lifecycle(REGION, ID), world.root / REGION / ID
+    lifecycle.keep_plan(ErasurePlan(Act(NEVER, "director", "asked by the person"), None, ()))
+    assert "ph/a has a plan of an erasure that our key has not signed" in swept(world).refused[0]
+    (folder / "key.json").write_bytes(dump_key(Tombstone("9999-01-01T00:00:00Z", None)))
+    assert "ph/a has a tombstone, and no plan that our key has signed" in swept(world).refused[0]
 
 
 def test_a_legal_hold_stops_what_a_killed_erasure_has_planned(world: LoggedEvidence) -> None:

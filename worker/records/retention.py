@@ -41,6 +41,9 @@ BEFORE: Final = "approve"
 #: What stands for the decision of a verification whose erasure has begun and not ended.
 UNENDED: Final = "erasure not ended"
 
+#: Until when it is kept: it is over age whatever time its file names, which a stranger may have written.
+BEGUN: Final = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -235,7 +238,7 @@ def _unended(
             "KEY_UNREADABLE", f"{region}/{signature_id}: its time cannot be read"
         ) from None
     rule = rules.rule(region, UNDECIDED)
-    return Kept(region, signature_id, UNENDED, at, None, held=False, rule=rule, until=at)
+    return Kept(region, signature_id, UNENDED, at, None, held=False, rule=rule, until=BEGUN)
 
 
 def _planned(
@@ -249,7 +252,7 @@ def _planned(
     if plan is None:
         return None
     rule, held = rules.rule(region, UNDECIDED), found is not None and found.held
-    return Kept(region, signature_id, UNENDED, plan.act.at, None, held=held, rule=rule, until=plan.act.at)
+    return Kept(region, signature_id, UNENDED, plan.act.at, None, held=held, rule=rule, until=BEGUN)
 
 
 def _count(found: Survey, each: Kept | str | None, now: datetime) -> None:
