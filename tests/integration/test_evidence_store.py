@@ -15,6 +15,7 @@ import pytest
 
 from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable, InvalidInput
 from worker.evidence.manifest import Manifest
+from worker.evidence.storage import local
 from worker.evidence.store import Evidence, Usage
 
 if TYPE_CHECKING:
@@ -262,6 +263,31 @@ def test_what_is_not_seen_while_the_place_is_away_is_not_gone(
     else:
         with pytest.raises(EvidenceUnavailable, match="not a directory"):
             one.files()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_what_is_not_read_while_the_place_is_away_is_not_gone(
+    evidence: Evidence, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, comes_back: bool
+) -> None:
+    one = evidence.of(REGION, ID)
+    one.keep_answer(b"{}")
+    away = root.rename(tmp_path / "away")
+    read = local._read
+
+    def first_look(path: str) -> bytes:
+        monkeypatch.setattr(local, "_read", read)
+        try:
+            return read(path)
+        finally:
+            if comes_back:
+                away.rename(root)
+
+    monkeypatch.setattr(local, "_read", first_look)
+    if comes_back:
+        assert one.answer() == b"{}"
+    else:
+        with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
+            one.answer()
 
 
 def test_a_check_finds_a_place_that_is_gone(evidence: Evidence, root: Path) -> None:

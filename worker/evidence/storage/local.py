@@ -162,7 +162,10 @@ class LocalFolder(Backend):
                 return self._durability.run(_read, f"{self._root}/{path}")
             except FileNotFoundError:
                 self._check_root()
-                return None
+            # As in `list`.
+            with suppress(FileNotFoundError):
+                return self._durability.run(_read, f"{self._root}/{path}")
+            return None
 
     def remove(self, path: str) -> None:
         with clear("removed", self.url):
