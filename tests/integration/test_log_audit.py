@@ -192,19 +192,40 @@ def test_each_of_some_missing_commits_is_named(world: LoggedEvidence) -> None:
     assert {f"log/{REGION}/{commit_name(number)}" for number in (1, 2)} <= missing
 
 
-def test_what_cannot_be_read_is_a_finding_and_the_others_are_compared(world: LoggedEvidence) -> None:
+def make_unreadable(world: LoggedEvidence, signature_id: str, name: str) -> None:
     """Nobody can read a folder as a file, not even root, whom no permission stops."""
+    folder = world.root / REGION / signature_id
+    folder.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+
+
+@pytest.mark.parametrize("name", ["decision.json", "key.json"])
+def test_what_cannot_be_read_is_a_finding_and_the_others_are_compared(
+    world: LoggedEvidence, name: str
+) -> None:
     for signature_id in (IDS[1], "new"):
-        folder = world.root / REGION / signature_id
-        folder.mkdir(exist_ok=True)
-        (folder / "decision.json").unlink(missing_ok=True)
-        (folder / "decision.json").mkdir()
+        make_unreadable(world, signature_id, name)
     flip(world.root / REGION / IDS[3] / "answer.json")
     assert found(world.audit()) == {
         ("changed", f"{REGION}/{IDS[1]}"),
         ("changed", f"{REGION}/new"),
         ("changed", f"{REGION}/{IDS[3]}/answer.json"),
     }
+
+
+def test_what_cannot_be_read_and_has_no_entry_stops_no_other_that_was_asked_for(
+    world: LoggedEvidence,
+) -> None:
+    world.store("waits")
+    make_unreadable(world, "waits", "decision.json")
+    (world.root / REGION / "file").write_bytes(b"")
+    flip(world.root / REGION / IDS[3] / "answer.json")
+    asked = Audit(world.evidence, world.log, None)
+    report = asked.some(["waits", "file", IDS[3]])
+    assert found(report) == {("changed", f"{REGION}/{IDS[3]}/answer.json")}
+    assert [each.signature_id for each in report.unproved] == ["waits", "file"]
+    assert all("has no entry, and cannot be opened: " in each.said for each in report.unproved)
 
 
 def test_reordered_entries_are_found(world: LoggedEvidence) -> None:

@@ -661,16 +661,16 @@ class Audit:
     def _check_unproved(self, signature_id: str) -> None:
         """Say why one that was asked for has no entry, or that nothing of it is there."""
         why = self._ledger.why_open(signature_id) if self._ledger else ""
-        stored = self._evidence.of(self._files.region, signature_id).files()
-        if not why and not stored:
-            said = "is neither in the log nor in the store"
-            self._found(Kind.MISSING, self._folder(signature_id), said, signature_id)
-            return
         try:
+            if not why and not self._evidence.of(self._files.region, signature_id).files():
+                said = "is neither in the log nor in the store"
+                self._found(Kind.MISSING, self._folder(signature_id), said, signature_id)
+                return
             candidate = candidate_of(self._evidence, self._files.region, signature_id)
             if candidate is not None and candidate.doubt:
                 why = f"has no entry: {candidate.doubt}"
-        except (EvidenceConflict, EvidenceKeyUnknown) as error:
+        except (EvidenceConflict, EvidenceUnavailable) as error:
+            self._evidence.check_answers()
             why = f"has no entry, and cannot be opened: {error}"
         if not why and self._ledger is None:
             why = "has no entry, and the ledger was not asked whether it waits for one"
@@ -706,7 +706,12 @@ class Audit:
     def _erasure_goes_on(self, signature_id: str) -> bool:
         """Whether the data key is destroyed already, and the certificate is not stored yet."""
         folder = self._folder(signature_id)
-        raw = self._evidence.keys.read(folder)
+        try:
+            raw = self._evidence.keys.read(folder)
+        except EvidenceUnavailable:
+            # What cannot be read is a finding already.
+            self._evidence.check_answers()
+            return False
         return raw is not None and isinstance(self._evidence.keys.record(folder, raw), Tombstone)
 
     def _newer_ids(self) -> set[str]:
