@@ -555,3 +555,20 @@ def test_a_number_that_is_none_stops_no_other_delivery(
     assert Written.NOT not in written
     assert webhooks.get("ph", loaded[0].id)
     assert webhooks.endpoints("ph", ["shop"])
+
+
+@pytest.mark.parametrize("planted", ["0", "0.5", "-1", "-99999999999999"])
+def test_a_window_without_a_place_stops_no_endpoint(
+    redis: Redis, ledger: Ledger, webhooks: Webhooks, planted: str
+) -> None:
+    """A script writes 1 at least, so nothing that an endpoint does would end it."""
+    endpoint = f"{BASE}endpoint:shop"
+    for name, kind in (("a", Kind.ACKNOWLEDGED), ("b", Kind.FAILED)):
+        decided(ledger, name, "shop")
+        redis.hset(endpoint, "window", planted)
+        (batch,) = claim(webhooks, "shop")
+        redis.hset(endpoint, "window", planted)
+        webhooks.record(
+            batch, [Outcome(each.id, kind, "HTTP_503", slow=True) for each in webhooks.load(batch)]
+        )
+        assert redis.hget(endpoint, "window") == (b"1" if kind is Kind.FAILED else None)

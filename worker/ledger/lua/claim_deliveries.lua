@@ -71,7 +71,7 @@ for at = 8, #ARGV, 3 do
         upcoming = math.min(upcoming, math.max(held, first('due:webhook:' .. endpoint)))
       end
     else
-      take(endpoint, limit, rate, number_of(state[3]) and math.floor(state[3]))
+      take(endpoint, limit, rate, window_of(state[3]))
     end
   end
   upcoming = math.min(upcoming, first('leased:webhook:' .. endpoint) or math.huge)

@@ -611,6 +611,13 @@ local function spend(rate, taken, now, name)
   end
 end
 
+-- How many deliveries of a slowed endpoint may be in flight; nil if it is not slowed. A script writes 1 at least: less would
+-- stop the endpoint for ever.
+local function window_of(text)
+  local window = math.floor(number_of(text) or 0)
+  return window >= 1 and window or nil
+end
+
 -- Make a delivery due at `at`, and make sure that a dispatcher is awake by then.
 local function make_delivery_due(id, endpoint, at, now)
   redis.call('ZADD', key('due:webhook:' .. endpoint), digits(at), id)

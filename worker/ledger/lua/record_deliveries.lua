@@ -29,7 +29,7 @@ end
 local function succeeded()
   local state = redis.call('HMGET', name, 'window', 'failures', 'trips')
   if state[1] then
-    if (number_of(state[1]) or 0) + 1 >= full then
+    if (window_of(state[1]) or full) + 1 >= full then
       redis.call('HDEL', name, 'window')
     else
       increased(name, 'window', 1)
@@ -63,7 +63,7 @@ local function failed(outcome, tries, first)
     redis.call('HSET', name, 'worst', tries)
   end
   if outcome.slow and now - number('slowed') >= SLOWED_EVERY then
-    local window = number_of(redis.call('HGET', name, 'window')) or redis.call('ZCARD', leased) + 1
+    local window = window_of(redis.call('HGET', name, 'window')) or redis.call('ZCARD', leased) + 1
     redis.call('HSET', name, 'window', digits(math.max(1, math.floor(window / 2))), 'slowed', digits(now))
   end
   if outcome.hold_ms > 0 then
