@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
 from worker.ledger.moments import rfc3339
+from worker.ledger.scripts import NAMES, source
 from worker.ledger.stats import Stats
 from worker.ledger.transitions import Trip
 from worker.runtime.hold_log import HoldLog
@@ -221,3 +223,9 @@ def test_a_number_of_a_region_that_is_none_stops_nobody(redis: Redis, ledger: Le
     assert [each.signature_id for each in waits] == list(names)
     ledger.resume("ph")
     assert ledger.claim("ph", limit=2).batches
+
+
+def test_an_error_of_a_script_is_text() -> None:
+    """Before Redis 7 one that is a table is lost: the answer is "error in error handling", and not OOM or WRONGTYPE."""
+    raised = {name: re.findall(r"\berror\(([^)]*)", source(name)) for name in NAMES}
+    assert {text for found in raised.values() for text in found if not text.startswith("'")} == set()

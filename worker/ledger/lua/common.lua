@@ -148,7 +148,8 @@ local function increased(hash, field, by)
     return sum
   end
   if not string.find(sum.err, 'integer') and not string.find(sum.err, 'overflow') then
-    error(sum)
+    -- The same again ends the script with its own error: before Redis 7, `error` loses one that is a table.
+    return redis.call('HINCRBY', hash, field, by)
   end
   redis.call('HSET', hash, field, by)
   return tonumber(by)
