@@ -14,6 +14,7 @@ from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
 from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.erasures import Erasures, Marked
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
 from worker.ledger.moments import rfc3339
@@ -229,3 +230,34 @@ def test_an_error_of_a_script_is_text() -> None:
     """Before Redis 7 one that is a table is lost: the answer is "error in error handling", and not OOM or WRONGTYPE."""
     raised = {name: re.findall(r"\berror\(([^)]*)", source(name)) for name in NAMES}
     assert {text for found in raised.values() for text in found if not text.startswith("'")} == set()
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("missing", [Field.QUARANTINE_REASON, Field.QUARANTINED_FROM])
+def test_one_in_quarantine_that_is_none_keeps_no_other_there(
+    redis: Redis, ledger: Ledger, missing: Field
+) -> None:
+    """One whose stage is not known cannot be retried. It can be dropped, and erased."""
+    names = ("a", "bad", "c")
+    ledger.enqueue([EnqueueRequest(each, "ph") for each in names])
+    (batch,) = ledger.claim("ph", limit=3).batches
+    ledger.record(batch, [transitions.quarantine(each, reason="UNREADABLE") for each in ledger.load(batch)])
+    redis.hdel(f"{PH}v:bad", missing.value)
+    redis.zadd(f"{PH}quarantine", {"of-never": 1})
+    quarantine = Quarantine(redis, who="maria")
+    is_known = missing is Field.QUARANTINE_REASON
+    assert quarantine.retry("ph", ["of-never", *names]) == [False, True, is_known, True]
+    assert sorted(ledger.claim("ph", limit=9).batches[0].signature_ids) == (
+        ["a", "bad", "c"] if is_known else ["a", "c"]
+    )
+    assert quarantine.drop("ph", ["of-never", "bad"], why="none of ours") == [True, not is_known]
+    assert redis.zcard(f"{PH}quarantine") == 0
+
+
+@pytest.mark.every_server
+def test_one_in_quarantine_without_a_reason_can_be_erased(redis: Redis, ledger: Ledger) -> None:
+    redis.hset(f"{PH}v:bad", Field.STAGE.value, "quarantined")
+    redis.zadd(f"{PH}quarantine", {"bad": 1})
+    assert Erasures(redis).mark("ph", "bad", decision_id="d", stored=True) is Marked.MARKED
+    assert redis.zcard(f"{PH}quarantine") == 0
+    assert ledger.status("ph", "bad")

@@ -36,16 +36,6 @@ if now - seen >= CLOCK_EVERY then
   redis.pcall('HSET', key('clock'), 'seen', digits(now))
 end
 
--- Whether workers take verifications at a stage. Anything else in `leased` was put there by a foreign writer.
-local function is_taken_at(stage)
-  for _, each in ipairs(STAGES) do
-    if each == stage then
-      return true
-    end
-  end
-  return false
-end
-
 -- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times
 -- without an outcome kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)

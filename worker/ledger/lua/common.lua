@@ -112,6 +112,16 @@ local DEFAULT = 'default'
 -- sets. What further pipelines have waits in the default one's set.
 local MAX_PIPELINES = 64
 
+-- Whether workers take verifications at a stage: any other one was written by somebody else.
+local function is_taken_at(stage)
+  for _, each in ipairs(STAGES) do
+    if each == stage then
+      return true
+    end
+  end
+  return false
+end
+
 -- How far Redis's clock may go back before it counts as a jump, in ms.
 local JUMP_BACK = 2000
 -- How far it must be ahead of what a process measured to count as a jump, in ms.
@@ -525,6 +535,13 @@ local function finish(id, retention, waits_since)
   redis.call('HSET', key('v:' .. id), Field.STAGE, 'done')
   add_to('done', 1)
   expire(id, retention)
+end
+
+-- Count that a verification leaves quarantine. `reason`: false if its hash has none, which no script wrote.
+local function leave_quarantine(reason)
+  if reason then
+    add_to('quarantine:' .. reason, -1)
+  end
 end
 
 -- Queue a verification for the log of evidence. Returns 1, or 0 if it was queued already.

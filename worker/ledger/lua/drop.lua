@@ -11,7 +11,7 @@ for at = 6, #ARGV do
     redis.call('ZREM', key('quarantine'), id)
     redis.call('HSET', verification, Field.STAGE, 'dropped')
     redis.call('HDEL', verification, Field.CONTEXT)
-    add_to('quarantine:' .. redis.call('HGET', verification, Field.QUARANTINE_REASON), -1)
+    leave_quarantine(redis.call('HGET', verification, Field.QUARANTINE_REASON))
     add_to('dropped', 1)
     note(id, now, 'dropped', ARGV[3], ARGV[1])
     expire(id, ARGV[4])

@@ -47,8 +47,7 @@ if stage == 'delivering' then
   add_to('done', 1)
 elseif stage == 'quarantined' then
   begin()
-  local reason = redis.call('HGET', verification, Field.QUARANTINE_REASON)
-  add_to('quarantine:' .. reason, -1)
+  leave_quarantine(redis.call('HGET', verification, Field.QUARANTINE_REASON))
   add_to('dropped', 1)
 elseif stage and stage ~= 'done' and stage ~= 'dropped' then
   return 'under_way'
