@@ -11,10 +11,18 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.console import EVERYTHING, console_process, person
+from tests.support.drive_ledger import decide
 from tests.support.waiting import until
 from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger.decided import Decided, Known
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
+from worker.ledger.ledger import REFUSALS
+from worker.ledger.models import Stage
+from worker.ledger.outcomes import outcomes
+from worker.ledger.reconciliation import stages
+from worker.ledger.search import Wanted as Sought
+from worker.ledger.search import search
 from worker.ledger.snapshot import look
 from worker.ledger.stats import Stats
 from worker.ledger.webhooks import Webhooks
@@ -303,3 +311,38 @@ def test_a_hash_that_no_script_wrote_is_in_no_list_and_hides_no_other(
         one.post("/console/verifications/by-context", key="order", value="1"),
     ):
         assert "waits" in text(answer)
+
+
+@pytest.mark.parametrize("planted", [b"x", b"", b"\xff"])
+def test_a_hash_that_no_script_wrote_ends_no_walk_through_all(
+    redis: Redis, ledger: Ledger, planted: bytes
+) -> None:
+    decided_nothing_yet(ledger)
+    redis.hset("ekyc:{ph}:v:held", mapping=dict.fromkeys(redis.hkeys("ekyc:{ph}:v:held"), planted))
+    redis.hset(b"ekyc:{ph}:v:\xff", "x", "y")
+    assert {each.signature_id for each in search(redis, "ph", Sought())} == {"quarantined", "waits"}
+    assert list(outcomes(redis, "ph", None)) == [[]]
+    assert Decided(redis, who="ann").since("ph", 60, None, lambda _: None) == []
+    assert stages(redis, "ph", ["held", "waits", "never"]) == {
+        None: ["held", "never"],
+        Stage.POLLING: ["waits"],
+    }
+
+
+def test_a_refusal_that_no_worker_counted_hides_no_metric(redis: Redis, web: Web) -> None:
+    redis.hset(REFUSALS, mapping={b"\xff": b"x", b"context": b"2"})
+    metrics = web.get("/metrics")
+    assert metrics.status == 200
+    assert b'{field="context"} 2.0' in metrics.raw
+
+
+def test_a_decision_that_is_no_text_hides_no_other(redis: Redis, ledger: Ledger) -> None:
+    decide(ledger, "of-ours")
+    decide(ledger, "odd")
+    names = (Field.DECISION_NAME, Field.DECISION, Field.DECISION_SEAL)
+    redis.hset("ekyc:{ph}:v:odd", mapping={each.value: b"\xff" for each in names})
+    read = Decided(redis).read("ph", ["odd", "of-ours"])
+    assert [(each.signature_id, each.known) for each in read] == [
+        ("odd", Known.DELIVERED),
+        ("of-ours", Known.DELIVERED),
+    ]

@@ -289,3 +289,18 @@ def test_the_feed_and_the_counters_agree(ledger: Ledger, redis: Redis) -> None:
     for number in range(5):
         decide(ledger, f"v{number}")
     assert redis.zcard(FEED) == Stats(redis).counts("ph").done == 5
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("score", ["inf", "-inf", 1e300])
+def test_a_position_that_no_script_wrote_hides_no_decision(
+    redis: Redis, ledger: Ledger, feed: DecisionFeed, score: Any
+) -> None:
+    decide(ledger, "a")
+    redis.zadd(FEED, {"odd": score})
+    decide(ledger, "b")
+    _, before = names(feed, Cursor(), 1)
+    assert all_names(feed, before, 1) == ["b"]
+    decide(ledger, "c")
+    assert all_names(feed, before, 1) == ["b", "c"]
+    assert all_names(feed, Cursor()) == ["a", "b", "c"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from schemas.enqueue import EnqueueRequest
 from worker.ledger.models import Stage
-from worker.ledger.pages import SLICE, Filter, Position, page
+from worker.ledger.pages import SLICE, Filter, Position, most, page
 from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
@@ -120,3 +120,26 @@ def test_what_is_forgotten_meanwhile_makes_no_other_one_of_all_keys_be_missed(
 )
 def test_a_cursor_holds_the_whole_position(position: Position) -> None:
     assert Position.of_cursor(position.cursor()) == position
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("score", ["inf", "-inf", 1e300])
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_moments_that_no_script_wrote_end_no_list(
+    redis: Redis, ledger: Ledger, limit: int, score: Any
+) -> None:
+    names = ["a", "b", "c"]
+    fill(ledger, [*names, "odd-1", "odd-2"])
+    redis.zadd(f"{PH}due:polling", {"odd-1": score, "odd-2": score})
+    found = rest(redis, Position(), limit)
+    assert sorted(each for each in found if each in names) == names
+    assert len(found) == len(set(found))
+
+
+def test_keys_and_counters_that_are_none_end_no_list(redis: Redis, ledger: Ledger) -> None:
+    fill(ledger, ["a", "b"])
+    for key in (b"\xff", "ü".encode(), b"b/c", b""):
+        redis.hset(b"ekyc:{ph}:v:" + key, "x", "y")
+    assert sorted(rest(redis, Position(), 1, Filter())) == ["a", "b"]
+    redis.hset(f"{PH}counts", "enqueued", "x")
+    assert most(redis, ["ph"], Filter()) == 0

@@ -17,6 +17,7 @@ from worker.ledger import Ledger, Quarantine, transitions
 from worker.ledger.erasures import Erasures, Marked
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
+from worker.ledger.keys import now_ms
 from worker.ledger.moments import rfc3339
 from worker.ledger.scripts import NAMES, source
 from worker.ledger.stats import Stats
@@ -226,6 +227,19 @@ def test_a_number_of_a_region_that_is_none_stops_nobody(redis: Redis, ledger: Le
     assert ledger.claim("ph", limit=2).batches
 
 
+@pytest.mark.parametrize("name", ["ahead", "seen"])
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_clock_that_is_none_is_read_as_by_the_scripts(
+    redis: Redis, ledger: Ledger, name: str, planted: str
+) -> None:
+    claim(ledger)
+    redis.hset(f"{PH}clock", name, planted)
+    status = ledger.status("ph", "good")
+    assert status
+    assert abs(now_ms(redis, "ph") - status.now_ms) < 10_000
+    rfc3339(now_ms(redis, "ph"))
+
+
 def test_an_error_of_a_script_is_text() -> None:
     """Before Redis 7 one that is a table is lost: the answer is "error in error handling", and not OOM or WRONGTYPE."""
     raised = {name: re.findall(r"\berror\(([^)]*)", source(name)) for name in NAMES}
@@ -261,3 +275,9 @@ def test_one_in_quarantine_without_a_reason_can_be_erased(redis: Redis, ledger: 
     assert Erasures(redis).mark("ph", "bad", decision_id="d", stored=True) is Marked.MARKED
     assert redis.zcard(f"{PH}quarantine") == 0
     assert ledger.status("ph", "bad")
+
+
+def test_an_endpoint_that_is_none_stops_no_erasure(redis: Redis, ledger: Ledger) -> None:
+    ledger.enqueue([EnqueueRequest("good", "ph")])
+    redis.sadd(f"{PH}endpoints", b"\xff")
+    assert Erasures(redis).mark("ph", "of-the-store", decision_id="d", stored=True) is Marked.MARKED

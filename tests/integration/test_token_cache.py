@@ -18,6 +18,7 @@ from tests.support.vendor_stub import Call, Stub, envelope, http, token
 from worker.advance.answers import AccountFault, Busy, TokenFault, TransientFault, Unauthorised
 from worker.advance.token_cache import MARGIN, TokenCache, TokenRefused
 from worker.advance.token_request import TokenRequest, sign
+from worker.advance.token_store import TokenStore
 from worker.errors import LedgerUnavailable
 from worker.http_client import deadline, session
 from worker.ledger.connection import connect
@@ -474,3 +475,13 @@ def test_a_secret_is_in_no_url() -> None:
         settings = Settings(access_key="access", secret_key="secret", base_url=vendor.origin)
         answer = TokenRequest(http_session, settings)("ph")
     assert answer == AccountFault("ACCOUNT_DISABLED", transaction_id="d3fde1547eeaf226")
+
+
+@pytest.mark.parametrize("planted", ["x", "1.5", "9223372036854775807"])
+def test_a_counter_that_is_none_costs_no_token(redis: redis_py.Redis, planted: str) -> None:
+    names = ("token_minted", "token_refused:account_fault")
+    redis.hset("ekyc:{ph}:counts", mapping=dict.fromkeys(names, planted))
+    store = TokenStore(redis)
+    assert store.store("ph", "t", 60.0).token == store.read("ph").token == "t"
+    store.refuse("ph", AccountFault("ACCOUNT_DISABLED"))
+    assert store.read("ph").refusal == AccountFault("ACCOUNT_DISABLED")

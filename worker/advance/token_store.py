@@ -105,7 +105,10 @@ class TokenStore:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(_key(region, suffix), text, px=life_ms)
             pipe.hincrby(f"{prefix(region)}counts", counted)
-            pipe.execute()
+            stored, _ = pipe.execute(raise_on_error=False)
+        # A counter that somebody else has written must not cost the fleet its token.
+        if isinstance(stored, Exception):
+            raise stored
 
 
 def _key(region: str, suffix: str = "") -> str:

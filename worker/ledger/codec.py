@@ -77,6 +77,11 @@ _NUMBERS: Final = _stored(
 )
 
 
+def stage(raw: bytes | None) -> Stage | None:
+    """Return a stage; None: there is none, or no script wrote it, which must not hide the others."""
+    return Stage(raw.decode()) if raw in _STAGES else None
+
+
 def is_verification(fields: Mapping[bytes, bytes]) -> bool:
     """Whether a hash is one of a verification: a list leaves out one that somebody else wrote, or that has expired."""
     return fields.get(Field.STAGE.key) in _STAGES

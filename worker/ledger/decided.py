@@ -134,4 +134,6 @@ def _kept(
         return Kept(signature_id, Known.UNKNOWN)
     if codec.text(stage) not in _AFTER or not name or not text:
         return Kept(signature_id, Known.NOT_DELIVERED)
-    return Kept(signature_id, Known.DELIVERED, name.decode(), text.decode(), seal.decode() if seal else None)
+    return Kept(
+        signature_id, Known.DELIVERED, codec.text(name), codec.text(text), codec.text(seal) if seal else None
+    )

@@ -111,7 +111,8 @@ class Erasures:
         """
         with translated():
             known: Any = self._redis.smembers(f"{prefix(region)}endpoints")
-        names = sorted({*endpoints, *(name.decode() for name in known)})
+        # A client of Redis may have added any name.
+        names = sorted({*endpoints, *(name.decode(errors="replace") for name in known)})
         deliveries = [text for name in names for text in (delivery_id(name, decision_id), name)]
         answer: bytes = self._scripts.call(
             "erase",

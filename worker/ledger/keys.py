@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import NoPermissionError
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from worker.ledger.models import Stage
 
 
+#: No time or count of a script is as large.
+_MOST: Final = 1e15
+
+
 def now_ms(redis: Redis, region: str) -> int:
     """Return the clock of a region's ledger in ms. All times in the ledger are by it: see ``lua/common.lua``."""
     with translated(), redis.pipeline(transaction=False) as pipe:
@@ -30,11 +35,12 @@ def now_ms(redis: Redis, region: str) -> int:
 
 
 def _ms(raw: bytes | None) -> int:
-    """Return a stored number of ms; 0 for what no script has written, as the scripts read it."""
+    """Return a stored number of ms; 0 for what no script has written, as `number_of` in ``lua/common.lua`` reads it."""
     try:
-        return int(float(raw or 0))
-    except (ValueError, OverflowError):
+        number = float(raw or 0)
+    except ValueError:
         return 0
+    return math.floor(number) if abs(number) < _MOST else 0
 
 
 def due_set(stage: Stage, pipeline: str = DEFAULT_PIPELINE) -> str:
@@ -62,7 +68,8 @@ def signature_ids(redis: Redis, region: str, count: int) -> Iterator[list[str]]:
             except NoPermissionError:
                 raise scan_denied(redis) from None
         cursor, keys = page
-        yield [key.decode().removeprefix(base) for key in keys]
+        # A client of Redis may have written any key: what is no text has no verification.
+        yield [key.decode(errors="replace").removeprefix(base) for key in keys]
         if not cursor:
             return
 

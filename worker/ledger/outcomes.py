@@ -56,5 +56,5 @@ def _read(redis: Redis, region: str, ids: Sequence[str], at_ms: int) -> Iterator
     for signature_id, row in zip(ids, rows, strict=True):
         fields = {field.key: value for field, value in zip(_READ, row, strict=True) if value is not None}
         # It may have expired since the scan.
-        if Field.STAGE.key in fields:
+        if codec.is_verification(fields):
             yield codec.verification(region, signature_id, fields, read_at_ms=at_ms)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redis.exceptions import NoPermissionError
 
-from worker.enqueue_request import PIPELINE
+from worker.enqueue_request import PIPELINE, SIGNATURE_ID
 from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.keys import due_set, pipelines, scan_denied
@@ -200,7 +200,7 @@ def most(redis: Redis, regions: Sequence[str], wanted: Filter) -> int:
         if not sets:
             for region in regions:
                 pipe.hget(f"{prefix(region)}counts", "enqueued")
-        found = sum(int(each or 0) for each in pipe.execute())
+        found = sum(pipe.execute() if sets else map(codec.count, pipe.execute()))
     # Those that were forgotten were enqueued once, too.
     return found if sets else min(found, _size(redis, unknown=found))
 
@@ -237,16 +237,18 @@ class _Set:
         """Return a slice, and where the next one begins; None: this is the last one."""
         del regions, count
         script = redis.register_script(source("members"))
+        # What no calendar has cannot be told apart by a position: it is skipped after the first page that has some.
+        at = position.at if position.at < codec.LATEST else "+inf"
         with translated():
             found: list[bytes] = script(
-                keys=[prefix(self.region)], args=[self.name, position.at, position.after, SLICE]
+                keys=[prefix(self.region)], args=[self.name, at, position.after, SLICE]
             )
         entries: list[_Entry] = []
         place = position
         for member, score in zip(found[::2], found[1::2], strict=True):
             signature_id = codec.text(member)
             entries.append((place, self.region, signature_id))
-            place = replace(self.start, at=int(float(score)), after=signature_id)
+            place = replace(self.start, at=codec.moment(score), after=signature_id)
         return entries, place if len(entries) == SLICE else None
 
 
@@ -271,11 +273,13 @@ class _Keys:
             except NoPermissionError:
                 raise scan_denied(redis) from None
         cursor, keys = answer
+        # A name that is no id would be in no cursor.
         names = sorted(
             {
-                f"{region}_{codec.text(key).partition('}:v:')[2]}"
+                f"{region}_{signature_id}"
                 for key in keys
                 if (region := region_of(key)) in regions
+                and SIGNATURE_ID.fullmatch(signature_id := codec.text(key).partition("}:v:")[2])
             }
         )
         # If that name is gone, this may be another bucket, and all of it is returned.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from worker.ledger import codec
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
 from worker.ledger.models import Stage
@@ -33,5 +34,5 @@ def stages(redis: Redis, region: str, signature_ids: Sequence[str]) -> dict[Stag
                 pipe.hget(base + signature_id, Field.STAGE)
             rows = pipe.execute()
         for signature_id, stage in zip(ids, rows, strict=True):
-            found[Stage(stage.decode()) if stage else None].append(signature_id)
+            found[codec.stage(stage)].append(signature_id)
     return found

@@ -72,7 +72,7 @@ def plain(text: str) -> str:
 
 def region_of(key: bytes | str) -> str:
     """Return the region of a key."""
-    text = key.decode() if isinstance(key, bytes) else key
+    text = key.decode(errors="replace") if isinstance(key, bytes) else key
     return text.partition("{")[2].partition("}")[0]
 
 

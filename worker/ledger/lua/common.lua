@@ -382,6 +382,17 @@ local function rank_after(set, score, id)
   return low
 end
 
+-- The newest position of the feed, nil if it has none. One that is not exact in Lua was written by somebody else: no other
+-- one could follow it.
+local function newest_position()
+  local newest = tonumber(redis.call('ZRANGE', key('feed'), -1, -1, 'WITHSCORES')[2])
+  if newest and newest >= EXACT then
+    local known = redis.call('ZCOUNT', key('feed'), '-inf', '(' .. digits(EXACT))
+    newest = known > 0 and tonumber(redis.call('ZRANGE', key('feed'), known - 1, known - 1, 'WITHSCORES')[2])
+  end
+  return newest and newest > -EXACT and newest or nil
+end
+
 -- Let an ended verification expire after `retention` ms.
 local function expire(id, retention)
   local in_ms = digits(retention)

@@ -4,12 +4,13 @@
 -- the decisions after the position, in their order; '' for a decision that has expired, or that has no signature. A position beyond the newest one is from before a failover that lost the
 -- end of the feed: reading begins at `rewind` before the newest.
 local after, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local newest = tonumber(redis.call('ZRANGE', key('feed'), -1, -1, 'WITHSCORES')[2])
+local newest = newest_position()
 if newest and after > newest then
   after = math.max(newest - tonumber(ARGV[3]), 0)
 end
 local answer = { digits(after), redis.call('GET', key('feed:gone')) or '0', digits(newest or 0) }
-local found = redis.call('ZRANGEBYSCORE', key('feed'), '(' .. digits(after), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+local above, below = '(' .. digits(after), '(' .. digits(EXACT)
+local found = redis.call('ZRANGEBYSCORE', key('feed'), above, below, 'WITHSCORES', 'LIMIT', 0, limit)
 for at = 1, #found, 2 do
   -- `.` is a decision that was erased.
   if found[at] ~= '.' then

@@ -142,8 +142,7 @@ local REMOVED_AT_ONCE = 1000
 -- before it.
 local function publish(ids)
   local feed = key('feed')
-  local newest = redis.call('ZRANGE', feed, -1, -1, 'WITHSCORES')
-  local position = math.max(now * 1000, (tonumber(newest[2]) or 0) + 1)
+  local position = math.max(now * 1000, (newest_position() or 0) + 1)
   local flat = {}
   for number, id in ipairs(ids) do
     flat[2 * number - 1], flat[2 * number] = digits(position + number - 1), id

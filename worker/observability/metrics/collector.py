@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from worker.advance.token_store import TokenStore
 from worker.errors import LedgerUnavailable
 from worker.evidence.ledger_identity import LedgerWatch
-from worker.ledger import Ledger, Stats, audit_state
+from worker.ledger import Ledger, Stats, audit_state, codec
 from worker.ledger.connection import translated
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.ledger import REFUSALS
@@ -90,7 +90,7 @@ class Metrics(Collector):
         yield from _workers(workers)
         yield shadow_tables(workers)
         yield _replaced(replaced)
-        yield _refused({field.decode(): int(count) for field, count in refusals.items()})
+        yield _refused({codec.text(field): codec.count(raw) for field, raw in refusals.items()})
         yield _decisions_unread(self._unread.read() if self._unread else None)
         yield from audit_log_metrics(audit_log)
         yield from endpoint_metrics(endpoints)
