@@ -71,7 +71,10 @@ def test_a_page_and_the_api_name_the_key_and_its_type(  # noqa: PLR0917 - one a 
     path: str | None,
 ) -> None:
     ledger.enqueue([EnqueueRequest("waits", "ph")])
-    said = f"the key ekyc:{{ph}}:{key} in Redis is of the type {wrong} and must be of {right}"
+    said = (
+        f"the key ekyc:{{ph}}:{key} in Redis is of the type {wrong} and must be of {right}: "
+        "restore, rename or remove it"
+    )
     one = person(web, EVERYTHING)
     plant(redis, f"ekyc:{{ph}}:{key}", wrong)
     if page:
@@ -106,7 +109,9 @@ def test_a_key_of_one_verification_is_not_named(redis: Redis, ledger: Ledger, we
     assert answer.status == 503
     assert b"The ledger in Redis is damaged" in answer.raw
     assert b"personal" not in answer.raw
-    assert api(web, "/v1/verifications/ph/waits")[0] == 503
+    status, problem = api(web, "/v1/verifications/ph/waits")
+    assert status == 503
+    assert problem["detail"].endswith("is none of ours: restore or remove it")
 
 
 def test_damage_is_logged_once_a_minute(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,11 +133,50 @@ def test_a_redis_that_cannot_be_asked_has_no_damage_that_is_known(unused_port: i
         assert DamageLog(redis, ["ph"]).line(LedgerDamaged("as it is")) == "as it is"
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("failing_since", "failing:HTTP_503", "closings:turn", "log:lease", "audit:2", "audit:erasures:3"),
+        *(
+            "due:polling:shop",
+            "due:archiving:shop",
+            "tat:webhook:shop",
+            "leased:webhook:bank",
+            "token:refused",
+        ),
+    ],
+)
+def test_each_key_that_stops_a_script_is_named(redis: Redis, ledger: Ledger, key: str) -> None:
+    """Also the keys whose names the region has, beside those of its endpoints."""
+    ledger.enqueue([EnqueueRequest("waits", "ph", pipeline="shop")])
+    redis.hset("ekyc:{ph}:clock", "archiving", " default shop ")
+    redis.sadd("ekyc:{ph}:failing", "HTTP_503")
+    # Of the endpoints of a region, doctor knows those that had a delivery.
+    redis.sadd("ekyc:{ph}:endpoints", "bank")
+    plant(redis, f"ekyc:{{ph}}:{key}", "list")
+    assert f"the key ekyc:{{ph}}:{key} in Redis is of the type list" in damage.found(redis, ["ph"], ["shop"])
+
+
 def test_a_whole_ledger_has_no_damage(redis: Redis, ledger: Ledger) -> None:
     ledger.enqueue([EnqueueRequest("waits", "ph")])
     ledger.claim("ph", limit=1)
     ledger.hold("ph", for_s=60, reason="HTTP_503", who="ann")
+    ledger.enqueue([EnqueueRequest("of-shop", "ph", pipeline="shop")])
     assert damage.found(redis, ["ph", "sg"], ["shop"]) == ""
+
+
+@pytest.mark.parametrize("kind", ["v", "t"])
+@pytest.mark.parametrize("set_", ["due:polling", "due:polling:shop", "leased", "quarantine"])
+def test_doctor_names_the_verification_that_stops_the_others(
+    redis: Redis, ledger: Ledger, ekyc: Ekyc, set_: str, kind: str
+) -> None:
+    ledger.enqueue([EnqueueRequest("waits", "ph", pipeline="shop" if "shop" in set_ else "default")])
+    redis.zadd(f"ekyc:{{ph}}:{set_}", {"waits": 1})
+    plant(redis, f"ekyc:{{ph}}:{kind}:waits", "string")
+    assert damage.found(redis, ["ph"]) == ""
+    assert f"the key ekyc:{{ph}}:{kind}:waits in Redis is of the type string" in " ".join(
+        ekyc("doctor").out.split()
+    )
 
 
 def test_doctor_names_a_damaged_key(redis: Redis, ekyc: Ekyc) -> None:

@@ -1,26 +1,33 @@
 """Keys of the ledger that have another type than the scripts use, such as after a damaged restore.
 
-Of the keys of a region only those are looked at whose names hold nothing of a verification.
+Of the keys of a region only those are looked at whose names hold nothing of a verification, unless a person asks who
+may see its id.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.errors import LedgerUnavailable
-from worker.ledger import redis_health, worker_registry
+from worker.ledger import codec, keys, redis_health, worker_registry
+from worker.ledger.audit import PARTS
 from worker.ledger.connection import translated
+from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
 
 #: By type, the keys of a region: see ``lua/common.lua``.
 _OF_REGION: Final[Mapping[str, tuple[str, ...]]] = {
-    "hash": ("counts", "hold", "health", "clock", "ledger", "log", "alarm", "alarm:webhook", "audit:counts"),
+    "hash": (
+        *("counts", "hold", "health", "clock", "ledger", "log", "alarm", "alarm:webhook", "audit:counts"),
+        "failing_since",
+    ),
     "list": ("acts", "minutes", "wake"),
     "set": ("endpoints", "failing"),
     "zset": (
@@ -36,8 +43,13 @@ _OF_REGION: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         *("legal_holds", "erasing", "closings", "closings:stored", "log:pending"),
     ),
-    "string": ("feed:gone", "ledger:replaced", "suspect", "tat"),
-    "stream": ("audit", "audit:evidence", "audit:erasures"),
+    "string": (
+        *("feed:gone", "ledger:replaced", "suspect", "tat", "closings:turn", "log:lease"),
+        *("token", "token:lock", "token:refused"),
+    ),
+    "stream": tuple(
+        f"{name}{part}" for name in ("audit", "audit:evidence", "audit:erasures") for part in PARTS
+    ),
 }
 
 #: The same of an endpoint.
@@ -45,7 +57,17 @@ _OF_ENDPOINT: Final[Mapping[str, tuple[str, ...]]] = {
     "hash": ("endpoint:",),
     "list": ("answers:webhook:",),
     "zset": ("due:webhook:", "leased:webhook:", "failed:webhook:", "acknowledged:webhook:"),
+    "string": ("tat:webhook:",),
 }
+
+#: The same of a verification.
+_OF_VERIFICATION: Final = {"v": "hash", "t": "list", "f": "list"}
+
+#: A set of ids, with the prefix of its region, and how many of its first ids are looked at: a claim takes no more.
+_SET_OF_IDS: Final = re.compile(
+    r"(ekyc:\{[a-z]+\}:)(?:due:(?:polling|archiving|routing)(?::.*)?|leased|quarantine)", re.DOTALL
+)
+_FIRST: Final = 100
 
 #: A command that reads a key of this type and no other. The account of a worker may run each, and not TYPE.
 _READS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -59,21 +81,32 @@ _READS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 _MOST: Final = 3
 
+#: The stages at which a pipeline may have a due set of its own.
+_DUE: Final = (Stage.POLLING, Stage.ARCHIVING, Stage.ROUTING)
 
-def found(redis: Redis, regions: Iterable[str], endpoints: Iterable[str] = ()) -> str:
+#: What an administrator does with such a key.
+_TODO: Final = "restore, rename or remove it"
+
+
+def found(
+    redis: Redis, regions: Iterable[str], endpoints: Iterable[str] = (), *, with_ids: bool = False
+) -> str:
     """Return a line that names damaged keys with their types, a few at most. "": none is known.
 
-    It costs two round trips. A Redis that cannot be asked has none.
+    It costs three round trips. A Redis that cannot be asked has none. `with_ids`: also keys of the verifications that a
+    claim takes next, or that have been in quarantine for longest, which costs one more.
     """
     with suppress(LedgerUnavailable):
-        keys = list(_keys(regions, list(endpoints)))
-        answers = _ask(redis, keys)
-        damaged = [key for key, answer in zip(keys, answers, strict=True) if _is_of_another_type(answer)]
+        regions = tuple(regions)
+        known = [*dict.fromkeys((*_keys(regions, tuple(endpoints)), *_named(redis, regions)))]
+        known += _of_verifications(redis, known) if with_ids else ()
+        answers = _ask(redis, known)
+        damaged = [key for key, answer in zip(known, answers, strict=True) if _is_of_another_type(answer)]
         return "; ".join(_line(redis, key, wanted) for key, wanted in damaged[:_MOST])
     return ""
 
 
-def _keys(regions: Iterable[str], endpoints: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _keys(regions: Iterable[str], endpoints: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each key with the type that it must have."""
     yield worker_registry.KEY, "zset"
     yield redis_health.KEY, "string"
@@ -81,8 +114,45 @@ def _keys(regions: Iterable[str], endpoints: Iterable[str]) -> Iterator[tuple[st
     for region in regions:
         for type_, names in _OF_REGION.items():
             yield from ((f"{prefix(region)}{name}", type_) for name in names)
+        yield from _of_endpoints(region, endpoints)
+
+
+def _named(redis: Redis, regions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the keys whose names a region has: of its endpoints, its pipelines, and the reasons of failing calls."""
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        for region in regions:
+            pipe.smembers(f"{prefix(region)}endpoints")
+            pipe.smembers(f"{prefix(region)}failing")
+            pipe.hmget(f"{prefix(region)}clock", *_DUE)
+        answers: list[Any] = pipe.execute(raise_on_error=False)
+    for region, endpoints, failing, turns in zip(
+        regions, answers[::3], answers[1::3], answers[2::3], strict=True
+    ):
+        # One of these may be damaged itself: then it is an error.
+        if isinstance(endpoints, set):
+            yield from _of_endpoints(region, map(codec.text, endpoints))
+        if isinstance(failing, set):
+            yield from ((f"{prefix(region)}failing:{codec.text(reason)}", "set") for reason in failing)
+        for stage, named in zip(_DUE, turns if isinstance(turns, list) else (), strict=False):
+            for each in keys.pipelines_of(named):
+                yield f"{prefix(region)}{keys.due_set(stage, each)}", "zset"
+
+
+def _of_endpoints(region: str, endpoints: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for each in endpoints:
         for type_, names in _OF_ENDPOINT.items():
-            yield from ((f"{prefix(region)}{name}{each}", type_) for name in names for each in endpoints)
+            yield from ((f"{prefix(region)}{name}{each}", type_) for name in names)
+
+
+def _of_verifications(redis: Redis, known: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    sets = [name for key, _ in known if (name := _SET_OF_IDS.fullmatch(key))]
+    with translated(), redis.pipeline(transaction=False) as pipe:
+        for name in sets:
+            pipe.zrange(name[0], 0, _FIRST - 1)
+        answers: list[Any] = pipe.execute(raise_on_error=False)
+    for name, ids in zip(sets, answers, strict=True):
+        for each in map(codec.text, ids if isinstance(ids, list) else ()):
+            yield from ((f"{name[1]}{kind}:{each}", type_) for kind, type_ in _OF_VERIFICATION.items())
 
 
 def _ask(redis: Redis, keys: Iterable[tuple[str, str]]) -> list[Any]:
@@ -106,4 +176,4 @@ def _line(redis: Redis, key: str, wanted: str) -> str:
         for (_, type_), answer in zip(others, _ask(redis, others), strict=True)
         if not isinstance(answer, Exception)
     ]
-    return f"the key {key} in Redis is of the type {types[0] if types else 'string'} and must be of {wanted}"
+    return f"the key {key} in Redis is of the type {types[0] if types else 'string'} and must be of {wanted}: {_TODO}"

@@ -52,6 +52,11 @@ def pipelines(redis: Redis, region: str, stage: Stage) -> tuple[str, ...]:
     """Return the pipelines that have a due set of their own at a stage, sorted; the default one has none of its own."""
     with translated():
         turns: Any = redis.hget(f"{prefix(region)}clock", stage)
+    return pipelines_of(turns)
+
+
+def pipelines_of(turns: bytes | None) -> tuple[str, ...]:
+    """Return the pipelines that the turns of a stage name, sorted, without the default one."""
     return tuple(sorted({*(turns or b"").decode(errors="replace").split()} - {DEFAULT_PIPELINE}))
 
 

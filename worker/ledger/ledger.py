@@ -358,7 +358,9 @@ class Ledger:
             return None
         fields = codec.pairs(flat)
         if not codec.is_verification(fields):
-            raise LedgerDamaged(f"the hash of this verification in the ledger of {region} is not one of ours")
+            raise LedgerDamaged(
+                f"the hash of this verification in the ledger of {region} is none of ours: restore or remove it"
+            )
         due_at = next((codec.moment(each) for each in due if each is not None), None)
         holder = codec.text(fields.get(Field.HOLDER.key, b"")).partition("/")[0]
         return Status(

@@ -60,8 +60,8 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         yield _role(said)
         yield from check_keeping(redis, said, LEDGER)
         yield from _clock(redis)
-        if line := damage.found(redis, settings.regions):
-            yield Finding("redis keys", Level.ERROR, line, "restore, rename or remove it")
+        if line := damage.found(redis, settings.regions, with_ids=True):
+            yield Finding("redis keys", Level.ERROR, line)
 
 
 def _version(said: Mapping[str, Any], place: str) -> Finding:
