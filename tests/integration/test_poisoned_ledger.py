@@ -154,6 +154,37 @@ def test_an_id_that_is_none_stops_no_claim(redis: Redis, ledger: Ledger, set_: s
     assert [one.signature_id for one in loaded][-1:] == ["good"]
 
 
+@pytest.mark.every_server
+@pytest.mark.parametrize("set_", ["due:polling", "due:archiving", "due:routing", "leased"])
+def test_a_verification_whose_key_is_damaged_stops_no_claim(redis: Redis, ledger: Ledger, set_: str) -> None:
+    redis.set(f"{PH}v:bad", "x")
+    redis.zadd(f"{PH}{set_}", {"bad": 1})
+    claim(ledger)
+    # It is looked at again, once a minute.
+    at_ms = redis.zscore(f"{PH}{set_}", "bad")
+    assert at_ms
+    assert 50_000 < at_ms - now_ms(redis, "ph") <= 60_000
+    redis.delete(f"{PH}v:bad")
+    redis.hset(f"{PH}v:bad", Field.STAGE.value, "polling")
+    redis.zadd(f"{PH}due:polling", {"bad": 1})
+    assert ledger.claim("ph", limit=9).batches
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("list_", ["t", "f"])
+def test_a_timeline_whose_key_is_damaged_stops_nobody(redis: Redis, ledger: Ledger, list_: str) -> None:
+    ledger.enqueue([EnqueueRequest("a", "ph"), EnqueueRequest("b", "ph")])
+    redis.delete(f"{PH}{list_}:a")
+    redis.set(f"{PH}{list_}:a", "x")
+    ledger.claim("ph", limit=9)
+    redis.zadd(f"{PH}leased", dict.fromkeys(("a", "b"), 1))
+    claim = ledger.claim("ph", limit=9)
+    assert [each.signature_id for each in claim.expired] == ["a", "b"]
+    (batch,) = claim.batches
+    writes = [transitions.quarantine(each, reason="UNREADABLE") for each in ledger.load(batch)]
+    assert [each.written for each in ledger.record(batch, writes)] == [True, True]
+
+
 def test_an_identity_that_is_none_is_another_one(redis: Redis, ledger: Ledger) -> None:
     redis.hset(f"{PH}ledger", mapping={"id": b"\xff", "before": b"\xfe a"})
     replaced = ledger.claim("ph", limit=1, identity="b").replaced

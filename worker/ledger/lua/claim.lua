@@ -36,14 +36,30 @@ if now - seen >= CLOCK_EVERY then
   redis.pcall('HSET', key('clock'), 'seen', digits(now))
 end
 
+-- For how long a verification waits whose key has another type than a hash, in ms: somebody else wrote it, `ekyc doctor` names
+-- it, and meanwhile it stops nobody.
+local DAMAGED_FOR = 60000
+
+-- Fields of a verification; nil: its key is damaged.
+local function fields_of(id, ...)
+  local found = redis.pcall('HMGET', key('v:' .. id), ...)
+  if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then
+    return nil
+  end
+  -- The same again ends the script with its own error.
+  return found.err and redis.call('HMGET', key('v:' .. id), ...) or found
+end
+
 -- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times
 -- without an outcome kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   end_probe(id)
-  local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
-  if is_taken_at(seen[1]) then
+  local seen = fields_of(id, Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
+  if not seen then
+    redis.call('ZADD', key('leased'), digits(now + DAMAGED_FOR), id)
+  elseif is_taken_at(seen[1]) then
     local starts = number_of(seen[2]) or 0
     -- Empty if its message was lost or is not read yet.
     local worker = string.match(seen[4] or '', '^[^/]*/[^/]*/(.*)$') or ''
@@ -176,9 +192,14 @@ local function take(stage, most)
     end
     local going, suspects, starts = {}, {}, {}
     for _, id in ipairs(ids) do
-      starts[id] = number_of(redis.call('HGET', key('v:' .. id), Field.STARTS)) or 0
-      local list = starts[id] < SUSPECT and going or suspects
-      list[#list + 1] = id
+      local seen = fields_of(id, Field.STARTS)
+      if seen then
+        starts[id] = number_of(seen[1]) or 0
+        local list = starts[id] < SUSPECT and going or suspects
+        list[#list + 1] = id
+      else
+        redis.call('ZADD', set, digits(now + DAMAGED_FOR), id)
+      end
     end
     if #going > 0 then
       -- Before all other writes: a Redis without memory allows this one, and then the others.

@@ -344,7 +344,15 @@ local function note(id, now, event, detail, worker)
   local kind = KINDS[event] or 't:'
   local list = key(kind .. id)
   local line = digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker
-  local length = redis.call('RPUSH', list, line)
+  local length = redis.pcall('RPUSH', list, line)
+  if type(length) == 'table' then
+    if string.find(length.err, 'WRONGTYPE', 1, true) then
+      -- Somebody else wrote it, and `ekyc doctor` names it: it stops neither its verification nor the others.
+      return
+    end
+    -- The same again ends the script with its own error.
+    length = redis.call('RPUSH', list, line)
+  end
   if length > MOST[kind] then
     -- Replace the line by one with its counts. The list is never empty meanwhile, so it keeps its expiry.
     redis.call('LTRIM', list, 0, -2)
