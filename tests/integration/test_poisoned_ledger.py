@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
-from worker.ledger import Ledger, Quarantine, transitions
+from worker.ledger import Ledger, Quarantine, damage, transitions
 from worker.ledger.erasures import Erasures, Marked
 from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
@@ -159,7 +159,8 @@ def test_an_id_that_is_none_stops_no_claim(redis: Redis, ledger: Ledger, set_: s
 def test_a_verification_whose_key_is_damaged_stops_no_claim(redis: Redis, ledger: Ledger, set_: str) -> None:
     redis.set(f"{PH}v:bad", "x")
     redis.zadd(f"{PH}{set_}", {"bad": 1})
-    claim(ledger)
+    assert claim(ledger).damaged == ("bad",)
+    assert "ekyc:{ph}:v:bad" in damage.found(redis, ["ph"], with_ids=True)
     # It is looked at again, once a minute.
     at_ms = redis.zscore(f"{PH}{set_}", "bad")
     assert at_ms

@@ -41,7 +41,7 @@ _OF_REGION: Final[Mapping[str, tuple[str, ...]]] = {
             "feed",
             "delivering",
         ),
-        *("legal_holds", "erasing", "closings", "closings:stored", "log:pending"),
+        *("legal_holds", "erasing", "closings", "closings:stored", "log:pending", "damaged"),
     ),
     "string": (
         *("feed:gone", "ledger:replaced", "suspect", "tat", "closings:turn", "log:lease"),
@@ -65,7 +65,7 @@ _OF_VERIFICATION: Final = {"v": "hash", "t": "list", "f": "list"}
 
 #: A set of ids, with the prefix of its region, and how many of its first ids are looked at: a claim takes no more.
 _SET_OF_IDS: Final = re.compile(
-    r"(ekyc:\{[a-z]+\}:)(?:due:(?:polling|archiving|routing)(?::.*)?|leased|quarantine)", re.DOTALL
+    r"(ekyc:\{[a-z]+\}:)(?:due:(?:polling|archiving|routing)(?::.*)?|leased|quarantine|damaged)", re.DOTALL
 )
 _FIRST: Final = 100
 

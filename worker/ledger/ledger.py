@@ -247,7 +247,7 @@ class Ledger:
             found, before, since_ms = answer
             replaced = Identity(codec.text(found), tuple(codec.text(before).split()), identity, since_ms)
             return Claim((), DISPATCHER_SLEEP_S, replaced=replaced)
-        act, killers, ended, *rows = answer
+        act, killers, ended, damaged, *rows = answer
         batches = tuple(
             Batch(row[0].decode(), region, Stage(row[1].decode()), tuple(map(codec.text, row[2:])))
             for row in rows
@@ -260,7 +260,8 @@ class Ledger:
             LeaseExpired(codec.text(signature_id), Stage(stage.decode()), codec.text(worker))
             for signature_id, stage, worker in ended
         )
-        return Claim(batches, sleep_ms / 1000, quarantined, codec.event(act) if act else None, expired)
+        newest = codec.event(act) if act else None
+        return Claim(batches, sleep_ms / 1000, quarantined, newest, expired, tuple(map(codec.text, damaged)))
 
     def wait(self, regions: Iterable[str], *, timeout_s: float) -> str | None:
         """Wait until something new is due in one of the regions, and return that region. None after `timeout_s`.

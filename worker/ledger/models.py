@@ -148,6 +148,8 @@ class Claim:
     act: Event | None = None
     #: Leases that had ended.
     expired: tuple[LeaseExpired, ...] = ()
+    #: Verifications whose keys are no hashes, so somebody else wrote them. They are looked at again in a minute.
+    damaged: tuple[str, ...] = ()
     #: Set if nothing was taken because this ledger is not the expected one.
     replaced: Identity | None = None
 

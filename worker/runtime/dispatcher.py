@@ -152,6 +152,11 @@ def _report_quarantined(intercept: Interceptor, verification: Verification) -> N
     intercept(batch, partial(transitions.quarantine, reason="CRASHES_WORKERS"))(verification)
 
 
+def _damaged(ids: Sequence[str]) -> str:
+    others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+    return f"the key of {ids[0]}{others} is no hash: `ekyc doctor` says what to do"
+
+
 def _heartbeat(name: str) -> Heartbeat:
     settings = current()
     shadow = services().shadow
@@ -304,6 +309,8 @@ class DispatcherThread(threading.Thread):
                 _report_quarantined(services().intercept, verification)
                 self._announce(verification)
             log_claimed(region, quarantined=claim.quarantined, expired=claim.expired)
+            if claim.damaged:
+                _log.error("ledger_damaged", region=region, why=_damaged(claim.damaged))
             self._send(claim.batches, producer)
             self._hold_log.look(region, claim.act)
             sleep_s = min(sleep_s, claim.sleep_s)

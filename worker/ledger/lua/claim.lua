@@ -3,10 +3,11 @@
 --   logs = '1' if the log of evidence is kept
 -- If the ledger is not the expected one, claims nothing and returns
 --   { -1, now, identity, identities before it, since when it is another }. Otherwise returns
---   { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … },
+--   { sleep_ms, now, act, { { id, { field, value, … } }, … }, { { id, stage, worker }, … }, { id, … },
 --     { batch id, stage, id, … }, … }:
 --   for how long nothing more will be due, the newest act of a person on the region ('' for none), verifications put
---   into quarantine, as they were before, leases that ended, and the batches claimed.
+--   into quarantine, as they were before, leases that ended, verifications whose keys have another
+--   type than a hash, and the batches claimed.
 -- How long `ledger:replaced` is kept, and how often the clock is stored, in ms.
 local REPLACED_FOR = 30000
 local CLOCK_EVERY = 1000
@@ -18,7 +19,7 @@ local most_starts, dispatcher = tonumber(ARGV[5]), ARGV[6]
 local longest_sleep, grace, retention = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local expected = ARGV[10]
 local now, seen = watched_now_ms(tonumber(ARGV[11]), tonumber(ARGV[12]))
-local batches, killers, expired = {}, {}, {}
+local batches, killers, expired, damaged = {}, {}, {}, {}
 
 if expected ~= '' then
   local ledger = redis.call('HMGET', key('ledger'), 'id', 'before')
@@ -40,6 +41,14 @@ end
 -- it, and meanwhile it stops nobody.
 local DAMAGED_FOR = 60000
 
+-- Let a verification with such a key wait in the set that it was found in.
+local function set_aside(id, set)
+  redis.call('ZADD', set, digits(now + DAMAGED_FOR), id)
+  redis.call('ZADD', key('damaged'), digits(now), id)
+  redis.call('PEXPIRE', key('damaged'), 10 * DAMAGED_FOR)
+  damaged[#damaged + 1] = id
+end
+
 -- Fields of a verification; nil: its key is damaged.
 local function fields_of(id, ...)
   local found = redis.pcall('HMGET', key('v:' .. id), ...)
@@ -58,7 +67,7 @@ for _, id in ipairs(ended) do
   end_probe(id)
   local seen = fields_of(id, Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
   if not seen then
-    redis.call('ZADD', key('leased'), digits(now + DAMAGED_FOR), id)
+    set_aside(id, key('leased'))
   elseif is_taken_at(seen[1]) then
     local starts = number_of(seen[2]) or 0
     -- Empty if its message was lost or is not read yet.
@@ -198,7 +207,7 @@ local function take(stage, most)
         local list = starts[id] < SUSPECT and going or suspects
         list[#list + 1] = id
       else
-        redis.call('ZADD', set, digits(now + DAMAGED_FOR), id)
+        set_aside(id, set)
       end
     end
     if #going > 0 then
@@ -321,4 +330,4 @@ elseif upcoming < math.huge then
     sleep = upcoming - now
   end
 end
-return { math.min(sleep, longest_sleep), now, redis.call('LINDEX', key('acts'), -1) or '', killers, expired, unpack(batches) }
+return { math.min(sleep, longest_sleep), now, redis.call('LINDEX', key('acts'), -1) or '', killers, expired, damaged, unpack(batches) }

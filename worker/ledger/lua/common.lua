@@ -37,6 +37,7 @@
 --   audit:counts    hash    dropped:<stream>: entries that newer ones pushed out; refused:<stream>, refused_at:<stream>: acts
 --                           that were refused because their entry could not be added, and when the last one was
 --   suspect         string  the verification in flight that was started SUSPECT times without an outcome
+--   damaged         zset    id -> when a claim last found that its key is no hash; kept for ten minutes after the last one
 --   tat             string  GCRA's theoretical arrival time, for the region's rate
 --   legal_holds     zset    id -> since when a legal hold stops its erasure; the evidence store has who and why
 --   erasing         zset    id -> when its erasure began, until it has ended: a killed one is shown
