@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from redis import Redis
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from schemas.enqueue import EnqueueRequest
 from tests.support.redis_attacker import DECIDED, Attacker
 from worker.client import enqueue
+from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger, Quarantine, damage, transitions
 from worker.ledger.erasures import Erasures, Marked
 from worker.ledger.evidence_log import EvidenceLogQueue
@@ -26,7 +27,7 @@ from worker.runtime.hold_log import HoldLog
 from worker.testing import LocalFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from worker.ledger.models import Claim
 
@@ -313,3 +314,59 @@ def test_an_endpoint_that_is_none_stops_no_erasure(redis: Redis, ledger: Ledger)
     ledger.enqueue([EnqueueRequest("good", "ph")])
     redis.sadd(f"{PH}endpoints", b"\xff")
     assert Erasures(redis).mark("ph", "of-the-store", decision_id="d", stored=True) is Marked.MARKED
+
+
+#: By act, keys of a region that it writes.
+WRITTEN: Final = {
+    "enqueue": ("counts", "due:polling", "wake", "alarm"),
+    "retry": ("counts", "due:polling", "wake", "quarantine", "leased"),
+    "drop": ("counts", "quarantine", "done", "log:pending"),
+    "hold": ("counts", "hold", "acts", "health"),
+    "record": ("counts", "due:polling", "quarantine", "leased", "feed"),
+}
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(("act", "name"), [(act, name) for act, names in WRITTEN.items() for name in names])
+def test_what_meets_a_damaged_key_has_changed_nothing(
+    redis: Redis, ledger: Ledger, act: str, name: str
+) -> None:
+    """It is done once the key is repaired: Redis does not undo what a script has written before its error."""
+    ledger.enqueue([EnqueueRequest("q", "ph"), EnqueueRequest("b", "ph")])
+    (batch,) = ledger.claim("ph", limit=9).batches
+    loaded = ledger.load(batch)
+    ledger.record(batch, [transitions.quarantine(each, reason="UNREADABLE") for each in loaded[:1]])
+    people = Quarantine(redis, who="maria", via="cli")
+    acts: dict[str, Callable[[], object]] = {
+        "enqueue": lambda: ledger.enqueue([EnqueueRequest("new", "ph")]),
+        "retry": lambda: people.retry("ph", ["q"]),
+        "drop": lambda: people.drop("ph", ["q"], why="test"),
+        "hold": lambda: ledger.hold("ph", for_s=60.0, reason="test", who="maria"),
+        "record": lambda: ledger.record(batch, [transitions.release(each) for each in loaded[1:]]),
+    }
+
+    def everything() -> dict[bytes, bytes]:
+        return {key: redis.dump(key) for key in redis.scan_iter()}
+
+    away = redis.exists(f"{PH}{name}") and redis.rename(f"{PH}{name}", f"{PH}away")
+    redis.set(f"{PH}{name}", "x")
+    before = everything()
+    with pytest.raises(LedgerUnavailable):
+        acts[act]()
+    assert everything() == before
+    redis.delete(f"{PH}{name}")
+    if away:
+        redis.rename(f"{PH}away", f"{PH}{name}")
+    acts[act]()
+    counts = Stats(redis).counts("ph")
+    ended = counts.waiting + counts.in_flight + counts.quarantined + counts.done + counts.dropped
+    assert counts.enqueued == ended
+
+
+@pytest.mark.every_server
+def test_an_id_whose_key_is_damaged_stops_no_other_of_its_call(redis: Redis, ledger: Ledger) -> None:
+    redis.set(f"{PH}v:bad", "x")
+    requests = [EnqueueRequest(each, "ph") for each in ("a", "bad", "c")]
+    assert ledger.enqueue(requests) == [True, False, True]
+    (batch,) = ledger.claim("ph", limit=9).batches
+    assert batch.signature_ids == ("a", "c")

@@ -1,7 +1,7 @@
 -- ARGV: id, when its business relationship ended (epoch ms; 0: now), how far that may be ahead of the clock, in ms
 -- Notes a closing for a worker to store. Of several the latest one counts. Returns that time; -1 for an erased
 -- verification; -2 if the time is in the future.
-local now = now_ms()
+local now = now_before_writes()
 local at = tonumber(ARGV[2])
 if at == 0 then
   at = now

@@ -239,6 +239,42 @@ local function due_at(id, stage, pipeline)
   end
 end
 
+-- Keys that scripts write, by a command that reads a key of the right type only: those of all scripts, those of acts on a
+-- region, and those of a verification's next state.
+local WRITTEN = { HGET = { 'counts', 'clock', 'alarm' }, LLEN = { 'wake' } }
+local WRITTEN_BY_ACTS = { HGET = { 'hold', 'health' }, LLEN = { 'acts' } }
+local WRITTEN_BY_STATES = {
+  HGET = { 'hold', 'health', 'log' },
+  SCARD = { 'failing' },
+  ZCARD = { 'leased', 'quarantine', 'done', 'delivering', 'feed', 'log:pending' },
+}
+
+local function read_each(written)
+  for command, names in pairs(written) do
+    for _, name in ipairs(names) do
+      if command == 'HGET' then
+        redis.call(command, key(name), 'x')
+      else
+        redis.call(command, key(name))
+      end
+    end
+  end
+end
+
+-- The ledger's clock, for a script that writes. A key of another type ends the script here: Redis would not undo what the
+-- script has written before it meets that key, and a verification would be in no set. `also`: further keys to read.
+local function now_before_writes(also)
+  local now, seen = now_ms()
+  read_each(WRITTEN)
+  read_each(also or {})
+  for _, stage in ipairs(STAGES) do
+    for pipeline in in_turn(stage) do
+      redis.call('ZCARD', due_set(stage, pipeline))
+    end
+  end
+  return now, seen
+end
+
 -- Move back times that were written while the clock was ahead by `surplus`. Times that are due soon anyway stay.
 local function set_back(now, surplus)
   increased(key('clock'), 'ahead', digits(-surplus))

@@ -1,6 +1,6 @@
 -- ARGV: who, via, why, retention_ms, events: as of `requeue.lua`, id, id, …
 -- Ends verifications in quarantine without a decision. Returns for each id: 1 it was in quarantine, 0 it was not.
-local now = now_ms()
+local now = now_before_writes(WRITTEN_BY_STATES)
 local events = cjson.decode(ARGV[5])
 local answer = {}
 for at = 6, #ARGV do

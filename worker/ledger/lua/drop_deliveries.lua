@@ -2,7 +2,7 @@
 -- Ends deliveries without an acknowledgement: they are forgotten. A verification that waited for such a delivery alone is done.
 -- Returns for each: 1 it has ended; 0 a worker is sending it, it is acknowledged, or it is not known.
 local who, via, why, retention = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local now = now_ms()
+local now = now_before_writes()
 local answer, dropped = {}, {}
 for at = 5, #ARGV do
   local id = ARGV[at]

@@ -4,7 +4,7 @@
 -- before `erased`. Returns 'marked', 'again' (it was marked before), 'legal_hold', 'closing', 'under_way' or 'unknown'.
 local id = ARGV[1]
 local verification = key('v:' .. id)
-local now = now_ms()
+local now = now_before_writes(WRITTEN_BY_STATES)
 local deliveries = {}
 for at = 7, #ARGV do
   deliveries[at - 6] = ARGV[at]

@@ -1,6 +1,6 @@
 -- ARGV: for_ms, reason, who ('' for the fleet itself), via, events about it: JSON list as of `add_deliveries.lua`, `until` is null
 -- Puts the region on hold. A hold that ends later stays, and is no event. Returns when the hold ends.
-local now, for_ms, who = now_ms(), tonumber(ARGV[1]), ARGV[3]
+local now, for_ms, who = now_before_writes(WRITTEN_BY_ACTS), tonumber(ARGV[1]), ARGV[3]
 if who ~= '' then
   local length = string.format('for %d s', math.floor(for_ms / 1000 + 0.5))
   local stays = hold_until(now) >= now + for_ms and ', but it is on hold for longer already' or ''

@@ -1,6 +1,6 @@
 -- ARGV: id, '1' to hold, '' to release
 -- Returns 1 if it was done; 0 if the verification is erased, or being erased.
-local now = now_ms()
+local now = now_before_writes()
 if ARGV[2] == '' then
   redis.call('ZREM', key('legal_holds'), ARGV[1])
   return 1

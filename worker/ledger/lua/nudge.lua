@@ -3,7 +3,7 @@
 -- polled is due at once if its answer is null: the call may have been answered before what the nudge is about.
 -- Returns for each id: 1 it is due by then, 0 it was not waiting to be polled; and 2 more if that is new, which has an entry in
 -- the audit log.
-local now = now_ms()
+local now = now_before_writes()
 local at = now + tonumber(ARGV[1])
 local answer = {}
 for number = 4, #ARGV do

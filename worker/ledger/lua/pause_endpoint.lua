@@ -1,6 +1,6 @@
 -- ARGV: endpoint, who, via, why, events about it: JSON list as of `add_deliveries.lua`
 -- Stops the deliveries to an endpoint; they wait. Returns 1, or 0 if it is paused already.
-local name, now = key('endpoint:' .. ARGV[1]), now_ms()
+local name, now = key('endpoint:' .. ARGV[1]), now_before_writes()
 if redis.call('HGET', name, 'paused') then
   return 0
 end

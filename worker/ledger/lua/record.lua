@@ -11,7 +11,7 @@
 -- Returns for each write: 0 it was not made; 1 it was made; 2 it was made and closed the breaker; if it put the region on
 -- hold, when the hold ends.
 local batch, holder, lease, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local now = now_ms()
+local now = now_before_writes(WRITTEN_BY_STATES)
 local answer = {}
 
 -- Scores and ids for one ZADD, because one command for each verification of a batch costs more; likewise ids for one ZREM,

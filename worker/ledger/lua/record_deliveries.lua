@@ -7,7 +7,7 @@
 --   4 the endpoint answers again
 local holder, endpoint, retention, worker = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local most_tries, pause, full = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local now = now_ms()
+local now = now_before_writes()
 local name = key('endpoint:' .. endpoint)
 local due, leased = key('due:webhook:' .. endpoint), key('leased:webhook:' .. endpoint)
 local answer = {}

@@ -1,7 +1,7 @@
 -- ARGV: who, via, act ('' for none), id, id, …
 -- Records that a person redelivers decisions: `act` in the region's `acts`, an entry of the audit log for it and for each
 -- verification, and a line in the timeline of each that the ledger still has. Returns the number of these.
-local now, noted = now_ms(), 0
+local now, noted = now_before_writes(), 0
 if ARGV[3] ~= '' then
   audit(now, 'decision_redeliver', ARGV[1], ARGV[2], '', ARGV[3])
 end

@@ -1,7 +1,7 @@
 -- ARGV: who, via, events: JSON object of lists as of `add_deliveries.lua`, by the id that they are about; id, id, …
 -- Takes verifications out of quarantine, due now at their former stage, with a new deadline.
 -- Returns for each id: 1 it was in quarantine, 0 it was not, or no script has put it there.
-local now = now_ms()
+local now = now_before_writes(WRITTEN_BY_STATES)
 local events = cjson.decode(ARGV[3])
 local answer = {}
 for at = 4, #ARGV do

@@ -1,7 +1,7 @@
 -- ARGV: who, via, name of the act in the audit log, id, id, …
 -- Makes deliveries due now, with all their tries, whatever became of them.
 -- Returns for each: 1 it is due; 0 a worker is sending it, or it is not known.
-local now = now_ms()
+local now = now_before_writes()
 local answer = {}
 for at = 4, #ARGV do
   local id = ARGV[at]

@@ -1,6 +1,6 @@
 -- ARGV: who, via, events about it: JSON list as of `add_deliveries.lua`
 -- Ends the region's hold now and closes its breaker. Returns 1 if the region was on hold or half-open, else 0.
-local now = now_ms()
+local now = now_before_writes(WRITTEN_BY_ACTS)
 local on_hold = hold_until(now) > 0
 local held = on_hold or redis.call('EXISTS', key('health')) == 1
 if held then

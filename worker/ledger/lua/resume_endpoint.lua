@@ -2,7 +2,7 @@
 -- Resumes an endpoint: what waits for it is due now, at most `at once` with each call, and its tries start over.
 -- Returns { 1 if it was paused, how many deliveries were made due }.
 local endpoint, at_once = ARGV[1], tonumber(ARGV[4])
-local name, now = key('endpoint:' .. endpoint), now_ms()
+local name, now = key('endpoint:' .. endpoint), now_before_writes()
 local was_paused = redis.call('HGET', name, 'paused') and 1 or 0
 if ARGV[5] == '1' then
   audit(now, 'endpoint_resume', ARGV[2], ARGV[3], endpoint, was_paused == 1 and '' or 'it was not paused')

@@ -1,7 +1,7 @@
 -- ARGV: id, number and verdict, who, via, JSON list of deliveries of the event
 -- Records a review: an entry of the audit log, a line in the timeline of the verification if the ledger still has it, and the
 -- event. Repeating it within a week changes nothing. Returns 0 for an erased verification, otherwise 1.
-local now = now_ms()
+local now = now_before_writes()
 local id, detail = ARGV[1], ARGV[2]
 if redis.call('HGET', key('v:' .. id), Field.STAGE) == 'erased' then
   return 0
