@@ -81,7 +81,7 @@ def test_a_rest_that_ends_later_stays_and_the_answer_says_so(ekyc: Ekyc, redis: 
 def test_a_region_that_nobody_polls_here_is_told(ekyc: Ekyc) -> None:
     ended = ekyc.with_env(ADVANCE_REGIONS="sg")("hold", "ph", "--for", "10m", "--why", "maintenance")
     assert ended.code == 0
-    assert ended.err_lines == ["ADVANCE_REGIONS does not name ph here: `ekyc stats` will not show it"]
+    assert ended.err_lines == ["ekyc: ADVANCE_REGIONS does not name ph here: `ekyc stats` will not show it"]
 
 
 def test_resume_of_a_region_on_trial_is_recorded(ekyc: Ekyc, redis: Redis) -> None:

@@ -186,4 +186,15 @@ def test_doctor_names_a_damaged_key(redis: Redis, ekyc: Ekyc) -> None:
     assert "ekyc:{ph}:counts in Redis is of the type string and must be of hash" in " ".join(
         shown.out.split()
     )
-    assert "(WRONGTYPE): the ledger cannot be used; run `ekyc doctor`" in ekyc("stats").err
+
+
+def test_each_command_names_a_damaged_key(redis: Redis, ekyc: Ekyc) -> None:
+    redis.set("ekyc:{ph}:counts", "x")
+    for command in (
+        ("stats",),
+        ("enqueue", "new", "--region", "ph"),
+        ("hold", "ph", "--for", "1m", "--why", "test"),
+    ):
+        ended = ekyc(*command)
+        assert (ended.code, len(ended.err_lines)) == (1, 1)
+        assert "the key ekyc:{ph}:counts in Redis is of the type string and must be of hash" in ended.err

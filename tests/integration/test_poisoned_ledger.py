@@ -345,7 +345,7 @@ def test_what_meets_a_damaged_key_has_changed_nothing(
         "record": lambda: ledger.record(batch, [transitions.release(each) for each in loaded[1:]]),
     }
 
-    def everything() -> dict[bytes, bytes]:
+    def everything() -> dict[bytes, bytes | None]:
         return {key: redis.dump(key) for key in redis.scan_iter()}
 
     away = redis.exists(f"{PH}{name}") and redis.rename(f"{PH}{name}", f"{PH}away")

@@ -49,7 +49,7 @@ SHORT_HELP: Final = {
     "hold": "Put a region on hold: it is not polled meanwhile.",
     "resume": "End the hold of a region now, also one that the fleet began.",
     "ledger": "Choose which ledger the fleet works for.",
-    "evidence": "Make keys of evidence, encrypt it under them, and verify it.",
+    "evidence": "List, show, verify, export and erase evidence; make its keys.",
     "redeliver": "Deliver decisions again, the same bytes under the same id.",
     "deliveries": "Show, resend, drop deliveries by webhook, pause endpoints.",
     "decisions": "Show, check, test and compare decision tables.",

@@ -63,7 +63,9 @@ def hold(region: str, for_s: float, why: str, who: str) -> None:
     stays = "" if reason == why else ", as before: a hold that ends later is kept"
     click.echo(f"{region} is on hold until {rfc3339(until_ms)}: {reason}{stays}")
     if region not in settings.regions:
-        click.echo(f"ADVANCE_REGIONS does not name {region} here: `ekyc stats` will not show it", err=True)
+        click.echo(
+            f"ekyc: ADVANCE_REGIONS does not name {region} here: `ekyc stats` will not show it", err=True
+        )
 
 
 @click.command

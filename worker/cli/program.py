@@ -12,7 +12,7 @@ import click
 from worker.cli import INTERRUPTED
 from worker.cli.commands import BUILT_IN, SHORT_HELP, LazyGroup
 from worker.cli.waiting_note import watch_clients
-from worker.errors import EkycError
+from worker.errors import EkycError, LedgerDamaged
 from worker.process import forbid_core_dumps, refuse_shadows
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def _said(error: Exception) -> str:
             return f"{_one_line(error)}; see `{command} --help`"
         case click.ClickException():
             return _one_line(error)
+        case LedgerDamaged():
+            return _damaged() or str(error)
         case ImportError():
             return (
                 f"this needs {error.name or error}, which cannot be imported: install it, for example with its "
@@ -84,6 +86,17 @@ def _said(error: Exception) -> str:
             where = f"{error.filename}: " if error.filename else ""
             return f"{where}{error.strerror or type(error).__name__}"
     return str(error)
+
+
+def _damaged() -> str:
+    """Return which keys of the ledger are damaged; "": that is not known."""
+    from worker.ledger import damage  # noqa: PLC0415 - commands load what they need
+    from worker.ledger.connection import connect  # noqa: PLC0415
+    from worker.settings import current  # noqa: PLC0415
+
+    settings = current()
+    with connect(settings.redis_url) as redis:
+        return damage.found(redis, settings.regions, with_ids=True)
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -114,7 +114,7 @@ def load(path: Path | None, *, with_secrets: bool = True) -> Mapping[str, Endpoi
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise ConfigError(f"EKYC_ENDPOINTS_FILE: {path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     draft = _Draft(parsed(text, str(path)), with_secrets=with_secrets)

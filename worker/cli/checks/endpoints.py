@@ -77,7 +77,8 @@ def troubles(states: Sequence[EndpointState], endpoints: Mapping[str, Endpoint])
 
 def _secrets(endpoint: Endpoint, now: datetime) -> Finding:
     name = f"endpoint {endpoint.name}"
-    said = f"{endpoint.origin}, {len(endpoint.signing(now))} secrets sign"
+    count = len(endpoint.signing(now))
+    said = f"{endpoint.origin}, signed with {count} secret{'s' * (count != 1)}"
     if not endpoint.signing(now + SOON):
         return Finding(
             name,

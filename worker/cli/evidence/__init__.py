@@ -46,4 +46,4 @@ SHORT_HELP: Final = {
 
 @click.group(cls=LazyGroup, lazy_subcommands=COMMANDS, short_help_lines=SHORT_HELP, entry_point_group="")
 def evidence() -> None:
-    """Make keys of evidence, encrypt it under them, and verify it."""
+    """List, show, verify, export and erase evidence; make its keys."""
