@@ -253,7 +253,7 @@ local function read_each(written)
   for command, names in pairs(written) do
     for _, name in ipairs(names) do
       if command == 'HGET' then
-        redis.call(command, key(name), 'x')
+        redis.call(command, key(name), 'any')
       else
         redis.call(command, key(name))
       end
