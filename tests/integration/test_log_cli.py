@@ -69,6 +69,36 @@ def test_a_store_as_it_was_logged_verifies_and_a_change_is_found(ekyc: Ekyc, wor
     assert ekyc("evidence", "verify", "id000000", "id000002").code == 0
 
 
+def test_what_was_dropped_without_a_decision_is_no_stranger(ekyc: Ekyc, world: LoggedEvidence) -> None:
+    world.end(*names(2))
+    world.sequencer().turn()
+    quarantine(Ledger(world.redis, worker="w1", logs=True), "dropped")
+    for signature_id in ("dropped", "stranger"):
+        world.evidence.of(REGION, signature_id).keep_unreadable(b"<html>")
+    assert ekyc("quarantine", "drop", "dropped", "--region", REGION, "--why", "a test", "--yes").code == 0
+    world.sequencer().turn()
+
+    def added() -> list[str]:
+        ended = ekyc("evidence", "verify", "--all", "--json")
+        assert ended.code == 1
+        found = json.loads(ended.out)["findings"]
+        assert {each["kind"] for each in found} == {"added"}
+        return sorted(each["signature_id"] for each in found)
+
+    def shown() -> str:
+        ended = ekyc("evidence", "verify", "dropped")
+        assert ended.code == 1
+        return ended.out
+
+    said = "ph/dropped has no entry: it was dropped, and has neither a manifest nor a decision"
+    assert (added(), said in shown()) == (["stranger"], True)
+    # The retention of the ledger is over, and the audit log still has the act.
+    world.redis.delete(f"ekyc:{{{REGION}}}:v:dropped")
+    assert (added(), said in shown()) == (["stranger"], True)
+    world.redis.delete(f"ekyc:{{{REGION}}}:audit")
+    assert added() == ["dropped", "stranger"]
+
+
 def test_an_id_that_was_never_logged_is_not_passed_over(ekyc: Ekyc, world: LoggedEvidence) -> None:
     world.end(*names(2))
     world.sequencer().turn()

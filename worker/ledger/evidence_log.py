@@ -13,9 +13,11 @@ Keys, per region:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
+from worker.ledger.audit import AuditLog, Wanted
 from worker.ledger.connection import translated
 from worker.ledger.keys import now_ms
 from worker.ledger.models import Stage
@@ -211,6 +213,20 @@ class LogLedger:
         if stage is None or stage in _ENDED:
             return ""
         return f"has no entry yet: it has not ended, its stage is {stage}"
+
+    def was_dropped(self, signature_id: str) -> bool:
+        """Return whether a person dropped a verification in quarantine."""
+        (stage,) = stages(self._redis, self._region, [signature_id])
+        if stage is not None:
+            return stage is Stage.DROPPED
+        # The ledger forgets a verification after its retention, and the audit log keeps the act for longer.
+        return signature_id in self._dropped
+
+    @cached_property
+    def _dropped(self) -> frozenset[str]:
+        """What the audit log has as dropped, read once: what is dropped later, the ledger still knows."""
+        acts = AuditLog(self._redis).entries(Wanted(act="quarantine_drop", region=self._region))
+        return frozenset(act.subject for act in acts)
 
 
 def _seen(row: Sequence[bytes | None]) -> Seen:

@@ -101,6 +101,9 @@ class Ledger(Protocol):
     def why_open(self, signature_id: str) -> str:
         """Return why a verification has no entry yet; empty: it is not open."""
 
+    def was_dropped(self, signature_id: str) -> bool:
+        """Return whether a person dropped a verification in quarantine."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -669,6 +672,8 @@ class Audit:
             candidate = candidate_of(self._evidence, self._files.region, signature_id)
             if candidate is not None and candidate.doubt:
                 why = f"has no entry: {candidate.doubt}"
+            elif candidate is None and not why and self._was_dropped(signature_id):
+                why = "has no entry: it was dropped, and has neither a manifest nor a decision"
         except (EvidenceConflict, EvidenceUnavailable) as error:
             self._evidence.check_answers()
             why = f"has no entry, and cannot be opened: {error}"
@@ -693,6 +698,7 @@ class Audit:
         elif (
             not self._erasure_goes_on(signature_id)
             and self._evidence.of(self._files.region, signature_id).files()
+            and not self._was_dropped(signature_id)
         ):
             said = "is known neither to the log nor to the ledger"
             yield self._finding(Kind.ADDED, folder, said, signature_id)
@@ -702,6 +708,9 @@ class Audit:
         # In this order: what no longer waits was logged by then.
         is_open = self._ledger is not None and bool(self._ledger.open_ids([signature_id]))
         return is_open or signature_id in self._newer_ids()
+
+    def _was_dropped(self, signature_id: str) -> bool:
+        return self._ledger is not None and self._ledger.was_dropped(signature_id)
 
     def _erasure_goes_on(self, signature_id: str) -> bool:
         """Whether the data key is destroyed already, and the certificate is not stored yet."""
