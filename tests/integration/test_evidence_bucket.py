@@ -181,6 +181,26 @@ def test_a_bucket_that_refuses_is_told_in_one_line_without_its_words(
     assert bucket.requests == (3 if status == 503 else 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "at", "says"),
+    [
+        (401, "", "the credentials are not accepted"),
+        (403, f"/{REGION}/{ID}/answer.json", "permission denied"),
+        (400, f"/{REGION}/{ID}/answer.json", "it answers HTTP 400"),
+        (503, f"/{REGION}/{ID}/answer.json", "it answers HTTP 503"),
+    ],
+)
+def test_an_object_that_a_bucket_does_not_give_is_named(
+    bucket: Bucket, evidence: Evidence, status: int, at: str, says: str
+) -> None:
+    bucket.status = status
+    with pytest.raises(EvidenceUnavailable) as caught:
+        evidence.of(REGION, ID).answer()
+    message = str(caught.value)
+    assert message.startswith(f"evidence cannot be read at s3://bucket/ekyc{at}: {says}; check ")
+    assert "hunter2" not in message
+
+
 def test_a_bucket_that_is_not_there_is_told_in_one_line(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

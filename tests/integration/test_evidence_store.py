@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import pytest
 from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable, InvalidInput
 from worker.evidence.manifest import Manifest
 from worker.evidence.storage import local
+from worker.evidence.storage.local import LocalFolder
 from worker.evidence.store import Evidence, Usage
 
 if TYPE_CHECKING:
@@ -365,9 +367,27 @@ def test_a_store_made_before_a_fork_works_after_it(root: Path, used: str) -> Non
     assert child.returncode == 0, child.stderr
 
 
+def test_an_error_of_a_read_names_the_object_or_the_folder_that_is_away(tmp_path: Path) -> None:
+    root = tmp_path / "evidence"
+    backend = Evidence(root.as_uri()).backend
+    backend.create("ph/a/answer.json", b"{}")
+    (root / "ph/a/answer.json").unlink()
+    # To read its first byte is an input/output error.
+    (root / "ph/a/answer.json").symlink_to("/proc/self/mem")
+    said = f"evidence cannot be read at {root.as_uri()}/ph/a/answer.json: input/output error; check "
+    with pytest.raises(EvidenceUnavailable, match=re.escape(said)):
+        backend.read("ph/a/answer.json")
+    root.rename(tmp_path / "away")
+    said = f"evidence cannot be read at {root.as_uri()}: no such file or directory; check "
+    for reader in (backend, LocalFolder(root.as_uri(), "", str(root), make=False)):
+        with pytest.raises(EvidenceUnavailable, match=re.escape(said)):
+            reader.read("ph/a/answer.json")
+
+
 def test_a_path_that_cannot_exist_is_one_line(tmp_path: Path) -> None:
     backend = Evidence(tmp_path.as_uri()).backend
-    with pytest.raises(EvidenceUnavailable, match="such a path cannot exist"):
+    said = f"at {tmp_path.as_uri()}: such a path cannot exist"
+    with pytest.raises(EvidenceUnavailable, match=re.escape(said)):
         backend.read("ph/a\0b/answer.json")
     with pytest.raises(EvidenceUnavailable, match="such a path cannot exist"):
         backend.create("ph/a\0b/answer.json", b"{}")

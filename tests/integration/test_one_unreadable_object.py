@@ -122,6 +122,36 @@ def test_of_several_ids_the_others_are_shown_and_closed_and_the_one_is_named(
     assert sorted(each.subject for each in noted) == ["a", "c"]
 
 
+@pytest.mark.parametrize("name", ["key.json", "decision.json", "answer.json", "manifest.json"])
+def test_show_names_the_object_and_shows_the_rest(ekyc: Ekyc, folder: Path, name: str) -> None:
+    break_(folder, name, "bad block")
+    shown = ekyc("evidence", "show", BAD)
+    # Without a manifest nothing reads the answer.
+    code, lines = (0, 0) if name == "answer.json" else (1, 1)
+    assert (shown.code, len(shown.err_lines)) == (code, lines)
+    if code:
+        said = f"evidence cannot be read at {folder.as_uri()}/{BAD}/{name}: input/output error; check "
+        assert said in shown.err
+    encrypted = "unknown: key.json cannot be read" if name == "key.json" else "under the key now"
+    assert f"  encrypted  {encrypted}" in shown.out
+    assert "    decision.json" in shown.out
+
+
+def test_a_damaged_key_file_says_nothing_about_the_encryption(ekyc: Ekyc, folder: Path) -> None:
+    break_(folder, "key.json", "damaged")
+    shown = ekyc("evidence", "show", BAD)
+    assert (shown.code, f"ph/{BAD}/key.json" in shown.err) == (1, True)
+    assert "  encrypted  unknown: key.json cannot be read" in shown.out
+
+
+def test_an_audit_names_the_object(ekyc: Ekyc, folder: Path) -> None:
+    assert ekyc("evidence", "sequence").code == 0
+    break_(folder, "decision.json", "bad block")
+    (found,) = json.loads(ekyc("evidence", "verify", "--all", "--json").out)["findings"]
+    assert found["signature_id"] == BAD
+    assert f"{folder.as_uri()}/{BAD}/decision.json: input/output error" in found["said"]
+
+
 def test_a_store_that_is_away_is_one_line(ekyc: Ekyc, folder: Path) -> None:
     """Then nothing is named, because each verification would be."""
     (folder.parent / "keys").write_bytes(b"")

@@ -51,6 +51,8 @@ class Overview:
     one: VerificationEvidence
     files: Sequence[StoredFile]
     key: WrappedKey | Tombstone | None = None
+    #: False: its `key.json` could not be read, so nothing is known of its key.
+    is_key_known: bool = True
     manifest: Manifest | None = None
     record: DecisionRecord | None = None
     #: The index of its entry in the log; None: the log does not have it, or there is none.
@@ -184,6 +186,8 @@ class Overview:
 
     @property
     def _encrypted(self) -> str:
+        if not self.is_key_known:
+            return f"unknown: {paths.KEY} cannot be read"
         key = self._wrapped
         if key is None:
             return "no"
@@ -238,7 +242,9 @@ class Overview:
 
     def _read_key(self, evidence: Evidence, settings: Settings) -> None:
         del settings
+        self.is_key_known = False
         self.key = evidence.keys.stored(self.one.folder)
+        self.is_key_known = True
 
     def _read_manifest(self, evidence: Evidence, settings: Settings) -> None:
         del evidence, settings

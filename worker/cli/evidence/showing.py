@@ -87,9 +87,9 @@ def show(  # noqa: PLR0913 - one an option
 
     With --json: region, signature_id, url, state (archived, open or erased), files (name, stored_at, size_bytes as
     stored, role and sha256 of the manifest), missing, manifest, decision (the record), key (key_id, data_key_id;
-    null: not encrypted), reviews (number, at, who, verdict, note), log_index (of its newest state; null: no entry, or
-    not known here), retention (as `ekyc evidence retain`), erased (at, certificate), damaged (a line each), fault (why
-    the rest is not known; null: all is), saved (paths).
+    null: not encrypted, or not known because of the fault), reviews (number, at, who, verdict, note), log_index (of its
+    newest state; null: no entry, or not known here), retention (as `ekyc evidence retain`), erased (at, certificate),
+    damaged (a line each), fault (why the rest is not known; null: all is), saved (paths).
 
     Exit status: 0 it is shown; 1 a file is damaged, a key is missing here, or the store or Redis does not answer; 2
     invalid input, no evidence of this id, or a file exists already.

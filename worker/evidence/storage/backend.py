@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,6 +20,9 @@ STAGED: Final = "staged-"
 
 #: The first letters of the name of an object that shows what a store can do, and is removed at once.
 PROBE: Final = "probe-"
+
+#: The paths that an error repeats: those of ours, in one line.
+_NAMED: Final = re.compile(r"[A-Za-z0-9._@/-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,14 @@ def busy(place: str) -> EvidenceUnavailable:
     return EvidenceUnavailable(f"another process is writing or removing {place}")
 
 
-def unavailable(doing: str, url: str, cause: str) -> EvidenceUnavailable:
-    """Return an error of one line: a library's message has many lines, and may quote a signed URL."""
+def unavailable(doing: str, url: str, cause: str, path: str = "") -> EvidenceUnavailable:
+    """Return an error of one line: a library's message has many lines, and may quote a signed URL.
+
+    `path`: the object, if the error may be about it alone.
+    """
+    place = f"{url}/{path}" if _NAMED.fullmatch(path) else url
     return EvidenceUnavailable(
-        f"evidence cannot be {doing} at {url}: {cause}; "
+        f"evidence cannot be {doing} at {place}: {cause}; "
         "check EKYC_EVIDENCE_URL, the rights of this account and the space left there"
     )
 
@@ -145,13 +153,15 @@ class clear:  # noqa: N801 - used as `contextlib.suppress` is
     """Converts an error of the operating system in its block into ``EvidenceUnavailable`` with one line.
 
     A generator with `contextmanager` takes three times as long, and each file needs several of these blocks.
+    `path`: the object that the block uses; without it the error names the store.
     """
 
-    __slots__ = ("_doing", "_url")
+    __slots__ = ("_doing", "_path", "_url")
 
-    def __init__(self, doing: str, url: str) -> None:
+    def __init__(self, doing: str, url: str, path: str = "") -> None:
         self._doing = doing
         self._url = url
+        self._path = path
 
     def __enter__(self) -> None:
         pass
@@ -161,4 +171,4 @@ class clear:  # noqa: N801 - used as `contextlib.suppress` is
     ) -> None:
         if isinstance(error, OSError | ValueError):  # ValueError: a zero byte in a path
             cause = getattr(error, "strerror", None) or "such a path cannot exist"
-            raise unavailable(self._doing, self._url, cause.lower()) from None
+            raise unavailable(self._doing, self._url, cause.lower(), self._path) from None

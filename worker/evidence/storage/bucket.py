@@ -192,7 +192,7 @@ class Bucket(Backend):
         """Do nothing: a bucket answers a write only after it has stored the object."""
 
     def read(self, path: str) -> bytes | None:
-        with self._use("read"):
+        with self._use("read", path):
             try:
                 return bytes(run_blocking(lambda: self._store.get(path).bytes()))
             except FileNotFoundError as error:
@@ -240,7 +240,7 @@ class Bucket(Backend):
                 yield name
 
     @contextmanager
-    def _use(self, doing: str) -> Iterator[None]:
+    def _use(self, doing: str, path: str = "") -> Iterator[None]:
         if Bucket._process not in {None, os.getpid()}:
             raise RuntimeError("evidence was used before this process was forked: use it only after the fork")
         Bucket._process = os.getpid()
@@ -249,7 +249,8 @@ class Bucket(Backend):
         except (BaseError, OSError, ValueError) as error:
             if doing == "written" and _code(error) in _UNKNOWN_FEATURE:
                 raise unsuitable(self.url, "the bucket does not support conditional writes") from None
-            raise unavailable(doing, self.url, _cause(error)) from None
+            path = path if _is_of_object(error) else ""
+            raise unavailable(doing, self.url, _cause(error), path) from None
 
 
 def _s3_config(options: S3Options) -> dict[str, Any]:
@@ -288,6 +289,15 @@ def _code(error: Exception) -> str:
     """Return the error code in the server's answer; empty: there is none."""
     code = re.search(r"<Code>([A-Za-z0-9.]{1,64})</Code>", str(error))
     return code[1] if code else ""
+
+
+def _is_of_object(error: Exception) -> bool:
+    """Whether an error may be about one object: the server answered, and not about the bucket or the credentials."""
+    if (code := _code(error)) in _MEANINGS:
+        return code == "AccessDenied"
+    if isinstance(error, UnauthenticatedError):
+        return False
+    return isinstance(error, PermissionDeniedError) or "status code: " in str(error)
 
 
 def _cause(error: Exception) -> str:

@@ -158,13 +158,13 @@ class LocalFolder(Backend):
 
     def read(self, path: str) -> bytes | None:
         with clear("read", self.url):
-            try:
-                return self._durability.run(_read, f"{self._root}/{path}")
-            except FileNotFoundError:
-                self._check_root()
+            disk = self._durability
+            with clear("read", self.url, path), suppress(FileNotFoundError):
+                return disk.run(_read, f"{self._root}/{path}")
+            self._check_root()
             # As in `list`.
-            with suppress(FileNotFoundError):
-                return self._durability.run(_read, f"{self._root}/{path}")
+            with clear("read", self.url, path), suppress(FileNotFoundError):
+                return disk.run(_read, f"{self._root}/{path}")
             return None
 
     def remove(self, path: str) -> None:
