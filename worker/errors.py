@@ -74,7 +74,10 @@ class ConfigError(InvalidInput):
 
 
 class EvidenceUnsuitable(ConfigError):
-    """Raised when the evidence store works but lacks a guarantee that evidence needs, such as "written once"."""
+    """Raised when the evidence store works but lacks a guarantee that evidence needs, such as "written once".
+
+    Or: it does not hold the evidence of the ledger.
+    """
 
     cause = "EVIDENCE_UNSUITABLE"
 

@@ -11,6 +11,7 @@ import pytest
 from schemas.enqueue import EnqueueRequest
 from tests.support.bucket_stub import S3
 from tests.support.waiting import until
+from worker.ledger import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,82 @@ def test_a_store_that_was_away_at_the_start_is_proved_before_it_is_used(fleet: F
     assert not [path for path in s3.objects if path.endswith("answer.json")]
     s3.overwrites = False
     fleet.await_done(3)
+
+
+def evidence_that_is_kept(fleet: Fleet) -> None:
+    """Let a worker decide one verification, and end."""
+    worker = fleet.worker()
+    enqueue(fleet, 1)
+    fleet.await_done(1)
+    worker.terminate()
+    worker.wait(30)
+
+
+@pytest.mark.parametrize("has_mount_point", [False, True])
+def test_a_folder_that_is_not_mounted_starts_no_worker_and_is_an_error_of_the_doctor(
+    fleet: Fleet, *, has_mount_point: bool
+) -> None:
+    evidence_that_is_kept(fleet)
+    fleet.evidence.rename(fleet.folder / "away")
+    if has_mount_point:
+        fleet.evidence.mkdir()
+    enqueue(fleet, 1, start=1)
+    ended = fleet.run("celery", "-A", "worker", "worker")
+    assert ended.returncode == 2, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("ekyc: EKYC_EVIDENCE_URL")]
+    assert f"file://{fleet.evidence} does not hold the evidence of ph, sg" in line
+    assert "mount its disk" in line
+    assert "`ekyc ledger accept`" in line
+    examined = fleet.run("worker.cli", "doctor", "--json")
+    assert examined.returncode == 1
+    (said,) = [check for check in json.loads(examined.stdout)["checks"] if check["check"] == "evidence"]
+    assert (said["level"], "does not hold the evidence of ph, sg" in said["said"]) == ("error", True)
+    assert fleet.evidence.exists() is has_mount_point
+    assert not has_mount_point or not list(fleet.evidence.iterdir()), "nothing is written"
+
+    if has_mount_point:
+        fleet.evidence.rmdir()
+    (fleet.folder / "away").rename(fleet.evidence)
+    fleet.worker("w2")
+    fleet.await_done(2)
+
+
+def test_a_store_that_is_meant_to_begin_empty_is_accepted_by_a_person(fleet: Fleet) -> None:
+    evidence_that_is_kept(fleet)
+    fleet.environment["EKYC_EVIDENCE_URL"] = f"file://{fleet.folder / 'second'}"
+    accept = ("worker.cli", "ledger", "accept")
+    assert fleet.run(*accept, "--yes").returncode == 2, "the folder is not created by a command"
+    (fleet.folder / "second").mkdir()
+    asked = fleet.run(*accept)
+    assert asked.returncode == 2
+    assert f"in place of file://{fleet.evidence}" in asked.stderr
+    accepted = fleet.run(*accept, "--yes", "--who", "ana")
+    assert accepted.returncode == 0, accepted.stderr
+    with fleet.redis() as redis:
+        (act,) = Quarantine(redis, who="").acts("ph")
+        before = redis.hget("ekyc:{ph}:ledger", "before")
+    assert (act.name, act.worker, before) == ("accept", "ana", None)
+    assert act.detail.endswith("with another evidence store")
+    assert "nothing to accept" in fleet.run(*accept).stdout
+    fleet.worker("w2")
+    enqueue(fleet, 1, start=1)
+    fleet.await_done(2)
+    assert (fleet.folder / "second" / "ph" / "pass-1" / "answer.json").exists()
+
+
+def test_a_store_that_comes_back_without_its_evidence_is_not_used(fleet: Fleet, s3: S3) -> None:
+    """The worker could not look when it started. What its ledger knows is checked before the store is used."""
+    evidence_that_is_kept(fleet)
+    kept = dict(s3.objects)
+    s3.objects.clear()
+    s3.refuses = (503, "SlowDown")
+    fleet.worker("w2")
+    enqueue(fleet, 1, start=1)
+    s3.refuses = None
+    until(lambda: "evidence_unsuitable" in fleet.log("w2"), "the worker says why")
+    assert not s3.objects
+    s3.objects.update(kept)
+    fleet.await_done(2)
 
 
 def test_evidence_that_is_lost_again_and_again_goes_to_a_person(fleet: Fleet) -> None:

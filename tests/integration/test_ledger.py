@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.enqueue import EnqueueRequest
-from worker.errors import LedgerUnavailable
+from worker.errors import EkycError, EvidenceUnsuitable, LedgerUnavailable
+from worker.evidence.ledger_identity import LedgerIdentity
+from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Quarantine, Stats, transitions
 from worker.ledger.connection import connect
 from worker.ledger.fields import Field
@@ -20,6 +22,8 @@ from worker.ledger.transitions import Heard
 from worker.time_budget import DISPATCHER_SLEEP_S
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from redis import Redis
 
     from worker.ledger.models import Batch, Event, Verification
@@ -668,3 +672,68 @@ def test_many_different_counters_stop_no_claim(redis: Redis) -> None:
     (copy,) = redis.keys("ekyc:{ph}:counts:*")
     # Also `enqueued`, `at`, and how late the claim was.
     assert redis.hlen(copy) == 10_003
+
+
+def worker_starts(ledger: Ledger, folder: Path, *regions: str) -> None:
+    """What a worker does about identities when it starts."""
+    evidence = Evidence(folder.as_uri(), creates=False)
+    identity = LedgerIdentity(ledger, evidence)
+    identity.check_store(regions)
+    evidence.check()
+    identity.establish(regions)
+
+
+def test_a_ledger_with_evidence_is_not_used_with_another_store(ledger: Ledger, tmp_path: Path) -> None:
+    worker_starts(ledger, tmp_path / "first", "ph")
+    for make in (False, True):
+        if make:
+            (tmp_path / "second").mkdir()
+        with pytest.raises(EvidenceUnsuitable, match="first"):
+            worker_starts(ledger, tmp_path / "second", "sg", "ph")
+    assert not list((tmp_path / "second").iterdir())
+    with pytest.raises(EvidenceUnsuitable):
+        LedgerIdentity(ledger, Evidence((tmp_path / "second").as_uri())).establish(["ph"])
+
+
+def test_an_identity_that_no_store_has_noted_is_noted_by_the_next_worker(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A worker died after it created the identity; then after it noted it, as workers of earlier releases do."""
+    ledger.identify("ph", new="0123456789abcdef")
+    worker_starts(ledger, tmp_path / "evidence", "ph")
+    url = (tmp_path / "evidence").as_uri()
+    assert ledger.identify("ph").store == url
+    Evidence(url).keep_ledger("sg", ledger.identify("sg", new="fedcba9876543210").id)
+    worker_starts(ledger, tmp_path / "evidence", "ph", "sg")
+    assert ledger.identify("sg").store == url
+
+
+def test_a_ledger_that_is_not_accepted_yet_does_not_know_the_store(
+    ledger: Ledger, redis: Redis, tmp_path: Path
+) -> None:
+    worker_starts(ledger, tmp_path / "evidence", "ph")
+    redis.flushall()
+    worker_starts(ledger, tmp_path / "evidence", "ph")
+    ledger.identify("ph", new="0123456789abcdef")
+    worker_starts(ledger, tmp_path / "evidence", "ph")
+    assert ledger.identify("ph").store == ""
+
+
+def test_workers_that_start_at_once_all_start(ledger: Ledger, tmp_path: Path) -> None:
+    for round_ in range(5):
+        barrier = threading.Barrier(8)
+        region, faults = ("ph", "sg", "th", "my", "vn")[round_], []
+
+        def start(region: str = region, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            try:
+                worker_starts(ledger, tmp_path / "evidence", region)
+            except EkycError as error:
+                faults.append(error)  # noqa: B023 - the threads end in this round
+
+        threads = [threading.Thread(target=start) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not faults

@@ -17,6 +17,7 @@ from worker.evidence.store import Evidence
 from worker.ledger import Ledger, Stats
 from worker.ledger.audit import Via
 from worker.ledger.connection import connect
+from worker.policy.visible_text import visible
 from worker.settings import current
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def ledger() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A region whose ledger is not the one that the evidence store knows."""
+    """A region whose ledger is not the one that the evidence store knows, or whose evidence store knows none."""
 
     region: str
-    #: Identities of the ledgers that it replaces.
+    #: Identities of the ledgers that it replaces; empty: the evidence store has no note of the ledger.
     replaces: tuple[str, ...]
     described: str
 
@@ -50,6 +51,9 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
     Workers claim nothing from a Redis that came back empty, or from another Redis, until a person accepts it. The
     command shows what this Redis holds for each region in ADVANCE_REGIONS, and asks for confirmation. Verifications
     that only the old Redis held are lost: enqueue them again. The ledger records name and time.
+
+    It also accepts an evidence store that is meant to begin empty although the ledger has evidence in another: without
+    that no worker starts. First make sure that the disk of the evidence is mounted.
 
     Exit status: 0 accepted, or there was nothing to accept; 1 the answer was no, or Redis or the evidence store
     does not answer; 2 invalid input, or stdin is not a terminal.
@@ -84,11 +88,17 @@ def replacements(redis: Redis, evidence: Evidence, regions: Sequence[str]) -> li
     found = []
     for region in regions:
         identity = Ledger(redis).identify(region)
-        known = {*evidence.ledgers(region)[-1:], identity.expected} - {"", identity.id, *identity.before}
-        if known:
+        noted = evidence.ledgers(region)
+        known = {*noted[-1:], identity.expected} - {"", identity.id, *identity.before}
+        if known or (identity.store and not noted):
             counts = Stats(redis).counts(region)
+            other = (
+                f"in place of {', '.join(sorted(known))}"
+                if known
+                else f"with {evidence.url}, which does not hold its evidence, in place of {visible(identity.store)}"
+            )
             described = (
-                f"{region}: ledger {identity.id or 'without identity'} in place of {', '.join(sorted(known))}; "
+                f"{region}: ledger {identity.id or 'without identity'} {other}; "
                 f"it holds {counts.waiting} waiting, {counts.in_flight} in flight, "
                 f"{counts.quarantined} in quarantine, {counts.done} done"
             )

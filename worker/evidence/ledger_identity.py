@@ -1,9 +1,11 @@
 """The identity of a ledger: a Redis that returns empty, or another Redis, is another ledger.
 
 A ledger has a random identity that is written once. The evidence store keeps the accepted identities, so that a
-starting worker knows which identity to expect. Keys, per region:
+starting worker knows which identity to expect. The ledger in turn knows that a store has noted its identity: a store
+without any note is then another store, such as a disk that is not mounted. Keys, per region:
 
-    ekyc:{<region>}:ledger            hash: id, the identity; before: the identities that it was accepted to replace
+    ekyc:{<region>}:ledger            hash: id, the identity; before: the identities that it was accepted to replace;
+                                      store: the URL of the evidence store that has noted the identity
     ekyc:{<region>}:ledger:replaced   string `<expected identity>|<since, ms>`, while a dispatcher finds another
 """
 
@@ -18,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.errors import EvidenceUnavailable, LedgerUnavailable
+from worker.errors import EvidenceUnavailable, EvidenceUnsuitable, LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from worker.evidence.store import Evidence
     from worker.ledger import Ledger
@@ -57,19 +59,30 @@ class LedgerIdentity:
             threading.Thread(target=self._ask, args=(region,), daemon=True).start()
         return self._expected.get(region, "")
 
+    def check_store(self, regions: Iterable[str]) -> None:
+        """Check that the evidence store is the one that the ledger knows, and write nothing. Raises as `establish`."""
+        check_store(self._ledger, self._evidence, [each for each in regions if each not in self._expected])
+
     def establish(self, regions: Iterable[str]) -> None:
-        """Read or create the record of identities. Raises ``EvidenceUnavailable`` and ``LedgerUnavailable``."""
+        """Read or create the record of identities.
+
+        Raises ``EvidenceUnavailable`` and ``LedgerUnavailable``, and ``EvidenceUnsuitable`` if another evidence store
+        has noted the identity of a ledger.
+        """
         for region in regions:
+            # The ledger first: another worker that starts notes the identity in the store, and then the store here.
+            identity = self._ledger.identify(region)
             accepted = self._evidence.ledgers(region)
             if not accepted:
+                if identity.store:
+                    raise another_store(self._evidence, {region: identity.store})
                 identity = self._ledger.identify(region, new=new_identity())
-                self._expected[region] = self._evidence.keep_ledger(region, identity.id)
-                continue
-            identity = self._ledger.identify(region)
-            newest = accepted[-1]
-            if newest in identity.before:
+                newest = self._evidence.keep_ledger(region, identity.id)
+            elif (newest := accepted[-1]) in identity.before:
                 # A person accepted it, but the evidence store has no record of it.
                 newest = self._evidence.keep_ledger(region, identity.id)
+            if newest == identity.id and identity.store != self._evidence.url:
+                self._ledger.note_store(region, self._evidence.url)
             self._expected[region] = newest
 
     def found(self, region: str, identity: Identity) -> bool:
@@ -90,10 +103,28 @@ class LedgerIdentity:
         try:
             self._ask_at = time.monotonic() + ASK_AGAIN_S
             self.establish([region])
-        except (EvidenceUnavailable, LedgerUnavailable):
+        except (EvidenceUnavailable, EvidenceUnsuitable, LedgerUnavailable):
             self._ask_at = time.monotonic() + ASK_AGAIN_S
         finally:
             self._asking.release()
+
+
+def check_store(ledger: Ledger, evidence: Evidence, regions: Iterable[str]) -> None:
+    """Raise ``EvidenceUnsuitable`` if a ledger's identity is noted in an evidence store, and `evidence` has no note."""
+    stores = {region: store for region in regions if (store := ledger.identify(region).store)}
+    if unknown := {region: store for region, store in stores.items() if not evidence.has_ledger(region)}:
+        raise another_store(evidence, unknown)
+
+
+def another_store(evidence: Evidence, stores: Mapping[str, str]) -> EvidenceUnsuitable:
+    """Return an error of one line. `stores`: by region, the store that has noted the identity of its ledger."""
+    # Everybody who can write to Redis can write the URL: no line breaks.
+    known = " and ".join(sorted({each if each.isprintable() else ascii(each) for each in stores.values()}))
+    return EvidenceUnsuitable(
+        f"EKYC_EVIDENCE_URL: {evidence.url} does not hold the evidence of {', '.join(stores)}: the ledger in Redis has "
+        f"evidence at {known}; mount its disk, restore it, or correct the setting; only if the store is meant to begin "
+        "empty, create its folder or bucket and run `ekyc ledger accept`"
+    )
 
 
 class LedgerWatch:

@@ -730,6 +730,11 @@ class Evidence:
             found.append(body.decode(errors="replace"))
         return tuple(found)
 
+    def has_ledger(self, region: str) -> bool:
+        """Whether the identity of any ledger of a region is noted. In a local folder that does not exist: False."""
+        is_missing = isinstance(self._backend, LocalFolder) and self._backend.is_missing
+        return not is_missing and self._backend.read(paths.ledger(region, 1)) is not None
+
     def keep_ledger(self, region: str, identity: str) -> str:
         """Store the identity of a region's newest ledger, and return the stored one, possibly of another worker."""
         found = self.ledgers(region)

@@ -154,16 +154,22 @@ class Ledger:
             if new:
                 self._redis.hsetnx(f"{base}ledger", "id", new)
             with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hmget(f"{base}ledger", "id", "before")
+                pipe.hmget(f"{base}ledger", "id", "before", "store")
                 pipe.get(f"{base}ledger:replaced")
-                (found, before), replaced = pipe.execute()
+                (found, before, store), replaced = pipe.execute()
         expected, _, since_ms = codec.text(replaced or b"").partition("|")
         return Identity(
             codec.text(found or b""),
             tuple(codec.text(before or b"").split()),
             expected,
             codec.moment(since_ms.encode()),
+            codec.text(store or b"") if found else "",
         )
+
+    def note_store(self, region: str, url: str) -> None:
+        """Record the evidence store that has noted the identity of a region's ledger."""
+        with translated():
+            self._redis.hset(f"{prefix(region)}ledger", "store", url)
 
     # `events`: what endpoints receive, recorded in the same step if something changes.
 
@@ -177,11 +183,15 @@ class Ledger:
         via: str = "",
         events: Sequence[NewDelivery] = (),
     ) -> str:
-        """Accept this ledger instead of the ledger `replaces`. Return its identity: `new` if it had none."""
+        """Accept this ledger instead of the ledger `replaces`. Return its identity: `new` if it had none.
+
+        `replaces`: empty, if it replaces none and an evidence store without a note of it is accepted.
+        """
         accepted: bytes = self._scripts.call(
             "accept", region, new, replaces, plain(who), via, codec.deliveries(events)
         )
-        subjects, detail = [accepted.decode()], f"in place of {replaces}"
+        subjects = [accepted.decode()]
+        detail = f"in place of {replaces}" if replaces else "with another evidence store"
         write_lines("ledger_accept", who=plain(who), via=via, region=region, subjects=subjects, detail=detail)
         return accepted.decode()
 

@@ -166,6 +166,8 @@ class Identity:
     expected: str = ""
     #: Since when a dispatcher has found another ledger than it expects; 0: none has.
     since_ms: int = 0
+    #: The URL of the evidence store that has noted `id`; empty: none has, as far as the ledger knows.
+    store: str = ""
 
     @property
     def is_replaced(self) -> bool:

@@ -16,6 +16,7 @@ from worker.decisions.authenticity import Authenticity, DeliveryCheck
 from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.table import Table
 from worker.decisions.webhooks import Sender
+from worker.errors import EvidenceUnavailable, LedgerUnavailable
 from worker.evidence.admission import PLACES, Admissions
 from worker.evidence.breaker import Breakers
 from worker.evidence.images import Images
@@ -39,7 +40,7 @@ from worker.settings import current
 from worker.signatures import key_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from worker.decisions.endpoints import Endpoint
     from worker.ledger.models import Verification
@@ -121,7 +122,9 @@ class Services:
             worker=name,
             logs=bool(settings.log_key),
         )
-        evidence = Evidence.from_settings(settings)
+        # The folder is created by the first check, after `check_store`: the ledger may know another.
+        evidence = Evidence.from_settings(settings, creates=False)
+        identity = LedgerIdentity(ledger, evidence)
         log_keys = LogKeys.for_signing(settings.log_key)
         table, sealer = Table.load(settings.decisions_file, endpoints), Sealer.from_settings(settings)
         authenticity = Authenticity(sealer, evidence, table)
@@ -131,7 +134,7 @@ class Services:
             client=Client(settings, redis, ledger.spend),
             evidence=evidence,
             recent_answers=RecentAnswers(),
-            breakers=Breakers(evidence.check, settings.regions),
+            breakers=Breakers(_store_check(identity, evidence, settings.regions), settings.regions),
             images=Images(
                 settings.image_origins,
                 Admissions(settings.regions),
@@ -168,9 +171,22 @@ class Services:
             intercept=set_up(settings, redis),
             stopping=Event(),
             dependency_log=DependencyLog(),
-            identity=LedgerIdentity(ledger, evidence),
+            identity=identity,
             log_keys=log_keys,
         )
+
+
+def _store_check(identity: LedgerIdentity, evidence: Evidence, regions: Sequence[str]) -> Callable[[], None]:
+    """A function that probes the evidence store, unless the ledger knows another store."""
+
+    def check() -> None:
+        try:
+            identity.check_store(regions)
+        except LedgerUnavailable as error:
+            raise EvidenceUnavailable(f"evidence is not used before the ledger is read: {error}") from None
+        evidence.check()
+
+    return check
 
 
 def _reader(ledger: Ledger) -> Callable[[str, str], Verification | None]:

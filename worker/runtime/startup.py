@@ -124,6 +124,8 @@ def _try_evidence(parts: Services) -> None:
     Raises ``EvidenceUnsuitable``.
     """
     try:
+        # Before the check, which creates a missing folder.
+        parts.identity.check_store(parts.settings.regions)
         parts.evidence.check()
         parts.identity.establish(parts.settings.regions)
         _keep_table(parts)

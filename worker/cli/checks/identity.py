@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from worker.cli.checks.finding import Finding, Level
 from worker.cli.checks.folder import missing
 from worker.cli.ledger import replacements
+from worker.evidence.ledger_identity import check_store
 from worker.evidence.store import Evidence
+from worker.ledger import Ledger
 from worker.ledger.connection import connect
 
 if TYPE_CHECKING:
@@ -21,8 +23,10 @@ def check_identity(settings: Settings) -> Iterator[Finding]:
     settings.require_evidence()
     if missing(settings.evidence_url):
         return
+    evidence = Evidence.from_settings(settings, must_exist=True)
     with connect(settings.redis_url) as redis:
-        found = replacements(redis, Evidence.from_settings(settings, must_exist=True), settings.regions)
+        check_store(Ledger(redis), evidence, settings.regions)
+        found = replacements(redis, evidence, settings.regions)
     for replacement in found:
         todo = "workers claim nothing: find out what happened to the old Redis, then run `ekyc ledger accept`"
         yield Finding("ledger", Level.ERROR, replacement.described, todo)

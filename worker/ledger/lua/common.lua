@@ -52,7 +52,8 @@
 --   clock           hash    seen: the ledger's clock at a recent claim; ahead: what is added to Redis's own clock, 0 until
 --                           that has jumped; polling, archiving, routing: the turns at that stage, here because every
 --                           script reads this hash: one pipeline alone costs no command
---   ledger          hash    id: the identity of this ledger; before: accepted identities of ledgers that it replaces
+--   ledger          hash    id: the identity of this ledger; before: accepted identities of ledgers that it replaces;
+--                           store: the URL of the evidence store that has noted the identity
 --   ledger:replaced string  `<identity that a dispatcher expects>|<since, ms>`, while a dispatcher finds another one here
 --   alarm           hash    at, by: the dispatcher that wakes for the next due moment
 --
