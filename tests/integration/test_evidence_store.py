@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -290,6 +291,42 @@ def test_what_is_not_read_while_the_place_is_away_is_not_gone(
     else:
         with pytest.raises(EvidenceUnavailable, match="no such file or directory"):
             one.answer()
+
+
+def test_nothing_is_written_or_missed_in_the_folder_under_a_disk(
+    evidence: Evidence, root: Path, tmp_path: Path
+) -> None:
+    """Another folder takes the place of the root, as if its disk was unmounted under a running worker."""
+    one, another = evidence.of(REGION, ID), evidence.of(REGION, "another")
+    one.keep_answer(b"{}")
+    away = root.rename(tmp_path / "away")
+    root.mkdir()
+    asks: list[Callable[[], object]] = [
+        lambda: another.keep_answer(b"{}"),
+        one.answer,
+        one.files,
+        lambda: list(evidence.ids(REGION)),
+    ]
+    for ask in asks:
+        with pytest.raises(EvidenceUnavailable, match="another folder is there, without any of the evidence"):
+            ask()
+    assert not list(root.iterdir())
+    root.rmdir()
+    away.rename(root)
+    another.keep_answer(b"{}")
+    assert sorted(evidence.ids(REGION)) == sorted([ID, "another"])
+
+
+def test_evidence_restored_into_another_folder_is_used(
+    evidence: Evidence, root: Path, tmp_path: Path
+) -> None:
+    one = evidence.of(REGION, ID)
+    one.keep_answer(b"{}")
+    shutil.copytree(root.rename(tmp_path / "away"), root)
+    assert one.answer() == b"{}"
+    assert evidence.of(REGION, "unknown").answer() is None
+    evidence.of(REGION, "another").keep_answer(b"{}")
+    assert (root / REGION / "another").is_dir()
 
 
 def test_a_check_finds_a_place_that_is_gone(evidence: Evidence, root: Path) -> None:

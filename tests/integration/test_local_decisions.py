@@ -149,7 +149,7 @@ def test_a_vendor_that_is_busy_for_a_moment_is_asked_for_links_again(fleet: Loca
 
 
 def test_evidence_that_is_gone_is_asked_for_again_and_otherwise_goes_to_a_person(fleet: LocalFleet) -> None:
-    """Settled, though nothing is kept: as on a volume that was restored empty."""
+    """Settled, though nothing is kept: as on a volume that was restored without it."""
     settle(*claimed("pass-1", "code-SIGNATURE_NOT_EXIST-always-2"))
     (message,) = fleet.drain()
     assert fleet.counts("ph").quarantine == {"EVIDENCE_LOST": 1}

@@ -62,6 +62,9 @@ class LocalFolder(Backend):
             raise ConfigError("EKYC_EVIDENCE_URL: give a local folder as file:///path, with three slashes")
         #: Folders, such as those of regions, that this process has synced up to the root.
         self._synced: set[str] = set()
+        #: The device and the inode of the root, as this process saw it last, and names that it held.
+        self._identity: tuple[int, int] | None = None
+        self._held: set[str] = set()
         self._root = str(root.resolve()).rstrip("/")
         self._chosen: Durability | None = None
         self._choosing = threading.Lock()
@@ -200,8 +203,25 @@ class LocalFolder(Backend):
             yield from found
 
     def _check_root(self) -> None:
-        """Raise ``OSError`` if the root is gone or no folder: then what was not found in it may still exist."""
-        self._durability.run(os.stat, f"{self._root}/")
+        """Raise ``OSError`` if the root is not there: then what was not found in it may still exist."""
+        self._durability.run(self._identify_root)
+
+    def _identify_root(self) -> None:
+        """Raise ``OSError`` if the root is gone, or no folder, or another one that holds nothing of what it held.
+
+        Such as the empty folder under a disk that was unmounted: what is written there is hidden by the next mount.
+        """
+        status = os.stat(f"{self._root}/")  # noqa: PTH116 - as the other calls here
+        identity = status.st_dev, status.st_ino
+        if identity == self._identity:
+            return
+        names = set(os.listdir(self._root))  # noqa: PTH208 - as the other calls here
+        if self._held and not self._held & names:
+            raise OSError(
+                errno.ESTALE, "another folder is there, without any of the evidence: mount its disk"
+            )
+        self._identity = identity
+        self._held |= names
 
     def _names(self, folder: str) -> Sequence[str]:
         with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
@@ -215,6 +235,7 @@ class LocalFolder(Backend):
 
     def _choose(self) -> Durability:
         with self._choosing:
+            self._identify_root()
             self._chosen = self._chosen or durability.choose(f"{self._root}/")
             return self._chosen
 
@@ -234,6 +255,11 @@ class LocalFolder(Backend):
 
         Not the root: if it is gone, for example not mounted, a new folder would only hide that.
         """
+        self._identify_root()
+        self._make_below(folder)
+        self._held.add(folder.partition("/")[0])
+
+    def _make_below(self, folder: str) -> None:
         path = f"{self._root}/{folder}"
         with suppress(FileExistsError):
             try:
@@ -242,7 +268,7 @@ class LocalFolder(Backend):
                 above, _, _ = folder.rpartition("/")
                 if not above:
                     raise
-                self._make(above)
+                self._make_below(above)
                 self._synced.discard(above)
                 os.mkdir(path, FOLDER_MODE)  # noqa: PTH102
 
