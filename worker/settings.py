@@ -481,15 +481,21 @@ def _absolute(url: str) -> str:
     return Path(unquote(parts.path)).absolute().as_uri()
 
 
-def unknown_names() -> list[str]:
-    """Return a line for each variable that looks like a setting but is not one: another program may own it."""
+def unread_names() -> list[str]:
+    """Return a line for each variable that looks like a setting and is not read: another program may own it."""
     env = Environment()
     with suppress(ConfigError):
         Settings.from_env(env)
-    return [
+    unknown = [
         f"{name} is not a setting of this release and is not read{_suggested(name, env.names, NEAR)}"
         for name in _unknown(env.names)
     ]
+    both = [
+        f"{name} is not read, because {name}_FILE is set, too"
+        for name in sorted(env.names)
+        if os.environ.get(name) and os.environ.get(f"{name}_FILE")
+    ]
+    return unknown + both
 
 
 def _misspelt(names: set[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 from worker.errors import ConfigError
 from worker.evidence.images import Images
-from worker.settings import Settings, unknown_names
+from worker.settings import Settings, unread_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +90,21 @@ def test_a_name_that_is_not_ours_is_a_warning(
     """The program of another may share the prefix."""
     monkeypatch.setenv(given, "sesame")
     assert Settings.from_env() == Settings()
-    (line,) = unknown_names()
+    (line,) = unread_names()
     assert line.startswith(f"{given} is not a setting")
     assert "sesame" not in line
     assert ("did you mean" in line) == (near is not None)
     assert (near or "") in line
+
+
+def test_a_variable_beside_its_file_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "queue").write_text("of-the-file\n")
+    monkeypatch.setenv("EKYC_QUEUE", "of-the-variable")
+    monkeypatch.setenv("EKYC_QUEUE_FILE", str(tmp_path / "queue"))
+    assert Settings.from_env().queue == "of-the-file"
+    assert unread_names() == ["EKYC_QUEUE is not read, because EKYC_QUEUE_FILE is set, too"]
+    monkeypatch.setenv("EKYC_QUEUE", "")
+    assert unread_names() == []
 
 
 def test_what_kubernetes_says_of_its_services_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +118,7 @@ def test_what_kubernetes_says_of_its_services_is_no_setting(monkeypatch: pytest.
     ):
         monkeypatch.setenv(name, "10.0.0.1")
     assert Settings.from_env() == Settings()
-    assert unknown_names() == []
+    assert unread_names() == []
 
 
 def test_settings_themselves_and_their_files_are_known(
@@ -119,7 +129,7 @@ def test_settings_themselves_and_their_files_are_known(
         monkeypatch.setenv(name, str(tmp_path / "one"))
     monkeypatch.setenv("EKYC_LEASE", "20")
     assert Settings.from_env().batch == 1
-    assert unknown_names() == []
+    assert unread_names() == []
 
 
 @pytest.mark.parametrize(

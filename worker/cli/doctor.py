@@ -30,7 +30,7 @@ from worker.cli.checks.vendor import check_address, check_keys, check_vendor, ch
 from worker.cli.options import json_option
 from worker.errors import ConfigError, EkycError
 from worker.process import refuse_shadows
-from worker.settings import current, unknown_names
+from worker.settings import current, unread_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("all else", Level.WARNING, "was not checked", "fix the settings first")
         return
     yield Finding("settings", Level.OK, f"regions {', '.join(settings.regions)}")
-    for line in unknown_names():
+    for line in unread_names():
         yield Finding("settings", Level.WARNING, line, "remove it, unless another program reads it")
     yield from _shadows()
     told: dict[str, str] = {}

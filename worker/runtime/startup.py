@@ -17,7 +17,7 @@ from worker.runtime.dependencies import BROKER_TIMEOUT_S, await_broker, await_re
 from worker.runtime.health_file import HealthFile
 from worker.runtime.node_name import expanded
 from worker.runtime.services import services
-from worker.settings import DECISION_QUEUE, is_decision_queue, unknown_names
+from worker.settings import DECISION_QUEUE, is_decision_queue, unread_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ def check(app: Celery, pool: str, *, name: str, consumed: Iterable[str] = ()) ->
         _check_tasks(app)
         refuse_decision_queue(consumed)
         parts = services()
-        for line in unknown_names():
+        for line in unread_names():
             print(f"ekyc: warning: {line}", file=sys.stderr)  # noqa: T201
         _claim_health_file(parts.settings.health_file, name)
         _allow_files()

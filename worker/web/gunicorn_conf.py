@@ -29,7 +29,7 @@ try:
     refuse_shadows()
     from worker.decisions.endpoints import load as load_endpoints
     from worker.decisions.table import Table
-    from worker.settings import current, unknown_names
+    from worker.settings import current, unread_names
     from worker.web.api.token_file import TokenFile
     from worker.web.console.user_file import UserFile
     from worker.web.console.watermark import check_settings
@@ -43,7 +43,7 @@ try:
 except ConfigError as error:
     exit_with_error(error)
 
-for _line in unknown_names():
+for _line in unread_names():
     print(f"ekyc: warning: {_line}", file=sys.stderr)  # noqa: T201
 
 wsgi_app = "worker.web.wsgi:app"

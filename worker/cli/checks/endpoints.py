@@ -11,7 +11,7 @@ from worker.decisions.endpoints import load
 from worker.errors import LedgerUnavailable
 from worker.ledger.connection import connect
 from worker.ledger.webhooks import Webhooks
-from worker.policy.webhooks import LIMITS
+from worker.policy.webhooks import DOWN, LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +64,15 @@ def troubles(states: Sequence[EndpointState], endpoints: Mapping[str, Endpoint])
                 name,
                 Level.WARNING,
                 f"acknowledges nothing in {each.region}: it is paused soon",
+                f"run ekyc deliveries list --endpoint {each.name}",
+            )
+        elif each.failures_in_a_row >= DOWN.after and each.waiting:
+            last = f", the last with {each.answers[0].said}" if each.answers else ""
+            yield Finding(
+                name,
+                Level.WARNING,
+                f"has failed {each.failures_in_a_row} times in a row in {each.region}{last}: {each.waiting} deliveries "
+                "wait, and one at a time is tried",
                 f"run ekyc deliveries list --endpoint {each.name}",
             )
         elif each.failed:
