@@ -54,7 +54,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
 
 
 def kept(settings: Settings, story: StatusView) -> list[str] | None:
-    """Return the URLs of a verification's evidence; None if EKYC_EVIDENCE_URL is not set.
+    """Return the URLs of a verification's evidence; None if EKYC_EVIDENCE_URL is not set, or its folder is not here.
 
     Raises ``EvidenceUnavailable`` and ``ConfigError``.
     """
@@ -64,7 +64,7 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
     from worker.evidence.store import Evidence  # noqa: PLC0415 - obstore takes as long to import as all else here
 
     if missing(settings.evidence_url):
-        return []
+        return None
     verification = story.verification
     evidence = Evidence.from_settings(settings, must_exist=True)
     one = evidence.of(verification.region, verification.signature_id)
@@ -112,7 +112,10 @@ class Page:
 
     def _kept(self) -> Iterator[str]:
         if self.files is None:
-            yield "Its evidence could not be listed: EKYC_EVIDENCE_URL is not set here, or the store does not answer."
+            yield (
+                "Its evidence could not be listed: EKYC_EVIDENCE_URL is not set here, its folder is not on this "
+                "machine, or the store does not answer."
+            )
         elif not self.files:
             yield "The evidence store has no answer of the vendor for it."
         else:
