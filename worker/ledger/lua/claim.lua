@@ -51,12 +51,7 @@ end
 
 -- Fields of a verification; nil: its key is damaged.
 local function fields_of(id, ...)
-  local found = redis.pcall('HMGET', key('v:' .. id), ...)
-  if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then
-    return nil
-  end
-  -- The same again ends the script with its own error.
-  return found.err and redis.call('HMGET', key('v:' .. id), ...) or found
+  return unless(WRONG_TYPE, 'HMGET', key('v:' .. id), ...)
 end
 
 -- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times

@@ -152,19 +152,31 @@ local function number_of(text)
   end
 end
 
+-- Run a command. Returns nil if it fails with one of `faults`, which are parts of Redis's message: somebody else wrote the key.
+local WRONG_TYPE, NO_NUMBER = { 'WRONGTYPE' }, { 'integer', 'overflow' }
+local function unless(faults, ...)
+  local answer = redis.pcall(...)
+  local found = type(answer) == 'table' and answer.err
+  if not found then
+    return answer
+  end
+  for _, fault in ipairs(faults) do
+    if string.find(found, fault, 1, true) then
+      return nil
+    end
+  end
+  -- The same again ends the script with its own error: before Redis 7, `error` loses one that is a table.
+  return redis.call(...)
+end
+
 -- Add to a number in a hash, and return the sum. One that is no number, or too large, was written by somebody else and starts
 -- over: it must not stop what it counts.
 local function increased(hash, field, by)
-  local sum = redis.pcall('HINCRBY', hash, field, by)
-  if type(sum) == 'number' then
-    return sum
+  local sum = unless(NO_NUMBER, 'HINCRBY', hash, field, by)
+  if not sum then
+    redis.call('HSET', hash, field, by)
   end
-  if not string.find(sum.err, 'integer') and not string.find(sum.err, 'overflow') then
-    -- The same again ends the script with its own error: before Redis 7, `error` loses one that is a table.
-    return redis.call('HINCRBY', hash, field, by)
-  end
-  redis.call('HSET', hash, field, by)
-  return tonumber(by)
+  return sum or tonumber(by)
 end
 
 -- Add to a counter of the region.
@@ -382,14 +394,10 @@ local function note(id, now, event, detail, worker)
   local kind = KINDS[event] or 't:'
   local list = key(kind .. id)
   local line = digits(now) .. '|' .. event .. '|' .. detail .. '|' .. worker
-  local length = redis.pcall('RPUSH', list, line)
-  if type(length) == 'table' then
-    if string.find(length.err, 'WRONGTYPE', 1, true) then
-      -- Somebody else wrote it, and `ekyc doctor` names it: it stops neither its verification nor the others.
-      return
-    end
-    -- The same again ends the script with its own error.
-    length = redis.call('RPUSH', list, line)
+  local length = unless(WRONG_TYPE, 'RPUSH', list, line)
+  if not length then
+    -- `ekyc doctor` names it: it stops neither its verification nor the others.
+    return
   end
   if length > MOST[kind] then
     -- Replace the line by one with its counts. The list is never empty meanwhile, so it keeps its expiry.
