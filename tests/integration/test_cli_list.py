@@ -308,7 +308,7 @@ def test_ages_are_by_the_ledgers_clock(ekyc: Ekyc, ledger: Ledger, redis: Redis)
     assert max(each["age_s"] for each in listed) < 600
     (entry,) = json.loads(ekyc("quarantine", "list", "--json").out)["verifications"]
     assert entry["age_s"] < 600
-    found = Decided(redis).since("ph", 600.0, None, lambda _: None)
+    found = Decided(redis).since("ph", 600.0, None, lambda _: None, pytest.fail)
     assert found == ["done-1"]
 
 

@@ -320,9 +320,12 @@ def test_a_hash_that_no_script_wrote_ends_no_walk_through_all(
     decided_nothing_yet(ledger)
     redis.hset("ekyc:{ph}:v:held", mapping=dict.fromkeys(redis.hkeys("ekyc:{ph}:v:held"), planted))
     redis.hset(b"ekyc:{ph}:v:\xff", "x", "y")
-    assert {each.signature_id for each in search(redis, "ph", Sought())} == {"quarantined", "waits"}
+    assert {each.signature_id for each in search(redis, "ph", Sought(), pytest.fail)} == {
+        "quarantined",
+        "waits",
+    }
     assert list(outcomes(redis, "ph", None)) == [[]]
-    assert Decided(redis, who="ann").since("ph", 60, None, lambda _: None) == []
+    assert Decided(redis, who="ann").since("ph", 60, None, lambda _: None, pytest.fail) == []
     assert stages(redis, "ph", ["held", "waits", "never"]) == {
         None: ["held", "never"],
         Stage.POLLING: ["waits"],

@@ -8,11 +8,16 @@ import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.console import EVERYTHING, console_process, person
+from tests.support.drive_ledger import decide
 from tests.support.web_process import ALL, secret
 from worker.errors import LedgerDamaged
 from worker.ledger import damage
+from worker.ledger.audit import Via
 from worker.ledger.connection import connect
-from worker.ledger.webhooks import Webhooks
+from worker.ledger.decided import Decided
+from worker.ledger.fields import Field
+from worker.ledger.quarantine import Quarantine
+from worker.ledger.webhooks import NewDelivery, Webhooks
 from worker.web.damage_log import DamageLog
 
 if TYPE_CHECKING:
@@ -198,3 +203,66 @@ def test_each_command_names_a_damaged_key(redis: Redis, ekyc: Ekyc) -> None:
         ended = ekyc(*command)
         assert (ended.code, len(ended.err_lines)) == (1, 1)
         assert "the key ekyc:{ph}:counts in Redis is of the type string and must be of hash" in ended.err
+
+
+@pytest.fixture
+def beside_a_damaged(redis: Redis, ledger: Ledger) -> str:
+    """Two that wait, of which the key of the first is damaged."""
+    ledger.enqueue([EnqueueRequest(each, "ph") for each in ("damaged", "whole")])
+    plant(redis, "ekyc:{ph}:v:damaged", "list")
+    return "the key ekyc:{ph}:v:damaged in Redis is no hash, so its verification is left out"
+
+
+@pytest.mark.parametrize("query", ["stage=polling", "region=ph"])
+def test_a_page_has_what_is_beside_a_damaged_verification(
+    beside_a_damaged: str, web: Web, query: str
+) -> None:
+    status, page = api(web, f"/v1/verifications?{query}" if "stage" in query else "/v1/verifications")
+    assert status == 200
+    assert [each["signature_id"] for each in page["verifications"]] == ["whole"]
+    assert page["damaged"] == ["ekyc:{ph}:v:damaged"]
+    answer = person(web, EVERYTHING).get(f"/console/verifications?{query}")
+    assert answer.status == 200
+    text = answer.raw.decode()
+    assert "/ph/whole" in text
+    assert beside_a_damaged in text
+
+
+@pytest.mark.parametrize("options", [(), ("--stage", "polling"), ("--json",)])
+def test_list_has_what_is_beside_a_damaged_verification(
+    beside_a_damaged: str, ekyc: Ekyc, options: tuple[str, ...]
+) -> None:
+    listed = ekyc("list", *options)
+    assert listed.code == 1
+    assert "whole" in listed.out
+    assert "damaged" not in listed.out
+    assert listed.err_lines == [f"ekyc: {beside_a_damaged}: restore, rename or remove it"]
+
+
+def test_a_damaged_verification_in_quarantine_is_listed_without_its_reason(
+    redis: Redis, ledger: Ledger
+) -> None:
+    for each in ("damaged", "whole"):
+        ledger.enqueue([EnqueueRequest(each, "ph")])
+        redis.zadd("ekyc:{ph}:quarantine", {each: 1})
+    redis.hset("ekyc:{ph}:v:whole", Field.QUARANTINE_REASON, "REJECTED")
+    plant(redis, "ekyc:{ph}:v:damaged", "string")
+    listed = Quarantine(redis, who="test").listed("ph")
+    assert {each.signature_id: each.reason for each in listed} == {"damaged": "", "whole": "REJECTED"}
+
+
+@pytest.mark.parametrize("kind", ["v", "t"])
+def test_decisions_beside_a_damaged_one_are_found(redis: Redis, ledger: Ledger, kind: str) -> None:
+    for each in ("damaged", "whole"):
+        decide(ledger, each)
+    plant(redis, f"ekyc:{{ph}}:{kind}:damaged", "string")
+    damaged: list[str] = []
+    found = Decided(redis, who="test", via=Via.CLI).since("ph", 3600, None, lambda _: None, damaged.append)
+    assert (found, damaged) == (["whole"], [f"ekyc:{{ph}}:{kind}:damaged"])
+
+
+def test_deliveries_beside_a_damaged_one_are_read(redis: Redis) -> None:
+    webhooks = Webhooks(redis)
+    webhooks.add("ph", "", [NewDelivery(each, "shop", "region.held", "{}") for each in ("damaged", "whole")])
+    plant(redis, "ekyc:{ph}:webhook:damaged", "list")
+    assert [each.id for each in webhooks.read("ph", ["damaged", "whole"])] == ["whole"]

@@ -339,7 +339,8 @@ def test_lists_read_every_set_and_filter_by_pipeline(
     for stage in (Stage.POLLING, None):
         found = page(redis, ["ph"], Filter(stage=stage, pipeline=wanted), Position(), 100)
         assert sorted(one.signature_id for one in found.verifications) == expected
-        listed = search(redis, "ph", Wanted(stages=frozenset({stage}) if stage else None, pipeline=wanted))
+        stages = frozenset({stage}) if stage else None
+        listed = search(redis, "ph", Wanted(stages=stages, pipeline=wanted), pytest.fail)
         assert sorted(one.signature_id for one in listed) == expected
 
 

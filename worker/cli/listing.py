@@ -10,7 +10,9 @@ import click
 
 from worker.cli.hold import duration
 from worker.cli.options import json_option, pipeline_option, regions_option
+from worker.errors import EkycError
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 from worker.ledger.models import Stage
 from worker.ledger.moments import rfc3339
 from worker.ledger.search import Wanted, age_s, as_text, context_of, search
@@ -88,7 +90,8 @@ def list_(  # noqa: PLR0913 - one an option
     error_code, reason, decision, quarantine_reason; with --context also context, which holds that key alone), and
     more (whether there are more than --limit).
 
-    Exit status: 0, also if none is found; 1 Redis does not answer; 2 invalid input.
+    Exit status: 0, also if none is found; 1 Redis does not answer, or a verification is left out because its key is
+    damaged; 2 invalid input.
     """
     settings = current()
     regions = (region,) if region else settings.regions
@@ -99,20 +102,22 @@ def list_(  # noqa: PLR0913 - one an option
         older_than_s=older_than_s,
         context=context,
     )
+    damaged: list[str] = []
     with connect(settings.redis_url) as redis:
-        everywhere = chain.from_iterable(search(redis, each, wanted) for each in regions)
+        everywhere = chain.from_iterable(search(redis, each, wanted, damaged.append) for each in regions)
         found = list(islice(everywhere, limit + 1))
     listed, more = found[:limit], len(found) > limit
     key = context[0] if context else None
     if as_json:
         click.echo(json.dumps({"verifications": [_as_json(each, key) for each in listed], "more": more}))
-        return
-    if not listed:
+    elif listed:
+        click.echo("\n".join(_lines(listed, key)))
+        if more:
+            click.echo(f"there are more: pass --limit, such as --limit {10 * limit}")
+    else:
         click.echo(f"no verification found in {' or '.join(regions)}")
-        return
-    click.echo("\n".join(_lines(listed, key)))
-    if more:
-        click.echo(f"there are more: pass --limit, such as --limit {10 * limit}")
+    if damaged:
+        raise EkycError(left_out(damaged))
 
 
 def _as_json(verification: Verification, key: str | None) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from worker.cli.hold import duration
 from worker.cli.options import json_option, region_of, region_option, who_option, yes_option
 from worker.cli.reporter import Reporter
 from worker.enqueue_request import SIGNATURE_ID
-from worker.errors import BrokerUnavailable, InvalidInput, OutcomeForged
+from worker.errors import BrokerUnavailable, EkycError, InvalidInput, OutcomeForged
 from worker.ledger import Ledger
 from worker.ledger.audit import Via
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 from worker.ledger.decided import Decided, Kept, Known
 from worker.ledger.worker_registry import WorkerRegistry
 from worker.policy.time_format import span
@@ -28,7 +29,7 @@ from worker.settings import current
 from worker.signatures import key_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from celery import Celery
     from redis import Redis
@@ -101,7 +102,7 @@ def redeliver(  # noqa: PLR0913 - one an option
     decision; any other is not sent. With --json: redelivered, not_delivered, forged, unknown.
 
     Exit status: 0 all were redelivered, 1 some were not, or the answer was no, or Redis or the broker does not
-    answer, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
+    answer, or the key of a verification is damaged, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if bool(signature_ids) == (since_s is not None):
         raise click.UsageError("give either signature ids or --since", ctx)
@@ -112,16 +113,20 @@ def redeliver(  # noqa: PLR0913 - one an option
         _must_sign(redis, settings)
         sealer = _sealer(settings)
         decided = Decided(redis, who=who, via=Via.CLI)
+        damaged: list[str] = []
         if since_s is None:
             chosen, said = _given(decided, redis, settings, signature_ids, region)
         else:
-            chosen, said = _found(decided, (region,) if region else settings.regions, since_s, decision)
+            regions = (region,) if region else settings.regions
+            chosen, said = _found(decided, regions, since_s, decision, damaged.append)
         run = Run(decided, chosen, Proof(sealer, Ledger(redis), settings))
         if run.total and not yes and not _agreed(said):
             ctx.exit(1)
         if run.total:
             run.deliver(settings, said)
     click.echo(json.dumps(run.as_json()) if as_json else f"{run}" if run.seen else said)
+    if damaged:
+        raise EkycError(left_out(damaged))
     ctx.exit(1 if run.left else 0)
 
 
@@ -156,11 +161,18 @@ def _given(
 
 
 def _found(
-    decided: Decided, regions: Sequence[str], since_s: float, decision: str | None
+    decided: Decided,
+    regions: Sequence[str],
+    since_s: float,
+    decision: str | None,
+    on_damaged: Callable[[str], object],
 ) -> tuple[Mapping[str, Sequence[str]], str]:
     """Choose all decisions delivered within `since_s`. Returns ids by region, and their description."""
     with closing(Reporter("looking for decisions")) as reporter:
-        found = {region: decided.since(region, since_s, decision, reporter.advance) for region in regions}
+        found = {
+            region: decided.since(region, since_s, decision, reporter.advance, on_damaged)
+            for region in regions
+        }
     where = ", ".join(f"{region} {len(ids)}" for region, ids in found.items() if ids) or "none"
     count = sum(map(len, found.values()))
     return found, f"{_decisions(count, decision)} delivered in the last {span(since_s)} ({where})"

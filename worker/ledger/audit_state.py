@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.enqueue_request import REGIONS
 from worker.ledger.audit import KEPT, LATEST_MS, STREAMS
-from worker.ledger.connection import translated
+from worker.ledger.connection import is_wrong_type, translated
 from worker.ledger.moments import rfc3339
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _count(digits: bytes | None) -> int:
 def _readable(answer: Any) -> Any:
     """Return an answer of Redis. A key of another type has no state, and hides that of no other."""
     if isinstance(answer, Exception):
-        if not str(answer).startswith("WRONGTYPE"):
+        if not is_wrong_type(answer):
             raise answer
         return {}
     return answer

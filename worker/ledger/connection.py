@@ -53,6 +53,11 @@ def connect(url: str, *, timeout_s: float = REDIS_CALL_S) -> redis.Redis:
     return client
 
 
+def is_wrong_type(error: BaseException) -> bool:
+    """Return whether a command failed because its key is of another type, such as after a damaged restore."""
+    return "WRONGTYPE" in str(error)
+
+
 @contextmanager
 def translated(what: str = "the ledger") -> Iterator[None]:
     """Convert exceptions of redis-py to ``LedgerUnavailable`` or a class below it, with a line that says what to do."""
@@ -60,6 +65,6 @@ def translated(what: str = "the ledger") -> Iterator[None]:
         yield
     except exceptions.RedisError as error:
         found = fault(error)
-        kind = LedgerDamaged if "WRONGTYPE" in str(error) else LedgerUnavailable
+        kind = LedgerDamaged if is_wrong_type(error) else LedgerUnavailable
         kind = RightMissing if lacks_right(error) else kind
         raise kind(f"Redis {found.said}: {what} cannot be used; {found.todo}") from None

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from worker.errors import LedgerUnavailable
 from worker.ledger import codec, keys, redis_health, worker_registry
 from worker.ledger.audit import PARTS
-from worker.ledger.connection import translated
+from worker.ledger.connection import is_wrong_type, translated
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
 
@@ -106,6 +106,13 @@ def found(
     return ""
 
 
+def left_out(keys: Collection[str]) -> str:
+    """Return a line about keys of verifications that are no hashes, so that a list is without these."""
+    others = len(keys) - 1
+    more = f" (and {others:,} more)" if others else ""
+    return f"the key {next(iter(keys))}{more} in Redis is no hash, so its verification is left out: {_TODO}"
+
+
 def _keys(regions: Iterable[str], endpoints: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each key with the type that it must have."""
     yield worker_registry.KEY, "zset"
@@ -165,7 +172,7 @@ def _ask(redis: Redis, keys: Iterable[tuple[str, str]]) -> list[Any]:
 
 
 def _is_of_another_type(answer: Any) -> bool:
-    return isinstance(answer, Exception) and "WRONGTYPE" in str(answer)
+    return isinstance(answer, Exception) and is_wrong_type(answer)
 
 
 def _line(redis: Redis, key: str, wanted: str) -> str:

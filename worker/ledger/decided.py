@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from worker.ledger import codec
 from worker.ledger.audit import write_lines
-from worker.ledger.connection import translated
+from worker.ledger.connection import is_wrong_type, translated
 from worker.ledger.fields import Field
+from worker.ledger.hashes import read_hashes
 from worker.ledger.keys import now_ms, signature_ids
 from worker.ledger.models import Stage
 from worker.ledger.scripts import Scripts, plain, prefix
@@ -61,34 +62,35 @@ class Decided:
         self._via = via
 
     def since(
-        self, region: str, since_s: float, decision: str | None, advance: Callable[[int], None]
+        self,
+        region: str,
+        since_s: float,
+        decision: str | None,
+        advance: Callable[[int], None],
+        on_damaged: Callable[[str], object],
     ) -> list[str]:
         """Return the ids of a region's verifications whose decision was delivered in the last `since_s`, oldest first.
 
         There is no index by time: this scans all keys of Redis, in steps that do not block it.
-        `advance` is called with the number of keys seen so far.
+        `advance` is called with the number of keys seen so far, and `on_damaged` with each key of another type, whose
+        verification is left out.
         """
         after_ms = now_ms(self._redis, region) - round(since_s * 1000)
         found: dict[str, int] = {}
         seen = 0
         for ids in signature_ids(self._redis, region, STEP):
             seen += len(ids)
-            found |= dict(self._delivered(region, ids, decision, after_ms))
+            found |= dict(self._delivered(region, ids, decision, after_ms, on_damaged))
             advance(seen)
         return sorted(found, key=found.__getitem__)
 
     def read(self, region: str, signature_ids: Sequence[str]) -> list[Kept]:
-        """Return the decision of each verification, in the order of `signature_ids`."""
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for signature_id in signature_ids:
-                pipe.hmget(
-                    f"{prefix(region)}v:{signature_id}",
-                    Field.STAGE,
-                    Field.DECISION_NAME,
-                    Field.DECISION,
-                    Field.DECISION_SEAL,
-                )
-            rows = pipe.execute()
+        """Return the decision of each verification, in the order of `signature_ids`. One that is damaged is unknown."""
+        rows = read_hashes(
+            self._redis,
+            (f"{prefix(region)}v:{each}" for each in signature_ids),
+            (Field.STAGE, Field.DECISION_NAME, Field.DECISION, Field.DECISION_SEAL),
+        )
         return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
 
     def note(self, region: str, signature_ids: Sequence[str] = (), *, act: str = "") -> None:
@@ -105,23 +107,34 @@ class Decided:
         )
 
     def _delivered(
-        self, region: str, ids: Sequence[str], decision: str | None, after_ms: int
+        self,
+        region: str,
+        ids: Sequence[str],
+        decision: str | None,
+        after_ms: int,
+        on_damaged: Callable[[str], object],
     ) -> Iterator[tuple[str, int]]:
         """Yield each of `ids` whose decision was delivered at `after_ms` or later, with the time of delivery in ms."""
         base = prefix(region)
+        rows = read_hashes(
+            self._redis,
+            (f"{base}v:{each}" for each in ids),
+            (Field.STAGE, Field.DECISION_NAME),
+            on_damaged=on_damaged,
+        )
+        chosen = [
+            signature_id
+            for signature_id, (stage, name) in zip(ids, rows, strict=True)
+            if stage and name and codec.text(stage) in _AFTER and decision in {None, codec.text(name)}
+        ]
         with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for signature_id in ids:
-                pipe.hmget(f"{base}v:{signature_id}", Field.STAGE, Field.DECISION_NAME)
-            rows = pipe.execute()
-            chosen = [
-                signature_id
-                for signature_id, (stage, name) in zip(ids, rows, strict=True)
-                if stage and name and codec.text(stage) in _AFTER and decision in {None, codec.text(name)}
-            ]
             for signature_id in chosen:
                 pipe.lrange(f"{base}t:{signature_id}", 0, -1)
-            timelines = pipe.execute()
+            timelines = pipe.execute(raise_on_error=False)
         for signature_id, lines in zip(chosen, timelines, strict=True):
+            if isinstance(lines, Exception) and is_wrong_type(lines):
+                on_damaged(f"{base}t:{signature_id}")
+                continue
             moments = [event.at_ms for event in map(codec.event, lines) if event.name == "delivered"]
             if moments and moments[-1] >= after_ms:
                 yield signature_id, moments[-1]

@@ -16,13 +16,14 @@ from redis.exceptions import NoPermissionError
 from worker.enqueue_request import PIPELINE, SIGNATURE_ID
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.hashes import read_hashes
 from worker.ledger.keys import due_set, pipelines, scan_denied
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix, region_of, source
 from worker.ledger.search import has_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from redis import Redis
 
@@ -127,12 +128,14 @@ class Position:
 class Page:
     """Those found, and where the next page begins; None: nothing follows.
 
-    `searched`: how many verifications the page looked at.
+    `searched`: how many verifications the page looked at. `damaged`: the keys of those that cannot be read, because
+    the key is of another type.
     """
 
     verifications: tuple[Verification, ...]
     following: Position | None
     searched: int = 0
+    damaged: tuple[str, ...] = ()
 
 
 def has_index(wanted: Filter) -> bool:
@@ -157,6 +160,8 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
     found: list[Verification] = []
     position: Position | None = start
     searched = 0
+    # More than once where a slice is read again.
+    damaged: dict[str, None] = {}
     count = SLICE if wanted != Filter() else min(SLICE, limit)
     began = time.monotonic()
     for _ in range(bounds.slices):
@@ -164,11 +169,11 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
             break
         number = len(sources) if position is None else _number(sources, position)
         if position is None or number == len(sources):
-            return Page(tuple(found), None, searched)
+            return Page(tuple(found), None, searched, tuple(damaged))
         if not sources[number].begins(position):
             position = sources[number].start
         entries, following = sources[number].read(redis, regions, position, count)
-        read = list(_verifications(redis, entries))
+        read = list(_verifications(redis, entries, damaged.setdefault))
         matching = [at for at, (_, one) in enumerate(read) if wanted.matches(one)]
         room = limit - len(found)
         if len(matching) > room and not sources[number].is_ordered:
@@ -178,16 +183,16 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
                 count = max(count, 1)
                 continue
             if found:
-                return Page(tuple(found), position, searched)
+                return Page(tuple(found), position, searched, tuple(damaged))
         found += [read[at][1] for at in matching[:room]]
         if len(matching) > room:
-            return Page(tuple(found), read[matching[room]][0], searched + matching[room])
+            return Page(tuple(found), read[matching[room]][0], searched + matching[room], tuple(damaged))
         searched += len(read)
         if following is not None:
             position = following
         else:
             position = sources[number + 1].start if number + 1 < len(sources) else None
-    return Page(tuple(found), position, searched)
+    return Page(tuple(found), position, searched, tuple(damaged))
 
 
 def most(redis: Redis, regions: Sequence[str], wanted: Filter) -> int:
@@ -320,14 +325,14 @@ def _sources(redis: Redis, regions: Sequence[str], wanted: Filter) -> Sequence[_
     return sources
 
 
-def _verifications(redis: Redis, entries: Sequence[_Entry]) -> Iterator[tuple[Position, Verification]]:
+def _verifications(
+    redis: Redis, entries: Sequence[_Entry], on_damaged: Callable[[str], object]
+) -> Iterator[tuple[Position, Verification]]:
     """Each with the position at which a page begins with it. One that was forgotten since is left out."""
     if not entries:
         return
-    with translated(), redis.pipeline(transaction=False) as pipe:
-        for _, region, signature_id in entries:
-            pipe.hgetall(f"{prefix(region)}v:{signature_id}")
-        rows = pipe.execute()
+    keys = (f"{prefix(region)}v:{signature_id}" for _, region, signature_id in entries)
+    rows = read_hashes(redis, keys, on_damaged=on_damaged)
     for (place, region, signature_id), fields in zip(entries, rows, strict=True):
         if codec.is_verification(fields):
             yield place, codec.verification(region, signature_id, fields, read_at_ms=0)

@@ -8,6 +8,7 @@ from worker.ledger import codec
 from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
 from worker.ledger.fields import Field
+from worker.ledger.hashes import read_hashes
 from worker.ledger.models import Quarantined
 from worker.ledger.scripts import Scripts, plain, prefix
 
@@ -83,15 +84,11 @@ class Quarantine:
         write_lines(act, who=self._who, via=self._via, region=region, subjects=signature_ids, detail=detail)
 
     def _lines(self, region: str, page: list[Any]) -> Iterator[Quarantined]:
-        with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for signature_id, _ in page:
-                pipe.hmget(
-                    f"{prefix(region)}v:{codec.text(signature_id)}",
-                    Field.QUARANTINE_REASON,
-                    Field.ENQUEUED_AT,
-                    Field.POLLS,
-                )
-            rows = pipe.execute()
+        rows = read_hashes(
+            self._redis,
+            (f"{prefix(region)}v:{codec.text(signature_id)}" for signature_id, _ in page),
+            (Field.QUARANTINE_REASON, Field.ENQUEUED_AT, Field.POLLS),
+        )
         for (signature_id, since_ms), (reason, enqueued_at_ms, polls) in zip(page, rows, strict=True):
             yield Quarantined(
                 signature_id=codec.text(signature_id),

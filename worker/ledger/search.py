@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.ledger import codec
 from worker.ledger.connection import translated
+from worker.ledger.hashes import read_hashes
 from worker.ledger.keys import due_set, now_ms, pipelines, signature_ids
 from worker.ledger.models import Stage
 from worker.ledger.scripts import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from redis import Redis
 
@@ -80,13 +81,16 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def search(redis: Redis, region: str, wanted: Wanted) -> Iterator[Verification]:
+def search(
+    redis: Redis, region: str, wanted: Wanted, on_damaged: Callable[[str], object]
+) -> Iterator[Verification]:
     """Yield the verifications of a region that match, read in slices. Raises ``LedgerUnavailable``.
 
     A verification that moves while the search runs may be missed or found twice; any other is found once.
+    `on_damaged` is called with each key of another type, whose verification is left out.
     """
     for ids in _ids(redis, region, wanted):
-        for verification in _read(redis, region, ids):
+        for verification in _read(redis, region, ids, on_damaged):
             if wanted.fits(verification):
                 yield verification
 
@@ -120,13 +124,12 @@ def _due_sets(redis: Redis, region: str, stage: Stage, wanted: Wanted) -> list[s
     return [due_set(stage), *(due_set(stage, each) for each in named)]
 
 
-def _read(redis: Redis, region: str, ids: Sequence[str]) -> Iterator[Verification]:
+def _read(
+    redis: Redis, region: str, ids: Sequence[str], on_damaged: Callable[[str], object]
+) -> Iterator[Verification]:
     if not ids:
         return
-    with translated(), redis.pipeline(transaction=False) as pipe:
-        for signature_id in ids:
-            pipe.hgetall(f"{prefix(region)}v:{signature_id}")
-        rows = pipe.execute()
+    rows = read_hashes(redis, (f"{prefix(region)}v:{each}" for each in ids), on_damaged=on_damaged)
     read_at_ms = now_ms(redis, region)
     for signature_id, fields in zip(ids, rows, strict=True):
         # It may have expired since.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from worker.ledger import codec
 from worker.ledger.audit import done, write_lines
 from worker.ledger.connection import translated
+from worker.ledger.hashes import read_hashes
 from worker.ledger.keys import now_ms
 from worker.ledger.ledger import GRACE_S, MOST_HOLDER, MOST_STARTS
 from worker.ledger.moments import rfc3339, rfc3339_or_none
@@ -593,11 +594,9 @@ class Webhooks:
 
     def _read(self, region: str, delivery_ids: Sequence[str]) -> Iterator[Delivery]:
         base = prefix(region)
+        rows = read_hashes(self._redis, (f"{base}webhook:{each}" for each in delivery_ids))
+        found = {each: row for each, row in zip(delivery_ids, rows, strict=True) if row}
         with translated(), self._redis.pipeline(transaction=False) as pipe:
-            for each in delivery_ids:
-                pipe.hgetall(f"{base}webhook:{each}")
-            rows = pipe.execute()
-            found = {each: row for each, row in zip(delivery_ids, rows, strict=True) if row}
             for each, row in found.items():
                 pipe.zscore(f"{base}due:webhook:{codec.text(row.get(b'endpoint', b''))}", each)
             due = pipe.execute()

@@ -216,6 +216,14 @@ class VerificationPage(Schema):
         allow_none=True,
         metadata={"description": "The `cursor` of the next page; null: this is the last one."},
     )
+    damaged = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "The keys in Redis of verifications that are left out, because they are no hashes: an "
+            "administrator restores, renames or removes them."
+        },
+    )
 
 
 class UtcMoment(fields.AwareDateTime):

@@ -148,6 +148,7 @@ def list_(query: dict[str, Any]) -> Response:
         {
             "verifications": [_summary(one) for one in found.verifications],
             "next": found.following and found.following.cursor(),
+            "damaged": found.damaged,
         }
     )
 

@@ -20,6 +20,7 @@ from worker.decisions.table import Table
 from worker.enqueue_request import BAD_SIGNATURE_ID, SIGNATURE_ID
 from worker.ledger import pages
 from worker.ledger.audit import Via
+from worker.ledger.damage import left_out
 from worker.ledger.models import Stage
 from worker.ledger.pages import Bounds, Filter, Position
 from worker.policy.console_users import Role
@@ -92,6 +93,8 @@ class Found:
     most: int
     #: The cursor of the next page; "": this is the last one.
     following: str = ""
+    #: A line about those that cannot be read.
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +314,13 @@ def _page(
             found = pages.page(redis, regions, wanted, start, LIMIT, bounds=bounds)
     total = searched + found.searched
     most = max(pages.most(redis, regions, wanted), total)
-    return Found(found.verifications, total, most, found.following.cursor() if found.following else "")
+    return Found(
+        found.verifications,
+        total,
+        most,
+        found.following.cursor() if found.following else "",
+        left_out(found.damaged) if found.damaged else "",
+    )
 
 
 def _checked(given: Mapping[str, str]) -> dict[str, Any]:
