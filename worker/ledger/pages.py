@@ -156,12 +156,25 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
 
     What is moved meanwhile may be missed, or found twice.
     """
+    # Not a list: a slice may be read again.
+    damaged: dict[str, None] = {}
+    read = _read(redis, regions, wanted, start, limit, bounds, damaged.setdefault)
+    return replace(read, damaged=tuple(damaged))
+
+
+def _read(  # noqa: PLR0913, PLR0917 - as `page`
+    redis: Redis,
+    regions: Sequence[str],
+    wanted: Filter,
+    start: Position,
+    limit: int,
+    bounds: Bounds,
+    on_damaged: Callable[[str], object],
+) -> Page:
     sources = _sources(redis, regions, wanted)
     found: list[Verification] = []
     position: Position | None = start
     searched = 0
-    # More than once where a slice is read again.
-    damaged: dict[str, None] = {}
     count = SLICE if wanted != Filter() else min(SLICE, limit)
     began = time.monotonic()
     for _ in range(bounds.slices):
@@ -169,11 +182,11 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
             break
         number = len(sources) if position is None else _number(sources, position)
         if position is None or number == len(sources):
-            return Page(tuple(found), None, searched, tuple(damaged))
+            return Page(tuple(found), None, searched)
         if not sources[number].begins(position):
             position = sources[number].start
         entries, following = sources[number].read(redis, regions, position, count)
-        read = list(_verifications(redis, entries, damaged.setdefault))
+        read = list(_verifications(redis, entries, on_damaged))
         matching = [at for at, (_, one) in enumerate(read) if wanted.matches(one)]
         room = limit - len(found)
         if len(matching) > room and not sources[number].is_ordered:
@@ -183,16 +196,16 @@ def page(  # noqa: PLR0913 - what is wanted, and how much of it
                 count = max(count, 1)
                 continue
             if found:
-                return Page(tuple(found), position, searched, tuple(damaged))
+                return Page(tuple(found), position, searched)
         found += [read[at][1] for at in matching[:room]]
         if len(matching) > room:
-            return Page(tuple(found), read[matching[room]][0], searched + matching[room], tuple(damaged))
+            return Page(tuple(found), read[matching[room]][0], searched + matching[room])
         searched += len(read)
         if following is not None:
             position = following
         else:
             position = sources[number + 1].start if number + 1 < len(sources) else None
-    return Page(tuple(found), position, searched, tuple(damaged))
+    return Page(tuple(found), position, searched)
 
 
 def most(redis: Redis, regions: Sequence[str], wanted: Filter) -> int:
