@@ -187,6 +187,21 @@ def test_a_timeline_whose_key_is_damaged_stops_nobody(redis: Redis, ledger: Ledg
     assert [each.written for each in ledger.record(batch, writes)] == [True, True]
 
 
+def test_a_verification_whose_key_is_damaged_stops_no_correction_of_the_clock(
+    redis: Redis, ledger: Ledger
+) -> None:
+    ledger.enqueue([EnqueueRequest("a", "ph")])
+    ledger.claim("ph", limit=9)
+    redis.hset(f"{PH}clock", "ahead", 7_200_000)
+    far = now_ms(redis, "ph") + 60_000
+    redis.set(f"{PH}v:bad", "x")
+    redis.zadd(f"{PH}due:polling", {"bad": far, "later": far + 1})
+    ledger.claim("ph", limit=9)
+    due = redis.zrange(f"{PH}due:polling", 0, -1, withscores=True)
+    assert [each for each, _ in due] == [b"bad", b"later"]
+    assert all(0 < at_ms - now_ms(redis, "ph") <= 61_000 for _, at_ms in due)
+
+
 def test_an_identity_that_is_none_is_another_one(redis: Redis, ledger: Ledger) -> None:
     redis.hset(f"{PH}ledger", mapping={"id": b"\xff", "before": b"\xfe a"})
     replaced = ledger.claim("ph", limit=1, identity="b").replaced

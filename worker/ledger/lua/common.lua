@@ -302,8 +302,10 @@ local function set_back(now, surplus)
     for at = 1, #far, 2 do
       local id = far[at]
       redis.call('ZADD', set, digits(math.max(now, far[at + 1] - surplus)), id)
-      for _, moment in ipairs({ Field.ENQUEUED_AT, Field.RETRIED_AT, Field.SETTLED_AT }) do
-        if (tonumber(redis.call('HGET', key('v:' .. id), moment)) or 0) > now then
+      local moments = { Field.ENQUEUED_AT, Field.RETRIED_AT, Field.SETTLED_AT }
+      local found = unless(WRONG_TYPE, 'HMGET', key('v:' .. id), unpack(moments)) or {}
+      for number, moment in ipairs(moments) do
+        if (tonumber(found[number]) or 0) > now then
           redis.call('HSET', key('v:' .. id), moment, digits(now))
         end
       end
