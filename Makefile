@@ -108,6 +108,11 @@ lock: .venv/dev.stamp ## Renew the lock files
 clean: ## Remove everything that the targets above create
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var/demo
 
+# On all cores, where pip takes one: else each process of the first run compiles the same modules. Of the packages left
+# out, which are half of all code, nothing is imported, or little.
+UNCOMPILED := /(cfnlint|moto|mpmath|mypy|mypyc|networkx|pip|playwright|sympy)/
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(UNCOMPILED)' .venv/lib || true
+
 # A stamp file is newer than a lock file if the packages of that lock file are installed.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
@@ -115,18 +120,15 @@ clean: ## Remove everything that the targets above create
 
 .venv/run.stamp: requirements/run.lock pyproject.toml | .venv/bin/python
 	@echo "Installing the packages of the product into .venv …"
-	@$(PIP_INSTALL) --require-hashes -r requirements/run.lock
+	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/run.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@touch $@
-
-# pip compiles on one core. Without it each process of the first `make test` compiles the same modules. Of the packages
-# left out, which are half of all code, the tests import little or nothing.
-UNCOMPILED := /(cfnlint|moto|mpmath|mypy|mypyc|networkx|pip|playwright|sympy)/
 
 .venv/dev.stamp: requirements/dev.lock .venv/run.stamp
 	@echo "Installing the packages of the tests into .venv …"
 	@$(PIP_INSTALL) --no-compile --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m compileall -qq -j 0 -x '$(UNCOMPILED)' .venv/lib || true
+	@$(COMPILE)
 	@touch $@
 
 .venv/bench.stamp: requirements/bench.lock .venv/run.stamp
