@@ -16,11 +16,11 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Writes its arguments down. The checks start a process of their own, and wait for it.
+#: Writes its arguments down. One part starts a process of its own, and waits for it.
 MAKE: Final = """#!/bin/sh
 echo "$*" >>calls
 case "$*" in
-    *lint*) sleep "$CHECKS_S" & echo $! >child; wait ;;
+    *"$SLOW"*) sleep 300 & echo $! >child; wait ;;
 esac
 case "$*" in *"$FAILING"*) exit 2 ;; esac
 """
@@ -37,11 +37,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def script(folder: Path, failing: str = "nothing", *, checks_s: int = 0) -> subprocess.Popen[str]:
+def script(folder: Path, failing: str = "nothing", *, slow: str = "nothing") -> subprocess.Popen[str]:
     environment = {
         "PATH": f"{folder}/bin:{os.environ['PATH']}",
         "TMPDIR": f"{folder}/temporary",
-        "CHECKS_S": str(checks_s),
+        "SLOW": slow,
         "FAILING": failing,
     }
     return subprocess.Popen(
@@ -67,16 +67,20 @@ def test_a_part_that_fails_fails_the_run(folder: Path, failing: str, code: int) 
     assert list((folder / "temporary").iterdir()) == []
 
 
-def test_ctrl_c_ends_what_runs_in_the_background_with_its_children(folder: Path) -> None:
-    run = script(folder, checks_s=300)
+@pytest.mark.parametrize("slow", ["docs.stamp", "lint", "test-all"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_it_alone_ends_each_part_with_its_children(
+    folder: Path, slow: str, number: int, code: int
+) -> None:
+    run = script(folder, slow=slow)
     child = int(
-        until(lambda: (folder / "child").exists() and (folder / "child").read_text(), "the checks run")
+        until(lambda: (folder / "child").exists() and (folder / "child").read_text(), "the part runs")
     )
     try:
-        os.killpg(run.pid, signal.SIGINT)
+        os.kill(run.pid, number)
         run.communicate(timeout=60)
-        assert run.returncode != 0
-        until(lambda: not is_running(child), "the children of the checks have ended")
+        assert run.returncode == code
+        until(lambda: not is_running(child), "the children of the part have ended")
     finally:
         if is_running(child):
             os.kill(child, signal.SIGKILL)
