@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -306,6 +307,7 @@ def test_nothing_is_written_or_missed_in_the_folder_under_a_disk(
         one.answer,
         one.files,
         lambda: list(evidence.ids(REGION)),
+        evidence.check,
     ]
     for ask in asks:
         with pytest.raises(EvidenceUnavailable, match="another folder is there, without any of the evidence"):
@@ -315,6 +317,69 @@ def test_nothing_is_written_or_missed_in_the_folder_under_a_disk(
     away.rename(root)
     another.keep_answer(b"{}")
     assert sorted(evidence.ids(REGION)) == sorted([ID, "another"])
+
+
+def test_what_each_disk_has_is_no_evidence(evidence: Evidence, root: Path, tmp_path: Path) -> None:
+    """Another disk is mounted in place of that of the evidence."""
+    for disk in (root, tmp_path / "other"):
+        disk.mkdir(parents=True, exist_ok=True)
+        (disk / "lost+found").mkdir()
+    one = evidence.of(REGION, ID)
+    one.keep_answer(b"{}")
+    root.rename(tmp_path / "away")
+    (tmp_path / "other").rename(root)
+    with pytest.raises(EvidenceUnavailable, match="another folder is there, without any of the evidence"):
+        one.answer()
+
+
+def test_a_walk_from_which_the_disk_is_taken_away_does_not_end_early(
+    evidence: Evidence, root: Path, tmp_path: Path
+) -> None:
+    for number in range(3):
+        evidence.of(REGION, f"number-{number}").keep_answer(b"{}")
+    walk = evidence.walk(REGION)
+    next(walk)
+    root.rename(tmp_path / "away")
+    root.mkdir()
+    with pytest.raises(EvidenceUnavailable, match="another folder is there, without any of the evidence"):
+        list(walk)
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir()
+    or Path("/dev/shm").stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev,
+    reason="needs a second file system",
+)
+def test_the_disk_of_one_region_that_is_unmounted_is_noticed(evidence: Evidence, root: Path) -> None:
+    """The region's folder is on another file system, which is away for a while: the other regions go on."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        (root / REGION).symlink_to(disk)
+        one, other = evidence.of(REGION, ID), evidence.of("sg", ID)
+        for each in (one, other):
+            each.keep_answer(b"{}")
+        (root / REGION).unlink()
+        for has_mount_point in (False, True):
+            if has_mount_point:
+                (root / REGION).mkdir()
+            asks: list[Callable[[], object]] = [
+                lambda: evidence.of(REGION, "another").keep_answer(b"{}"),
+                one.answer,
+                one.files,
+                lambda: list(evidence.ids(REGION)),
+            ]
+            for ask in asks:
+                with pytest.raises(EvidenceUnavailable, match="was on a disk of its own: mount it"):
+                    ask()
+            assert other.answer() == b"{}"
+        assert not list((root / REGION).iterdir())
+        (root / REGION).rmdir()
+        (root / REGION).symlink_to(disk)
+        assert one.answer() == b"{}"
+        shutil.copytree(disk, root / "copy")
+        (root / REGION).unlink()
+        (root / "copy").rename(root / REGION)
+        assert one.answer() == b"{}"
+        assert evidence.of(REGION, "unknown").answer() is None
 
 
 def test_evidence_restored_into_another_folder_is_used(

@@ -65,6 +65,8 @@ class LocalFolder(Backend):
         #: The device and the inode of the root, as this process saw it last, and names that it held.
         self._identity: tuple[int, int] | None = None
         self._held: set[str] = set()
+        #: Folders in the root that were on a disk of their own.
+        self._mounted: set[str] = set()
         self._root = str(root.resolve()).rstrip("/")
         self._chosen: Durability | None = None
         self._choosing = threading.Lock()
@@ -100,9 +102,8 @@ class LocalFolder(Backend):
 
     def create_all(self, folder: str, files: Sequence[tuple[str, bytes]]) -> Sequence[str]:
         with self._writing(folder, ordered=True) as drafts:
-            if folder:
-                with clear("written", self.url):
-                    self._durability.run(self._make, folder)
+            with clear("written", self.url):
+                self._durability.run(self._make, folder)
             for name, body in files:
                 drafts.add(name, body)
         if folder:
@@ -115,8 +116,7 @@ class LocalFolder(Backend):
     ) -> bool:
         folder, _, name = path.rpartition("/")
         with clear("written", self.url):
-            if folder:
-                self._durability.run(self._make, folder)
+            self._durability.run(self._make, folder)
             if not run_blocking(self._replace, f"{self._root}/{folder}", name, body, expected, keeps_time):
                 return False
             if folder:
@@ -164,7 +164,7 @@ class LocalFolder(Backend):
             disk = self._durability
             with clear("read", self.url, path), suppress(FileNotFoundError):
                 return disk.run(_read, f"{self._root}/{path}")
-            self._check_root()
+            self._check(path)
             # As in `list`.
             with clear("read", self.url, path), suppress(FileNotFoundError):
                 return disk.run(_read, f"{self._root}/{path}")
@@ -181,7 +181,7 @@ class LocalFolder(Backend):
         with clear("listed", self.url):
             found = self._durability.run(tuple, self._found(folder))
             if not found:
-                self._check_root()
+                self._check(folder)
                 # The root may have come back between the two, such as a disk that is mounted again.
                 found = self._durability.run(tuple, self._found(folder))
             yield from found
@@ -190,21 +190,26 @@ class LocalFolder(Backend):
         # In the order of buckets, for which `/` is a character as any other.
         for name in sorted(self.folders(folder), key=lambda name: f"{name}/"):
             if not after or f"{name}/" > f"{after}/":
-                with clear("listed", self.url):
-                    found = self._durability.run(tuple, self._found(f"{folder}/{name}"))
-                yield from sorted(found, key=lambda file: file.path)
+                yield from sorted(self.list(f"{folder}/{name}"), key=lambda file: file.path)
 
     def folders(self, folder: str) -> Iterator[str]:
         with clear("listed", self.url):
             found = self._durability.run(self._names, folder)
             if not found:
-                self._check_root()
+                self._check(folder)
                 found = self._durability.run(self._names, folder)
             yield from found
 
-    def _check_root(self) -> None:
-        """Raise ``OSError`` if the root is not there: then what was not found in it may still exist."""
-        self._durability.run(self._identify_root)
+    def _check(self, path: str) -> None:
+        """Raise ``OSError`` if the root, or the disk of a folder in it, is not there: `path` may still exist in it."""
+        self._durability.run(self._identify, path)
+
+    def _identify(self, path: str) -> None:
+        """Raise ``OSError`` if the root is another one, or if the disk of the first folder of `path` is not mounted."""
+        self._identify_root()
+        name, _, _ = path.partition("/")
+        if name:
+            self._identify_folder(name)
 
     def _identify_root(self) -> None:
         """Raise ``OSError`` if the root is gone, or no folder, or another one that holds nothing of what it held.
@@ -212,16 +217,38 @@ class LocalFolder(Backend):
         Such as the empty folder under a disk that was unmounted: what is written there is hidden by the next mount.
         """
         status = os.stat(f"{self._root}/")  # noqa: PTH116 - as the other calls here
-        identity = status.st_dev, status.st_ino
-        if identity == self._identity:
+        if (status.st_dev, status.st_ino) == self._identity:
             return
-        names = set(os.listdir(self._root))  # noqa: PTH208 - as the other calls here
+        # By one descriptor: the folder may be another one by now.
+        descriptor = os.open(f"{self._root}/", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            status = os.fstat(descriptor)
+            # Other names, such as `lost+found` or that of a probe, may be in any folder.
+            names = {name for name in os.listdir(descriptor) if name.isalpha()}  # noqa: PTH208
+        finally:
+            os.close(descriptor)
         if self._held and not self._held & names:
             raise OSError(
                 errno.ESTALE, "another folder is there, without any of the evidence: mount its disk"
             )
-        self._identity = identity
+        self._identity = status.st_dev, status.st_ino
         self._held |= names
+        for name in names - self._mounted:
+            self._identify_folder(name)
+
+    def _identify_folder(self, name: str) -> None:
+        """Raise ``OSError`` if a folder of the root, such as a region's, was on a disk of its own, and is empty now."""
+        path = f"{self._root}/{name}"
+        try:
+            device = os.stat(path).st_dev  # noqa: PTH116
+        except FileNotFoundError:
+            device = None
+        if self._identity and device not in {None, self._identity[0]}:
+            self._mounted.add(name)
+        elif name in self._mounted:
+            if device is None or not os.listdir(path):  # noqa: PTH208
+                raise OSError(errno.ESTALE, f"the folder {name} there was on a disk of its own: mount it")
+            self._mounted.discard(name)
 
     def _names(self, folder: str) -> Sequence[str]:
         with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
@@ -240,24 +267,32 @@ class LocalFolder(Backend):
             return self._chosen
 
     def _found(self, folder: str) -> Iterator[Found]:
-        with suppress(FileNotFoundError), os.scandir(f"{self._root}/{folder}") as entries:
-            for entry in entries:
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir():
-                    yield from self._found(path)
-                    continue
-                with suppress(FileNotFoundError):  # a `staged-…` file that is gone by now
-                    status = entry.stat()
+        try:
+            with os.scandir(f"{self._root}/{folder}") as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_dir():
+                        yield from self._found(path)
+                        continue
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:  # a `staged-…` file that is gone by now
+                        self._identify(path)
+                        continue
                     yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        except FileNotFoundError:
+            # Or the root is gone, in the middle of a listing.
+            self._identify(folder)
 
     def _make(self, folder: str) -> None:
         """Create a folder, and the folders above it.
 
         Not the root: if it is gone, for example not mounted, a new folder would only hide that.
         """
-        self._identify_root()
-        self._make_below(folder)
-        self._held.add(folder.partition("/")[0])
+        self._identify(folder)
+        if folder:
+            self._make_below(folder)
+            self._held.add(folder.partition("/")[0])
 
     def _make_below(self, folder: str) -> None:
         path = f"{self._root}/{folder}"
