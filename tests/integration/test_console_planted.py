@@ -324,9 +324,9 @@ def test_a_hash_that_no_script_wrote_ends_no_walk_through_all(
         "quarantined",
         "waits",
     }
-    assert list(outcomes(redis, "ph", None)) == [[]]
+    assert list(outcomes(redis, "ph", None, pytest.fail)) == [[]]
     assert Decided(redis, who="ann").since("ph", 60, None, lambda _: None, pytest.fail) == []
-    assert stages(redis, "ph", ["held", "waits", "never"]) == {
+    assert stages(redis, "ph", ["held", "waits", "never"], pytest.fail) == {
         None: ["held", "never"],
         Stage.POLLING: ["waits"],
     }

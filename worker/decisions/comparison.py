@@ -15,6 +15,7 @@ from worker.decisions.endpoints import load as load_endpoints
 from worker.decisions.replay import Replay, replay
 from worker.decisions.table import Source, Table, Unreadable
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -147,6 +148,7 @@ def _result(replayed: Replay) -> dict[str, Any]:
         "without_facts": replayed.without_facts,
         "decided_otherwise": replayed.decided_otherwise,
         "changed": replayed.changes.total(),
+        "left_out": left_out(replayed.damaged) if replayed.damaged else "",
         "changes": [
             {"from": before, "to": after, "count": count, "ids": ids}
             for ((before, after), count), ids in zip(changes, _shared(replayed, changes), strict=True)

@@ -51,6 +51,8 @@ class Replay:
     changes: Counter[Change] = field(default_factory=Counter)
     #: `(region, signature id)` by change.
     ids: dict[Change, list[tuple[str, str]]] = field(default_factory=dict)
+    #: Keys of verifications that are left out, because the key is of another type.
+    damaged: dict[str, None] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, verifications: Iterable[Verification]) -> None:
@@ -90,7 +92,7 @@ def replay(redis: Redis, regions: Sequence[str], into: Replay, *, since_s: float
 
     def read(region: str) -> None:
         seen: set[str] = set()
-        for page in outcomes(redis, region, since_s):
+        for page in outcomes(redis, region, since_s, into.damaged.setdefault):
             new = {each.signature_id: each for each in page if each.signature_id not in seen}
             seen.update(new)
             completed = list(readers.map(complete, new.values()))

@@ -63,11 +63,17 @@ _OF_ENDPOINT: Final[Mapping[str, tuple[str, ...]]] = {
 #: The same of a verification.
 _OF_VERIFICATION: Final = {"v": "hash", "t": "list", "f": "list"}
 
+#: The same of a delivery.
+_OF_DELIVERY: Final = {"webhook": "hash"}
+
 #: A set of ids, with the prefix of its region, and how many of its first ids are looked at: a claim takes no more.
 _SET_OF_IDS: Final = re.compile(
     r"(ekyc:\{[a-z]+\}:)(?:due:(?:polling|archiving|routing)(?::.*)?|leased|quarantine|damaged)", re.DOTALL
 )
 _FIRST: Final = 100
+
+#: The same of ids of deliveries.
+_SET_OF_DELIVERIES: Final = re.compile(r"(ekyc:\{[a-z]+\}:)(?:due|leased|failed):webhook:.*", re.DOTALL)
 
 #: A command that reads a key of this type and no other. The account of a worker may run each, and not TYPE.
 _READS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -93,8 +99,8 @@ def found(
 ) -> str:
     """Return a line that names damaged keys with their types, a few at most. "": none is known.
 
-    It costs three round trips. A Redis that cannot be asked has none. `with_ids`: also keys of the verifications that a
-    claim takes next, or that have been in quarantine for longest, which costs one more.
+    It costs three round trips. A Redis that cannot be asked has none. `with_ids`: also keys of the verifications and
+    the deliveries that a claim takes next, or that wait for a person for longest, which costs one more.
     """
     with suppress(LedgerUnavailable):
         regions = tuple(regions)
@@ -152,14 +158,19 @@ def _of_endpoints(region: str, endpoints: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def _of_verifications(redis: Redis, known: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    sets = [name for key, _ in known if (name := _SET_OF_IDS.fullmatch(key))]
+    sets = [
+        (name, kinds)
+        for key, _ in known
+        for pattern, kinds in ((_SET_OF_IDS, _OF_VERIFICATION), (_SET_OF_DELIVERIES, _OF_DELIVERY))
+        if (name := pattern.fullmatch(key))
+    ]
     with translated(), redis.pipeline(transaction=False) as pipe:
-        for name in sets:
+        for name, _ in sets:
             pipe.zrange(name[0], 0, _FIRST - 1)
         answers: list[Any] = pipe.execute(raise_on_error=False)
-    for name, ids in zip(sets, answers, strict=True):
+    for (name, kinds), ids in zip(sets, answers, strict=True):
         for each in map(codec.text, ids if isinstance(ids, list) else ()):
-            yield from ((f"{name[1]}{kind}:{each}", type_) for kind, type_ in _OF_VERIFICATION.items())
+            yield from ((f"{name[1]}{kind}:{each}", type_) for kind, type_ in kinds.items())
 
 
 def _ask(redis: Redis, keys: Iterable[tuple[str, str]]) -> list[Any]:

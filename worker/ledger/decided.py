@@ -84,12 +84,21 @@ class Decided:
             advance(seen)
         return sorted(found, key=found.__getitem__)
 
-    def read(self, region: str, signature_ids: Sequence[str]) -> list[Kept]:
-        """Return the decision of each verification, in the order of `signature_ids`. One that is damaged is unknown."""
+    def read(
+        self,
+        region: str,
+        signature_ids: Sequence[str],
+        on_damaged: Callable[[str], object] | None = None,
+    ) -> list[Kept]:
+        """Return the decision of each verification, in the order of `signature_ids`.
+
+        One whose key is of another type is unknown, and `on_damaged` is called with the key.
+        """
         rows = read_hashes(
             self._redis,
             (f"{prefix(region)}v:{each}" for each in signature_ids),
             (Field.STAGE, Field.DECISION_NAME, Field.DECISION, Field.DECISION_SEAL),
+            on_damaged=on_damaged,
         )
         return [_kept(signature_id, *row) for signature_id, row in zip(signature_ids, rows, strict=True)]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from worker.enqueue_request import REGIONS
-from worker.errors import EkycError
+from worker.errors import EkycError, LedgerDamaged
 from worker.ledger import codec
-from worker.ledger.scripts import Scripts
+from worker.ledger.scripts import Scripts, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,9 +104,12 @@ class DecisionFeed:
         self._regions = tuple(regions)
 
     def read(self, cursor: Cursor, limit: int = MOST) -> Page:
-        """The next decisions. Raises ``CursorExpired`` and ``LedgerUnavailable``."""
+        """The next decisions. Raises ``CursorExpired`` and ``LedgerUnavailable``.
+
+        Reading ends before a decision whose key is damaged, which nobody may miss: there it raises ``LedgerDamaged``.
+        """
         positions, begun = dict(cursor.positions), dict(cursor.begun)
-        found: list[tuple[int, str, str, str]] = []
+        found: list[tuple[int, str, str | None, str, str]] = []
         for region in self._regions:
             after, gone, newest, *rows = self._scripts.call(
                 "feed", region, cursor.positions.get(region, 0), limit + 1, REWIND_US
@@ -117,19 +120,31 @@ class DecisionFeed:
                 raise _expired(region)
             positions[region] = int(after)
             found += [
-                (int(position), region, codec.text(text), codec.text(signature))
-                for _, position, text, signature in rows
+                (
+                    int(position),
+                    region,
+                    None if text is None else codec.text(text),
+                    codec.text(signature or b""),
+                    f"{prefix(region)}v:{codec.text(signature_id)}",
+                )
+                for signature_id, position, text, signature in rows
             ]
         found.sort(key=lambda row: row[:2])
-        page = found[:limit]
-        for position, region, text, _ in page:
+        damaged = next((number for number, row in enumerate(found) if row[2] is None), limit)
+        if damaged == 0:
+            raise LedgerDamaged(
+                f"the key {found[0][4]} in Redis is no hash, so its decision cannot be read: "
+                "restore, rename or remove it"
+            )
+        page = found[: min(limit, damaged)]
+        for position, region, text, _, _ in page:
             # The ledger forgets a decision before the feed's entry goes, which the next decision of the region removes.
             if not text and position > begun.get(region, 0):
                 raise _expired(region)
             positions[region] = position
-        kept = [(text, signature) for _, _, text, signature in page if text]
+        kept = [(text, signature) for _, _, text, signature, _ in page if text]
         texts, signatures = (tuple(each) for each in zip(*kept, strict=True)) if kept else ((), ())
-        return Page(texts, signatures, Cursor(positions, begun), more=len(found) > limit)
+        return Page(texts, signatures, Cursor(positions, begun), more=len(found) > len(page))
 
 
 def _expired(region: str) -> CursorExpired:

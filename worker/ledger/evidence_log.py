@@ -25,7 +25,7 @@ from worker.ledger.reconciliation import stages
 from worker.ledger.scripts import Scripts, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from redis import Redis
 
@@ -200,27 +200,36 @@ class LogLedger:
     def open_ids(self, signature_ids: Sequence[str]) -> set[str]:
         """Return which of some verifications have not ended, or wait to be added to the log."""
         # In this order: one that ends in between is queued by then.
-        by_stage = stages(self._redis, self._region, signature_ids)
+        damaged: list[str] = []
+        by_stage = stages(self._redis, self._region, signature_ids, damaged.append)
         waits = self._queue.is_pending(self._region, signature_ids)
         under_way = {each for stage, ids in by_stage.items() if stage not in _ENDED for each in ids}
+        # Of these it is not known.
+        under_way |= {each.removeprefix(f"{prefix(self._region)}v:") for each in damaged}
         return under_way | {each for each, pending in zip(signature_ids, waits, strict=True) if pending}
 
     def why_open(self, signature_id: str) -> str:
         """Return why a verification has no entry yet; empty: it has ended, and waits for none."""
-        (stage,) = stages(self._redis, self._region, [signature_id])
+        damaged: list[str] = []
+        stage = self._stage(signature_id, damaged.append)
         if self._queue.is_pending(self._region, [signature_id])[0]:
             return "has no entry yet: it waits for the log"
+        if damaged:
+            return f"cannot be judged: the key {damaged[0]} in Redis is no hash"
         if stage is None or stage in _ENDED:
             return ""
         return f"has no entry yet: it has not ended, its stage is {stage}"
 
     def was_dropped(self, signature_id: str) -> bool:
         """Return whether a person dropped a verification in quarantine."""
-        (stage,) = stages(self._redis, self._region, [signature_id])
+        stage = self._stage(signature_id, lambda _: None)
         if stage is not None:
             return stage is Stage.DROPPED
         # The ledger forgets a verification after its retention, and the audit log keeps the act for longer.
         return signature_id in self._dropped
+
+    def _stage(self, signature_id: str, on_damaged: Callable[[str], object]) -> Stage | None:
+        return next(iter(stages(self._redis, self._region, [signature_id], on_damaged)), None)
 
     @cached_property
     def _dropped(self) -> frozenset[str]:

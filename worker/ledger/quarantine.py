@@ -42,6 +42,8 @@ class Quarantine:
         self._who = plain(who)
         self._via = via
         self._retention_ms = round(retention_s * 1000)
+        #: The keys of those that an act left as they are, because the key is of another type.
+        self.damaged: list[str] = []
 
     def listed(self, region: str) -> Iterator[Quarantined]:
         """Yield all of a region, oldest first, read in pages. Retry and drop only after the last one is read."""
@@ -61,7 +63,10 @@ class Quarantine:
     def retry(
         self, region: str, signature_ids: Sequence[str], *, events: _Events | None = None
     ) -> list[bool]:
-        """Take them out, due now at their former stage, with a new deadline. False for each that was not there."""
+        """Take them out, due now at their former stage, with a new deadline.
+
+        False for each that was not there, or is damaged.
+        """
         answers = self._by_page("requeue", region, signature_ids, events)
         self._log("quarantine_retry", region, done(signature_ids, answers))
         return answers
@@ -69,7 +74,7 @@ class Quarantine:
     def drop(
         self, region: str, signature_ids: Sequence[str], *, why: str, events: _Events | None = None
     ) -> list[bool]:
-        """End them without a decision. False for each that was not there."""
+        """End them without a decision. False for each that was not there, or is damaged."""
         answers = self._by_page("drop", region, signature_ids, events, plain(why), self._retention_ms)
         self._log("quarantine_drop", region, done(signature_ids, answers), plain(why))
         return answers
@@ -111,10 +116,11 @@ class Quarantine:
         for start in range(0, len(ids), PAGE):
             page = ids[start : start + PAGE]
             about = codec.deliveries_by({each: events(each) for each in page} if events else {})
-            answers += [
-                bool(answer)
-                for answer in self._scripts.call(
-                    script, region, self._who, self._via, *arguments, about, *page
-                )
+            found: list[int] = self._scripts.call(
+                script, region, self._who, self._via, *arguments, about, *page
+            )
+            answers += [answer > 0 for answer in found]
+            self.damaged += [
+                f"{prefix(region)}v:{each}" for each, answer in zip(page, found, strict=True) if answer < 0
             ]
         return answers

@@ -524,6 +524,9 @@ class Webhooks:
 
     def get(self, region: str, delivery_id: str) -> Delivery | None:
         """One delivery; None: it is unknown, or was acknowledged longer ago than the retention."""
+        with translated():
+            # One that is damaged is not unknown: this raises.
+            self._redis.hget(f"{prefix(region)}webhook:{delivery_id}", "endpoint")
         return next(iter(self._read(region, [delivery_id])), None)
 
     def of_verification(self, region: str, decision_id: str, endpoints: Iterable[str]) -> list[Delivery]:

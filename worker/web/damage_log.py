@@ -41,7 +41,7 @@ class DamageLog:
         self._logged_at: float | None = None
 
     def line(self, error: LedgerDamaged) -> str:
-        """Return one line about the damage that an error shows. It names no verification."""
+        """Return one line about the damage that an error shows. It names a verification only if the error does."""
         said = damage.found(self._redis, self._regions, self._endpoints) or str(error)
         with self._lock:
             now = self._clock()

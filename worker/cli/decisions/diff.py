@@ -14,8 +14,10 @@ from worker.cli.options import canonical, json_option
 from worker.cli.reporter import Reporter
 from worker.decisions.replay import Replay, replay
 from worker.decisions.table import Table
+from worker.errors import EkycError
 from worker.evidence.store import Evidence
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 from worker.policy.time_format import span
 from worker.settings import current
 
@@ -80,8 +82,8 @@ def diff(  # noqa: PLR0913 - one an option
     decided_otherwise (another table than the one in use made the decision), changed, and changes (from, to, count,
     ids with region).
 
-    Exit status: 0 no decision would change, 1 some would, or Redis or the evidence store does not answer, 2 what was
-    given is wrong, 130 Ctrl-C.
+    Exit status: 0 no decision would change, 1 some would, or Redis or the evidence store does not answer, or the key of
+    a verification is damaged, 2 what was given is wrong, 130 Ctrl-C.
     """
     settings = current()
     evidence = _evidence(settings) if answers else None
@@ -94,6 +96,8 @@ def diff(  # noqa: PLR0913 - one an option
         click.echo(json.dumps(_as_json(replayed)))
     else:
         click.echo("\n".join(_lines(replayed, since_s)))
+    if replayed.damaged:
+        raise EkycError(left_out(replayed.damaged))
     ctx.exit(1 if replayed.changes else 0)
 
 

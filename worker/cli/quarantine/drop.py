@@ -9,9 +9,11 @@ from worker.cli.options import json_option, region_option, who_option, why_optio
 from worker.cli.quarantine.act import Act, choose, ids_argument
 from worker.cli.quarantine.selection import reason_option
 from worker.decisions.releases import dropping
+from worker.errors import EkycError
 from worker.ledger import Quarantine
 from worker.ledger.audit import Via
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 from worker.settings import current
 
 
@@ -44,8 +46,8 @@ def drop(  # noqa: PLR0913 - one an option
     is kept for EKYC_RETENTION, has name, time and --why; until then enqueueing such an id again changes nothing.
     --why must not hold personal data. With --json: dropped, not_in_quarantine.
 
-    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, 2 invalid
-    input, or stdin is not a terminal; 130 Ctrl-C.
+    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, or the
+    key of one is damaged, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if bool(signature_ids) == (reason is not None):
         raise click.UsageError("give either signature ids or --reason", ctx)
@@ -54,4 +56,7 @@ def drop(  # noqa: PLR0913 - one an option
         chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
         quarantine = Quarantine(redis, who=who, via=Via.CLI, retention_s=settings.retention_s)
         act = Act("drop", "dropped", dropping(quarantine, listeners(settings), why=why))
-        ctx.exit(act.on(chosen, yes=yes, as_json=as_json))
+        status = act.on(chosen, yes=yes, as_json=as_json)
+        if quarantine.damaged:
+            raise EkycError(left_out(quarantine.damaged))
+        ctx.exit(status)

@@ -9,9 +9,11 @@ from worker.cli.options import json_option, must_be_polled, region_option, who_o
 from worker.cli.quarantine.act import Act, choose, ids_argument
 from worker.cli.quarantine.selection import reason_option
 from worker.decisions.releases import retrying
+from worker.errors import EkycError
 from worker.ledger import Quarantine
 from worker.ledger.audit import Via
 from worker.ledger.connection import connect
+from worker.ledger.damage import left_out
 from worker.settings import current
 
 
@@ -45,8 +47,8 @@ def retry(  # noqa: PLR0913 - one an option
 
     The history of a verification is kept, and records who retried it. With --json: retried, not_in_quarantine.
 
-    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, 2 invalid
-    input, or stdin is not a terminal; 130 Ctrl-C.
+    Exit status: 0 all were in quarantine, 1 some were not, or the answer was no, or Redis does not answer, or the
+    key of one is damaged, 2 invalid input, or stdin is not a terminal; 130 Ctrl-C.
     """
     if [bool(signature_ids), reason is not None, everybody].count(True) != 1:
         raise click.UsageError("give either signature ids, or --reason, or --all", ctx)
@@ -55,6 +57,9 @@ def retry(  # noqa: PLR0913 - one an option
         must_be_polled(region, settings)
     with connect(settings.redis_url) as redis:
         chosen = choose(redis, settings, signature_ids=signature_ids, region=region, reason=reason)
-        release = retrying(Quarantine(redis, who=who, via=Via.CLI), listeners(settings))
-        act = Act("retry", "retried", release)
-        ctx.exit(act.on(chosen, yes=yes, as_json=as_json))
+        quarantine = Quarantine(redis, who=who, via=Via.CLI)
+        act = Act("retry", "retried", retrying(quarantine, listeners(settings)))
+        status = act.on(chosen, yes=yes, as_json=as_json)
+        if quarantine.damaged:
+            raise EkycError(left_out(quarantine.damaged))
+        ctx.exit(status)

@@ -49,18 +49,13 @@ local function set_aside(id, set)
   damaged[#damaged + 1] = id
 end
 
--- Fields of a verification; nil: its key is damaged.
-local function fields_of(id, ...)
-  return unless(WRONG_TYPE, 'HMGET', key('v:' .. id), ...)
-end
-
 -- Leases that ended: their batch crashed, or its message was lost. A verification that was started `most_starts` times
 -- without an outcome kills workers.
 local ended = redis.call('ZRANGEBYSCORE', key('leased'), '-inf', digits(now), 'LIMIT', 0, limit)
 for _, id in ipairs(ended) do
   redis.call('ZREM', key('leased'), id)
   end_probe(id)
-  local seen = fields_of(id, Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
+  local seen = fields_of(key('v:' .. id), Field.STAGE, Field.STARTS, Field.DECISION, Field.HOLDER, Field.PIPELINE)
   if not seen then
     set_aside(id, key('leased'))
   elseif is_taken_at(seen[1]) then
@@ -196,7 +191,7 @@ local function take(stage, most)
     end
     local going, suspects, starts = {}, {}, {}
     for _, id in ipairs(ids) do
-      local seen = fields_of(id, Field.STARTS)
+      local seen = fields_of(key('v:' .. id), Field.STARTS)
       if seen then
         starts[id] = number_of(seen[1]) or 0
         local list = starts[id] < SUSPECT and going or suspects

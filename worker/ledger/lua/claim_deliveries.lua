@@ -9,6 +9,9 @@ local now = now_ms()
 local batches, given_up = {}, {}
 local upcoming = math.huge
 
+-- For how long a delivery waits whose key is damaged, in ms.
+local DAMAGED_FOR = 60000
+
 -- Leases of one endpoint that one claim takes back.
 local ENDED_AT_ONCE = 100
 
@@ -16,10 +19,14 @@ local function take_back(endpoint)
   local leased = key('leased:webhook:' .. endpoint)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', digits(now), 'LIMIT', 0, ENDED_AT_ONCE)) do
     local delivery = key('webhook:' .. id)
+    local seen = fields_of(delivery, 'starts', 'about')
     redis.call('ZREM', leased, id)
-    redis.call('HDEL', delivery, 'holder')
-    local seen = redis.call('HMGET', delivery, 'starts', 'about')
-    if seen[2] then
+    if not seen then
+      redis.call('ZADD', key('due:webhook:' .. endpoint), digits(now + DAMAGED_FOR), id)
+    else
+      redis.call('HDEL', delivery, 'holder')
+    end
+    if seen and seen[2] then
       add_to('webhook:lease_expired:' .. endpoint, 1)
       if (number_of(seen[1]) or 0) >= most_starts then
         fail_delivery(id, endpoint, seen[2], 'CRASHES_WORKERS', now)
@@ -42,10 +49,14 @@ local function take(endpoint, limit, rate, window)
   local batch = { base .. '-' .. #batches, endpoint }
   if most > 0 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'LIMIT', 0, most)) do
-      redis.call('ZREM', due, id)
-      redis.call('HSET', key('webhook:' .. id), 'holder', batch[1])
-      redis.call('ZADD', leased, digits(now + lease), id)
-      batch[#batch + 1] = id
+      if fields_of(key('webhook:' .. id), 'holder') then
+        redis.call('ZREM', due, id)
+        redis.call('HSET', key('webhook:' .. id), 'holder', batch[1])
+        redis.call('ZADD', leased, digits(now + lease), id)
+        batch[#batch + 1] = id
+      else
+        redis.call('ZADD', due, digits(now + DAMAGED_FOR), id)
+      end
     end
   end
   if #batch > 2 then

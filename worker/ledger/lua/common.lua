@@ -169,6 +169,11 @@ local function unless(faults, ...)
   return redis.call(...)
 end
 
+-- Fields of a hash: that of a verification, or of a delivery. nil: its key is damaged, which must not stop the others.
+local function fields_of(hash, ...)
+  return unless(WRONG_TYPE, 'HMGET', hash, ...)
+end
+
 -- Add to a number in a hash, and return the sum. One that is no number, or too large, was written by somebody else and starts
 -- over: it must not stop what it counts.
 local function increased(hash, field, by)
@@ -303,7 +308,7 @@ local function set_back(now, surplus)
       local id = far[at]
       redis.call('ZADD', set, digits(math.max(now, far[at + 1] - surplus)), id)
       local moments = { Field.ENQUEUED_AT, Field.RETRIED_AT, Field.SETTLED_AT }
-      local found = unless(WRONG_TYPE, 'HMGET', key('v:' .. id), unpack(moments)) or {}
+      local found = fields_of(key('v:' .. id), unpack(moments)) or {}
       for number, moment in ipairs(moments) do
         if (tonumber(found[number]) or 0) > now then
           redis.call('HSET', key('v:' .. id), moment, digits(now))
@@ -354,7 +359,7 @@ end
 
 -- The newest line of a fault for `cause`, if there is another one since the last step; otherwise nil.
 local function shared_line(id, lines, cause)
-  local last_step = moment(redis.call('LINDEX', key('t:' .. id), -1) or '0')
+  local last_step = moment(unless(WRONG_TYPE, 'LINDEX', key('t:' .. id), -1) or '0')
   local newest
   for at = #lines, 1, -1 do
     if moment(lines[at]) <= last_step then
@@ -727,7 +732,8 @@ local function add_deliveries(about, deliveries, now)
       end
       redis.call('SADD', key('endpoints'), each.endpoint)
       if about ~= '' and each.type ~= 'verification.decided' then
-        redis.call('SADD', key('e:' .. about), each.id .. ' ' .. each.endpoint)
+        -- If its key is damaged, an erasure ends with an error that names it.
+        unless(WRONG_TYPE, 'SADD', key('e:' .. about), each.id .. ' ' .. each.endpoint)
         redis.call('PEXPIRE', key('e:' .. about), FAULTS_KEPT)
       end
       add_to('webhook:created:' .. each.endpoint, 1)
@@ -762,8 +768,8 @@ end
 -- An endpoint has acknowledged the decision of a verification, which ends if it waited for that alone.
 local function acknowledge(id, endpoint, retention)
   local verification = key('v:' .. id)
-  local seen = redis.call('HMGET', verification, Field.STAGE, Field.DELIVERIES)
-  if not seen[2] then
+  local seen = fields_of(verification, Field.STAGE, Field.DELIVERIES)
+  if not (seen and seen[2]) then
     return
   end
   local left = {}

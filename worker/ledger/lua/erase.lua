@@ -16,6 +16,8 @@ local function begin()
   redis.call('ZADD', key('erasing'), digits(now), id)
 end
 
+-- A key of another type ends the script here, before it has changed anything.
+redis.call('SCARD', key('e:' .. id))
 if redis.call('ZSCORE', key('legal_holds'), id) then
   return 'legal_hold'
 end

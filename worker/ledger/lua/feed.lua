@@ -1,8 +1,9 @@
 -- ARGV: position, limit, rewind
 -- Writes nothing, so that a Redis that is full still answers; inside MULTI it would not.
 -- Returns { position read from, highest position removed, newest position, { id, position, decision, signature }, … }:
--- the decisions after the position, in their order; '' for a decision that has expired, or that has no signature. A position beyond the newest one is from before a failover that lost the
--- end of the feed: reading begins at `rewind` before the newest.
+-- the decisions after the position, in their order; '' for a decision that has expired, or that has no signature; nil for one
+-- whose key is damaged. A position beyond the newest one is from before a failover that lost the end of the feed: reading begins
+-- at `rewind` before the newest.
 local after, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local newest = newest_position()
 if newest and after > newest then
@@ -14,8 +15,9 @@ local found = redis.call('ZRANGEBYSCORE', key('feed'), above, below, 'WITHSCORES
 for at = 1, #found, 2 do
   -- `.` is a decision that was erased.
   if found[at] ~= '.' then
-    local kept = redis.call('HMGET', key('v:' .. found[at]), Field.DECISION, Field.DECISION_SIGNATURE)
-    answer[#answer + 1] = { found[at], digits(tonumber(found[at + 1])), kept[1] or '', kept[2] or '' }
+    local kept = fields_of(key('v:' .. found[at]), Field.DECISION, Field.DECISION_SIGNATURE)
+    local text, signature = kept and (kept[1] or ''), kept and (kept[2] or '')
+    answer[#answer + 1] = { found[at], digits(tonumber(found[at + 1])), text or false, signature or false }
   end
 end
 return answer

@@ -23,7 +23,7 @@ end
 for at = 7, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  local flat = redis.call('HGETALL', verification)
+  local flat = unless(WRONG_TYPE, 'HGETALL', verification) or {}
   local is_held, pipeline, starts, held_at = read(flat)
   if is_held then
     if held > 0 then

@@ -9,8 +9,8 @@ local resumed = number_of(state[2]) or 0
 for at = 5, #ARGV do
   local id = ARGV[at]
   local delivery = key('webhook:' .. id)
-  local seen = redis.call('HMGET', delivery, 'holder', 'first')
-  if seen[1] == batch then
+  local seen = fields_of(delivery, 'holder', 'first')
+  if seen and seen[1] == batch then
     if state[1] then
       redis.call('HDEL', delivery, 'holder')
       redis.call('ZREM', key('leased:webhook:' .. endpoint), id)

@@ -8,12 +8,12 @@ local at = now + tonumber(ARGV[1])
 local answer = {}
 for number = 4, #ARGV do
   local id = ARGV[number]
-  local pipeline = turns.polling and redis.call('HGET', key('v:' .. id), Field.PIPELINE)
+  local pipeline = turns.polling and (fields_of(key('v:' .. id), Field.PIPELINE) or {})[1]
   local waits, set = due_at(id, 'polling', pipeline)
   local is_sooner = waits and tonumber(waits) > at
   local is_polled = not waits and at == now and redis.call('ZSCORE', key('leased'), id)
   if is_polled then
-    local seen = redis.call('HMGET', key('v:' .. id), Field.STAGE, Field.NUDGED)
+    local seen = fields_of(key('v:' .. id), Field.STAGE, Field.NUDGED) or {}
     is_polled = seen[1] == 'polling' and not seen[2]
   end
   if is_sooner or is_polled then

@@ -14,7 +14,7 @@ for at = 1, #found, 2 do
     break
   end
   answer[2], answer[3], answer[4] = answer[2] + 1, since, id
-  local seen = redis.call('HMGET', key('v:' .. id), Field.QUARANTINE_REASON, Field.ENQUEUED_AT, Field.POLLS)
+  local seen = fields_of(key('v:' .. id), Field.QUARANTINE_REASON, Field.ENQUEUED_AT, Field.POLLS) or {}
   local why = seen[1] or ''
   if reason == '' or reason == why then
     local tally = tallies[why]

@@ -168,10 +168,10 @@ local decided = {}
 
 for number, write in ipairs(cjson.decode(ARGV[6])) do
   local verification = key('v:' .. write.id)
-  local seen = redis.call(
-    'HMGET', verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE, Field.DECISION_NAME
+  local seen = fields_of(
+    verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE, Field.DECISION_NAME
   )
-  if seen[1] ~= holder then
+  if not seen or seen[1] ~= holder then
     answer[number] = 0
   else
     local fields = write.set

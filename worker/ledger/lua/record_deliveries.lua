@@ -143,8 +143,8 @@ end
 local answers = {}
 for at, outcome in ipairs(cjson.decode(ARGV[8])) do
   local delivery = key('webhook:' .. outcome.id)
-  local seen = redis.call('HMGET', delivery, 'holder', 'about')
-  if seen[1] ~= holder then
+  local seen = fields_of(delivery, 'holder', 'about')
+  if not seen or seen[1] ~= holder then
     answer[at] = 0
   else
     redis.call('ZREM', leased, outcome.id)

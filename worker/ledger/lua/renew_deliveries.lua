@@ -4,7 +4,8 @@ local holder, leased, lease = ARGV[1], key('leased:webhook:' .. ARGV[2]), tonumb
 local now = now_ms()
 local held = 0
 for at = 4, #ARGV do
-  if redis.call('HGET', key('webhook:' .. ARGV[at]), 'holder') == holder then
+  local seen = fields_of(key('webhook:' .. ARGV[at]), 'holder')
+  if seen and seen[1] == holder then
     redis.call('ZADD', leased, digits(now + lease), ARGV[at])
     held = held + 1
   end

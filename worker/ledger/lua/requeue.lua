@@ -1,14 +1,16 @@
 -- ARGV: who, via, events: JSON object of lists as of `add_deliveries.lua`, by the id that they are about; id, id, …
 -- Takes verifications out of quarantine, due now at their former stage, with a new deadline.
--- Returns for each id: 1 it was in quarantine, 0 it was not, or no script has put it there.
+-- Returns for each id: 1 it was in quarantine, 0 it was not, or no script has put it there; -1 its key is damaged.
 local now = now_before_writes(WRITTEN_BY_STATES)
 local events = cjson.decode(ARGV[3])
 local answer = {}
 for at = 4, #ARGV do
   local id = ARGV[at]
   local verification = key('v:' .. id)
-  local seen = redis.call('HMGET', verification, Field.QUARANTINED_FROM, Field.QUARANTINE_REASON, Field.PIPELINE)
-  if is_taken_at(seen[1]) and redis.call('ZSCORE', key('quarantine'), id) then
+  local seen = fields_of(verification, Field.QUARANTINED_FROM, Field.QUARANTINE_REASON, Field.PIPELINE)
+  if not seen then
+    answer[#answer + 1] = -1
+  elseif is_taken_at(seen[1]) and redis.call('ZSCORE', key('quarantine'), id) then
     local reason = seen[2] or ''
     audit(now, 'quarantine_retry', ARGV[1], ARGV[2], id, reason)
     redis.call('ZREM', key('quarantine'), id)

@@ -6,7 +6,7 @@ local answer = {}
 for at = 4, #ARGV do
   local id = ARGV[at]
   local delivery = key('webhook:' .. id)
-  local seen = redis.call('HMGET', delivery, 'endpoint', 'holder', 'about')
+  local seen = fields_of(delivery, 'endpoint', 'holder', 'about') or {}
   if not seen[1] or seen[2] then
     answer[#answer + 1] = 0
   else

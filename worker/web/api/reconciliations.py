@@ -43,7 +43,8 @@ def reconcile(wanted: dict[str, Any]) -> Response:
     if len(wanted["signature_ids"]) > FEW:
         take_place()
     region = wanted["region"]
-    found = stages(backend().redis, region, wanted["signature_ids"])
+    damaged: list[str] = []
+    found = stages(backend().redis, region, wanted["signature_ids"], damaged.append)
     dropped = found.get(Stage.DROPPED, [])
     return answer(
         {
@@ -57,6 +58,7 @@ def reconcile(wanted: dict[str, Any]) -> Response:
             "quarantined": found.get(Stage.QUARANTINED, []),
             "unknown": found.get(None, []),
             "dropped": dropped,
+            "damaged": damaged,
             "balance": balance(backend().stats.counts(region)),
         }
     )

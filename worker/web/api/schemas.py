@@ -32,6 +32,10 @@ MOST_MEMBERS: Final = 20
 #: As `Region` and `SignatureId` take them.
 REGION: Final = {"enum": [*REGIONS, *REGION_ALIASES]}
 ID: Final = {"pattern": f"^{SIGNATURE_ID.pattern}$"}
+DAMAGED: Final = {
+    "description": "The keys in Redis of verifications that are left out, because they are no hashes: an administrator "
+    "restores, renames or removes them."
+}
 PIPELINE_NAME: Final = {"pattern": f"^{PIPELINE.pattern}$"}
 
 #: The beginning of the year 2000, in epoch milliseconds.
@@ -216,14 +220,7 @@ class VerificationPage(Schema):
         allow_none=True,
         metadata={"description": "The `cursor` of the next page; null: this is the last one."},
     )
-    damaged = fields.List(
-        fields.String(),
-        required=True,
-        metadata={
-            "description": "The keys in Redis of verifications that are left out, because they are no hashes: an "
-            "administrator restores, renames or removes them."
-        },
-    )
+    damaged = fields.List(fields.String(), required=True, metadata=DAMAGED)
 
 
 class UtcMoment(fields.AwareDateTime):
@@ -311,7 +308,7 @@ class Balance(Schema):
 
 
 class Reconciliation(Schema):
-    """Each id is in exactly one of `done`, `under_way`, `quarantined` and `unknown`."""
+    """Each id is in exactly one of `done`, `under_way`, `quarantined` and `unknown`, or its key is in `damaged`."""
 
     region = fields.String(required=True)
     done = fields.List(fields.String(), required=True)
@@ -324,6 +321,7 @@ class Reconciliation(Schema):
         required=True,
         metadata={"description": "Those of `done` that a person ended without a decision."},
     )
+    damaged = fields.List(fields.String(), required=True, metadata=DAMAGED)
     balance = fields.Nested(Balance, required=True)
 
 

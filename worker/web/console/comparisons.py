@@ -61,7 +61,7 @@ _log = structlog.get_logger(__name__)
 
 #: What is known of a comparison beside its findings and changes: numbers, and texts that may be missing.
 _COUNTS: Final = ("compared", "changed", "more_findings", "without_facts", "decided_otherwise")
-_TEXTS: Final = ("before", "after", "ended", "failed")
+_TEXTS: Final = ("before", "after", "ended", "failed", "left_out")
 
 
 class State(StrEnum):
