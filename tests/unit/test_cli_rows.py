@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -163,3 +165,26 @@ def test_any_bytes_are_read_or_refused_and_what_is_read_can_be_enqueued(body: by
             assert SIGNATURE_ID.fullmatch(row.signature_id)
         else:
             assert 2 <= row.first_line <= row.last_line
+
+
+def test_a_row_of_any_number_of_lines_takes_bounded_memory() -> None:
+    def peak(times: int) -> int:
+        text = io.BytesIO(b"signature_id,region\na,ph\n" + b'"a\n",' * times)
+        tracemalloc.start()
+        try:
+            with suppress(InvalidInput):
+                for _ in read(text, PH):
+                    pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(800_000) < 1.5 * peak(200_000)
+
+
+def test_a_row_of_too_many_lines_is_named() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        rows(b"signature_id,region\na,ph\n" + b'"a\n",' * 500_000)
+    assert str(caught.value) == (
+        "lines 3 to 200003 are one row of more than 1,000,000 characters: is a quote left open?"
+    )

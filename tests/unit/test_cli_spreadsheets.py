@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 import tracemalloc
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -130,3 +132,17 @@ def test_memory_does_not_grow_with_the_file(encode: str, separator: str) -> None
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[-1] < 2 * peaks[0] + 100_000
+
+
+@pytest.mark.parametrize("filling", [" ", "\r", '"', "\t", '" ', "; "])
+def test_a_line_of_sep_takes_time_in_proportion_to_its_length(filling: str) -> None:
+    def took_s(times: int) -> float:
+        text = f"sep={filling * times}x\n".encode()
+        began = time.thread_time()
+        with suppress(InvalidInput):
+            rows(text)
+        return time.thread_time() - began
+
+    took_s(2000)
+    # Four times off; where the time grows with the square, it is 64 times as long.
+    assert took_s(16_000) < 32 * max(took_s(2000), 1e-3)

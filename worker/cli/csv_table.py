@@ -15,17 +15,18 @@ from worker.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
+    from typing import Self
 
 #: Separators of columns, and their names. Where the decimal separator is a comma, spreadsheets write semicolons.
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 
-#: The line in which Excel names the separator.
-_SEP: Final = re.compile(r'\s*"?sep=(.*?)"?[ \r\n]*', re.IGNORECASE)
+#: The beginning of the line in which Excel names the separator.
+_SEP: Final = re.compile(r'\s*+"?sep=', re.IGNORECASE)
 
 #: A byte that cannot be decoded becomes a character that cannot occur in text.
 codecs.register_error("ekyc_no_text", lambda error: ("\udcff", getattr(error, "end", 0)))
 
-#: Far above any valid line, so that a file without line ends cannot fill the memory.
+#: Far above any valid row, so that a file without line ends, or with them in quotes, cannot fill the memory.
 MAX_LINE_CHARACTERS: Final = 1_000_000
 
 
@@ -84,7 +85,7 @@ def read(stream: BinaryIO, columns: Columns) -> Generator[Row | BadRow]:
     """
     text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="ekyc_no_text", newline="")
     try:
-        lines = _lines(text)
+        lines = _Lines(text)
         before, separator, first = _separator(lines, columns)
         reader = csv.reader(
             chain(first, lines),
@@ -95,6 +96,7 @@ def read(stream: BinaryIO, columns: Columns) -> Generator[Row | BadRow]:
         names = _header(reader, before + 1, columns)
         while True:
             first_line = before + reader.line_num + 1
+            lines.begin_row()
             try:
                 cells = next(reader, None)
                 if cells is None:
@@ -131,10 +133,10 @@ def _encoding(stream: BinaryIO) -> str:
 def _separator(lines: Iterator[str], columns: Columns) -> tuple[int, str, list[str]]:
     """Return the number of lines before the header, the separator, and the lines that were read to find it."""
     first = next(lines, "")
-    found = _SEP.fullmatch(first)
+    found = _SEP.match(first)
     if found is None:
         return 0, _fitting(first, columns) or ",", [first]
-    separator, header = found[1], next(lines, "")
+    separator, header = first[found.end() :].rstrip(" \r\n").removesuffix('"'), next(lines, "")
     if len(set(separator)) == 1 and separator[0] in SEPARATORS and _fits(header, separator[0], columns):
         # Repeated separators: this line, too, ends with empty columns.
         separator = separator[0]
@@ -185,15 +187,38 @@ def _column(cell: str, columns: Columns) -> str:
     return columns.aliases.get(name, name)
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    number = 0
-    while line := text.readline(MAX_LINE_CHARACTERS):
-        number += 1
+class _Lines:
+    """The lines of a text. Raises ``InvalidInput`` where a line or a row is too long."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._number = 0
+        self._first_line = 1
+        self._left = MAX_LINE_CHARACTERS
+
+    def begin_row(self) -> None:
+        """Note that the next line begins a row. A row has several lines where a quote is open at a line's end."""
+        self._first_line, self._left = self._number + 1, MAX_LINE_CHARACTERS
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_LINE_CHARACTERS)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._left -= len(line)
         if len(line) == MAX_LINE_CHARACTERS:
             raise InvalidInput(
-                f"line {number} is longer than {MAX_LINE_CHARACTERS:,} characters: this is not a CSV file"
+                f"line {self._number} is longer than {MAX_LINE_CHARACTERS:,} characters: this is not a CSV file"
             )
-        yield line
+        if self._left <= 0:
+            raise InvalidInput(
+                f"lines {self._first_line} to {self._number} are one row of more than {MAX_LINE_CHARACTERS:,} "
+                "characters: is a quote left open?"
+            )
+        return line
 
 
 def _header(reader: Iterator[list[str]], line: int, columns: Columns) -> list[str]:
