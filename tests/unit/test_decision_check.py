@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from tests.support.decided import ROWS_TABLE
 from tests.support.tables import HEAD, PASS_RULE, write_table
 from worker.decisions.check import Severity, check
+from worker.decisions.check import _not_consumed as not_consumed
 from worker.decisions.positions import Positions
 from worker.decisions.table import PACKAGED, Source, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from worker.decisions.check import Checked
@@ -340,3 +342,58 @@ def test_no_text_is_scanned_twice(shape: str, filling: str) -> None:
     first = took_s(5000)
     for factor in (2, 4, 8):
         assert took_s(5000 * factor) < 10 * factor * first + 0.1
+
+
+def faulty_rules(times: int) -> str:
+    return HEAD + "[[rules]]\nx = 1\n" * times
+
+
+def unconsumed(times: int) -> str:
+    rules = (f'[[rules]]\ndecision = "a{number}"\nerror_code = "SUCCESS"\n' for number in range(times))
+    return f"{HEAD}{''.join(rules)}"
+
+
+def stray_deliveries(times: int) -> str:
+    rules = (f'[[rules]]\ndecision = "a{number}"\n' for number in range(times))
+    return f"{HEAD}{''.join(rules)}[deliveries]\n" + "".join(f'z{at}z = "celery"\n' for at in range(times))
+
+
+def strange_endpoints(times: int) -> str:
+    names = ", ".join(f'"webhook:e{number}"' for number in range(times))
+    return f'{HEAD}[[rules]]\ndecision = "review"\n[deliveries]\nreview = [{names}]\n'
+
+
+@pytest.mark.parametrize("table", [faulty_rules, stray_deliveries, strange_endpoints])
+def test_the_lines_about_faults_take_time_in_proportion(table: Callable[[int], str]) -> None:
+    def took_s(times: int) -> float:
+        source = Source.parse("table", table(times))
+        began = time.thread_time()
+        found = source.table({"shop"})
+        assert not isinstance(found, Table)
+        assert len(list(source.lines(found))) >= times
+        return time.thread_time() - began
+
+    took_s(100)
+    # Three times off; where the time grows with the square, it is 64 times as long.
+    assert took_s(1600) < 24 * max(took_s(200), 1e-3)
+
+
+def test_the_decisions_that_nothing_consumes_are_found_in_time_in_proportion() -> None:
+    def took_s(times: int) -> float:
+        source = Source.parse("table", unconsumed(times))
+        table = source.table()
+        assert isinstance(table, Table)
+        began = time.thread_time()
+        assert len(list(not_consumed(source, table, PACKAGED_TABLE))) == times
+        return time.thread_time() - began
+
+    took_s(100)
+    assert took_s(8000) < 24 * max(took_s(1000), 1e-3)
+
+
+def test_a_fault_lists_some_of_many_known_names(tmp_path: Path) -> None:
+    rules = "".join(f'[[rules]]\ndecision = "a{number:03}"\n' for number in range(60))
+    result = checked(tmp_path, f'{rules}[deliveries]\nelsewhere = "celery"\n')
+    (finding,) = (each for each in result.findings if each.severity is Severity.ERROR)
+    assert finding.cure.startswith("known are a000, a001, ")
+    assert finding.cure.endswith("a049 and 11 more")

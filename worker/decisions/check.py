@@ -146,21 +146,23 @@ def _unreachable(table: Table) -> Iterator[tuple[Path, str, str]]:
 def _misspelt(source: Source, table: Table) -> Iterator[tuple[Path, str, str]]:
     for number, rule in enumerate(table.rules):
         condition = rule.condition("error_code")
-        for code in sorted(condition.values - {*CODES, ANY}) if isinstance(condition, OneOf) else ():
+        strange = sorted(condition.values - {*CODES, ANY}) if isinstance(condition, OneOf) else ()
+        places = _places(source, number) if strange else {}
+        for code in strange:
             found = near(code, CODES)
             if found:
                 yield (
-                    _place(source, number, code),
+                    ("rules", number, "error_code", places[code]),
                     f"rule {number + 1}: {code} is no documented errorCode",
                     f"write {found}, unless the vendor has this code, too",
                 )
 
 
-def _place(source: Source, number: int, code: str) -> Path:
-    """Where a rule names a code."""
+def _places(source: Source, number: int) -> dict[str, int]:
+    """Where a rule names each code first."""
     named = source.document["rules"][number]["error_code"]
-    at = named.index(code) if isinstance(named, list) else 0
-    return ("rules", number, "error_code", at)
+    # In reverse, so that the first one counts.
+    return {code: at for at, code in reversed([*enumerate(named if isinstance(named, list) else [named])])}
 
 
 def _undecided(table: Table) -> Iterator[tuple[Path, str, str]]:
@@ -188,8 +190,9 @@ def _falls(table: Table, result: str, code: str, region: str) -> bool:
 
 def _not_consumed(source: Source, table: Table, packaged: Table) -> Iterator[tuple[Path, str, str]]:
     known = packaged.decisions if table.consumes is None else table.consumes
+    numbers = {rule.decision: at for at, rule in reversed([*enumerate(table.rules)])}
     for name in sorted(name for name in table.decisions - known if table.by_celery(name)):
-        number = next((at for at, rule in enumerate(table.rules) if rule.decision == name), None)
+        number = numbers.get(name)
         here: Path = ("otherwise",) if number is None or source.is_legacy else ("rules", number, "decision")
         told = "the file has no consumes" if table.consumes is None else "consumes does not name it"
         yield (

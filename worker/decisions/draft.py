@@ -47,6 +47,9 @@ _RULE_KEYS: Final = ("decision", "text", *ONE_OF, *SCORES)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}")
 _MAX_TEXT_CHARACTERS: Final = 200
 
+#: The most known names that a fault lists, and that a wrong one is compared with.
+_MOST_KNOWN: Final = 50
+
 #: The texts that a condition may name where it may not name all that look like a code.
 _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "overall_result": tuple(map(str, OverallResult)),
@@ -199,13 +202,12 @@ class Draft:
             self._fault(("deliveries",), "deliveries is no table", "write them under a line [deliveries]")
             return {}
         decisions = {*(rule.decision for rule in self.rules), self.otherwise} - {""}
+        known = sorted(decisions)
         found = {}
         for name, kinds in deliveries.items():
             path: Path = ("deliveries", name)
             if name not in decisions:
-                self._fault(
-                    path, f"deliveries: no rule decides {_shown(name)}", _known(name, sorted(decisions))
-                )
+                self._fault(path, f"deliveries: no rule decides {_shown(name)}", _known(name, known))
             listed = kinds if isinstance(kinds, list) else [kinds]
             if not listed:
                 self._fault(
@@ -256,8 +258,10 @@ def near(word: str, known: Iterable[str]) -> str | None:
 
 
 def _known(word: str, known: Sequence[str]) -> str:
-    found = near(word, known)
-    return f"write {found}" if found else f"known are {', '.join(known)}"
+    listed = known[:_MOST_KNOWN]
+    found = near(word, listed)
+    more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
+    return f"write {found}" if found else f"known are {', '.join(listed)}{more}"
 
 
 def _shown(word: str) -> str:

@@ -18,7 +18,7 @@ from worker.decisions.rules import APPROVE, APPROVED, OneOf, Rule, is_cut
 from worker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
@@ -78,7 +78,7 @@ class Table:
         table = source.table(endpoints)
         if isinstance(table, Table):
             return table
-        raise ConfigError("\n".join(source.line(fault) for fault in table))
+        raise ConfigError("\n".join(source.lines(table)))
 
     @property
     def decisions(self) -> frozenset[str]:
@@ -190,11 +190,13 @@ class Source:
             return list(_unknown_endpoints(table, self.document, endpoints)) or table
         return table
 
-    def line(self, fault: Fault) -> str:
-        """A fault as one line: where, what, and what to do."""
-        number = Positions.of(self.text).line(fault.path)
-        where = self.name if number is None or self.is_legacy else f"{self.name}:{number}"
-        return f"{where}: {fault.said}" + (f": {fault.cure}" if fault.cure else "")
+    def lines(self, faults: Iterable[Fault]) -> Iterator[str]:
+        """Each fault as one line: where, what, and what to do."""
+        positions = Positions.of(self.text)
+        for fault in faults:
+            number = positions.line(fault.path)
+            where = self.name if number is None or self.is_legacy else f"{self.name}:{number}"
+            yield f"{where}: {fault.said}" + (f": {fault.cure}" if fault.cure else "")
 
     def _table(self) -> Table | list[Fault]:
         draft = Draft(self.document)
@@ -219,14 +221,16 @@ class Source:
 def _unknown_endpoints(
     table: Table, document: Mapping[str, Any], endpoints: Collection[str]
 ) -> Iterator[Fault]:
-    for decision, deliveries in table.deliveries.items():
-        for delivery in deliveries:
+    known = f"known are {', '.join(sorted(endpoints))}" if endpoints else "there is none"
+    for decision in table.deliveries:
+        listed = document["deliveries"][decision]
+        # The first place of each, because the reverse order writes it last.
+        places = {each: at for at, each in reversed([*enumerate(listed)])} if isinstance(listed, list) else {}
+        for delivery in table.deliveries[decision]:
             name = endpoint_of(delivery)
             if name is None or name in endpoints:
                 continue
-            listed = document["deliveries"][decision]
-            at = (listed.index(delivery),) if isinstance(listed, list) else ()
-            known = f"known are {', '.join(sorted(endpoints))}" if endpoints else "there is none"
+            at = (places[delivery],) if delivery in places else ()
             yield Fault(
                 ("deliveries", decision, *at),
                 f"deliveries: {decision} goes to the endpoint {name}, which does not exist",
