@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.errors import LedgerUnavailable
@@ -74,6 +75,9 @@ _FIRST: Final = 100
 
 #: The same of ids of deliveries.
 _SET_OF_DELIVERIES: Final = re.compile(r"(ekyc:\{[a-z]+\}:)(?:due|leased|failed):webhook:.*", re.DOTALL)
+
+#: The names of a set that are looked at: no script adds as many.
+_MOST_NAMES: Final = 200
 
 #: A command that reads a key of this type and no other. The account of a worker may run each, and not TYPE.
 _READS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -143,11 +147,12 @@ def _named(redis: Redis, regions: Sequence[str]) -> Iterator[tuple[str, str]]:
     ):
         # One of these may be damaged itself: then it is an error.
         if isinstance(endpoints, set):
-            yield from _of_endpoints(region, map(codec.text, endpoints))
+            yield from _of_endpoints(region, map(codec.text, islice(endpoints, _MOST_NAMES)))
         if isinstance(failing, set):
-            yield from ((f"{prefix(region)}failing:{codec.text(reason)}", "set") for reason in failing)
+            reasons = map(codec.text, islice(failing, _MOST_NAMES))
+            yield from ((f"{prefix(region)}failing:{reason}", "set") for reason in reasons)
         for stage, named in zip(_DUE, turns if isinstance(turns, list) else (), strict=False):
-            for each in keys.pipelines_of(named):
+            for each in islice(keys.pipelines_of(named), _MOST_NAMES):
                 yield f"{prefix(region)}{keys.due_set(stage, each)}", "zset"
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Keys per step of a scan.
 STEP: Final = 1000
 
+#: The newest lines of a timeline that are read, as in ``lua/common.lua``.
+_MOST_LINES: Final = 256
+
 #: Stages at which the pipeline has the decision.
 _AFTER: Final = frozenset(
     {Stage.DONE.value, Stage.ARCHIVING.value, Stage.POLLING.value, Stage.DELIVERING.value}
@@ -138,7 +141,7 @@ class Decided:
         ]
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for signature_id in chosen:
-                pipe.lrange(f"{base}t:{signature_id}", 0, -1)
+                pipe.lrange(f"{base}t:{signature_id}", -_MOST_LINES, -1)
             timelines = pipe.execute(raise_on_error=False)
         for signature_id, lines in zip(chosen, timelines, strict=True):
             if isinstance(lines, Exception) and is_wrong_type(lines):

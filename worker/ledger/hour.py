@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 #: How many whole minutes are shown.
 MINUTES: Final = 60
 
+#: The most lines that claims keep, as in ``lua/claim.lua``.
+MOST_LINES: Final = MINUTES + 2
+
 _MINUTE_MS: Final = 60_000
 
 _LINE: Final = re.compile(rb"(\d{1,16})\|(\d{1,16})\|(\d{1,16})\|(\d{1,16})\|(\d{1,16})\|(.*)", re.DOTALL)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Ids per round trip.
 PAGE: Final = 200
 
+#: The acts that a region keeps, as in ``lua/common.lua``.
+MAX_ACTS: Final = 1000
+
 
 class Quarantine:
     """Lists, retries and drops verifications. Every method raises ``LedgerUnavailable`` when Redis cannot be used.
@@ -82,7 +85,7 @@ class Quarantine:
     def acts(self, region: str, *, newest: int = 0) -> tuple[Event, ...]:
         """Return what people did to the region as a whole, oldest first; with `newest` only so many."""
         with translated():
-            lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", -newest, -1)
+            lines: list[Any] = self._redis.lrange(f"{prefix(region)}acts", -(newest or MAX_ACTS), -1)
         return tuple(codec.event(line) for line in lines)
 
     def _log(self, act: str, region: str, signature_ids: Sequence[str], detail: str = "") -> None:

@@ -11,7 +11,7 @@ from worker.ledger import keys
 from worker.ledger.codec import count, moment, pairs, text
 from worker.ledger.connection import translated
 from worker.ledger.histograms import PREFIX
-from worker.ledger.hour import Hour
+from worker.ledger.hour import MOST_LINES, Hour
 from worker.ledger.models import Counts, Hold, Lately, Stage
 from worker.ledger.scripts import Scripts, prefix
 
@@ -127,7 +127,7 @@ class Stats:
     def hour(self, region: str, counts: Counts) -> Hour:
         """Return the rates and delays of the last hour, until `counts`. Raises ``LedgerUnavailable``."""
         with translated():
-            lines: list[Any] = self._redis.lrange(f"{prefix(region)}minutes", 0, -1)
+            lines: list[Any] = self._redis.lrange(f"{prefix(region)}minutes", -MOST_LINES, -1)
         return Hour.of(lines, counts)
 
     def by_region(self, regions: Iterable[str]) -> dict[str, Counts]:

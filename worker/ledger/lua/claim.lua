@@ -292,12 +292,13 @@ for _, stage in ipairs(STAGES) do
   local not_before = stage == 'polling' and math.max(held, free > 0 and 0 or next_permit) or 0
   consider(key('due:' .. stage), not_before)
   if turns[stage] then
-    local kept = {}
+    local kept, seen_here = {}, {}
     for pipeline in in_turn(stage) do
       -- A pipeline whose set is empty, which only a claim makes it, has no turn until it has something again.
-      if pipeline == DEFAULT or consider(due_set(stage, pipeline), not_before) then
+      if not seen_here[pipeline] and (pipeline == DEFAULT or consider(due_set(stage, pipeline), not_before)) then
         kept[#kept + 1] = pipeline
       end
+      seen_here[pipeline] = true
     end
     store_turns(stage, ' ' .. table.concat(kept, ' ') .. ' ')
   end

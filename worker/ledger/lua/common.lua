@@ -18,7 +18,8 @@
 --                           hash expire together
 --   counts          hash    enqueued, done, polls, extra_calls, answer:<kind>, decision:<name>, quarantine:<reason>, hold:<word>,
 --                           evidence:<state>, took:<timing>:<bucket> (see `worker/ledger/histograms.py`), token_…
---                           shadow:<decision>:<decision of the shadow table>
+--                           shadow:<decision>:<decision of the shadow table>, error_code:<code>, error_codes: how many of these
+--                           were new
 --   counts:<minute> hash    the same at the first claim of that minute, and `at`; kept for eight minutes
 --   minutes         list    a line for each of the last 62 such minutes, for the figures of the last hour:
 --                           `<ms>|<enqueued>|<polls>|<decided>|<leases expired>|<timing>:<bucket>=<count> …`
@@ -85,6 +86,8 @@
 
 -- The most lines of a list. Faults have a list of their own, so that they never push out steps.
 local MOST = { ['f:'] = 32, ['t:'] = 64 }
+-- The newest lines of a list that are read and kept, whoever wrote the others: no script makes a list that long.
+local MOST_READ = 256
 -- The list of each event that is not a step. An older release keeps all events, and `left_out`, in the list of steps.
 local KINDS = { fault = 'f:', lease_expired = 'f:', worker_stuck = 'f:', left_out = '' }
 -- The end of a line of a full list: the number of faults it represents, the number of removed lines, and the times of the
@@ -113,6 +116,8 @@ local DEFAULT = 'default'
 -- The most pipelines beside the default one that have a due set of their own at a stage, because a claim reads each of these
 -- sets. What further pipelines have waits in the default one's set.
 local MAX_PIPELINES = 64
+-- The most bytes of a stage's turns that are read: these pipelines, and the spaces around them, have less.
+local LONGEST_TURNS = 2200
 
 -- Whether workers take verifications at a stage: any other one was written by somebody else.
 local function is_taken_at(stage)
@@ -189,12 +194,20 @@ local function add_to(counter, by)
   increased(key('counts'), counter, by)
 end
 
+-- The turns of a stage. Of more than scripts write the end is left out: each script goes through all of them.
+local function turns_of(text)
+  if text and #text > LONGEST_TURNS then
+    return string.match(string.sub(text, 1, LONGEST_TURNS), '^.*%s')
+  end
+  return text or nil
+end
+
 -- The ledger's clock, and its value at a recent claim. It never goes back: if Redis's clock does, as after the promotion of
 -- a replica, the difference is added from then on.
 local function now_ms()
   local time = redis.call('TIME')
   local clock = redis.call('HMGET', key('clock'), 'ahead', 'seen', 'polling', 'archiving', 'routing')
-  turns.polling, turns.archiving, turns.routing = clock[3] or nil, clock[4] or nil, clock[5] or nil
+  turns.polling, turns.archiving, turns.routing = turns_of(clock[3]), turns_of(clock[4]), turns_of(clock[5])
   local seen = number_of(clock[2]) or 0
   last_claim = seen
   local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -377,6 +390,7 @@ end
 -- Remove one line from a full list. Returns the counts to append to the new line; '' if the list is not full.
 local function make_room(id, kind, event, cause)
   local list, lines = key(kind .. id), {}
+  redis.call('LTRIM', list, -MOST_READ, -1)
   for _, line in ipairs(redis.call('LRANGE', list, 0, -1)) do
     if kind_of(line) == kind then
       lines[#lines + 1] = line

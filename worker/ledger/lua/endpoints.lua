@@ -5,6 +5,8 @@
 -- of the configured ones and of others that had a delivery here.
 local now = now_ms()
 local known, answer = {}, { now }
+-- The most endpoints that are not configured, and the answers that are read of each: no script writes more of these.
+local MOST_OTHERS, MOST_ANSWERS = 100, 20
 local function add(endpoint)
   if known[endpoint] then
     return
@@ -20,13 +22,16 @@ local function add(endpoint)
     redis.call('ZCARD', key('leased:webhook:' .. endpoint)),
     redis.call('ZCARD', key('failed:webhook:' .. endpoint)),
     redis.call('ZCARD', key('acknowledged:webhook:' .. endpoint)),
-    redis.call('LRANGE', key('answers:webhook:' .. endpoint), 0, -1),
+    redis.call('LRANGE', key('answers:webhook:' .. endpoint), -MOST_ANSWERS, -1),
   }
 end
 for _, endpoint in ipairs(ARGV) do
   add(endpoint)
 end
 for _, endpoint in ipairs(redis.call('SMEMBERS', key('endpoints'))) do
+  if #answer > #ARGV + MOST_OTHERS then
+    break
+  end
   add(endpoint)
 end
 return answer

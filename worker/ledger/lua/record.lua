@@ -160,6 +160,18 @@ end
 -- The verification that probes the vendor: read once, not for each write.
 local probe = redis.call('HGET', key('health'), 'by')
 
+-- The most error codes that have a counter each: the vendor invents them, and each claim of a minute copies all counters.
+local MOST_CODES = 500
+
+-- Count a result's error code, or `OTHER` if there are too many.
+local function count_code(counter, by)
+  if increased(key('counts'), counter, by) > by or increased(key('counts'), 'error_codes', 1) <= MOST_CODES then
+    return
+  end
+  redis.call('HDEL', key('counts'), counter)
+  add_to('error_code:OTHER', by)
+end
+
 -- Writes of a batch mostly change the same counters, so each counter is changed once.
 local counted = {}
 
@@ -239,6 +251,10 @@ if #decided > 0 then
   publish(decided)
 end
 for counter, by in pairs(counted) do
-  add_to(counter, by)
+  if string.sub(counter, 1, 11) == 'error_code:' then
+    count_code(counter, by)
+  else
+    add_to(counter, by)
+  end
 end
 return answer

@@ -14,8 +14,8 @@ end
 return {
   now,
   fields,
-  redis.call('LRANGE', key('t:' .. id), 0, -1),
-  redis.call('LRANGE', key('f:' .. id), 0, -1),
+  redis.call('LRANGE', key('t:' .. id), -MOST_READ, -1),
+  redis.call('LRANGE', key('f:' .. id), -MOST_READ, -1),
   redis.call('ZSCORE', key('leased'), id),
   due_at(id, 'polling', pipeline) or false,
   due_at(id, 'archiving', pipeline) or false,
