@@ -232,3 +232,16 @@ def test_a_bucket_used_before_a_fork_says_so_after_it_instead_of_hanging(bucket:
         check=False,
     )
     assert "before this process was forked" in child.stdout, child.stderr
+
+
+def test_an_object_that_is_larger_than_any_evidence_is_not_read_into_memory(
+    bucket: Bucket, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.evidence.storage.bucket.MOST_BYTES", 1000)
+    evidence.of(REGION, ID).keep_answer(b"{}")
+    bucket.objects[f"/bucket/ekyc/ph/{ID}/front.jpg"] = bytes(1001)
+    with pytest.raises(
+        EvidenceUnavailable, match=rf"at s3://bucket/ekyc/ph/{ID}/front.jpg: it is larger than"
+    ):
+        evidence.of(REGION, ID).read("front.jpg")
+    assert evidence.of(REGION, ID).answer() == b"{}"

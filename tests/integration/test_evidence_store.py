@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from stat import S_IMODE
@@ -19,6 +20,7 @@ import pytest
 from worker.errors import ConfigError, EvidenceConflict, EvidenceUnavailable, InvalidInput
 from worker.evidence.manifest import Manifest
 from worker.evidence.storage import local
+from worker.evidence.storage.backend import MOST_BYTES
 from worker.evidence.storage.local import LocalFolder
 from worker.evidence.store import Evidence, Usage
 
@@ -493,3 +495,20 @@ def test_a_path_that_cannot_exist_is_one_line(tmp_path: Path) -> None:
         backend.read("ph/a\0b/answer.json")
     with pytest.raises(EvidenceUnavailable, match="such a path cannot exist"):
         backend.create("ph/a\0b/answer.json", b"{}")
+
+
+def test_a_file_that_is_larger_than_any_evidence_is_not_read_into_memory(tmp_path: Path) -> None:
+    root = tmp_path / "evidence"
+    evidence = Evidence(root.as_uri())
+    evidence.backend.create("ph/a/answer.json", b"{}")
+    with (root / "ph/a/front.jpg").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    said = f"evidence cannot be read at {root.as_uri()}/ph/a/front.jpg: it is larger than 67,108,864 bytes"
+    tracemalloc.start()
+    try:
+        with pytest.raises(EvidenceUnavailable, match=re.escape(said)):
+            evidence.of("ph", "a").read("front.jpg")
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES // 10
+    finally:
+        tracemalloc.stop()
+    assert evidence.of("ph", "a").answer() == b"{}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -88,3 +89,15 @@ def test_a_course_that_cannot_be_read_is_a_fault_of_the_record(course: Any) -> N
     members = document(DecisionRecord.of(DECISION)) | {"course": course}
     with pytest.raises(SchemaError, match="course"):
         load_record(json.dumps(members).encode())
+
+
+def test_a_record_of_any_size_is_refused_in_bounded_time_and_memory() -> None:
+    members = document(DecisionRecord.of(DECISION)) | {"of_a_later_release": ["x"] * 300_000}
+    raw = json.dumps(members).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SchemaError, match="too long"):
+            load_record(raw)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

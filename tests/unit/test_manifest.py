@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,3 +154,24 @@ def test_a_broken_manifest_proves_nothing_and_asks_for_a_person(evidence: Eviden
         evidence.of(REGION, ID).manifest()
     assert caught.value.quarantine
     assert caught.value.reason == "MANIFEST_UNREADABLE"
+
+
+def test_a_manifest_that_names_a_file_twice_is_refused() -> None:
+    """Each entry is read: a thousand entries would read one large object a thousand times."""
+    document = json.loads(dump_manifest(MANIFEST))
+    document["files"] += document["files"][:1] * 500
+    with pytest.raises(SchemaError, match="name each file once"):
+        load_manifest(json.dumps(document).encode())
+
+
+def test_a_manifest_of_any_size_is_refused_in_bounded_time_and_memory() -> None:
+    document = json.loads(dump_manifest(MANIFEST))
+    document["missing"] = [{"role": "front", "reason": "TOO_LARGE"}] * 200_000
+    raw = json.dumps(document).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SchemaError, match="too long"):
+            load_manifest(raw)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 
+#: The largest record that is parsed, in bytes; one of ours has less than 2 kB.
+MAX_BYTES: Final = 64 * 1024
+
 SALT: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 _LABEL: Final = re.compile(rf"(?:{LABEL.pattern})\Z")
@@ -151,6 +154,8 @@ _SCHEMA: Final = _RecordSchema()
 
 def load_record(raw: bytes) -> DecisionRecord:
     """Parse a record. Raises ``SchemaError`` with the first invalid field."""
+    if len(raw) > MAX_BYTES:
+        raise SchemaError("decision", "is too long")
     try:
         document = json.loads(raw)
         if isinstance(document, dict) and isinstance(document.get("decision"), dict):

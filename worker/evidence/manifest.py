@@ -16,6 +16,9 @@ from worker.evidence import paths
 
 VERSION = 1
 
+#: The largest manifest that is parsed, in bytes; one of ours, with an object of each role, has less than 10 kB.
+MAX_BYTES = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
@@ -85,6 +88,12 @@ class _MissingSchema(Schema):
         return Missing(**data)
 
 
+def _named_once(files: list[FileEntry]) -> None:
+    # Each entry is read: one large object that is named a thousand times would occupy a process for long.
+    if len({entry.name for entry in files}) < len(files):
+        raise ValidationError("must name each file once")
+
+
 class _ManifestSchema(Schema):
     class Meta:
         unknown = EXCLUDE
@@ -97,7 +106,7 @@ class _ManifestSchema(Schema):
     transaction_id = fields.String(required=True, allow_none=True)
     archived_at = fields.String(required=True)
     complete = fields.Boolean(required=True)
-    files = fields.List(fields.Nested(_FileSchema), required=True)
+    files = fields.List(fields.Nested(_FileSchema), required=True, validate=_named_once)
     missing = fields.List(fields.Nested(_MissingSchema), required=True)
     salt = fields.String(load_default=None, validate=Regexp(r"[0-9a-f]{32}\Z"))
 
@@ -127,6 +136,8 @@ def dump_manifest(manifest: Manifest) -> bytes:
 
 def load_manifest(raw: bytes) -> Manifest:
     """Parse a manifest. Raises ``SchemaError`` with the first invalid field."""
+    if len(raw) > MAX_BYTES:
+        raise SchemaError("manifest", "is too long")
     try:
         manifest: Manifest = _SCHEMA.load(json.loads(raw))
     except ValidationError as error:

@@ -21,6 +21,13 @@ STAGED: Final = "staged-"
 #: The first letters of the name of an object that shows what a store can do, and is removed at once.
 PROBE: Final = "probe-"
 
+#: The largest file that is read, in bytes: three times the largest that is written. A larger one could fill the memory
+#: of a worker, and so end the work on others.
+MOST_BYTES: Final = 64 * 1024 * 1024
+
+#: Why a larger one is not read.
+TOO_LARGE: Final = f"it is larger than {MOST_BYTES:,} bytes, as no evidence is"
+
 #: The paths that an error repeats: those of ours, in one line.
 _NAMED: Final = re.compile(r"[A-Za-z0-9._@/-]{1,200}")
 
@@ -94,7 +101,7 @@ class Backend(Protocol):
         """Make all visible files in a folder durable against a power cut, including those of other processes."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a file; None: there is no such file."""
+        """Return the bytes of a file, at most `MOST_BYTES`; None: there is no such file."""
 
     def remove(self, path: str) -> None:
         """Remove an existing file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import contextmanager
@@ -19,7 +20,16 @@ from obstore.store import from_url
 
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError
-from worker.evidence.storage.backend import PROBE, Backend, FolderWriter, Found, unavailable, unsuitable
+from worker.evidence.storage.backend import (
+    MOST_BYTES,
+    PROBE,
+    TOO_LARGE,
+    Backend,
+    FolderWriter,
+    Found,
+    unavailable,
+    unsuitable,
+)
 from worker.evidence.storage.s3 import CHECKSUM, S3Options, shared_credentials
 
 if TYPE_CHECKING:
@@ -61,6 +71,7 @@ _NO_LOCK: Final = "EKYC_EVIDENCE_LOCK is set, but the bucket was created without
 
 #: Texts in obstore's own errors and in those of a server, and its classes for an error without a code of the server.
 _WORDS: Final = {
+    TOO_LARGE: TOO_LARGE,
     "External AWS credential provider": "the shared credentials file has no access key any more",
     "missing Object Lock Configuration": _NO_LOCK,
     "missing ObjectLockConfiguration": _NO_LOCK,
@@ -194,11 +205,17 @@ class Bucket(Backend):
     def read(self, path: str) -> bytes | None:
         with self._use("read", path):
             try:
-                return bytes(run_blocking(lambda: self._store.get(path).bytes()))
+                return run_blocking(self._read, path)
             except FileNotFoundError as error:
                 if _code(error) in _NO_BUCKET:
                     raise
                 return None
+
+    def _read(self, path: str) -> bytes:
+        found = self._store.get(path)
+        if found.meta["size"] > MOST_BYTES:
+            raise OSError(errno.EFBIG, TOO_LARGE)
+        return bytes(found.bytes())
 
     def remove(self, path: str) -> None:
         with self._use("removed"):
@@ -297,7 +314,9 @@ def _is_of_object(error: Exception) -> bool:
         return code == "AccessDenied"
     if isinstance(error, UnauthenticatedError):
         return False
-    return isinstance(error, PermissionDeniedError) or "status code: " in str(error)
+    return (
+        isinstance(error, PermissionDeniedError) or "status code: " in str(error) or TOO_LARGE in str(error)
+    )
 
 
 def _cause(error: Exception) -> str:

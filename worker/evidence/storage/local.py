@@ -18,7 +18,16 @@ from uuid import uuid4
 from worker.concurrency.blocking import run_blocking
 from worker.errors import ConfigError, EvidenceUnavailable
 from worker.evidence.storage import durability
-from worker.evidence.storage.backend import STAGED, Backend, FolderWriter, Found, clear, unsuitable
+from worker.evidence.storage.backend import (
+    MOST_BYTES,
+    STAGED,
+    TOO_LARGE,
+    Backend,
+    FolderWriter,
+    Found,
+    clear,
+    unsuitable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -464,7 +473,7 @@ def _locked(path: str, expected: bytes | None) -> Iterator[bool]:
         return
     descriptor = _lock(path)
     try:
-        yield descriptor is not None and Path(path).read_bytes() == expected
+        yield descriptor is not None and _read(path) == expected
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -473,6 +482,8 @@ def _locked(path: str, expected: bytes | None) -> Iterator[bool]:
 def _read(path: str) -> bytes:
     # `Path` takes longer than the system calls.
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, TOO_LARGE)
         return file.readall()
 
 

@@ -86,7 +86,7 @@
 
 -- The most lines of a list. Faults have a list of their own, so that they never push out steps.
 local MOST = { ['f:'] = 32, ['t:'] = 64 }
--- The newest lines of a list that are read and kept, whoever wrote the others: no script makes a list that long.
+-- The newest lines of a list that are read and kept: no script makes a list that long.
 local MOST_READ = 256
 -- The list of each event that is not a step. An older release keeps all events, and `left_out`, in the list of steps.
 local KINDS = { fault = 'f:', lease_expired = 'f:', worker_stuck = 'f:', left_out = '' }
