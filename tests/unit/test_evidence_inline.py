@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import time
+import tracemalloc
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -122,3 +124,31 @@ def test_a_long_text_takes_no_time(piece: str) -> None:
     began_at = time.process_time()
     inline(piece * (2_000_000 // len(piece)))
     assert time.process_time() - began_at < 1
+
+
+@pytest.mark.parametrize("piece", ["%41", "%", "%4", "A%41", "%25"])
+def test_percent_signs_take_the_memory_of_the_text_a_few_times(piece: str) -> None:
+    """An answer may have 2 MiB of them, and is read on the event loop."""
+    text = f"data:image/jpeg,{piece * (2_000_000 // len(piece))}"
+    tracemalloc.start()
+    try:
+        inline(text)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary(max_size=30))
+def test_percent_signs_are_read_as_by_the_standard_library(raw: bytes) -> None:
+    quoted = quote_from_bytes(raw)
+    assert inline(f"data:,{quoted}") == unquote_to_bytes(quoted) == raw
+
+
+def test_a_percent_sign_that_begins_no_byte_gives_no_bytes() -> None:
+    assert [inline(f"data:,a{stray}") for stray in ("%", "%4", "%4g", "%%41", "=41")] == [
+        b"",
+        b"",
+        b"",
+        b"",
+        b"a=41",
+    ]
