@@ -196,6 +196,24 @@ def test_a_store_that_comes_back_without_its_evidence_is_not_used(fleet: Fleet, 
     fleet.await_done(2)
 
 
+def test_a_bucket_that_comes_back_empty_under_a_running_worker_is_not_used(fleet: Fleet, s3: S3) -> None:
+    """The worker has used it, so it knows its ledger: what that knows is checked again after each outage."""
+    fleet.worker()
+    enqueue(fleet, 1)
+    fleet.await_done(1)
+    s3.refuses = (503, "SlowDown")
+    enqueue(fleet, 1, start=1)
+    until(lambda: "evidence_unavailable" in fleet.log("w1"), "the breaker trips")
+    kept = dict(s3.objects)
+    s3.objects.clear()
+    s3.refuses = None
+    until(lambda: "evidence_unsuitable" in fleet.log("w1"), "the worker says why")
+    assert not s3.objects
+    assert fleet.stats().counts("ph").done == 1
+    s3.objects.update(kept)
+    fleet.await_done(2)
+
+
 def test_evidence_that_is_lost_again_and_again_goes_to_a_person(fleet: Fleet) -> None:
     """The store keeps nothing of what it takes: no retry can fix that."""
     with S3().running() as stub:

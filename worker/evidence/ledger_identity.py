@@ -60,8 +60,11 @@ class LedgerIdentity:
         return self._expected.get(region, "")
 
     def check_store(self, regions: Iterable[str]) -> None:
-        """Check that the evidence store is the one that the ledger knows, and write nothing. Raises as `establish`."""
-        check_store(self._ledger, self._evidence, [each for each in regions if each not in self._expected])
+        """Check that the evidence store is the one that the ledger knows, and write nothing. Raises as `establish`.
+
+        Regions that this worker knows are checked as well: a store that was in use may come back empty.
+        """
+        check_store(self._ledger, self._evidence, regions)
 
     def establish(self, regions: Iterable[str]) -> None:
         """Read or create the record of identities.
