@@ -13,8 +13,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from tests.support.certificates import self_signed
 from tests.support.http_thread import serving
 from tests.support.image_host import JPEG, PNG, ImageHost
+from tests.support.tls_front import tls_front
 from worker.errors import EvidenceConflict, EvidenceUnavailable
 from worker.evidence.archive import archive
 from worker.evidence.images import Images
@@ -24,6 +26,7 @@ from worker.evidence.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 REGION, ID = "ph", "f302f5d2454a85c2"
 
@@ -206,6 +209,35 @@ def test_a_bucket_that_is_not_there_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(EvidenceUnavailable, match=r"s3://bucket/ekyc: it does not answer; check"):
+        Evidence("s3://bucket/ekyc").of(REGION, ID).answer()
+
+
+def test_an_http_address_without_the_variable_that_allows_it_names_that_variable(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    with pytest.raises(
+        EvidenceUnavailable, match="begins with http:, which needs AWS_ALLOW_HTTP=true; check"
+    ):
+        Evidence("s3://bucket/ekyc").of(REGION, ID).answer()
+    assert bucket.requests == 0
+
+
+def test_a_certificate_that_is_not_trusted_is_told_and_where_to_name_its_authority(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate = self_signed(tmp_path)
+    with tls_front(certificate, bucket.server.server_port) as port:
+        monkeypatch.setenv("AWS_ENDPOINT", f"https://127.0.0.1:{port}")
+        with pytest.raises(
+            EvidenceUnavailable, match="its TLS certificate is not trusted: SSL_CERT_FILE names"
+        ):
+            Evidence("s3://bucket/ekyc").of(REGION, ID).answer()
+
+
+def test_a_name_that_nobody_knows_is_told(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "https://bucket.invalid")
+    with pytest.raises(EvidenceUnavailable, match="the name of its host is not known; check"):
         Evidence("s3://bucket/ekyc").of(REGION, ID).answer()
 
 

@@ -78,6 +78,9 @@ _WORDS: Final = {
     "redirect without LOCATION": _MEANINGS["PermanentRedirect"],
     "169.254.169.254": "no credentials were found in the environment",
     "metadata.google.internal": "no credentials were found in the environment",
+    "source: BadScheme": "its address begins with http:, which needs {}_ALLOW_HTTP=true",
+    "InvalidCertificate(": "its TLS certificate is not trusted: SSL_CERT_FILE names a file of authorities to trust",
+    '"dns error"': "the name of its host is not known",
 }
 _KINDS: Final = {
     UnauthenticatedError: "the credentials are not accepted",
@@ -267,7 +270,8 @@ class Bucket(Backend):
             if doing == "written" and _code(error) in _UNKNOWN_FEATURE:
                 raise unsuitable(self.url, "the bucket does not support conditional writes") from None
             path = path if _is_of_object(error) else ""
-            raise unavailable(doing, self.url, _cause(error), path) from None
+            cause = _cause(error).format(ENVIRONMENT[self._scheme])
+            raise unavailable(doing, self.url, cause, path) from None
 
 
 def _s3_config(options: S3Options) -> dict[str, Any]:
