@@ -26,6 +26,16 @@ def test_an_outage_is_two_lines_of_one_level() -> None:
     ]
 
 
+def test_another_cause_within_an_outage_is_one_more_line_and_each_cause_only_one() -> None:
+    outage = DependencyLog(clock=lambda: 0.0)
+    with capture_logs() as lines:
+        for why in ("refused", "password", "refused", "password"):
+            outage.unavailable(LedgerUnavailable(why))
+        outage.recovered()
+        outage.unavailable(LedgerUnavailable("refused"))
+    assert [line.get("why") for line in lines] == ["refused", "password", None, "refused"]
+
+
 def test_what_others_say_of_an_outage_is_not_repeated() -> None:
     with capture_logs() as lines:
         DependencyLog().unavailable(ConnectionError("redis://:secret@host"))
