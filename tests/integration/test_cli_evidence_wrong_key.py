@@ -159,3 +159,25 @@ def test_a_second_key_of_one_day_gets_a_suggested_id(ekyc: Ekyc, tmp_path: Path)
     assert ekyc("evidence", "keygen", file, "--add", "--id", "2026-11-30-2").code == 0
     third = ekyc("evidence", "keygen", file, "--add", "--id", "2026-11-30")
     assert third.err_lines[0].endswith("such as --id 2026-11-30-3")
+
+
+def test_an_audit_that_looks_for_the_keys_in_another_place_says_so_after_its_findings(
+    ekyc: Ekyc, tmp_path: Path
+) -> None:
+    """Otherwise a setting that an auditor lacks reads like evidence that was tampered with."""
+    root, keys = tmp_path / "apart", tmp_path / "keys"
+    evidence = Evidence(root.as_uri(), keys=KEYS, keys_url=keys.as_uri())
+    evidence.check()
+    keep(evidence, "ph", ID)
+    right = ekyc.with_env(EKYC_EVIDENCE_URL=evidence.url, EKYC_EVIDENCE_KEYS_URL=keys.as_uri())
+    assert right("evidence", "sequence").code == 0
+    audit = ("evidence", "verify", "--region", "ph", "--offline")
+    found = right(*audit)
+    assert (found.code, found.err) == (0, "")
+    wrong = right.with_env(EKYC_EVIDENCE_KEYS_URL="")(*audit)
+    assert (wrong.code, "its key at" in wrong.out) == (1, True)
+    (line,) = wrong.err_lines
+    assert line == (
+        f"ekyc: EKYC_EVIDENCE_KEYS_URL: the keys of the evidence at {evidence.url} are not at {evidence.url}: "
+        "set it as it was when they were written"
+    )

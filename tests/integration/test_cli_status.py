@@ -87,6 +87,16 @@ def test_an_id_that_nobody_knows_is_one_line_and_status_1(ekyc: Ekyc, desk: Desk
         assert "the ledger does not know this id in" in ended.err
 
 
+def test_an_id_that_a_replaced_redis_does_not_know_is_not_said_to_be_unknown_for_good(
+    ekyc: Ekyc, desk: Desk, redis: Redis
+) -> None:
+    redis.set("ekyc:{ph}:ledger:replaced", "fe71804233837cec||1796072099398")
+    ended = ekyc("status", "two")
+    assert (ended.code, len(ended.err_lines)) == (1, 1)
+    assert "Redis was replaced, so it may have been in the old one: see `ekyc doctor`" in ended.err
+    assert "never enqueued" not in ended.err
+
+
 def test_of_several_regions_the_one_that_knows_the_id_is_shown(ekyc: Ekyc, desk: Desk) -> None:
     ended = ekyc.with_env(ADVANCE_REGIONS="sg,ph")("status", "one", "--json")
     assert (ended.code, json.loads(ended.out)["region"]) == (0, "ph")

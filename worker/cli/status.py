@@ -9,6 +9,7 @@ import click
 
 from worker.cli.options import json_option, region_of, region_option, well_formed
 from worker.errors import EkycError
+from worker.ledger import Ledger
 from worker.ledger.connection import connect
 from worker.ledger.search import context_of
 from worker.records.status_view import StatusView
@@ -68,9 +69,14 @@ def told(redis: Redis, settings: Settings, given: str | None, signature_id: str)
     region = region_of(redis, signature_id, given, settings)
     found = StatusView.read(redis, region, signature_id, settings.evidence_url)
     if found is None:
+        regions = (given,) if given else settings.regions
         raise UnknownVerification(
-            f"the ledger does not know this id in {given or ' or '.join(settings.regions)}: it was never enqueued "
-            "there, or was done longer ago than the ledger keeps it "
-            f"({settings.retention_s / 86_400:g} days)"
+            f"the ledger does not know this id in {' or '.join(regions)}: "
+            + (
+                "Redis was replaced, so it may have been in the old one: see `ekyc doctor`"
+                if any(Ledger(redis).identify(name).is_replaced for name in regions)
+                else "it was never enqueued there, or was done longer ago than the ledger keeps it "
+                f"({settings.retention_s / 86_400:g} days)"
+            )
         )
     return found

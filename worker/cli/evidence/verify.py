@@ -14,7 +14,7 @@ import click
 from worker.cli.options import canonical, json_option, region_of
 from worker.cli.reporter import Reporter
 from worker.enqueue_request import REGIONS, SIGNATURE_ID
-from worker.errors import ConfigError, InvalidInput
+from worker.errors import ConfigError, EvidenceUnavailable, EvidenceUnsuitable, InvalidInput
 from worker.evidence.log.checkpoint import Checkpoint
 from worker.evidence.log.commits import RegionLog
 from worker.evidence.log.log_keys import LogKeys
@@ -137,7 +137,19 @@ def verify(  # noqa: PLR0913 - one an option
             reports.append(_run(audit, ids, day))
     findings = [finding for report in reports for finding in report.findings]
     click.echo(json.dumps(_as_json(reports)) if as_json else "\n".join(_lines(reports, findings)))
+    if findings:
+        _warn_of_keys(evidence)
     ctx.exit(0 if _is_well(reports) else 1)
+
+
+def _warn_of_keys(evidence: Evidence) -> None:
+    """Print a line if the keys here are not those of the evidence: this may explain the findings."""
+    try:
+        evidence.keys.check(evidence.backend, note=False)
+    except EvidenceUnsuitable as error:
+        click.echo(f"ekyc: {error}", err=True)
+    except EvidenceUnavailable:
+        pass
 
 
 def _is_well(reports: Sequence[Report]) -> bool:
