@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from redis import Redis
@@ -200,7 +200,7 @@ def test_a_verification_whose_key_is_damaged_stops_no_correction_of_the_clock(
     redis.set(f"{PH}v:bad", "x")
     redis.zadd(f"{PH}due:polling", {"bad": far, "later": far + 1})
     ledger.claim("ph", limit=9)
-    due = redis.zrange(f"{PH}due:polling", 0, -1, withscores=True)
+    due: list[Any] = redis.zrange(f"{PH}due:polling", 0, -1, withscores=True)
     assert [each for each, _ in due] == [b"bad", b"later"]
     assert all(0 < at_ms - now_ms(redis, "ph") <= 61_000 for _, at_ms in due)
 

@@ -270,7 +270,7 @@ class Bucket(Backend):
             if doing == "written" and _code(error) in _UNKNOWN_FEATURE:
                 raise unsuitable(self.url, "the bucket does not support conditional writes") from None
             path = path if _is_of_object(error) else ""
-            cause = _cause(error).format(ENVIRONMENT[self._scheme])
+            cause = _cause(error).replace("{}", ENVIRONMENT[self._scheme])
             raise unavailable(doing, self.url, cause, path) from None
 
 
