@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
+from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from schemas.enqueue import EnqueueRequest
 from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +28,25 @@ PASSWORD = "hush-secret"
 
 #: As in the docs, by name: what follows ACL SETUSER and the user's name.
 (LINE,) = re.findall(r"^ACL SETUSER ekyc (.+)$", (ROOT / "docs" / "redis.md").read_text(), re.MULTILINE)
+
+
+#: The same of a pipeline's own Celery.
+(PIPELINE,) = re.findall(
+    r"^ACL SETUSER pipeline (.+)$", (ROOT / "docs" / "pipelines.md").read_text(), re.MULTILINE
+)
+
+#: A consumer, as in the README.
+CONSUMER = """
+from celery import Celery
+
+app = Celery("onboarding", broker="{url}")
+app.conf.update(task_ignore_result=True, task_acks_late=True, task_reject_on_worker_lost=True)
+
+
+@app.task(name="onboarding.approve")
+def approve(decision):
+    print("approved " + decision["signature_id"])
+"""
 
 
 @contextmanager
@@ -68,6 +92,29 @@ def test_a_fleet_works_with_the_least_account(fleet: Fleet) -> None:
         # They look at more where they may: `doctor` at INFO and CONFIG.
         assert set(refused(fleet)) <= {"info", "config|get"}
     assert len(fleet.delivered()) == 2
+
+
+def test_a_pipeline_sends_and_consumes_with_the_least_account(fleet: Fleet) -> None:
+    """Celery as it is, without our transport. The account cannot read the ledger."""
+    fleet.worker()
+    with account(fleet, *PIPELINE.replace("PASSWORD", PASSWORD).split()) as url:
+        (fleet.folder / "pipeline.py").write_text(CONSUMER.format(url=url))
+        fleet.cwd = fleet.folder
+        consumer = fleet.spawn(
+            [sys.executable, "-m", "celery", "-A", "pipeline", "worker", "-Q", "onboarding", "-l", "INFO"],
+            "pipeline",
+            dict(fleet.environment),
+        )
+        until(lambda: "ready." in fleet.log("pipeline"), "the pipeline is ready")
+        app = Celery("pipeline", broker=url)
+        app.send_task("tasks.enqueue", kwargs={"signature_id": "pass-n1-1", "region": "ph"})
+        until(lambda: "approved pass-n1-1" in fleet.log("pipeline"), "the decision is there")
+        consumer.terminate()
+        assert consumer.wait(timeout=60) == 0
+        assert refused(fleet) == []
+        assert "NoPermission" not in fleet.log("pipeline")
+        with pytest.raises(NoPermissionError), Redis.from_url(url) as redis:
+            redis.hgetall("ekyc:{ph}:v:pass-n1-1")
 
 
 def test_people_look_and_redeliver_with_the_least_account(fleet: Fleet) -> None:
