@@ -101,6 +101,18 @@ def test_stats_for_machines_have_every_figure_and_the_regions_add_up(ekyc: Ekyc,
         assert figures[name] == sum(region[name] for region in regions.values())
 
 
+def test_stats_of_an_empty_redis_in_place_of_another_do_not_ask_for_a_first_verification(
+    ekyc: Ekyc, redis: Redis
+) -> None:
+    redis.flushdb()
+    assert "Nothing has been enqueued yet" in ekyc("stats").out
+    redis.set("ekyc:{ph}:ledger:replaced", "fe71804233837cec||1796072099398")
+    shown = ekyc("stats").out
+    assert "Nothing has been enqueued yet" not in shown
+    assert "This Redis holds no verification." in shown
+    assert "workers claim nothing from ph, because Redis was replaced; see `ekyc doctor`" in shown
+
+
 def test_stats_of_one_region_are_its_own(ekyc: Ekyc, ledger: Ledger) -> None:
     figures = json.loads(ekyc("stats", "--json", "--region", "SG").out)
     assert (figures["enqueued"], figures["waiting"], list(figures["regions"])) == (2, 1, ["sg"])

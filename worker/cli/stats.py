@@ -73,7 +73,7 @@ def stats(region: str | None, most_acts: int, *, as_json: bool) -> None:
 
     from worker.cli.tables import panels  # noqa: PLC0415
 
-    Console().print(panels(seen, acts=acts))
+    Console().print(panels(seen, acts=acts, is_replaced=bool(replaced)))
     waiting = "unknown: the broker does not answer" if unread is None else f"{unread:,}"
     click.echo(f" decisions that the pipeline has not read yet: {waiting}")
     if replaced:

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 ACTS: Final = 3
 
 
-def panels(look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = ()) -> RenderableType:
-    """Return all figures of a snapshot; with `rates` per second, and with the `acts` of people on regions on hold."""
+def panels(
+    look: Snapshot, rates: Rates | None = None, acts: Sequence[Act] = (), *, is_replaced: bool = False
+) -> RenderableType:
+    """Return all figures of a snapshot; with `rates` per second, and with the `acts` of people on regions on hold.
+
+    `is_replaced`: a region's ledger is in place of another one, so an empty one is no beginning.
+    """
     counts = look.total
     if look.empty:
-        return Group(Text(NOTHING_YET), _workers(look.workers), *_holds(counts, acts))
+        empty = "This Redis holds no verification." if is_replaced else NOTHING_YET
+        return Group(Text(empty), _workers(look.workers), *_holds(counts, acts))
     lately = lately_together(look.lately.values()) if look.lately else None
     named = counts.pipelines.keys() - {DEFAULT_PIPELINE}
     tallies: dict[str, tuple[Mapping[str, int], Mapping[str, int] | None]] = {
