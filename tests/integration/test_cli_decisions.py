@@ -332,7 +332,7 @@ def test_a_diff_reads_what_the_ledger_lacks_from_the_kept_answers(
     found = out(ekyc.with_env(EKYC_EVIDENCE_URL=url)(*diff), code=1)
     assert (found["compared"], found["without_facts"], found["changed"]) == (8, 0, 4)
     assert {"region": "sg", "signature_id": "old"} in found["changes"][0]["ids"]
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "ledger").mkdir(parents=True)
     nowhere = out(ekyc.with_env(EKYC_EVIDENCE_URL=(tmp_path / "empty").as_uri())(*diff), code=1)
     assert (nowhere["without_facts"], nowhere["changed"]) == (1, 3)
     unset = ekyc(*diff)

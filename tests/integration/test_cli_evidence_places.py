@@ -73,6 +73,20 @@ def test_a_mistyped_folder_is_one_line_and_is_not_created(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", COMMANDS[:-1], ids=lambda command: " ".join(command[:3]))
+def test_the_folder_under_a_disk_that_is_not_mounted_is_no_empty_store(
+    ekyc: Ekyc, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    root = tmp_path / "under"
+    root.mkdir()
+    ended = ekyc.with_env(EKYC_EVIDENCE_URL=root.as_uri())(*command)
+    assert ended.code == 2
+    assert ended.err_lines == [
+        f"ekyc: EKYC_EVIDENCE_URL: the folder {root} is empty: mount its disk, or give the workers' setting"
+    ]
+    assert list(root.iterdir()) == []
+
+
 def test_a_mistyped_place_of_the_keys_is_not_created_either(ekyc: Ekyc, tmp_path: Path) -> None:
     keep(Evidence((tmp_path / "evidence").as_uri(), keys=KEYS), "ph", "one")
     wrong = ekyc.with_env(EKYC_EVIDENCE_KEYS_URL=(tmp_path / "keis").as_uri())
@@ -149,7 +163,7 @@ def test_an_id_of_two_regions_or_of_none_is_one_line(ekyc: Ekyc, tmp_path: Path,
 def test_what_only_the_ledger_knows_is_erased_where_the_ledger_has_it(
     ekyc: Ekyc, ledger: Ledger, tmp_path: Path
 ) -> None:
-    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "ledger").mkdir(parents=True)
     decide(ledger, "two", region="sg")
     ledger.enqueue([EnqueueRequest("one", "sg")])
     under_way = ekyc("evidence", "erase", "one", *WHY, *QUIETLY)

@@ -212,6 +212,8 @@ def test_show_says_that_nothing_is_kept_or_that_nobody_knows_where(
         "whoever looks makes no folder that the workers could not write to"
     )
     (tmp_path / "evidence").mkdir()
+    assert "its folder is not on this machine or is empty" in ekyc(*arguments).out
+    (tmp_path / "evidence" / "ledger").mkdir()
     assert "The evidence store has no answer of the vendor for it." in ekyc(*arguments).out
     elsewhere = ekyc.with_env(EKYC_EVIDENCE_URL="")
     ended = elsewhere(*arguments)

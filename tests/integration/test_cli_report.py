@@ -143,7 +143,7 @@ def test_a_store_that_does_not_exist_is_no_empty_month(root: Path, ekyc: Callabl
 
 
 def test_a_month_without_data_is_a_page_that_says_so(root: Path, ekyc: Callable[..., Ended]) -> None:
-    root.mkdir()
+    (root / "ledger").mkdir(parents=True)
     ended = ekyc(*MARCH)
     assert ended.code == 0
     assert "holds no verification that was decided in March 2026" in ended.out
@@ -182,7 +182,7 @@ def test_a_sample_of_a_month_that_goes_on_is_written_with_a_warning_and_its_verd
 
 
 def test_rates_of_nothing_are_not_zero(evidence: Evidence, root: Path, ekyc: Callable[..., Ended]) -> None:
-    root.mkdir(exist_ok=True)
+    (root / "ledger").mkdir(parents=True)
     empty = ekyc(*MARCH, "--json").members
     assert {(each["rate"], each["approval_rate"]) for each in empty["days"]} == {(None, None)}
     keep_decision(evidence, "id-1")

@@ -36,6 +36,8 @@ def world(redis: Redis, tmp_path: Path) -> LoggedEvidence:
 
 @pytest.fixture
 def ekyc(ekyc: Ekyc, world: LoggedEvidence) -> Ekyc:
+    # As after the first start of a worker: an empty folder is refused.
+    (world.root / "ledger").mkdir()
     return ekyc.with_env(EKYC_EVIDENCE_URL=world.url, EKYC_LOG_KEY=PRIVATE, ADVANCE_REGIONS="ph,my")
 
 

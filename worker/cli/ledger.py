@@ -60,7 +60,7 @@ def accept(ctx: click.Context, *, who: str, yes: bool) -> None:
     """
     settings = current()
     settings.require_evidence()
-    evidence = Evidence.from_settings(settings, must_exist=True)
+    evidence = Evidence.from_settings(settings, must_exist=True, may_be_empty=True)
     with connect(settings.redis_url) as redis:
         found = replacements(redis, evidence, settings.regions)
         if not found:

@@ -234,7 +234,9 @@ class Proof:
 
         self._settings.require_evidence()
         table = Table.load(self._settings.decisions_file)
-        return Authenticity(self._sealer, Evidence.from_settings(self._settings, must_exist=True), table)
+        return Authenticity(
+            self._sealer, Evidence.from_settings(self._settings, must_exist=True, may_be_empty=True), table
+        )
 
 
 class Run:

@@ -621,7 +621,9 @@ class Evidence:
         is_patient: a bucket that is busy is asked for a minute: for commands, which hold no lease.
         creates: create a local folder that does not exist, as workers do.
         must_exist: for commands that work on what is stored. A local folder that does not exist raises ``ConfigError``
-            and is not created: a mistyped URL must not look like an empty store.
+            and is not created: a mistyped URL must not look like an empty store. Nor must a disk that is not mounted:
+            an empty folder raises ``ConfigError``, too.
+        may_be_empty: with `must_exist`, for what works on an empty folder as well.
     """
 
     def __init__(  # noqa: PLR0913 - one a setting
@@ -634,6 +636,7 @@ class Evidence:
         is_patient: bool = False,
         creates: bool = True,
         must_exist: bool = False,
+        may_be_empty: bool = False,
     ) -> None:
         how = _How(is_patient=is_patient, make=creates and not must_exist)
         self._backend = _backend(url, s3, how)
@@ -641,13 +644,24 @@ class Evidence:
             raise ConfigError(
                 f"EKYC_EVIDENCE_URL: there is no folder {unquote(urlsplit(url).path)}: give the workers' setting"
             )
+        if must_exist and not may_be_empty and self.is_empty:
+            raise ConfigError(
+                f"EKYC_EVIDENCE_URL: the folder {unquote(urlsplit(url).path)} is empty: mount its disk, or give the "
+                "workers' setting"
+            )
         beside = not keys_url or keys_url.rstrip("/") == url.rstrip("/")
         self._keys_backend = self._backend if beside else _keys_backend(keys_url, s3, how)
         self.keys = DataKeys(self._keys_backend, beside=beside, wrapper=wrapper_of(keys))
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, *, is_patient: bool = False, creates: bool = True, must_exist: bool = False
+        cls,
+        settings: Settings,
+        *,
+        is_patient: bool = False,
+        creates: bool = True,
+        must_exist: bool = False,
+        may_be_empty: bool = False,
     ) -> Evidence:
         """Return the evidence that the settings name. Raises ``ConfigError``."""
         settings.require_evidence()
@@ -660,11 +674,17 @@ class Evidence:
             is_patient=is_patient,
             creates=creates,
             must_exist=must_exist,
+            may_be_empty=may_be_empty,
         )
 
     @property
     def url(self) -> str:
         return self._backend.url
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a local folder that holds nothing, as that under a disk which is not mounted."""
+        return isinstance(self._backend, LocalFolder) and self._backend.is_empty
 
     @property
     def backend(self) -> Backend:

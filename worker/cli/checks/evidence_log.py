@@ -63,7 +63,7 @@ def check_evidence_log(settings: Settings) -> Iterator[Finding]:
             if missing(settings.evidence_url):
                 yield from _waiting(region, state)
                 continue
-            evidence = Evidence.from_settings(settings, must_exist=True)
+            evidence = Evidence.from_settings(settings, must_exist=True, may_be_empty=True)
             why = _unopened(evidence, queue, region) if state.oldest_pending_s > UNOPENED_S else ""
             yield from _waiting(region, state, why)
             yield from _published(RegionLog(evidence.backend, region, keys), state.seen.size)

@@ -23,7 +23,7 @@ def check_identity(settings: Settings) -> Iterator[Finding]:
     settings.require_evidence()
     if missing(settings.evidence_url):
         return
-    evidence = Evidence.from_settings(settings, must_exist=True)
+    evidence = Evidence.from_settings(settings, must_exist=True, may_be_empty=True)
     with connect(settings.redis_url) as redis:
         check_store(Ledger(redis), evidence, settings.regions)
         found = replacements(redis, evidence, settings.regions)

@@ -54,7 +54,7 @@ def show(signature_id: str, region: str | None, *, as_json: bool) -> None:
 
 
 def kept(settings: Settings, story: StatusView) -> list[str] | None:
-    """Return the URLs of a verification's evidence; None if EKYC_EVIDENCE_URL is not set, or its folder is not here.
+    """Return the URLs of a verification's evidence; None without EKYC_EVIDENCE_URL, or if its folder is away or empty.
 
     Raises ``EvidenceUnavailable`` and ``ConfigError``.
     """
@@ -66,7 +66,9 @@ def kept(settings: Settings, story: StatusView) -> list[str] | None:
     if missing(settings.evidence_url):
         return None
     verification = story.verification
-    evidence = Evidence.from_settings(settings, must_exist=True)
+    evidence = Evidence.from_settings(settings, must_exist=True, may_be_empty=True)
+    if evidence.is_empty:
+        return None
     one = evidence.of(verification.region, verification.signature_id)
     return [f"{one.url}/{file.name}" for file in one.files()]
 
@@ -114,7 +116,7 @@ class Page:
         if self.files is None:
             yield (
                 "Its evidence could not be listed: EKYC_EVIDENCE_URL is not set here, its folder is not on this "
-                "machine, or the store does not answer."
+                "machine or is empty, or the store does not answer."
             )
         elif not self.files:
             yield "The evidence store has no answer of the vendor for it."

@@ -94,6 +94,14 @@ class LocalFolder(Backend):
             return isinstance(error, FileNotFoundError)
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the root is there and holds nothing of ours, as the folder under a disk that is not mounted."""
+        try:
+            return not any(map(str.isalpha, os.listdir(self._root)))  # noqa: PTH208 - as the other calls here
+        except OSError:
+            return False
+
     def prepare(self) -> None:
         if self._prepared:
             return
