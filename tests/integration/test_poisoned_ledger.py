@@ -508,3 +508,63 @@ def test_an_erasure_that_meets_a_damaged_key_has_changed_nothing(redis: Redis, l
     with pytest.raises(LedgerUnavailable):
         Erasures(redis).mark("ph", "a", decision_id="d", stored=True, who="maria")
     assert {key: redis.dump(key) for key in redis.scan_iter()} == before
+
+
+#: By act, keys that it writes for the endpoints, or for the circuit breaker.
+WRITTEN_WITH_EVENTS: Final = {
+    "retry": ("endpoints", "alarm:webhook", "due:webhook:shop"),
+    "drop": ("endpoints", "alarm:webhook", "due:webhook:shop"),
+    "hold": ("endpoints", "alarm:webhook", "due:webhook:shop"),
+    "record": ("endpoints", "alarm:webhook", "due:webhook:shop", "failing_since", "failing:VENDOR_DOWN"),
+}
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(
+    ("act", "name"), [(act, name) for act, names in WRITTEN_WITH_EVENTS.items() for name in names]
+)
+def test_what_meets_a_damaged_key_of_an_endpoint_or_of_the_breaker_has_changed_nothing(
+    redis: Redis, ledger: Ledger, act: str, name: str
+) -> None:
+    """A decision of the same call would be missing in the feed for good."""
+    ledger.enqueue([EnqueueRequest(each, "ph") for each in ("a", "b", "c", "d")])
+    (batch,) = ledger.claim("ph", limit=9).batches
+    loaded = ledger.load(batch)
+    ledger.record(batch, [transitions.quarantine(each, reason="UNREADABLE") for each in loaded[:1]])
+    people = Quarantine(redis, who="maria", via="cli")
+    event = NewDelivery("d", "shop", "verification.decided", "{}")
+    trip = Trip(1, 1, 1, "VENDOR_DOWN")
+    writes = [
+        transitions.decide(loaded[1], name="approve", decision="{}"),
+        transitions.decide(loaded[2], name="approve", decision="{}", deliveries=(event,)),
+        replace(transitions.release(loaded[3]), trip=trip),
+    ]
+    acts: dict[str, Callable[[], object]] = {
+        "retry": lambda: people.retry("ph", ["a"], events=lambda _: [event]),
+        "drop": lambda: people.drop("ph", ["a"], why="test", events=lambda _: [event]),
+        "hold": lambda: ledger.hold("ph", for_s=60.0, reason="test", who="maria", events=[event]),
+        "record": lambda: ledger.record(batch, writes),
+    }
+    redis.set(f"{PH}{name}", "x")
+    before = {key: redis.dump(key) for key in redis.scan_iter()}
+    with pytest.raises(LedgerUnavailable):
+        acts[act]()
+    assert {key: redis.dump(key) for key in redis.scan_iter()} == before
+    redis.delete(f"{PH}{name}")
+    acts[act]()
+    assert redis.zrange(f"{PH}feed", 0, -1) == ([b"b", b"c"] if act == "record" else [])
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(
+    "name", ["endpoint:", "due:webhook:", "leased:webhook:", "failed:webhook:", "tat:webhook:"]
+)
+def test_an_endpoint_whose_key_is_damaged_stops_no_other_endpoint(redis: Redis, name: str) -> None:
+    webhooks = Webhooks(redis)
+    for endpoint in ("bad", "shop"):
+        webhooks.add("ph", "", [NewDelivery(f"d-{endpoint}", endpoint, "region.held", "{}")])
+    redis.delete(f"{PH}{name}bad")
+    redis.sadd(f"{PH}{name}bad", "x")
+    (batch,) = webhooks.claim("ph", [Wanted("bad", 9, 5.0), Wanted("shop", 9)]).batches
+    assert [each.id for each in webhooks.load(batch)] == ["d-shop"]
+    assert f"ekyc:{{ph}}:{name}bad" in damage.found(redis, ["ph"])

@@ -71,8 +71,19 @@ local function take(endpoint, limit, rate, window)
   end
 end
 
-for at = 8, #ARGV, 3 do
-  local endpoint, limit, rate = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+-- Whether a key of an endpoint has another type: `ekyc doctor` names it, and the other endpoints go on.
+local function is_damaged(endpoint)
+  if unless(WRONG_TYPE, 'GET', key('tat:webhook:' .. endpoint)) == nil or not fields_of(key('endpoint:' .. endpoint), 'held') then
+    return true
+  end
+  for _, set in ipairs({ 'due:webhook:', 'leased:webhook:', 'failed:webhook:' }) do
+    if not unless(WRONG_TYPE, 'ZCARD', key(set .. endpoint)) then
+      return true
+    end
+  end
+end
+
+local function claim(endpoint, limit, rate)
   take_back(endpoint)
   local state = redis.call('HMGET', key('endpoint:' .. endpoint), 'paused', 'held', 'window')
   local held = number_of(state[2]) or 0
@@ -86,6 +97,12 @@ for at = 8, #ARGV, 3 do
     end
   end
   upcoming = math.min(upcoming, first('leased:webhook:' .. endpoint) or math.huge)
+end
+
+for at = 8, #ARGV, 3 do
+  if not is_damaged(ARGV[at]) then
+    claim(ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+  end
 end
 
 local sleep = longest_sleep

@@ -306,6 +306,17 @@ local function now_before_writes(also)
   return now, seen
 end
 
+-- Read what `add_deliveries` writes for a region and its endpoints, before the first write of a script that adds some.
+local were_read = {}
+local function read_for_deliveries(deliveries)
+  for _, each in ipairs(deliveries) do
+    if not were_read[each.endpoint] then
+      were_read[each.endpoint] = true
+      read_each({ HGET = { 'alarm:webhook' }, SCARD = { 'endpoints' }, ZCARD = { 'due:webhook:' .. each.endpoint } })
+    end
+  end
+end
+
 -- Move back times that were written while the clock was ahead by `surplus`. Times that are due soon anyway stay.
 local function set_back(now, surplus)
   increased(key('clock'), 'ahead', digits(-surplus))

@@ -3,6 +3,9 @@
 -- damaged.
 local now = now_before_writes(WRITTEN_BY_STATES)
 local events = cjson.decode(ARGV[5])
+for _, deliveries in pairs(events) do
+  read_for_deliveries(deliveries)
+end
 local answer = {}
 for at = 6, #ARGV do
   local id = ARGV[at]

@@ -178,7 +178,18 @@ local counted = {}
 -- Ids of the verifications that have a decision now and had none before.
 local decided = {}
 
-for number, write in ipairs(cjson.decode(ARGV[6])) do
+local writes = cjson.decode(ARGV[6])
+read_for_deliveries(cjson.decode(ARGV[8]))
+for _, write in ipairs(writes) do
+  for _, deliveries in ipairs({ write.deliveries or {}, write.events or {}, write.held or {} }) do
+    read_for_deliveries(deliveries)
+  end
+  if write.trip then
+    read_each({ HGET = { 'failing_since' }, SCARD = { 'failing:' .. write.trip.reason } })
+  end
+end
+
+for number, write in ipairs(writes) do
   local verification = key('v:' .. write.id)
   local seen = fields_of(
     verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE, Field.DECISION_NAME

@@ -3,6 +3,9 @@
 -- Returns for each id: 1 it was in quarantine, 0 it was not, or no script has put it there; -1 its key is damaged.
 local now = now_before_writes(WRITTEN_BY_STATES)
 local events = cjson.decode(ARGV[3])
+for _, deliveries in pairs(events) do
+  read_for_deliveries(deliveries)
+end
 local answer = {}
 for at = 4, #ARGV do
   local id = ARGV[at]

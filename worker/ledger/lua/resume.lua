@@ -1,6 +1,8 @@
 -- ARGV: who, via, events about it: JSON list as of `add_deliveries.lua`
 -- Ends the region's hold now and closes its breaker. Returns 1 if the region was on hold or half-open, else 0.
 local now = now_before_writes(WRITTEN_BY_ACTS)
+local events = cjson.decode(ARGV[3])
+read_for_deliveries(events)
 local on_hold = hold_until(now) > 0
 local held = on_hold or redis.call('EXISTS', key('health')) == 1
 if held then
@@ -14,6 +16,6 @@ forget_failures()
 if held then
   -- What waited for the end of the hold is due now.
   wake()
-  add_deliveries('', cjson.decode(ARGV[3]), now)
+  add_deliveries('', events, now)
 end
 return held and 1 or 0
