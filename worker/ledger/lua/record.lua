@@ -193,8 +193,8 @@ for number, write in ipairs(writes) do
   local verification = key('v:' .. write.id)
   local seen = fields_of(
     verification, Field.HOLDER, Field.STARTS, Field.NUDGED, Field.DELIVERIES, Field.PIPELINE, Field.DECISION_NAME
-  )
-  if not seen or seen[1] ~= holder then
+  ) or {}
+  if seen[1] ~= holder then
     answer[number] = 0
   else
     local fields = write.set
