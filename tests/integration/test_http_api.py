@@ -466,6 +466,7 @@ def test_each_id_is_exactly_one_of_four_and_the_figures_balance(
         "quarantined": ["odd"],
         "unknown": ["elsewhere", "never"],
         "dropped": ["given-up"],
+        "damaged": [],
     }
     assert balance == {"accepted": 5, "decided": 1, "quarantined": 1, "waiting": 2, "dropped": 1}
 
