@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from tests.support.odd_answers import (
     passed,
 )
 from worker.advance.answers import Answer, Settled, TransientFault, Unreadable, classify
+from worker.advance.client import _Asked
 from worker.advance.exchange import MAX_BODY_BYTES, Exchange
 from worker.decisions.table import Table
 from worker.policy.rules import trip
@@ -170,3 +172,19 @@ def test_the_page_has_each_row_and_no_other() -> None:
         assert all(
             word in outcome for word in filter(None, [row.reason, *(why for _, why in row.missing)])
         ), row
+
+
+@pytest.mark.parametrize("filling", ["numbers", "objects", "one name", "names"])
+def test_the_id_of_an_unreadable_answer_is_looked_for_in_bounded_memory(filling: str) -> None:
+    """On the event loop, too: a body of 2 MiB may have a million values."""
+    body = FILLINGS[filling](2_000_000)
+    answer = answer_to(body)
+    assert isinstance(answer, Unreadable)
+    tracemalloc.start()
+    try:
+        asked = _Asked.of(answer, Exchange(200, body=body, fresh=True), ID)
+        assert tracemalloc.get_traced_memory()[1] < len(body)
+    finally:
+        tracemalloc.stop()
+    # As the first answer on its connection it belongs to the request.
+    assert (asked.counts, asked.of_another) == (True, False)

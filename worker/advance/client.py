@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import requests
 import structlog
 
+from schemas.errors import SchemaError
 from schemas.token import Token
+from schemas.vendor_json import parse
 from worker.advance.answers import (
     Answer,
     OursToFix,
@@ -94,10 +96,10 @@ class _Asked:
 
 
 def _named(body: bytes) -> str | None:
-    """Return the id in an answer. None if it has none."""
+    """Return the id in an answer. None if it has none, or is too large to be read on the event loop."""
     try:
-        found = json.loads(body)["data"]["signatureId"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        found = parse(body)["data"]["signatureId"]
+    except (SchemaError, TypeError, KeyError):
         return None
     return found if isinstance(found, str) else None
 
