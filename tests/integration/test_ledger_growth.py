@@ -13,6 +13,7 @@ from worker.ledger.keys import pipelines
 from worker.ledger.models import Stage
 from worker.ledger.stats import Stats
 from worker.ledger.webhooks import Webhooks
+from worker.ledger.worker_registry import KEY, MOST, Worker, WorkerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,3 +138,22 @@ def test_lines_of_an_hour_and_acts_without_an_end_are_not_all_read(redis: Redis)
     assert len(Quarantine(redis, who="").acts("ph")) == 1000
     after: Any = redis.info("stats")
     assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < 50_000
+
+
+def test_entries_beside_workers_without_an_end_are_not_all_read(redis: Redis) -> None:
+    registry = WorkerRegistry(redis)
+    seconds: Any = redis.time()[0]
+    planted = {f'["planted-{at}","t","1","p"]': seconds * 1000 - 5000 for at in range(20_000)}
+    redis.zadd(KEY, planted)
+    registry.sign_in(Worker("ours", "default-0000", "1"))
+    found = registry.seen()
+    assert len(found) == MOST
+    assert "ours" in {each.worker.name for each in found}
+
+
+def test_events_of_a_verification_without_an_end_are_not_all_read(redis: Redis) -> None:
+    redis.sadd(f"{PH}e:one", *(f"{at} shop" for at in range(20_000)))
+    before: Any = redis.info("stats")
+    assert Webhooks(redis).of_events("ph", "one") == []
+    after: Any = redis.info("stats")
+    assert after["total_commands_processed"] - before["total_commands_processed"] < 5000

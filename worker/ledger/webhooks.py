@@ -12,6 +12,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,9 @@ RESUMED_AT_ONCE: Final = 1000
 
 #: The name of an endpoint, which is part of keys.
 _ENDPOINT: Final = re.compile(rb"[a-z0-9][a-z0-9_-]{0,47}")
+
+#: The most deliveries of events about a verification that are read.
+_MOST_OF_EVENTS: Final = 1000
 
 #: The namespace of all ids of deliveries. A change would change the id of every delivery.
 _NAMESPACE: Final = uuid.UUID("b7c5b4a4-3c0f-4d5a-9a63-0f9d5a5f6b0e")
@@ -534,10 +538,13 @@ class Webhooks:
         return list(self._read(region, [delivery_id(each, decision_id) for each in endpoints]))
 
     def of_events(self, region: str, signature_id: str, most: int = 50) -> list[Delivery]:
-        """The deliveries of events about a verification, the newest `most`. Not those of its decision."""
+        """The deliveries of events about a verification, the newest `most`. Not those of its decision.
+
+        Of more than a thousand, which no worker adds, it reads some.
+        """
         with translated():
             found: Any = self._redis.smembers(f"{prefix(region)}e:{signature_id}")
-        ids = [codec.text(each).partition(" ")[0] for each in found]
+        ids = [codec.text(each).partition(" ")[0] for each in islice(found, _MOST_OF_EVENTS)]
         return sorted(self._read(region, ids), key=lambda each: each.created_at_ms)[-most:]
 
     def endpoints(self, region: str, configured: Iterable[str] = ()) -> list[EndpointState]:

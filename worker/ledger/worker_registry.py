@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 KEY: Final = "ekyc:workers"
 
+#: The entries that are read, those that were seen last: no fleet has as many workers, and pages read them each second.
+MOST: Final = 5000
+
 #: The first entries of a member, which are always there.
 _ALWAYS: Final = 4
 
@@ -96,7 +99,7 @@ class WorkerRegistry:
         """
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.zrange(KEY, 0, -1, withscores=True)
+            pipe.zrange(KEY, -MOST, -1, withscores=True)
             (seconds, micros), found = pipe.execute()
         now_ms = seconds * 1000 + micros // 1000
         known = ((_worker(member), max(now_ms - seen_ms, 0.0) / 1000) for member, seen_ms in found)
