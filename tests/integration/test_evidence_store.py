@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from stat import S_IMODE
 from typing import TYPE_CHECKING
@@ -512,3 +514,56 @@ def test_a_file_that_is_larger_than_any_evidence_is_not_read_into_memory(tmp_pat
     finally:
         tracemalloc.stop()
     assert evidence.of("ph", "a").answer() == b"{}"
+
+
+def test_links_to_the_folder_that_holds_them_end_no_list(tmp_path: Path) -> None:
+    """The number of paths would grow with two to the power of their length."""
+    root = tmp_path / "evidence"
+    evidence = Evidence(root.as_uri())
+    evidence.of("ph", "one").keep_answer(b"{}")
+    found: list[int] = []
+    for number in range(1, 9):
+        (root / f"ph/one/link-{number}").symlink_to(".")
+        began = time.thread_time()
+        found.append(sum(1 for _ in islice(evidence.backend.list(), 10_000)))
+        assert [file.name for file in evidence.of("ph", "one").files()] == ["answer.json"] * 2
+        assert time.thread_time() - began < 5
+    assert found == [2] * 8
+
+
+def test_a_folder_of_a_region_may_be_a_link(tmp_path: Path) -> None:
+    root, disk = tmp_path / "evidence", tmp_path / "disk"
+    evidence = Evidence(root.as_uri())
+    disk.mkdir()
+    (root / "ph").symlink_to(disk)
+    evidence.of("ph", "one").keep_answer(b"{}")
+    assert [each.path for each in evidence.backend.list()] == ["ph/one/answer.json"]
+    assert list(evidence.ids("ph")) == ["one"]
+
+
+def test_folders_within_folders_without_an_end_end_no_list(tmp_path: Path) -> None:
+    root = tmp_path / "evidence"
+    evidence = Evidence(root.as_uri())
+    evidence.of("ph", "one").keep_answer(b"{}")
+    folders = [f"{root}/ph/one{'/a' * depth}" for depth in range(1, 1500)]
+    for folder in folders:
+        os.mkdir(folder)  # noqa: PTH102 - `Path` recurses
+    try:
+        assert [each.path for each in evidence.backend.list()] == ["ph/one/answer.json"]
+    finally:
+        # What removes the folders of tests recurses, too.
+        for folder in reversed(folders):
+            os.rmdir(folder)  # noqa: PTH106
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_file_delays_nobody_and_fills_no_memory(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    root = tmp_path / "evidence"
+    evidence = Evidence(root.as_uri())
+    evidence.of("ph", "one").keep_answer(b"{}")
+    make(root / "ph/one/front.jpg")
+    said = f"evidence cannot be read at {root.as_uri()}/ph/one/front.jpg: it is no file"
+    with pytest.raises(EvidenceUnavailable, match=re.escape(said)):
+        evidence.of("ph", "one").read("front.jpg")

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -284,21 +285,27 @@ class LocalFolder(Backend):
             return self._chosen
 
     def _found(self, folder: str) -> Iterator[Found]:
+        waiting, linked = [folder], set[tuple[int, int]]()
+        while waiting:
+            folder = waiting.pop()
+            for entry in self._entries(folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                try:
+                    if entry.is_dir():
+                        waiting += [path] if not entry.is_symlink() or _is_new(entry, linked) else []
+                        continue
+                    status = entry.stat()
+                except FileNotFoundError:  # a `staged-…` file that is gone by now
+                    self._identify(path)
+                    continue
+                yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in a folder: nothing if it does not exist. Raises ``OSError`` if that is because the root is gone."""
         try:
             with os.scandir(f"{self._root}/{folder}") as entries:
-                for entry in entries:
-                    path = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.is_dir():
-                        yield from self._found(path)
-                        continue
-                    try:
-                        status = entry.stat()
-                    except FileNotFoundError:  # a `staged-…` file that is gone by now
-                        self._identify(path)
-                        continue
-                    yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+                yield from entries
         except FileNotFoundError:
-            # Or the root is gone, in the middle of a listing.
             self._identify(folder)
 
     def _make(self, folder: str) -> None:
@@ -487,12 +494,31 @@ def _locked(path: str, expected: bytes | None) -> Iterator[bool]:
             os.close(descriptor)
 
 
+def _is_new(link: os.DirEntry[str], linked: set[tuple[int, int]]) -> bool:
+    """Note the folder that a link means. False: it was noted before.
+
+    Two links to the folder that holds them would otherwise make 2 to the power of 40 paths.
+    """
+    status = link.stat()
+    identity = status.st_dev, status.st_ino
+    is_new = identity not in linked
+    linked.add(identity)
+    return is_new
+
+
 def _read(path: str) -> bytes:
-    # `Path` takes longer than the system calls.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+    # `Path` takes longer than the system calls. A pipe instead of a file must not be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        if status.st_size > MOST_BYTES:
             raise OSError(errno.EFBIG, TOO_LARGE)
-        return file.readall()
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: str) -> None:
