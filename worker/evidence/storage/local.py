@@ -301,7 +301,7 @@ class LocalFolder(Backend):
                 yield Found(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        """Yield what is in a folder: nothing if it does not exist. Raises ``OSError`` if that is because the root is gone."""
+        """Yield what is in a folder. If it does not exist: nothing, or ``OSError`` if the root is gone."""
         try:
             with os.scandir(f"{self._root}/{folder}") as entries:
                 yield from entries
