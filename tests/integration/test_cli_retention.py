@@ -121,8 +121,7 @@ def test_for_scripts_the_certificate_comes_with_the_key_that_proves_it(
 
 @pytest.mark.parametrize("case", ["unknown", "under way", "held", "no key"])
 def test_a_refusal_is_one_line(ekyc: Ekyc, evidence: Evidence, ledger: Ledger, case: str) -> None:
-    if case != "unknown":
-        keep(evidence)
+    keep(evidence, ID if case != "unknown" else "another")
     if case == "under way":
         ledger.enqueue([EnqueueRequest(ID, "ph")])
     if case == "held":
@@ -144,6 +143,7 @@ def test_a_refusal_is_one_line(ekyc: Ekyc, evidence: Evidence, ledger: Ledger, c
 
 def test_a_hold_is_placed_shown_and_released(ekyc: Ekyc, evidence: Evidence, redis: Redis) -> None:
     hold = ("evidence", "hold", ID, "--region", "ph", "--why", "case 7")
+    keep(evidence, "another")
     nothing = ekyc(*hold)
     assert (nothing.code, "has no evidence" in nothing.err) == (2, True)
     keep(evidence)
